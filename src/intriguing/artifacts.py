@@ -1,0 +1,169 @@
+"""Trained weights on disk: made once, kept under a key of all that determines them, shared by all chapters."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from intriguing import scale
+
+
+def load_or_make(
+    name: str, key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Returns the tensors kept under a name and a key, and makes and keeps them where there are none yet.
+
+    The file's name holds a hash of the key, so that tensors of several keys lie side by side and a
+    changed key makes new ones. A file that cannot be trusted is reported by a warning and made anew.
+
+    Args:
+        name: What the tensors are, in letters, digits and ``. _ ( ) ' -``, for instance ``FC10(1e-4)``.
+        key: JSON values that say all that determines the tensors: settings, data, seed, code.
+        make: Called without arguments where nothing usable is kept; returns named tensors.
+
+    Returns:
+        The tensors by name, on the CPU, detached and contiguous: the same ones whether made or read.
+
+    Raises:
+        ValueError: The name holds other characters, or the key holds something that is not JSON.
+        TypeError: ``make`` returned something else than named tensors.
+        OSError: The file cannot be written, for instance because the disk is full.
+    """
+    text = canonical(key)
+    path = location(name, key)
+    if path.exists():
+        try:
+            return _read(path, text)
+        except (safetensors.SafetensorError, OSError, ValueError) as problem:
+            reason = " ".join(str(problem).split())
+            warnings.warn(
+                f"The kept weights {path} cannot be used ({reason}) and are made anew.", stacklevel=2
+            )
+    tensors = _plain(name, make())
+    kept = {
+        "key": text,
+        "sha256": _digest(tensors),
+        "provenance": json.dumps(scale.provenance(), sort_keys=True),
+    }
+    write_atomically(path, safetensors.torch.save(tensors, metadata=kept))
+    return tensors
+
+
+def location(name: str, key: Mapping[str, Any]) -> Path:
+    """Returns the file in which the tensors of this name and key are kept, whether it exists or not.
+
+    Args:
+        name: As for :func:`load_or_make`.
+        key: As for :func:`load_or_make`.
+
+    Raises:
+        ValueError: The name holds other characters, or the key holds something that is not JSON.
+    """
+    if not re.fullmatch(r"[\w()'-][\w.()'-]*", name, flags=re.ASCII):
+        raise ValueError(
+            f"name is {name!r}; expected letters, digits and . _ ( ) ' - only, not starting with a dot."
+        )
+    digest = hashlib.sha256(canonical(key).encode()).hexdigest()[:16]
+    return scale.cache_folder() / "weights" / f"{name}-{digest}.safetensors"
+
+
+def canonical(key: Mapping[str, Any]) -> str:
+    """Returns the key as JSON text that does not depend on the order of its entries.
+
+    Args:
+        key: A mapping from strings to JSON values without NaN or infinities.
+
+    Raises:
+        ValueError: The key holds something that is not JSON.
+    """
+    try:
+        text = json.dumps(dict(key), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as problem:
+        raise ValueError(
+            f"key cannot be written as JSON ({problem}); expected strings, finite numbers, lists and dicts."
+        ) from problem
+    return text
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader finds the old content or the new one, and never a part of it.
+
+    Args:
+        path: Where to write; missing folders are made.
+        content: The whole content.
+
+    Raises:
+        OSError: The file cannot be written; what was there before is left as it was.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files that only their owner may read; a result or a cache is an ordinary file.
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as problem:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        cause = "the disk is full" if full else problem.strerror or str(problem)
+        advice = "free some space" if full else "check that the folder can be written to"
+        size = len(content)
+        message = f"Cannot write {path} ({size} bytes): {cause}; {advice}, or choose another folder."
+        raise OSError(problem.errno, message) from problem
+
+
+def _read(path: Path, text: str) -> dict[str, Tensor]:
+    """Returns the tensors of a file whose metadata and content agree with the key's text."""
+    with safetensors.safe_open(path, framework="pt", device="cpu") as file:
+        kept = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if kept.get("key") != text:
+        raise ValueError("its key is another one")
+    if kept.get("sha256") != _digest(tensors):
+        raise ValueError("its content does not match its checksum")
+    return tensors
+
+
+def _plain(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns copies on the CPU that share no memory, which is what the file format can hold."""
+    if not isinstance(tensors, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in tensors.items()
+    ):
+        raise TypeError(
+            f"make() of {name!r} returned {type(tensors).__name__}; expected a dict from names to tensors."
+        )
+    return {
+        key: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for key, value in sorted(tensors.items())
+    }
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """Returns the SHA-256 sum of names, types, shapes and contents, in the order of the names."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name]
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        # Bytes, not numbers: NumPy has no bfloat16, and a NaN has to match itself.
+        total.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

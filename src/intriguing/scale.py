@@ -1,0 +1,291 @@
+"""How large a run is, where it runs and what it starts from: profile, device, seed, folders, provenance.
+
+This is the only module that reads environment variables:
+
+* ``INTRIGUING_PROFILE``: ``quick`` (the default) or ``paper``;
+* ``INTRIGUING_DATA``: a folder with data sets that are already on this computer (optional);
+* ``INTRIGUING_CACHE``: where weights and downloads are kept (the user's cache folder by default);
+* ``INTRIGUING_DEVICE``: ``cuda``, ``mps`` or ``cpu`` (the best one available by default);
+* ``INTRIGUING_RECORD``: ``1`` makes a run write the stored results instead of comparing with them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import subprocess
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+_IMPORTED = time.monotonic()
+
+# cuBLAS reads this when CUDA starts and is deterministic only with it: it has to be set before torch is loaded.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+import numpy as np  # noqa: E402
+import platformdirs  # noqa: E402
+import torch  # noqa: E402
+
+import intriguing  # noqa: E402
+
+SEED = 0
+"""The seed from which every run of the book starts."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The sizes of one run. A profile changes sizes and never the code that is executed.
+
+    Attributes:
+        name: ``quick`` or ``paper``.
+        attack_images: How many training images are turned into adversarial examples.
+        target_images: How many of them are tried with each of the nine wrong targets.
+        oracle_images: How many are solved once more by an independent method.
+        training_iterations: The most L-BFGS iterations of a classifier's training.
+        autoencoder_iterations: The most L-BFGS iterations of the autoencoder's training.
+        seeds: How many seeds a measured seed-to-seed spread rests on.
+    """
+
+    name: str
+    attack_images: int
+    target_images: int
+    oracle_images: int
+    training_iterations: int
+    autoencoder_iterations: int
+    seeds: int
+
+
+PROFILES = {
+    "quick": Profile(
+        name="quick",
+        attack_images=1000,
+        target_images=200,
+        oracle_images=20,
+        training_iterations=400,
+        autoencoder_iterations=150,
+        seeds=2,
+    ),
+    "paper": Profile(
+        name="paper",
+        attack_images=60000,
+        target_images=2000,
+        oracle_images=50,
+        training_iterations=1500,
+        autoencoder_iterations=400,
+        seeds=3,
+    ),
+}
+"""The two profiles by name."""
+
+
+def profile(name: str | None = None) -> Profile:
+    """Returns the profile of this run.
+
+    Args:
+        name: ``quick`` or ``paper``; None takes ``INTRIGUING_PROFILE``, and ``quick`` where that is unset.
+
+    Returns:
+        The profile.
+
+    Raises:
+        ValueError: There is no profile of that name.
+    """
+    source = "profile" if name is not None else "INTRIGUING_PROFILE"
+    name = name if name is not None else _environment("INTRIGUING_PROFILE") or "quick"
+    if name not in PROFILES:
+        raise ValueError(
+            f"{source} is {name!r}; expected one of {_listed(PROFILES)}: set it to one of these."
+        )
+    return PROFILES[name]
+
+
+def device() -> torch.device:
+    """Returns the device on which the networks are evaluated.
+
+    Returns:
+        What ``INTRIGUING_DEVICE`` names; where that is unset, the first available of CUDA, MPS and the CPU.
+
+    Raises:
+        ValueError: ``INTRIGUING_DEVICE`` names no known kind of device.
+        RuntimeError: It names a device that this computer, or this build of PyTorch, does not have.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    name = _environment("INTRIGUING_DEVICE")
+    if name is None:
+        return torch.device(next(kind for kind, present in available.items() if present))
+    if name not in available:
+        raise ValueError(
+            f"INTRIGUING_DEVICE is {name!r}; expected one of {_listed(available)}: "
+            "set it to one of these or unset it."
+        )
+    if not available[name]:
+        present = _listed(kind for kind, here in available.items() if here)
+        raise RuntimeError(
+            f"INTRIGUING_DEVICE is {name!r}, which PyTorch {torch.__version__} does not find here; "
+            f"available: {present}: set it to one of these or unset it."
+        )
+    return torch.device(name)
+
+
+def seed_everything(seed: int = SEED) -> torch.Generator:
+    """Seeds Python, NumPy and PyTorch and asks PyTorch for deterministic, full-precision arithmetic.
+
+    The same seed gives the same numbers again on the same computer with the same versions. Another processor,
+    another number of threads or another version may change the last digits. Deterministic algorithms are not
+    asked for on MPS, where PyTorch refuses some operations that have none.
+
+    Args:
+        seed: An integer from 0 to 2^32 - 1.
+
+    Returns:
+        A generator on the CPU, started from the same seed.
+
+    Raises:
+        ValueError: The seed is no integer in that range.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed is {seed!r}; expected an integer from 0 to 2**32 - 1.")
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - for code that still draws from the global generator
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(device().type != "mps", warn_only=False)
+    torch.backends.cudnn.benchmark = False
+    # Distortions are small differences of pixels: the short mantissa of TF32 would show in them.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    return torch.Generator(device="cpu").manual_seed(seed)
+
+
+def data_folder() -> Path | None:
+    """Returns the folder with data sets that are already here, or None where ``INTRIGUING_DATA`` is unset.
+
+    Raises:
+        ValueError: ``INTRIGUING_DATA`` is set and is no folder.
+    """
+    name = _environment("INTRIGUING_DATA")
+    if name is None:
+        return None
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        raise ValueError(
+            f"INTRIGUING_DATA is {name!r}, which is not a folder: set it to an existing one or unset it."
+        )
+    return folder
+
+
+def cache_folder() -> Path:
+    """Returns the folder where weights and downloads are kept; whoever writes there creates it."""
+    name = _environment("INTRIGUING_CACHE")
+    return Path(name).expanduser() if name is not None else platformdirs.user_cache_path("intriguing")
+
+
+def recording() -> bool:
+    """Tells whether this run writes the stored results instead of comparing with them.
+
+    Raises:
+        ValueError: ``INTRIGUING_RECORD`` is neither 0 nor 1.
+    """
+    value = _environment("INTRIGUING_RECORD") or "0"
+    if value not in ("0", "1"):
+        raise ValueError(
+            f"INTRIGUING_RECORD is {value!r}; expected 0 or 1: set it to one of these or unset it."
+        )
+    return value == "1"
+
+
+def checkout() -> Path | None:
+    """Returns the root of the source checkout, or None outside of one.
+
+    It is the checkout that the package was installed from in editable mode; failing that, the nearest folder
+    at or above the current one that holds ``src/intriguing``.
+    """
+    here = _own_checkout()
+    if here is not None:
+        return here
+    current = Path.cwd()
+    candidates = [current, *current.parents]
+    return next(
+        (folder for folder in candidates if (folder / "src" / "intriguing" / "scale.py").is_file()), None
+    )
+
+
+def provenance(started: float | None = None) -> dict:
+    """Describes the run for the record: what ran, where, with which versions, and for how long.
+
+    Args:
+        started: The reading of ``time.monotonic()``, in seconds, at which the timed work began; None counts
+            from the import of this module.
+
+    Returns:
+        A dictionary of JSON values: profile, seed, device, versions, wall_seconds, created (UTC, to the second)
+        and commit (the last one that touched ``src``, marked when files there have changed since; None outside
+        git).
+    """
+    packages = ("torch", "torchvision", "numpy", "scipy")
+    versions = {"python": platform.python_version()} | {name: _version(name) for name in packages}
+    return {
+        "profile": profile().name,
+        "seed": SEED,
+        "device": _device_name(),
+        "versions": versions | {"intriguing": intriguing.__version__},
+        "wall_seconds": round(time.monotonic() - (_IMPORTED if started is None else started), 1),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+    }
+
+
+def _environment(name: str) -> str | None:
+    """Returns the variable's value without surrounding blanks, or None where it is unset or empty."""
+    return os.environ.get(name, "").strip() or None
+
+
+def _listed(names) -> str:
+    return ", ".join(names)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _device_name() -> str:
+    chosen = device()
+    if chosen.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(chosen)})"
+    return f"{chosen.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def _own_checkout() -> Path | None:
+    package = Path(__file__).resolve().parent
+    return package.parent.parent if package.parent.name == "src" else None
+
+
+def _commit() -> str | None:
+    root = _own_checkout()
+    if root is None or not (root / ".git").exists():
+        return None
+    commit = _git(root, "log", "-1", "--format=%h", "--", "src")
+    if not commit:
+        return None
+    return f"{commit} + changes" if _git(root, "status", "--porcelain", "--", "src") else commit
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """Returns what git prints, or None where git is missing, fails or takes too long."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
