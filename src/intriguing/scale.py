@@ -23,7 +23,7 @@ from pathlib import Path
 
 _IMPORTED = time.monotonic()
 
-# cuBLAS reads this when CUDA starts and is deterministic only with it: it has to be set before torch is loaded.
+# cuBLAS is deterministic only with this, and reads it when CUDA starts: so set it before torch is loaded.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import numpy as np  # noqa: E402
@@ -225,8 +225,8 @@ def provenance(started: float | None = None) -> dict:
             from the import of this module.
 
     Returns:
-        A dictionary of JSON values: profile, seed, device, versions, wall_seconds, created (UTC, to the second)
-        and commit (the last one that touched ``src``, marked when files there have changed since; None outside
+        JSON values: profile, seed, device, versions, wall_seconds, created (UTC, to the second) and
+        commit (the last one that touched ``src``, marked when files there have changed since, None outside
         git).
     """
     packages = ("torch", "torchvision", "numpy", "scipy")
