@@ -1,0 +1,77 @@
+# Every target sets up what it needs. `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PROFILE ?= quick
+CHAPTERS ?=
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The first interpreter that starts and is new enough; PYTHON=/path/to/python names another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+# -n: references that lead nowhere; -W: warnings are errors; --all: every page is read anew, so none stays hidden.
+BUILD := $(BIN)/jupyter-book build . --all -n -W --keep-going -q
+INTRIGUING := $(BIN)/python -m intriguing
+
+.PHONY: help setup run test book paper record sync status lab browser clean
+
+help: ## List the targets
+	@printf 'Targets (PROFILE=quick|paper, CHAPTERS="01 02" for some of them):\n'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(READY) ## Create .venv and install everything, once
+
+$(READY): requirements.txt pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "This book needs Python 3.11 or newer, and none was found on the PATH. Install one," \
+			"or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
+		f"This book needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}.")'
+	@if [ ! -x $(BIN)/python ]; then echo "Creating $(VENV) with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv $(VENV); fi
+	@echo "Installing the pinned packages (torch is large: a few minutes on a slow line)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e '.[dev]'
+	@touch $@
+
+run: $(READY) ## Execute every chapter here and now, build the executed book, show the score
+	@$(INTRIGUING) run --profile $(PROFILE) $(CHAPTERS)
+
+# Each part runs even when an earlier one failed, so that one run shows all that is wrong. pytest comes last,
+# because its browser tests read the book that was just built. Weights are shared by the chapters in a cache
+# of their own, so that a test neither uses nor fills the reader's.
+test: $(READY) ## Style, book build with warnings as errors, unit tests, chapters under nbval, the guard
+	@failed=""; \
+	echo "ruff"; $(BIN)/ruff check . || failed="$$failed ruff"; \
+	echo "jupyter-book build -n -W --keep-going"; $(BUILD) || failed="$$failed build"; \
+	export INTRIGUING_CACHE="$${INTRIGUING_CACHE:-$(CURDIR)/_build/cache}" INTRIGUING_PROFILE=quick; \
+	unset INTRIGUING_RECORD; \
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 600 tests notebooks \
+		|| failed="$$failed pytest"; \
+	if [ -n "$$failed" ]; then echo "FAILED:$$failed" >&2; exit 1; fi
+
+book: $(READY) ## Publish the stored, paper-scale outputs to _build/html
+	@$(BUILD)
+	@echo "The book: file://$(CURDIR)/_build/html/index.html"
+
+paper: $(READY) ## Run every chapter at paper scale; refresh stored outputs and results/paper
+	@$(INTRIGUING) paper $(CHAPTERS)
+
+record: $(READY) ## Refresh results/PROFILE (default quick) without touching stored outputs
+	@$(INTRIGUING) record --profile $(PROFILE) $(CHAPTERS)
+
+sync: $(READY) ## Bring each .ipynb up to its .md, keeping the outputs of unchanged cells
+	@$(INTRIGUING) sync
+
+status: $(READY) ## List the pages whose code has changed since they were run
+	@$(INTRIGUING) status
+
+lab: $(READY) ## Open the notebooks in JupyterLab
+	@INTRIGUING_PROFILE=$(PROFILE) $(BIN)/jupyter lab notebooks
+
+browser: book ## Check the built book in headless Chromium
+	@$(BIN)/python -m pytest tests/test_site.py
+
+clean: ## Remove what was built (not .venv, not the user's cache)
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis

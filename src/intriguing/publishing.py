@@ -1,0 +1,442 @@
+"""From text to page: execute the chapters, stamp their outputs, and say which pages the code left behind.
+
+A chapter is a pair of files in ``notebooks``: the text ``NN-topic.md``, which is the source, and the notebook
+``NN-topic.ipynb``, which keeps the outputs of its last run at paper scale. Two kinds of stamps make those
+outputs trustworthy. Each code cell carries the hashes of the source that was executed and of the outputs that
+came out. The notebook carries the profile, the commit of ``src`` and the fingerprints of the modules of the
+package that it rests on. The guard in ``tests`` reads the first kind, :func:`status` the second.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellControlSignal, CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+
+from intriguing import fingerprint, scale
+
+STAMP = "intriguing"
+"""The metadata key of the stamps, in cells and in notebooks."""
+
+CHECKED = "nbval-check-output"
+"""The tag of the cells whose output every test run compares with the stored one."""
+
+WIDGETS = "application/vnd.jupyter.widget-state+json"
+"""The MIME type under which a notebook keeps the state of its widgets."""
+
+_KEPT_IN_TEXT = ("tags", "mystnb")
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+class ChapterFailed(Exception):
+    """A cell of a chapter could not be executed; the message names the chapter, the cell and the error."""
+
+
+@dataclass(frozen=True)
+class PageStatus:
+    """How one page stands to the code and to its own text.
+
+    Attributes:
+        page: The stem of the chapter's files, for instance ``01-framework``.
+        stamp: The notebook's stamp, empty when the page was never run.
+        changed_modules: Modules of the package that differ from those of the run, sorted.
+        changed_cells: Numbers of the code cells, counted from 1, whose outputs belong to another source.
+    """
+
+    page: str
+    stamp: dict
+    changed_modules: tuple[str, ...]
+    changed_cells: tuple[int, ...]
+
+    @property
+    def current(self) -> bool:
+        """Whether the page was run and neither its cells nor its code have changed since."""
+        return bool(self.stamp) and not self.changed_modules and not self.changed_cells
+
+    def __str__(self) -> str:
+        """The page and its standing in one line."""
+        if not self.stamp:
+            return f"{self.page}: never run"
+        made = f"run in profile {self.stamp.get('profile')} at {self.stamp.get('commit')}"
+        notes = []
+        if self.changed_modules:
+            notes.append(f"code changed since in {', '.join(self.changed_modules)}")
+        if self.changed_cells:
+            notes.append(f"changed since: code cell {', '.join(map(str, self.changed_cells))}")
+        return f"{self.page}: {made}; {'; '.join(notes) or 'up to date'}"
+
+
+def repository() -> Path:
+    """Returns the root of the checkout that holds the book.
+
+    Raises:
+        FileNotFoundError: Neither the package nor the current directory lies in a checkout of the book.
+    """
+    root = scale.checkout()
+    if root is None or not (root / "notebooks").is_dir():
+        raise FileNotFoundError(
+            f"No checkout of the book was found at {Path.cwd()} or above it: change to the folder that holds "
+            "_toc.yml and notebooks/."
+        )
+    return root
+
+
+def chapters(root: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Returns the text files of the chapters, in the order in which they are read and run.
+
+    Args:
+        root: The root of the checkout.
+        names: Beginnings of file names, for instance ``01``; none of them means every chapter.
+
+    Raises:
+        ValueError: A name fits no chapter.
+    """
+    found = sorted((root / "notebooks").glob("[0-9]*.md"))
+    if not names:
+        return found
+    for name in names:
+        if not any(path.stem.startswith(name) for path in found):
+            raise ValueError(
+                f"No chapter begins with {name!r}; there are: {', '.join(path.stem for path in found)}."
+            )
+    return [path for path in found if path.stem.startswith(tuple(names))]
+
+
+def source_hash(cell: NotebookNode) -> str:
+    """Returns the SHA-256, in hexadecimal digits, of the source of a cell."""
+    return hashlib.sha256(cell.source.encode()).hexdigest()
+
+
+def outputs_hash(cell: NotebookNode) -> str:
+    """Returns the SHA-256, in hexadecimal digits, of what a code cell put out (its execution count aside)."""
+    plain = [
+        {key: value for key, value in output.items() if key != "execution_count"} for output in cell.outputs
+    ]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def read(path: Path) -> NotebookNode:
+    """Reads a chapter from its text and adds what its notebook knows: outputs, counts, stamps and cell ids.
+
+    A code cell whose source has changed keeps the outputs of the cell that it replaces together with their
+    stamp, so that the guard can see that they are no longer its own.
+
+    Args:
+        path: The chapter's ``.md`` file; the ``.ipynb`` beside it need not exist.
+
+    Returns:
+        The notebook, in nbformat 4.5.
+    """
+    fresh = nbformat.from_dict(jupytext.read(path, fmt="md:myst"))
+    fresh.nbformat, fresh.nbformat_minor = 4, 5
+    fresh.metadata = NotebookNode(kernelspec=fresh.metadata.get("kernelspec", NotebookNode(name="python3")))
+    stored = path.with_suffix(".ipynb")
+    old = nbformat.read(stored, as_version=4) if stored.is_file() else nbformat.v4.new_notebook()
+    fresh.metadata = NotebookNode({**old.metadata, **fresh.metadata})
+    fresh.metadata.pop("jupytext", None)
+
+    partners = _partners(
+        [cell for cell in fresh.cells if cell.cell_type == "code"],
+        [cell for cell in old.cells if cell.cell_type == "code"],
+    )
+    for cell in fresh.cells:
+        cell.metadata = NotebookNode(
+            {key: cell.metadata[key] for key in _KEPT_IN_TEXT if key in cell.metadata}
+        )
+        if cell.cell_type != "code":
+            continue
+        cell.outputs, cell.execution_count = [], None
+        partner = partners.get(id(cell))
+        if partner is not None:
+            cell.outputs, cell.execution_count = partner.outputs, partner.execution_count
+            if STAMP in partner.metadata:
+                cell.metadata[STAMP] = partner.metadata[STAMP]
+    _name_cells(fresh)
+    return fresh
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Writes a notebook so that the file is at every moment either the old one or the new one, complete.
+
+    Raises:
+        nbformat.ValidationError: The notebook does not follow the format; the file is left as it was.
+    """
+    nbformat.validate(notebook)
+    text = nbformat.writes(notebook).rstrip("\n") + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def sync(path: Path) -> bool:
+    """Brings a chapter's notebook up to its text and keeps the stored outputs.
+
+    Args:
+        path: The chapter's ``.md`` file.
+
+    Returns:
+        Whether the notebook had to be written.
+    """
+    notebook, target = read(path), path.with_suffix(".ipynb")
+    if target.is_file() and nbformat.read(target, as_version=4) == notebook:
+        return False
+    write(notebook, target)
+    return True
+
+
+def execute(
+    path: Path,
+    profile: str,
+    *,
+    record: bool = False,
+    progress: Callable[[int, int, NotebookNode], None] | None = None,
+) -> NotebookNode:
+    """Executes a chapter from its text, from first cell to last in a new kernel, and stamps the result.
+
+    Args:
+        path: The chapter's ``.md`` file. Nothing is written.
+        profile: ``quick`` or ``paper``.
+        record: Whether the chapter writes the stored results instead of comparing with them.
+        progress: Called before each code cell with its number from 1, the number of code cells, and the cell.
+
+    Returns:
+        The executed notebook: counts 1 to n, no times, the same widget names in every run, stamped.
+
+    Raises:
+        ChapterFailed: A cell raised an error or its kernel died.
+    """
+    scale.profile(profile)
+    notebook = read(path)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in code:
+        cell.outputs, cell.execution_count = [], None
+        cell.metadata.pop(STAMP, None)
+    notebook.metadata.pop("widgets", None)
+    # Taken before the run: these are the files that the kernel is about to import.
+    modules = fingerprint.closure(imported_modules(notebook))
+    commit = scale.provenance()["commit"]
+    started, current = time.monotonic(), 0
+
+    def starting(cell: NotebookNode, cell_index: int) -> None:
+        nonlocal current
+        if cell.cell_type == "code":
+            current += 1
+            if progress is not None:
+                progress(current, len(code), cell)
+
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        extra_arguments=["--log-level=40"],  # the kernel's own warnings are no part of a chapter
+        resources={"metadata": {"path": str(path.parent)}},
+        on_cell_start=starting,
+    )
+    environment = dict(os.environ, INTRIGUING_PROFILE=profile, INTRIGUING_RECORD="1" if record else "0")
+    try:
+        client.execute(env=environment)
+    except (CellExecutionError, CellTimeoutError, DeadKernelError, CellControlSignal) as error:
+        raise ChapterFailed(_failure(path.stem, current, code, error)) from None
+    tidy(notebook, path.stem)
+    for cell in code:
+        cell.metadata[STAMP] = NotebookNode(source=source_hash(cell), outputs=outputs_hash(cell))
+    notebook.metadata[STAMP] = NotebookNode(
+        profile=profile,
+        commit=commit,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        wall_seconds=round(time.monotonic() - started),
+        modules=modules,
+    )
+    return notebook
+
+
+def tidy(notebook: NotebookNode, name: str) -> None:
+    """Removes from an executed notebook, in place, what differs from run to run without a meaning.
+
+    Args:
+        notebook: The executed notebook.
+        name: A word from which the names of the widgets are made.
+    """
+    count = 0
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type != "code":
+            continue
+        count += 1
+        cell.execution_count = count
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = count
+            output.get("metadata", {}).pop("execution", None)
+    notebook.metadata.pop("language_info", None)
+    state = notebook.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {})
+    if not state:
+        notebook.metadata.pop("widgets", None)
+        return
+    names = {old: hashlib.sha256(f"{name} {i}".encode()).hexdigest()[:32] for i, old in enumerate(state)}
+    text = re.sub(r"\b[0-9a-f]{32}\b", lambda match: names.get(match[0], match[0]), nbformat.writes(notebook))
+    renamed = nbformat.reads(text, as_version=4)
+    notebook.metadata = renamed.metadata
+    for cell, other in zip(notebook.cells, renamed.cells, strict=True):
+        if cell.cell_type == "code":
+            cell.outputs = other.outputs
+
+
+def imported_modules(notebook: NotebookNode) -> list[str]:
+    """Returns the modules of the package that the code cells of a notebook import by name, sorted.
+
+    ``from intriguing import data, scale`` gives ``intriguing.data`` and ``intriguing.scale``.
+    """
+    package = Path(__file__).parent
+    names = set()
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        lines = [line for line in cell.source.splitlines() if not line.lstrip().startswith(("%", "!"))]
+        try:
+            tree = ast.parse("\n".join(lines))
+        except SyntaxError:
+            continue  # the run itself will report it
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    inside = (name for name in names if name.startswith("intriguing."))
+    return sorted(name for name in inside if (package / f"{name.removeprefix('intriguing.')}.py").is_file())
+
+
+def status(root: Path) -> list[PageStatus]:
+    """Says of every chapter whether its stored outputs still belong to its text and to the code.
+
+    Args:
+        root: The root of the checkout.
+
+    Returns:
+        One entry for each chapter, in order.
+    """
+    entries = []
+    for path in chapters(root):
+        notebook = read(path)
+        stamp = dict(notebook.metadata.get(STAMP, {}))
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        stale = [
+            i
+            for i, cell in enumerate(code, 1)
+            if cell.metadata.get(STAMP, {}).get("source") != source_hash(cell)
+        ]
+        entries.append(
+            PageStatus(path.stem, stamp, tuple(_changed(stamp, notebook)), tuple(stale if stamp else ()))
+        )
+    return entries
+
+
+def verdicts(notebook: NotebookNode) -> list[str]:
+    """Returns what the checked cells of an executed notebook printed, one line each."""
+    lines = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and CHECKED in cell.metadata.get("tags", []):
+            text = "".join(_text(output) for output in cell.outputs)
+            lines += [line.strip() for line in text.splitlines() if line.strip()]
+    return lines
+
+
+def stage(root: Path, folder: Path, notebooks: dict[str, NotebookNode]) -> None:
+    """Lays out a book with the given notebooks in place of the stored ones, ready to be built.
+
+    Args:
+        root: The root of the checkout, from which the pages and the settings are taken.
+        folder: Where to lay it out; what it held before, a built book aside, is removed.
+        notebooks: The executed notebook of each chapter by its stem. Chapters that are not among them
+            are shown with their stored outputs.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("book", "notebooks"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    shutil.copytree(root / "book", folder / "book", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy2(root / name, folder / name)
+    for path in chapters(root):
+        write(notebooks.get(path.stem) or read(path), folder / "notebooks" / f"{path.stem}.ipynb")
+
+
+def _changed(stamp: dict, notebook: NotebookNode) -> Iterable[str]:
+    """Yields the modules that are new, gone or different since the run, in order."""
+    if not stamp:
+        return
+    then, now = dict(stamp.get("modules", {})), fingerprint.closure(imported_modules(notebook))
+    yield from sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+
+
+def _partners(fresh: list[NotebookNode], old: list[NotebookNode]) -> dict[int, NotebookNode]:
+    """Pairs each new code cell with the old one whose outputs it keeps: same source, else same place."""
+    waiting: dict[str, list[int]] = {}
+    for i, cell in enumerate(old):
+        waiting.setdefault(cell.source, []).append(i)
+    pairs, taken = {}, set()
+    for cell in fresh:
+        if waiting.get(cell.source):
+            i = waiting[cell.source].pop(0)
+            pairs[id(cell)] = old[i]
+            taken.add(i)
+    if len(fresh) == len(old):
+        for i, cell in enumerate(fresh):
+            if id(cell) not in pairs and i not in taken:
+                pairs[id(cell)] = old[i]
+    return pairs
+
+
+def _name_cells(notebook: NotebookNode) -> None:
+    """Gives each cell an id that depends on its text alone, so that the same text makes the same file."""
+    seen: dict[str, int] = {}
+    for cell in notebook.cells:
+        key = f"{cell.cell_type}\n{cell.source}"
+        seen[key] = seen.get(key, 0) + 1
+        cell.id = hashlib.sha256(f"{key}\n{seen[key]}".encode()).hexdigest()[:12]
+
+
+def _failure(chapter: str, number: int, code: list[NotebookNode], error: Exception) -> str:
+    """Says where a chapter failed: the chapter, the cell and its source, and the end of the error."""
+    source = code[number - 1].source if number else ""
+    shown = source.splitlines()[:12] + (["…"] if len(source.splitlines()) > 12 else [])
+    outputs = [
+        output for output in (code[number - 1].outputs if number else []) if output.output_type == "error"
+    ]
+    trace = "\n".join(outputs[-1].traceback) if outputs else str(error)
+    lines = [line for line in _ESCAPES.sub("", trace).splitlines() if line.strip()]
+    return "\n".join(
+        [f"{chapter}: code cell {number} of {len(code)} failed."]
+        + [f"    {line}" for line in shown]
+        + ["  ended with:"]
+        + [f"    {line}" for line in lines[-14:]]
+    )
+
+
+def _text(output: NotebookNode) -> str:
+    if output.output_type == "stream":
+        return output.text
+    return output.get("data", {}).get("text/plain", "")
