@@ -1,0 +1,262 @@
+"""The solver against ground truth: SciPy, closed forms, hand-computed cases, and invariants of the batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize as scipy_minimize
+from torch import Tensor
+
+from intriguing.lbfgsb import Status, minimize, projected_gradient
+
+
+def quadratic(matrices: Tensor, vectors: Tensor):
+    """0.5 x'Qx - b'x per row, with its gradient."""
+
+    def objective(x, rows):
+        image = torch.bmm(matrices[rows], x[:, :, None])[:, :, 0]
+        return (x * (0.5 * image - vectors[rows])).sum(1), image - vectors[rows]
+
+    return objective
+
+
+def random_quadratics(batch: int, n: int, condition: float, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Symmetric positive definite matrices of a given condition, and vectors that push most variables onto bounds."""
+    generator = torch.Generator().manual_seed(seed)
+    basis = torch.linalg.qr(torch.randn(batch, n, n, generator=generator, dtype=torch.float64)).Q
+    spectrum = torch.logspace(0, np.log10(condition), n, dtype=torch.float64)
+    vectors = spectrum.mean() * torch.randn(batch, n, generator=generator, dtype=torch.float64)
+    return basis @ (spectrum[:, None] * basis.mT), vectors
+
+
+def scipy_value(objective, x0: Tensor, row: int, bounds) -> float:
+    def single(x):
+        value, gradient = objective(torch.from_numpy(x)[None], torch.tensor([row]))
+        return value.item(), gradient[0].numpy()
+
+    options = {"maxiter": 20000, "maxfun": 40000, "ftol": 1e-16, "gtol": 1e-8}
+    found = scipy_minimize(single, x0.numpy(), jac=True, bounds=bounds, method="L-BFGS-B", options=options)
+    return float(found.fun)
+
+
+@pytest.mark.parametrize("n", [20, 100, 400])
+@pytest.mark.parametrize("condition", [10, 1e2, 1e4])
+def test_agrees_with_scipy_on_box_quadratics_with_most_bounds_active(n, condition):
+    matrices, vectors = random_quadratics(4, n, condition, seed=n)
+    objective = quadratic(matrices, vectors)
+    x0 = torch.full((4, n), 0.5, dtype=torch.float64)
+    found = minimize(objective, x0, max_iterations=5000, tolerance=1e-6)
+    assert found.converged.all()
+    assert (((found.x == 0) | (found.x == 1)).double().mean(1) > 0.5).all()
+    for row in range(4):
+        assert found.value[row].item() == pytest.approx(scipy_value(objective, x0[row], row, [(0, 1)] * n), rel=1e-9)
+
+
+def rosenbrock(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    a, b = x[:, :-1], x[:, 1:]
+    bend = b - a * a
+    gradient = torch.zeros_like(x)
+    gradient[:, :-1] += -400 * a * bend - 2 * (1 - a)
+    gradient[:, 1:] += 200 * bend
+    return (100 * bend**2 + (1 - a) ** 2).sum(1), gradient
+
+
+@pytest.mark.parametrize("upper", [0.5, 0.9, 2.0])
+def test_rosenbrock_in_a_box(upper):
+    x0 = torch.tensor([[-1.2, 0.3], [-2.0, -2.0], [0.1, 0.4]], dtype=torch.float64)
+    found = minimize(rosenbrock, x0, -2.0, upper, max_iterations=500, tolerance=1e-7)
+    assert found.converged.all()
+    if upper == 2.0:
+        torch.testing.assert_close(found.x, torch.ones_like(found.x), atol=1e-5, rtol=0)
+    else:  # on the face x0 = upper the best second coordinate is upper squared
+        best = torch.tensor([upper, upper**2], dtype=torch.float64).expand(3, 2)
+        torch.testing.assert_close(found.x, best, atol=1e-5, rtol=0)
+
+
+def test_linear_function_ends_in_the_corner():
+    slopes = torch.tensor([[1.0, -2.0, 0.5], [-1.0, 3.0, -0.1]], dtype=torch.float64)
+    found = minimize(lambda x, rows: ((x * slopes[rows]).sum(1), slopes[rows]), torch.full((2, 3), 0.3).double())
+    assert found.x.tolist() == [[0, 1, 0], [1, 0, 1]]
+    assert found.converged.all()
+    assert (found.projected_gradient == 0).all()
+
+
+def test_hand_computed_case_with_one_active_bound():
+    # min (x - 2)^2 + (y - x)^2 on [0, 1]^2: x stops at 1, then y = 1.
+    def objective(z, rows):
+        x, y = z[:, 0], z[:, 1]
+        return (x - 2) ** 2 + (y - x) ** 2, torch.stack([2 * (x - 2) - 2 * (y - x), 2 * (y - x)], 1)
+
+    found = minimize(objective, torch.zeros(1, 2, dtype=torch.float64))
+    torch.testing.assert_close(found.x, torch.ones(1, 2, dtype=torch.float64))
+
+
+def test_start_on_the_boundary_and_fixed_variables():
+    matrices, vectors = random_quadratics(3, 30, 100)
+    objective = quadratic(matrices, vectors)
+    lower = torch.zeros(3, 30, dtype=torch.float64)
+    upper = torch.ones(3, 30, dtype=torch.float64)
+    lower[:, :5] = upper[:, :5] = 0.25
+    for start in (0.0, 1.0):
+        x0 = torch.full((3, 30), start, dtype=torch.float64)
+        found = minimize(objective, x0, lower, upper, max_iterations=1000)
+        assert (found.x[:, :5] == 0.25).all()
+        assert found.converged.all()
+        for row in range(3):
+            bounds = list(zip(lower[row].tolist(), upper[row].tolist(), strict=True))
+            assert found.value[row].item() == pytest.approx(scipy_value(objective, x0[row], row, bounds), rel=1e-9)
+
+
+def test_unbounded_problems_reach_the_solution_of_the_linear_system():
+    matrices, vectors = random_quadratics(2, 20, 100)
+    found = minimize(
+        quadratic(matrices, vectors), torch.zeros(2, 20).double(), -torch.inf, torch.inf, max_iterations=500
+    )
+    torch.testing.assert_close(found.x, torch.linalg.solve(matrices, vectors), atol=1e-6, rtol=1e-5)
+
+
+def test_a_row_does_not_depend_on_its_neighbours_their_order_or_their_number():
+    matrices, vectors = random_quadratics(12, 40, 1e3)
+    x0 = torch.full((12, 40), 0.5, dtype=torch.float64)
+    together = minimize(quadratic(matrices, vectors), x0, max_iterations=500)
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
+    shuffled = minimize(quadratic(matrices[order], vectors[order]), x0, max_iterations=500)
+    torch.testing.assert_close(shuffled.x, together.x[order], atol=1e-7, rtol=0)
+    for row in range(12):
+        alone = minimize(quadratic(matrices[row : row + 1], vectors[row : row + 1]), x0[:1], max_iterations=500)
+        torch.testing.assert_close(alone.x, together.x[row : row + 1], atol=1e-7, rtol=0)
+        torch.testing.assert_close(alone.value, together.value[row : row + 1], rtol=1e-10, atol=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 30), st.sampled_from([torch.float32, torch.float64]))
+def test_every_evaluated_point_lies_in_the_box(seed, n, dtype):
+    generator = torch.Generator().manual_seed(seed)
+    lower = torch.randn(3, n, generator=generator).to(dtype)
+    upper = lower + torch.rand(3, n, generator=generator).to(dtype)
+    centre = 3 * torch.randn(3, n, generator=generator).to(dtype)
+
+    def objective(x, rows):
+        assert (x >= lower[rows]).all()
+        assert (x <= upper[rows]).all()
+        r = x - centre[rows]
+        return (r**4).sum(1), 4 * r**3
+
+    found = minimize(objective, torch.zeros(3, n, dtype=dtype), lower, upper, tolerance=1e-4)
+    expected = centre.clamp(lower, upper)
+    assert ((found.x >= lower) & (found.x <= upper)).all()
+    assert (found.value <= ((expected - centre) ** 4).sum(1) * (1 + 1e-3) + 1e-3).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_converged_means_a_small_projected_gradient(seed):
+    matrices, vectors = random_quadratics(3, 15, 100, seed)
+    found = minimize(quadratic(matrices, vectors), torch.rand(3, 15).double(), max_iterations=7, tolerance=1e-3)
+    bounds = (torch.zeros(3, 15).double(), torch.ones(3, 15).double())
+    gradient = quadratic(matrices, vectors)(found.x, torch.arange(3))[1]
+    torch.testing.assert_close(found.projected_gradient, projected_gradient(found.x, gradient, *bounds))
+    assert ((found.projected_gradient <= 1e-3) == found.converged).all()
+    assert (found.iterations <= 7).all()
+
+
+@pytest.mark.parametrize("poison", [torch.nan, torch.inf])
+@pytest.mark.parametrize("where", ["start", "later"])
+def test_a_row_that_is_not_finite_is_reported_and_touches_no_other(poison, where):
+    matrices, vectors = random_quadratics(4, 10, 10)
+    clean = quadratic(matrices, vectors)
+    x0 = torch.full((4, 10), 0.5, dtype=torch.float64)
+
+    def poisoned(x, rows):
+        value, gradient = clean(x, rows)
+        hit = (rows == 2) & (True if where == "start" else (x != x0[0]).any(1))
+        return torch.where(hit, poison, value), torch.where(hit[:, None], poison, gradient)
+
+    found, reference = minimize(poisoned, x0), minimize(clean, x0)
+    assert found.status[2] == Status.NOT_FINITE
+    assert found.x[2].isfinite().all()
+    others = [0, 1, 3]
+    torch.testing.assert_close(found.x[others], reference.x[others], atol=1e-7, rtol=0)
+    assert found.converged[others].all()
+
+
+def test_evaluations_are_counted_per_row():
+    matrices, vectors = random_quadratics(5, 25, 1e3)
+    counts = torch.zeros(5, dtype=torch.long)
+    inner = quadratic(matrices, vectors)
+
+    def counting(x, rows):
+        counts.index_add_(0, rows, torch.ones_like(rows))
+        return inner(x, rows)
+
+    found = minimize(counting, torch.full((5, 25), 0.5, dtype=torch.float64))
+    assert found.evaluations.tolist() == counts.tolist()
+    assert (found.evaluations > found.iterations).all()
+
+
+def test_float32_agrees_with_float64():
+    matrices, vectors = random_quadratics(4, 50, 100)
+    double = minimize(quadratic(matrices, vectors), torch.full((4, 50), 0.5).double(), tolerance=1e-8)
+    single = minimize(quadratic(matrices.float(), vectors.float()), torch.full((4, 50), 0.5), tolerance=1e-3)
+    assert single.x.dtype == torch.float32
+    torch.testing.assert_close(single.x.double(), double.x, atol=1e-3, rtol=0)
+
+
+def test_zero_iterations_and_an_empty_batch_are_defined():
+    objective = quadratic(*random_quadratics(2, 3, 10))
+    still = minimize(objective, torch.full((2, 3), 0.5).double(), max_iterations=0)
+    assert (still.x == 0.5).all()
+    assert (still.status == Status.ITERATION_LIMIT).all()
+    empty = minimize(objective, torch.empty(0, 3).double())
+    assert empty.x.shape == (0, 3)
+    assert empty.value.shape == (0,)
+
+
+def test_a_small_decrease_stops_only_when_asked():
+    objective = quadratic(*random_quadratics(2, 60, 1e4))
+    x0 = torch.full((2, 60), 0.5).double()
+    early = minimize(objective, x0, tolerance=0, decrease_tolerance=1e-3, max_iterations=1000)
+    assert (early.status == Status.SMALL_DECREASE).all()
+    late = minimize(objective, x0, tolerance=1e-7, max_iterations=1000)
+    assert late.converged.all()
+    assert (late.value <= early.value).all()
+
+
+def good(x, rows):
+    return (x * x).sum(1), 2 * x
+
+
+@pytest.mark.parametrize(
+    ("objective", "x0", "bounds", "error", "message"),
+    [
+        (lambda x, rows: (x.sum(), x), torch.rand(2, 3), (0, 1), ValueError, "values of shape"),
+        (lambda x, rows: (x.sum(1), x[:, :2]), torch.rand(2, 3), (0, 1), ValueError, "gradients of shape"),
+        (lambda x, rows: (x.sum(1), x.double()), torch.rand(2, 3), (0, 1), TypeError, "dtype of x0"),
+        (good, torch.rand(3), (0, 1), ValueError, r"shape \(B, n\)"),
+        (good, torch.ones(2, 3, dtype=torch.long), (0, 1), TypeError, "float32 or float64"),
+        (good, torch.full((2, 3), torch.nan), (0, 1), ValueError, "NaN"),
+        (good, torch.rand(2, 3), (1, 0), ValueError, "lower <= upper"),
+        (good, torch.rand(2, 3), (torch.zeros(5), 1), ValueError, "broadcast"),
+    ],
+)
+def test_bad_input_is_named(objective, x0, bounds, error, message):
+    with pytest.raises(error, match=message):
+        minimize(objective, x0, *bounds)
+
+
+def test_settings_out_of_range_are_named():
+    with pytest.raises(ValueError, match="max_iterations"):
+        minimize(good, torch.rand(2, 3), max_iterations=-1)
+    with pytest.raises(ValueError, match="history"):
+        minimize(good, torch.rand(2, 3), history=0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this computer")
+def test_cuda_agrees_with_the_cpu():
+    matrices, vectors = random_quadratics(8, 60, 1e3)
+    cpu = minimize(quadratic(matrices, vectors), torch.full((8, 60), 0.5).double())
+    gpu = minimize(quadratic(matrices.cuda(), vectors.cuda()), torch.full((8, 60), 0.5).double().cuda())
+    torch.testing.assert_close(gpu.x.cpu(), cpu.x, atol=1e-6, rtol=0)
