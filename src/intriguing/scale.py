@@ -47,6 +47,7 @@ class Profile:
         oracle_images: How many are solved once more by an independent method.
         training_iterations: The most L-BFGS iterations of a classifier's training.
         autoencoder_iterations: The most L-BFGS iterations of the autoencoder's training.
+        epochs: Passes over the training set of the convolutional network.
         seeds: How many seeds a measured seed-to-seed spread rests on.
     """
 
@@ -56,6 +57,7 @@ class Profile:
     oracle_images: int
     training_iterations: int
     autoencoder_iterations: int
+    epochs: int
     seeds: int
 
 
@@ -67,6 +69,7 @@ PROFILES = {
         oracle_images=20,
         training_iterations=400,
         autoencoder_iterations=150,
+        epochs=6,
         seeds=2,
     ),
     "paper": Profile(
@@ -75,7 +78,8 @@ PROFILES = {
         target_images=2000,
         oracle_images=50,
         training_iterations=1500,
-        autoencoder_iterations=400,
+        autoencoder_iterations=300,
+        epochs=4,
         seeds=3,
     ),
 }
