@@ -1,0 +1,213 @@
+"""Running, stamping and comparing chapters, on chapters so small that their numbers can be seen at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from intriguing import __main__ as command
+from intriguing import fingerprint, publishing, scale
+
+HEADER = (
+    "---\nkernelspec:\n  display_name: Python 3 (ipykernel)\n  language: python\n  name: python3\n---\n\n"
+)
+
+
+def _chapter(folder: Path, *cells: str, name: str = "01-small") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.md"
+    blocks = [f"```{{code-cell}} ipython3\n{cell}\n```\n" for cell in cells]
+    path.write_text(HEADER + "# Small\n\n" + "\n".join(blocks), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that the commands take for the book."""
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(scale, "checkout", lambda: tmp_path)
+    return tmp_path
+
+
+def test_execution_stamps_every_cell_and_repeats_itself(tmp_path: Path) -> None:
+    path = _chapter(
+        tmp_path,
+        "import os\nprint(os.environ['INTRIGUING_PROFILE'], os.environ['INTRIGUING_RECORD'])",
+        "from intriguing import paper\n1 + 1",
+        "import ipywidgets\nipywidgets.IntSlider(description='c')",
+    )
+    seen = []
+    first = publishing.execute(path, "paper", record=True, progress=lambda *step: seen.append(step[:2]))
+    second = publishing.execute(path, "paper", record=True)
+    code = [cell for cell in first.cells if cell.cell_type == "code"]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert [cell.execution_count for cell in code] == [1, 2, 3]
+    assert code[0].outputs[0].text == "paper 1\n"
+    assert code[1].outputs[0].execution_count == 2
+    assert all(cell.metadata.intriguing.source == publishing.source_hash(cell) for cell in code)
+    assert all(cell.metadata.intriguing.outputs == publishing.outputs_hash(cell) for cell in code)
+    assert first.metadata.intriguing.profile == "paper"
+    assert first.metadata.intriguing.modules == fingerprint.closure(["intriguing.paper"])
+    for notebook in (first, second):
+        notebook.metadata.intriguing.pop("created")
+        notebook.metadata.intriguing.pop("wall_seconds")
+    assert nbformat.writes(first) == nbformat.writes(second)
+
+
+def test_failing_cell_names_the_place_and_keeps_the_old_file(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _chapter(checkout / "notebooks", "x = 1", "x / 0")
+    stored = path.with_suffix(".ipynb")
+    stored.write_text("the old file", encoding="utf-8")
+    with pytest.raises(nbformat.reader.NotJSONError):
+        publishing.read(path)
+    publishing.write(new_notebook(), stored)
+    before = stored.read_bytes()
+    assert command.main(["paper"]) == 1
+    printed = capsys.readouterr().out
+    assert "01-small: code cell 2 of 2 failed." in printed
+    assert "x / 0" in printed
+    assert "ZeroDivisionError: division by zero" in printed
+    assert stored.read_bytes() == before
+    assert sorted(file.name for file in stored.parent.iterdir()) == ["01-small.ipynb", "01-small.md"]
+
+
+def test_dying_kernel_is_a_failure_of_its_chapter(tmp_path: Path) -> None:
+    path = _chapter(tmp_path, "import os\nos._exit(3)")
+    with pytest.raises(publishing.ChapterFailed, match=r"01-small: code cell 1 of 1 failed"):
+        publishing.execute(path, "quick")
+
+
+def test_unknown_profile_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected one of quick, paper"):
+        publishing.execute(_chapter(tmp_path, "1"), "huge")
+
+
+def test_chapters_are_chosen_by_the_beginning_of_their_names(checkout: Path) -> None:
+    for name in ("01-one", "02-two", "notes"):
+        _chapter(checkout / "notebooks", "1", name=name)
+    assert [path.stem for path in publishing.chapters(checkout)] == ["01-one", "02-two"]
+    assert [path.stem for path in publishing.chapters(checkout, ["02"])] == ["02-two"]
+    with pytest.raises(ValueError, match=r"No chapter begins with '03'; there are: 01-one, 02-two\."):
+        publishing.chapters(checkout, ["03"])
+
+
+def test_commands_outside_a_checkout_say_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scale, "checkout", lambda: None)
+    assert command.main(["status"]) == 1
+    assert "No checkout of the book" in capsys.readouterr().out
+
+
+def test_run_without_chapters_says_so(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["run"]) == 1
+    assert "There is no chapter in" in capsys.readouterr().out
+
+
+def test_status_tells_new_changed_and_current_pages(checkout: Path) -> None:
+    _chapter(checkout / "notebooks", "x = 1", name="01-never")
+    for name in ("02-current", "03-code", "04-cell"):
+        path = _chapter(checkout / "notebooks", "from intriguing import paper", "x = 1", name=name)
+        notebook = publishing.read(path)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.metadata[publishing.STAMP] = {"source": publishing.source_hash(cell)}
+        modules = fingerprint.closure(["intriguing.paper"])
+        if name == "03-code":
+            modules["intriguing.paper"] = "0" * 16
+        stamp = {"profile": "paper", "commit": "0123abc", "modules": modules}
+        notebook.metadata[publishing.STAMP] = stamp
+        publishing.write(notebook, path.with_suffix(".ipynb"))
+    _chapter(checkout / "notebooks", "from intriguing import paper", "x = 2", name="04-cell")
+    never, current, code, cell = publishing.status(checkout)
+    assert str(never) == "01-never: never run"
+    assert current.current
+    assert str(current) == "02-current: run in profile paper at 0123abc; up to date"
+    assert code.changed_modules == ("intriguing.paper",)
+    assert "code changed since in intriguing.paper" in str(code)
+    assert cell.changed_cells == (2,)
+    assert [page.current for page in (never, current, code, cell)] == [False, True, False, False]
+
+
+def test_status_command_lists_the_pages_and_always_succeeds(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _chapter(checkout / "notebooks", "x = 1")
+    assert command.main(["status"]) == 0
+    assert "0 of 1 pages are up to date. `make paper" in capsys.readouterr().out
+
+
+def test_imported_modules_are_found_in_every_form() -> None:
+    cells = [
+        new_markdown_cell("from intriguing import training"),
+        new_code_cell("%matplotlib inline\nfrom intriguing import data, scale as sizes\nimport numpy"),
+        new_code_cell("import intriguing.models\nfrom intriguing.paper import something"),
+        new_code_cell("def broken("),
+        new_code_cell("from intriguing import nowhere, __version__"),
+    ]
+    expected = [f"intriguing.{name}" for name in ("data", "models", "paper", "scale")]
+    assert publishing.imported_modules(new_notebook(cells=cells)) == expected
+
+
+def test_outputs_stay_with_unchanged_cells_when_others_move(tmp_path: Path) -> None:
+    path = _chapter(tmp_path, "a", "b")
+    notebook = publishing.read(path)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [new_output("stream", name="stdout", text=cell.source)]
+    publishing.write(notebook, path.with_suffix(".ipynb"))
+    _chapter(tmp_path, "b", "new", "a")
+    code = [cell for cell in publishing.read(path).cells if cell.cell_type == "code"]
+    assert [[output.text for output in cell.outputs] for cell in code] == [["b"], [], ["a"]]
+
+
+def test_same_text_makes_the_same_cell_ids(tmp_path: Path) -> None:
+    path = _chapter(tmp_path, "a", "a")
+    first, second = publishing.read(path), publishing.read(path)
+    ids = [cell.id for cell in first.cells]
+    assert ids == [cell.id for cell in second.cells]
+    assert len(set(ids)) == len(ids)
+
+
+def test_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.ipynb"
+    publishing.write(new_notebook(), path)
+    before = path.read_bytes()
+    broken = new_notebook(cells=[new_code_cell("1")])
+    broken.cells[0].execution_count = "one"
+    with pytest.raises(nbformat.ValidationError):
+        publishing.write(broken, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_verdicts_are_the_lines_of_the_checked_cells() -> None:
+    checked = new_code_cell("print()", outputs=[new_output("stream", name="stdout", text="one\n\ntwo\n")])
+    checked.metadata["tags"] = [publishing.CHECKED]
+    other = new_code_cell("print()", outputs=[new_output("stream", name="stdout", text="three\n")])
+    value = new_code_cell("x", outputs=[new_output("execute_result", data={"text/plain": "'four'"})])
+    value.metadata["tags"] = [publishing.CHECKED]
+    assert publishing.verdicts(new_notebook(cells=[checked, other, value])) == ["one", "two", "'four'"]
+
+
+def test_staged_book_shows_the_executed_chapter_and_the_stored_ones(checkout: Path) -> None:
+    for file in ("_config.yml", "_toc.yml", "book/welcome.md"):
+        (checkout / file).parent.mkdir(exist_ok=True)
+        (checkout / file).write_text("x", encoding="utf-8")
+    one = _chapter(checkout / "notebooks", "1", name="01-one")
+    _chapter(checkout / "notebooks", "2", name="02-two")
+    executed = publishing.read(one)
+    executed.cells[1].execution_count = 5
+    folder = checkout / "_build" / "run"
+    for _ in range(2):
+        publishing.stage(checkout, folder, {"01-one": executed})
+    shown = {path.stem: nbformat.read(path, as_version=4) for path in (folder / "notebooks").iterdir()}
+    assert sorted(shown) == ["01-one", "02-two"]
+    assert shown["01-one"].cells[1].execution_count == 5
+    assert shown["02-two"].cells[1].execution_count is None
+    assert not one.with_suffix(".ipynb").exists()

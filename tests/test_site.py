@@ -1,0 +1,229 @@
+"""The built book as a reader meets it: links lead somewhere, pictures are there, no request leaves the host.
+
+The first part reads the files of ``_build/html``. The second opens each page in headless Chromium, served on
+127.0.0.1, wherever Chromium and its driver are installed.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import re
+import shutil
+import socketserver
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+SITE = Path(__file__).resolve().parent.parent / "_build" / "html"
+PAGES = sorted(
+    path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.parts
+)
+
+pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: run `make book`")
+
+# What a browser fetches by itself when it opens a page; links that a reader may follow are another matter.
+FETCHED = {"img": "src", "script": "src", "iframe": "src", "source": "src", "video": "src", "link": "href"}
+FETCHED_RELATIONS = {"stylesheet", "icon", "shortcut", "preload", "prefetch", "modulepreload", "manifest"}
+
+
+@dataclass
+class Page:
+    """What one page refers to."""
+
+    links: list[str] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
+    images: list[tuple[str, str | None]] = field(default_factory=list)
+    anchors: set[str] = field(default_factory=set)
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.page = Page()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.page.anchors |= {given[key] for key in ("id", "name") if given.get(key)}
+        if tag == "a" and given.get("href"):
+            self.page.links.append(given["href"])
+        if tag == "img":
+            self.page.images.append((given.get("src") or "", given.get("alt")))
+        target = given.get(FETCHED.get(tag, ""))
+        if target and (tag != "link" or FETCHED_RELATIONS & set((given.get("rel") or "").lower().split())):
+            self.page.fetched.append(target)
+
+
+@functools.cache
+def _read(name: str) -> Page:
+    reader = _Reader()
+    reader.feed((SITE / name).read_text(encoding="utf-8"))
+    return reader.page
+
+
+def _resolve(name: str, target: str) -> tuple[Path, str] | None:
+    """Returns the file and the anchor that a reference means, or None when it leads out of the site."""
+    parts = urlsplit(target)
+    if parts.scheme or parts.netloc:
+        return None
+    path = (SITE / name).parent / unquote(parts.path) if parts.path else SITE / name
+    path = path.resolve()
+    return (path / "index.html" if path.is_dir() else path), unquote(parts.fragment)
+
+
+def _is_description(alt: str | None, source: str) -> bool:
+    """Whether an alt text says what is to be seen, instead of where the file lies."""
+    text = (alt or "").strip()
+    is_path = bool(re.fullmatch(r"\S*\.(png|jpe?g|svg|gif|webp)", text, re.I)) or text == source
+    return bool(text) and not is_path
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    broken = []
+    for target in _read(name).links:
+        found = _resolve(name, target)
+        if found is None:
+            continue
+        path, anchor = found
+        if not path.is_file():
+            broken.append(f"{target}: no such file")
+        elif anchor and path.suffix == ".html":
+            other = path.relative_to(SITE.resolve()).as_posix()
+            if anchor not in _read(other).anchors:
+                broken.append(f"{target}: no such place on the page")
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_fetched_from_another_host(name: str) -> None:
+    outside = [t for t in _read(name).fetched if not t.startswith("data:") and _resolve(name, t) is None]
+    missing = [
+        t for t in _read(name).fetched if (found := _resolve(name, t)) is not None and not found[0].is_file()
+    ]
+    assert not outside, f"fetched from elsewhere: {outside}"
+    assert not missing, f"not in the built book: {missing}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pictures_are_described(name: str) -> None:
+    bare = [(source[:80], alt) for source, alt in _read(name).images if not _is_description(alt, source)]
+    assert not bare, f"pictures without a description: {bare}"
+
+
+@pytest.mark.parametrize(
+    ("alt", "good"),
+    [
+        ("A seven and its twin", True),
+        ("", False),
+        (None, False),
+        ("../_images/ab12.png", False),
+        ("x.svg", False),
+    ],
+)
+def test_description_is_told_from_a_path(alt: str | None, good: bool) -> None:
+    assert _is_description(alt, "_images/other.png") is good
+
+
+# In a browser.
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Serves the built book on this computer only."""
+
+    class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+        daemon_threads = True
+        request_queue_size = 64
+
+    with Server(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(SITE))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def _first(names: tuple[str, ...]) -> str | None:
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium that can reach 127.0.0.1 and nothing else."""
+    chromium = _first(("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))
+    driver = _first(("chromedriver", "chromium-driver"))
+    if chromium is None or driver is None:
+        pytest.skip("Chromium or its driver is not installed: the pages were checked as files only")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--window-size=1280,1024",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    instance = webdriver.Chrome(options=options, service=Service(driver))
+    instance.set_page_load_timeout(60)
+    instance.set_script_timeout(60)
+    yield instance
+    instance.quit()
+
+
+SETTLED = """
+const done = arguments[0];
+const pictures = [...document.images];
+pictures.forEach((picture) => { picture.loading = 'eager'; });
+const loaded = pictures.map((picture) => picture.decode().catch(() => null));
+const typeset = window.MathJax && MathJax.startup ? MathJax.startup.promise : null;
+Promise.all([...loaded, typeset]).then(() => done(pictures.map((picture) => (
+    {source: picture.getAttribute('src'), alt: picture.alt, width: picture.naturalWidth}
+))));
+"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_in_a_browser(browser, address: str, name: str) -> None:
+    browser.get_log("browser")
+    browser.get_log("performance")
+    browser.get(f"{address}/{name}")
+    pictures = browser.execute_async_script(SETTLED)
+    broken = [picture["source"] for picture in pictures if not picture["width"]]
+    bare = [
+        picture["source"] for picture in pictures if not _is_description(picture["alt"], picture["source"])
+    ]
+    errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    formulas = browser.execute_script("return document.querySelectorAll('mjx-merror').length")
+    assert not broken, f"pictures that did not load: {broken}"
+    assert not bare, f"pictures without a description: {bare}"
+    assert not errors, "\n".join(errors)
+    assert formulas == 0, f"{formulas} formulas could not be set"
+    assert _requests_elsewhere(browser.get_log("performance"), address) == []
+
+
+def _requests_elsewhere(log: list[dict], address: str) -> list[str]:
+    """Returns the addresses on other hosts that the browser asked for."""
+    events = (json.loads(entry["message"])["message"] for entry in log)
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    return [
+        url for url in asked if not url.startswith((address + "/", "data:", "blob:", "chrome:", "about:"))
+    ]
