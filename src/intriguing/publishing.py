@@ -40,6 +40,7 @@ WIDGETS = "application/vnd.jupyter.widget-state+json"
 """The MIME type under which a notebook keeps the state of its widgets."""
 
 _KEPT_IN_TEXT = ("tags", "mystnb")
+_WIDGET_NAME = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -298,7 +299,7 @@ def tidy(notebook: NotebookNode, name: str) -> None:
         notebook.metadata.pop("widgets", None)
         return
     names = {old: hashlib.sha256(f"{name} {i}".encode()).hexdigest()[:32] for i, old in enumerate(state)}
-    text = re.sub(r"\b[0-9a-f]{32}\b", lambda match: names.get(match[0], match[0]), nbformat.writes(notebook))
+    text = _WIDGET_NAME.sub(lambda match: names.get(match[0], match[0]), nbformat.writes(notebook))
     renamed = nbformat.reads(text, as_version=4)
     notebook.metadata = renamed.metadata
     for cell, other in zip(notebook.cells, renamed.cells, strict=True):
