@@ -11,9 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from intriguing import __main__ as command
 from intriguing import fingerprint, publishing, scale
 
-HEADER = (
-    "---\nkernelspec:\n  display_name: Python 3 (ipykernel)\n  language: python\n  name: python3\n---\n\n"
-)
+HEADER = "---\nkernelspec:\n  display_name: Python 3 (ipykernel)\n  language: python\n  name: python3\n---\n\n"
 
 
 def _chapter(folder: Path, *cells: str, name: str = "01-small") -> Path:
@@ -37,18 +35,24 @@ def test_execution_stamps_every_cell_and_repeats_itself(tmp_path: Path) -> None:
         tmp_path,
         "import os\nprint(os.environ['INTRIGUING_PROFILE'], os.environ['INTRIGUING_RECORD'])",
         "from intriguing import paper\n1 + 1",
-        "import ipywidgets\nipywidgets.IntSlider(description='c')",
+        "import ipywidgets\nslider, other = ipywidgets.IntSlider(description='c'), ipywidgets.IntSlider()",
+        "link = ipywidgets.jslink((slider, 'value'), (other, 'value'))\nipywidgets.HBox([slider, other])",
+        "from tqdm.auto import tqdm\n_ = [i for i in tqdm(range(3))]\n_ = [i for i in tqdm(iter('ab'), leave=False)]",
     )
     seen = []
     first = publishing.execute(path, "paper", record=True, progress=lambda *step: seen.append(step[:2]))
     second = publishing.execute(path, "paper", record=True)
     code = [cell for cell in first.cells if cell.cell_type == "code"]
-    assert seen == [(1, 3), (2, 3), (3, 3)]
-    assert [cell.execution_count for cell in code] == [1, 2, 3]
+    assert seen == [(i, 5) for i in range(1, 6)]
+    assert [cell.execution_count for cell in code] == [1, 2, 3, 4, 5]
     assert code[0].outputs[0].text == "paper 1\n"
     assert code[1].outputs[0].execution_count == 2
     assert all(cell.metadata.intriguing.source == publishing.source_hash(cell) for cell in code)
     assert all(cell.metadata.intriguing.outputs == publishing.outputs_hash(cell) for cell in code)
+    assert code[4].outputs == []  # progress bars are over when the page is read
+    widgets = first.metadata.widgets[publishing.WIDGETS].state.values()
+    kinds = sorted(model.model_name for model in widgets if model.model_name not in ("LayoutModel", "SliderStyleModel"))
+    assert kinds == ["HBoxModel", "IntSliderModel", "IntSliderModel", "LinkModel"]
     assert first.metadata.intriguing.profile == "paper"
     assert first.metadata.intriguing.modules == fingerprint.closure(["intriguing.paper"])
     for notebook in (first, second):
@@ -134,9 +138,7 @@ def test_status_tells_new_changed_and_current_pages(checkout: Path) -> None:
     assert [page.current for page in (never, current, code, cell)] == [False, True, False, False]
 
 
-def test_status_command_lists_the_pages_and_always_succeeds(
-    checkout: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_status_command_lists_the_pages_and_always_succeeds(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _chapter(checkout / "notebooks", "x = 1")
     assert command.main(["status"]) == 0
     assert "0 of 1 pages are up to date. `make paper" in capsys.readouterr().out

@@ -39,6 +39,10 @@ CHECKED = "nbval-check-output"
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 """The MIME type under which a notebook keeps the state of its widgets."""
 
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+"""The MIME type of an output that shows a widget."""
+
+_MENTION = re.compile(r"IPY_MODEL_([0-9a-f]{32})")
 _KEPT_IN_TEXT = ("tags", "mystnb")
 _WIDGET_NAME = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -112,9 +116,7 @@ def chapters(root: Path, names: Sequence[str] = ()) -> list[Path]:
         return found
     for name in names:
         if not any(path.stem.startswith(name) for path in found):
-            raise ValueError(
-                f"No chapter begins with {name!r}; there are: {', '.join(path.stem for path in found)}."
-            )
+            raise ValueError(f"No chapter begins with {name!r}; there are: {', '.join(path.stem for path in found)}.")
     return [path for path in found if path.stem.startswith(tuple(names))]
 
 
@@ -125,9 +127,7 @@ def source_hash(cell: NotebookNode) -> str:
 
 def outputs_hash(cell: NotebookNode) -> str:
     """Returns the SHA-256, in hexadecimal digits, of what a code cell put out (its execution count aside)."""
-    plain = [
-        {key: value for key, value in output.items() if key != "execution_count"} for output in cell.outputs
-    ]
+    plain = [{key: value for key, value in output.items() if key != "execution_count"} for output in cell.outputs]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
@@ -156,9 +156,7 @@ def read(path: Path) -> NotebookNode:
         [cell for cell in old.cells if cell.cell_type == "code"],
     )
     for cell in fresh.cells:
-        cell.metadata = NotebookNode(
-            {key: cell.metadata[key] for key in _KEPT_IN_TEXT if key in cell.metadata}
-        )
+        cell.metadata = NotebookNode({key: cell.metadata[key] for key in _KEPT_IN_TEXT if key in cell.metadata})
         if cell.cell_type != "code":
             continue
         cell.outputs, cell.execution_count = [], None
@@ -294,10 +292,11 @@ def tidy(notebook: NotebookNode, name: str) -> None:
                 output.execution_count = count
             output.get("metadata", {}).pop("execution", None)
     notebook.metadata.pop("language_info", None)
-    state = notebook.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {})
+    state = _living_widgets(notebook)
     if not state:
         notebook.metadata.pop("widgets", None)
         return
+    notebook.metadata.widgets[WIDGETS].state = NotebookNode(state)
     names = {old: hashlib.sha256(f"{name} {i}".encode()).hexdigest()[:32] for i, old in enumerate(state)}
     text = _WIDGET_NAME.sub(lambda match: names.get(match[0], match[0]), nbformat.writes(notebook))
     renamed = nbformat.reads(text, as_version=4)
@@ -305,6 +304,39 @@ def tidy(notebook: NotebookNode, name: str) -> None:
     for cell, other in zip(notebook.cells, renamed.cells, strict=True):
         if cell.cell_type == "code":
             cell.outputs = other.outputs
+
+
+def _living_widgets(notebook: NotebookNode) -> dict[str, NotebookNode]:
+    """Takes progress bars out of the outputs and returns the widgets that the rest of the page needs, by name."""
+    state = notebook.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {})
+    needed: list[str] = []
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        cell.outputs = [output for output in cell.outputs if not _is_progress(output, state)]
+        views = [output.get("data", {}).get(WIDGET_VIEW) for output in cell.outputs]
+        needed += [view["model_id"] for view in views if view]
+    mentions = {name: set(_MENTION.findall(json.dumps(model))) for name, model in state.items()}
+    kept: set[str] = set()
+    while needed:
+        name = needed.pop()
+        if name in state and name not in kept:
+            kept.add(name)
+            needed += mentions[name]
+        if not needed:
+            # A link between two widgets is mentioned by neither; it lives where both ends do.
+            links = (name for name in state if name not in kept and "Link" in state[name].get("model_name", ""))
+            needed += [name for name in links if mentions[name] and mentions[name] <= kept]
+    return {name: model for name, model in state.items() if name in kept}
+
+
+def _is_progress(output: NotebookNode, state: dict[str, NotebookNode]) -> bool:
+    """Whether an output is a progress bar, which has nothing to say once the work is done."""
+    view = output.get("data", {}).get(WIDGET_VIEW)
+    if not view:
+        return False
+    text = output.data.get("text/plain", "")
+    return view["model_id"] not in state or bool(re.match(r"[^|]*\d+(%\||it \[)", text))
 
 
 def imported_modules(notebook: NotebookNode) -> list[str]:
@@ -345,14 +377,8 @@ def status(root: Path) -> list[PageStatus]:
         notebook = read(path)
         stamp = dict(notebook.metadata.get(STAMP, {}))
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        stale = [
-            i
-            for i, cell in enumerate(code, 1)
-            if cell.metadata.get(STAMP, {}).get("source") != source_hash(cell)
-        ]
-        entries.append(
-            PageStatus(path.stem, stamp, tuple(_changed(stamp, notebook)), tuple(stale if stamp else ()))
-        )
+        stale = [i for i, cell in enumerate(code, 1) if cell.metadata.get(STAMP, {}).get("source") != source_hash(cell)]
+        entries.append(PageStatus(path.stem, stamp, tuple(_changed(stamp, notebook)), tuple(stale if stamp else ())))
     return entries
 
 
@@ -424,9 +450,7 @@ def _failure(chapter: str, number: int, code: list[NotebookNode], error: Excepti
     """Says where a chapter failed: the chapter, the cell and its source, and the end of the error."""
     source = code[number - 1].source if number else ""
     shown = source.splitlines()[:12] + (["…"] if len(source.splitlines()) > 12 else [])
-    outputs = [
-        output for output in (code[number - 1].outputs if number else []) if output.output_type == "error"
-    ]
+    outputs = [output for output in (code[number - 1].outputs if number else []) if output.output_type == "error"]
     trace = "\n".join(outputs[-1].traceback) if outputs else str(error)
     lines = [line for line in _ESCAPES.sub("", trace).splitlines() if line.strip()]
     return "\n".join(
