@@ -1,0 +1,35 @@
+"""Lets the package's docstrings be plain text: a star, a bar or a colon in a sentence is only that.
+
+reStructuredText would read ``(B, *shape)`` as the beginning of an emphasis and ``|r|`` as a substitution, and
+napoleon would take what stands before the first colon of a constant's description for its type.
+"""
+
+from __future__ import annotations
+
+import re
+
+# A star before a list item, code and references between backquotes, and *words* that are meant to stand out.
+_LEFT_ALONE = re.compile(r"(^\s*\* |``.+?``|:[\w:]+:`[^`]+`|`[^`]+`_?|(?<![\w*])\*\w(?:[^*]*\w)?\*(?![\w*]))")
+_COLON = "\x1f"
+
+
+def escape(line: str) -> str:
+    """Returns a line of a docstring with its stars and bars escaped wherever they are no markup."""
+    parts = _LEFT_ALONE.split(line)
+    return "".join(part if i % 2 else re.sub(r"(?<!\\)([*|])", r"\\\1", part) for i, part in enumerate(parts))
+
+
+def before_napoleon(app, what, name, obj, options, lines) -> None:
+    lines[:] = [escape(line) for line in lines]
+    if what in ("attribute", "data", "property"):
+        lines[:] = [line.replace(": ", _COLON) for line in lines]
+
+
+def after_napoleon(app, what, name, obj, options, lines) -> None:
+    lines[:] = [line.replace(_COLON, ": ") for line in lines]
+
+
+def setup(app) -> dict:
+    app.connect("autodoc-process-docstring", before_napoleon, priority=400)
+    app.connect("autodoc-process-docstring", after_napoleon, priority=600)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
