@@ -20,9 +20,7 @@ from nbformat import NotebookNode
 from intriguing.publishing import CHECKED, STAMP, WIDGETS, outputs_hash, source_hash
 
 # A path below one of these belongs to one computer; Windows drives count as well.
-MACHINE_PATH = re.compile(
-    r"(?<![\w.:/])(?:/(?:home|root|Users|work|tmp|private|mnt|opt|usr|var)/\w|[A-Z]:\\\w)"
-)
+MACHINE_PATH = re.compile(r"(?<![\w.:/])(?:/(?:home|root|Users|work|tmp|private|mnt|opt|usr|var)/\w|[A-Z]:\\\w)")
 MEMORY_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 DATA_URI = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=\s]+")
 MARKDOWN_IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\([^)]*\)")
@@ -65,9 +63,7 @@ def pair_in_sync(chapter: Chapter) -> list[str]:
     expected = [_essence(cell) for cell in jupytext.read(chapter.text, fmt="md:myst").cells]
     got = [_essence(cell) for cell in chapter.notebook.cells]
     if len(expected) != len(got):
-        return [
-            f"{chapter.name}: {len(expected)} cells in the text, {len(got)} in the notebook; run `make sync`."
-        ]
+        return [f"{chapter.name}: {len(expected)} cells in the text, {len(got)} in the notebook; run `make sync`."]
     return [
         f"{chapter.name}: cell {i} differs between the text and the notebook; run `make sync`."
         for i, (one, other) in enumerate(zip(expected, got, strict=True), 1)
@@ -96,9 +92,7 @@ def counts_without_holes(chapter: Chapter) -> list[str]:
     counts = [cell.execution_count for _, cell in chapter.code]
     if counts == list(range(1, len(counts) + 1)):
         return []
-    return [
-        f"{chapter.name}: the execution counts are {counts}, not 1 to {len(counts)}; run {chapter.again}."
-    ]
+    return [f"{chapter.name}: the execution counts are {counts}, not 1 to {len(counts)}; run {chapter.again}."]
 
 
 def outputs_belong_to_cells(chapter: Chapter) -> list[str]:
@@ -121,9 +115,7 @@ def run_at_paper_scale(chapter: Chapter) -> list[str]:
     """The stored outputs come from the paper profile and say which code made them."""
     stamp = chapter.notebook.metadata.get(STAMP, {}) if chapter.notebook is not None else {}
     if stamp.get("profile") != "paper":
-        return [
-            f"{chapter.name}: stored in profile {stamp.get('profile')!r}, not 'paper'; run {chapter.again}."
-        ]
+        return [f"{chapter.name}: stored in profile {stamp.get('profile')!r}, not 'paper'; run {chapter.again}."]
     missing = [key for key in ("commit", "created", "modules") if not stamp.get(key)]
     return [f"{chapter.name}: the stamp lacks {', '.join(missing)}; run {chapter.again}."] if missing else []
 
@@ -134,14 +126,11 @@ def no_errors(chapter: Chapter) -> list[str]:
     for i, cell in chapter.code:
         for output in cell.outputs:
             if output.output_type == "error":
-                complaints.append(
-                    f"{chapter.name}: code cell {i} shows {output.ename}; mend it, then {chapter.again}."
-                )
+                complaints.append(f"{chapter.name}: code cell {i} shows {output.ename}; mend it, then {chapter.again}.")
             elif output.get("name") == "stderr":
                 first = output.text.strip().splitlines()[0][:60] if output.text.strip() else ""
                 complaints.append(
-                    f"{chapter.name}: code cell {i} wrote to stderr ({first!r}); "
-                    f"mend it, then {chapter.again}."
+                    f"{chapter.name}: code cell {i} wrote to stderr ({first!r}); mend it, then {chapter.again}."
                 )
     return complaints
 
@@ -153,9 +142,7 @@ def figures_described(chapter: Chapter) -> list[str]:
         kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
         alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
         if any(kind.startswith("image/") for kind in kinds) and not str(alt).strip():
-            complaints.append(
-                f"{chapter.name}: code cell {i} draws a picture; give its metadata mystnb.image.alt."
-            )
+            complaints.append(f"{chapter.name}: code cell {i} draws a picture; give its metadata mystnb.image.alt.")
         pages = [output.data["text/html"] for output in cell.outputs if "text/html" in output.get("data", {})]
         if any(bare_images(page) for page in pages):
             complaints.append(f"{chapter.name}: code cell {i} shows an <img> without alt text; give it one.")
@@ -178,9 +165,7 @@ def no_words_of_one_machine(chapter: Chapter) -> list[str]:
             found = MACHINE_PATH.search(text) or MEMORY_ADDRESS.search(text)
             if found:
                 shown = text[found.start() : found.start() + 40].splitlines()[0]
-                complaints.append(
-                    f"{chapter.name}: code cell {i} shows {shown!r}; print something that travels."
-                )
+                complaints.append(f"{chapter.name}: code cell {i} shows {shown!r}; print something that travels.")
                 break
     return complaints
 
@@ -202,12 +187,9 @@ CHAPTER_RULES = (
 def every_page_is_listed(root: Path) -> list[str]:
     """Each page is in the table of contents, and each entry there has its file."""
     listed = set(_entries(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))))
-    pages = {
-        f"{folder}/{path.stem}" for folder in ("book", "notebooks") for path in (root / folder).glob("*.md")
-    }
+    pages = {f"{folder}/{path.stem}" for folder in ("book", "notebooks") for path in (root / folder).glob("*.md")}
     return [f"{page} is not in _toc.yml; add it there." for page in sorted(pages - listed)] + [
-        f"_toc.yml lists {page}, which does not exist; write it or take it out."
-        for page in sorted(listed - pages)
+        f"_toc.yml lists {page}, which does not exist; write it or take it out." for page in sorted(listed - pages)
     ]
 
 
@@ -215,12 +197,8 @@ def every_module_is_documented(root: Path) -> list[str]:
     """The API page has an entry for each module of the package."""
     page = (root / "book" / "api.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"automodule:: intriguing\.(\w+)", page))
-    present = {
-        path.stem for path in (root / "src" / "intriguing").glob("*.py") if not path.stem.startswith("_")
-    }
-    return [
-        f"book/api.md has no entry for intriguing.{name}; add one." for name in sorted(present - documented)
-    ] + [
+    present = {path.stem for path in (root / "src" / "intriguing").glob("*.py") if not path.stem.startswith("_")}
+    return [f"book/api.md has no entry for intriguing.{name}; add one." for name in sorted(present - documented)] + [
         f"book/api.md documents intriguing.{name}, which does not exist; take it out."
         for name in sorted(documented - present)
     ]
@@ -228,17 +206,14 @@ def every_module_is_documented(root: Path) -> list[str]:
 
 def every_reference_is_cited(root: Path) -> list[str]:
     """Each entry of the bibliography is cited by a page, and each citation has its entry."""
-    entries = set(
-        re.findall(r"^@\w+\{([^,\s]+),", (root / "book" / "references.bib").read_text("utf-8"), re.M)
-    )
+    entries = set(re.findall(r"^@\w+\{([^,\s]+),", (root / "book" / "references.bib").read_text("utf-8"), re.M))
     cited: set[str] = set()
     for folder in ("book", "notebooks"):
         for path in (root / folder).glob("*.md"):
             for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", path.read_text(encoding="utf-8")):
                 cited |= {key.strip() for key in keys.split(",")}
     return [
-        f"references.bib has {key}, which no page cites; cite it or drop it."
-        for key in sorted(entries - cited)
+        f"references.bib has {key}, which no page cites; cite it or drop it." for key in sorted(entries - cited)
     ] + [f"{key} is cited but is not in references.bib; add it." for key in sorted(cited - entries)]
 
 
@@ -269,9 +244,7 @@ def _bare_markdown(source: str) -> bool:
     directives = [found[0] for found in IMAGE_DIRECTIVE.finditer(source)]
     if any(not re.search(r"^:?alt:\s*\S|^:alt:\s*\S", directive, re.M) for directive in directives):
         return True
-    return any(not found["alt"].strip() for found in MARKDOWN_IMAGE.finditer(source)) or bool(
-        bare_images(source)
-    )
+    return any(not found["alt"].strip() for found in MARKDOWN_IMAGE.finditer(source)) or bool(bare_images(source))
 
 
 def _texts(cell: NotebookNode) -> list[str]:
@@ -279,9 +252,7 @@ def _texts(cell: NotebookNode) -> list[str]:
     texts = []
     for output in cell.outputs:
         texts.append(output.get("text", ""))
-        texts += [
-            str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/")
-        ]
+        texts += [str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/")]
         texts += output.get("traceback", [])
     return [DATA_URI.sub("", text) for text in texts]
 

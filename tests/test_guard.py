@@ -84,9 +84,7 @@ def whole(tmp_path: Path) -> Path:
     code[1].outputs = [
         new_output("stream", name="stdout", text="All 1 claims come out as in the stored run.\n"),
     ]
-    code[2].outputs = [
-        new_output("display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})
-    ]
+    code[2].outputs = [new_output("display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})]
     _stamp(notebook)
     publishing.write(notebook, path.with_suffix(".ipynb"))
     return path
@@ -176,9 +174,7 @@ def test_removed_cell_is_out_of_sync(whole: Path) -> None:
 
 
 def test_changed_tag_is_out_of_sync(whole: Path) -> None:
-    whole.write_text(
-        TEXT.replace("[nbval-check-output]", "[nbval-check-output, hide-input]"), encoding="utf-8"
-    )
+    whole.write_text(TEXT.replace("[nbval-check-output]", "[nbval-check-output, hide-input]"), encoding="utf-8")
     _assert_only(rules.Chapter.load(whole), rules.pair_in_sync, "cell 3")
 
 
@@ -215,9 +211,7 @@ def test_edited_output_is_found(whole: Path) -> None:
     def change(notebook: NotebookNode) -> None:
         _code(notebook)[1].outputs[0].text = "All 2 claims come out as in the stored run.\n"
 
-    _assert_only(
-        _break(whole, change, restamp=False), rules.outputs_belong_to_cells, "code cell 2", "make paper"
-    )
+    _assert_only(_break(whole, change, restamp=False), rules.outputs_belong_to_cells, "code cell 2", "make paper")
 
 
 def test_chapter_without_a_checked_cell_is_found(whole: Path) -> None:
@@ -264,9 +258,7 @@ def test_figure_without_alt_text_is_found(whole: Path) -> None:
 
 def test_html_picture_without_alt_text_is_found(whole: Path) -> None:
     def change(notebook: NotebookNode) -> None:
-        _code(notebook)[0].outputs = [
-            new_output("display_data", data={"text/html": "<p><img src='a.png'></p>"})
-        ]
+        _code(notebook)[0].outputs = [new_output("display_data", data={"text/html": "<p><img src='a.png'></p>"})]
 
     _assert_only(_break(whole, change), rules.figures_described, "code cell 1", "<img>")
 
@@ -320,9 +312,7 @@ def test_words_of_one_machine_are_found(whole: Path, text: str) -> None:
     _assert_only(_break(whole, change), rules.no_words_of_one_machine, "code cell 1")
 
 
-@pytest.mark.parametrize(
-    "text", ["see https://example.org/home/page\n", "results/paper/table1.json\n", "12/tmp\n"]
-)
+@pytest.mark.parametrize("text", ["see https://example.org/home/page\n", "results/paper/table1.json\n", "12/tmp\n"])
 def test_words_of_every_machine_pass(whole: Path, text: str) -> None:
     def change(notebook: NotebookNode) -> None:
         _code(notebook)[0].outputs = [new_output("stream", name="stdout", text=text)]

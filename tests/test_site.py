@@ -22,9 +22,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 SITE = Path(__file__).resolve().parent.parent / "_build" / "html"
-PAGES = sorted(
-    path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.parts
-)
+PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.parts)
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: run `make book`")
 
@@ -104,9 +102,7 @@ def test_links_lead_somewhere(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_is_fetched_from_another_host(name: str) -> None:
     outside = [t for t in _read(name).fetched if not t.startswith("data:") and _resolve(name, t) is None]
-    missing = [
-        t for t in _read(name).fetched if (found := _resolve(name, t)) is not None and not found[0].is_file()
-    ]
+    missing = [t for t in _read(name).fetched if (found := _resolve(name, t)) is not None and not found[0].is_file()]
     assert not outside, f"fetched from elsewhere: {outside}"
     assert not missing, f"not in the built book: {missing}"
 
@@ -208,9 +204,7 @@ def test_page_in_a_browser(browser, address: str, name: str) -> None:
     browser.get(f"{address}/{name}")
     pictures = browser.execute_async_script(SETTLED)
     broken = [picture["source"] for picture in pictures if not picture["width"]]
-    bare = [
-        picture["source"] for picture in pictures if not _is_description(picture["alt"], picture["source"])
-    ]
+    bare = [picture["source"] for picture in pictures if not _is_description(picture["alt"], picture["source"])]
     errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     formulas = browser.execute_script("return document.querySelectorAll('mjx-merror').length")
     assert not broken, f"pictures that did not load: {broken}"
@@ -224,6 +218,4 @@ def _requests_elsewhere(log: list[dict], address: str) -> list[str]:
     """Returns the addresses on other hosts that the browser asked for."""
     events = (json.loads(entry["message"])["message"] for entry in log)
     asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    return [
-        url for url in asked if not url.startswith((address + "/", "data:", "blob:", "chrome:", "about:"))
-    ]
+    return [url for url in asked if not url.startswith((address + "/", "data:", "blob:", "chrome:", "about:"))]

@@ -81,9 +81,7 @@ def _execute(root: Path, options: argparse.Namespace) -> int:
     failed: list[str] = []
     paths = publishing.chapters(root, options.chapters)
     if not paths:
-        raise FileNotFoundError(
-            f"There is no chapter in {root / 'notebooks'}: a chapter is a file NN-topic.md."
-        )
+        raise FileNotFoundError(f"There is no chapter in {root / 'notebooks'}: a chapter is a file NN-topic.md.")
     started = time.monotonic()
     for path in paths:
         try:
@@ -97,9 +95,7 @@ def _execute(root: Path, options: argparse.Namespace) -> int:
         publishing.write(notebook, target / f"{path.stem}.ipynb")
     _times(executed, time.monotonic() - started)
     if failed:
-        console.print(
-            f"[red]Failed: {', '.join(failed)}.[/red] The files of these chapters are as they were before."
-        )
+        console.print(f"[red]Failed: {', '.join(failed)}.[/red] The files of these chapters are as they were before.")
         return 1
     if options.command != "run":
         return 0
@@ -140,17 +136,13 @@ def _chapter(path: Path, profile: str, record: bool) -> NotebookNode:
         def progress(number: int, total: int, cell: NotebookNode) -> None:
             slow_cell()
             last[:] = [number, total, cell, time.monotonic()]
-            display.update(
-                task, total=total, completed=number - 1, description=escape(_first_line(cell.source)[:40])
-            )
+            display.update(task, total=total, completed=number - 1, description=escape(_first_line(cell.source)[:40]))
 
         if not watched:
             console.print(f"{path.stem}: running in profile {profile}")
         notebook = publishing.execute(path, profile, record=record, progress=progress)
         slow_cell()
-        display.update(
-            task, completed=last[1] if last else 0, total=last[1] if last else 0, description="done"
-        )
+        display.update(task, completed=last[1] if last else 0, total=last[1] if last else 0, description="done")
     return notebook
 
 
