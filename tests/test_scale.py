@@ -152,3 +152,16 @@ def test_provenance_has_no_commit_outside_git(monkeypatch, tmp_path):
     assert scale.provenance()["commit"] is None
     monkeypatch.setenv("PATH", "")  # nor is git itself there
     assert scale.provenance()["commit"] is None
+
+
+def test_the_run_line_says_the_provenance_in_one_sentence(monkeypatch):
+    line = scale.run_line(time.monotonic() - 125)
+    about = scale.provenance()
+    assert line.startswith(f"Run in profile quick on {about['device']} in 2 min 5 s, {about['created'][:10]} ")
+    assert all(f"{name} {version}" in line for name, version in about["versions"].items())
+    assert "\n" not in line and line.endswith(".")
+    monkeypatch.setattr(scale, "_commit", lambda: "abc1234 + changes")
+    assert scale.run_line().endswith("code: commit abc1234 + changes.")
+    monkeypatch.setattr(scale, "_commit", lambda: None)
+    assert scale.run_line(time.monotonic()).endswith("code: no commit known.")
+    assert " in 0 s, " in scale.run_line(time.monotonic())

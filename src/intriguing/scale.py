@@ -101,9 +101,7 @@ def profile(name: str | None = None) -> Profile:
     source = "profile" if name is not None else "INTRIGUING_PROFILE"
     name = name if name is not None else _environment("INTRIGUING_PROFILE") or "quick"
     if name not in PROFILES:
-        raise ValueError(
-            f"{source} is {name!r}; expected one of {_listed(PROFILES)}: set it to one of these."
-        )
+        raise ValueError(f"{source} is {name!r}; expected one of {_listed(PROFILES)}: set it to one of these.")
     return PROFILES[name]
 
 
@@ -127,8 +125,7 @@ def device() -> torch.device:
         return torch.device(next(kind for kind, present in available.items() if present))
     if name not in available:
         raise ValueError(
-            f"INTRIGUING_DEVICE is {name!r}; expected one of {_listed(available)}: "
-            "set it to one of these or unset it."
+            f"INTRIGUING_DEVICE is {name!r}; expected one of {_listed(available)}: set it to one of these or unset it."
         )
     if not available[name]:
         present = _listed(kind for kind, here in available.items() if here)
@@ -179,9 +176,7 @@ def data_folder() -> Path | None:
         return None
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        raise ValueError(
-            f"INTRIGUING_DATA is {name!r}, which is not a folder: set it to an existing one or unset it."
-        )
+        raise ValueError(f"INTRIGUING_DATA is {name!r}, which is not a folder: set it to an existing one or unset it.")
     return folder
 
 
@@ -199,9 +194,7 @@ def recording() -> bool:
     """
     value = _environment("INTRIGUING_RECORD") or "0"
     if value not in ("0", "1"):
-        raise ValueError(
-            f"INTRIGUING_RECORD is {value!r}; expected 0 or 1: set it to one of these or unset it."
-        )
+        raise ValueError(f"INTRIGUING_RECORD is {value!r}; expected 0 or 1: set it to one of these or unset it.")
     return value == "1"
 
 
@@ -216,9 +209,7 @@ def checkout() -> Path | None:
         return here
     current = Path.cwd()
     candidates = [current, *current.parents]
-    return next(
-        (folder for folder in candidates if (folder / "src" / "intriguing" / "scale.py").is_file()), None
-    )
+    return next((folder for folder in candidates if (folder / "src" / "intriguing" / "scale.py").is_file()), None)
 
 
 def provenance(started: float | None = None) -> dict:
@@ -244,6 +235,27 @@ def provenance(started: float | None = None) -> dict:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
     }
+
+
+def run_line(started: float | None = None) -> str:
+    """Returns one sentence on the run for the foot of a page, made from :func:`provenance`.
+
+    Args:
+        started: As for :func:`provenance`.
+
+    Returns:
+        Profile, device, wall time, date, seed, versions and the commit of ``src``.
+    """
+    run = provenance(started)
+    minutes, seconds = divmod(round(run["wall_seconds"]), 60)
+    took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    when = datetime.fromisoformat(run["created"]).strftime("%Y-%m-%d %H:%M UTC")
+    versions = ", ".join(f"{name} {version or 'missing'}" for name, version in run["versions"].items())
+    commit = f"commit {run['commit']}" if run["commit"] else "no commit known"
+    return (
+        f"Run in profile {run['profile']} on {run['device']} in {took}, {when}, seed {run['seed']}, "
+        f"with {versions}; code: {commit}."
+    )
 
 
 def _environment(name: str) -> str | None:
