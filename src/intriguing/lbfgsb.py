@@ -78,7 +78,7 @@ def minimize(
     *,
     max_iterations: int = 200,
     history: int = 6,
-    tolerance: float = 1e-6,
+    tolerance: float | Tensor = 1e-6,
     decrease_tolerance: float = 0.0,
     inverse_curvature: Tensor | None = None,
 ) -> Minimum:
@@ -93,7 +93,8 @@ def minimize(
         upper: upper bounds, likewise.
         max_iterations: accepted steps per row, at least 0.
         history: pairs (s, y) kept per row, at least 1.
-        tolerance: a row has converged when its projected gradient is at most this, in units of the gradient.
+        tolerance: a row has converged when its projected gradient is at most this, in units of the gradient; a number
+            or one per row, (B,).
         decrease_tolerance: a row stops with ``SMALL_DECREASE`` when a step improves its value by less than this
             fraction of max(abs(value), 1); 0 asks for no such stop.
         inverse_curvature: (B,) a guess of one over the curvature for the first step of each row; by default the first
@@ -154,13 +155,14 @@ def minimize(
         "iterations": torch.zeros_like(rows),
         "evaluations": torch.ones_like(rows),
         "status": torch.where(finite, -1, int(Status.NOT_FINITE)),
+        "tolerance": torch.as_tensor(tolerance, dtype=dtype, device=device).expand(total),
     }
-    state["status"] = _verdict(state, tolerance, max_iterations)
+    state["status"] = _verdict(state, max_iterations)
     while True:
         state = _retire(state, result)
         if len(state["rows"]) == 0:
             return result
-        _advance(objective, state, history, tolerance, decrease_tolerance, max_iterations)
+        _advance(objective, state, history, decrease_tolerance, max_iterations)
 
 
 def projected_gradient(x: Tensor, gradient: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
@@ -182,7 +184,6 @@ def _advance(
     objective: Objective,
     state: dict[str, Tensor],
     history: int,
-    tolerance: float,
     decrease_tolerance: float,
     max_iterations: int,
 ) -> None:
@@ -215,7 +216,7 @@ def _advance(
     state["value"] = torch.where(accepted, new_value, value)
     state["iterations"] += accepted
 
-    status = _verdict(state, tolerance, max_iterations)
+    status = _verdict(state, max_iterations)
     if decrease_tolerance > 0:
         small = accepted & (-change <= decrease_tolerance * value.abs().clamp(min=1))
         status = torch.where((status < 0) & small, int(Status.SMALL_DECREASE), status)
@@ -291,14 +292,12 @@ def _remember(state: dict[str, Tensor], s: Tensor, y: Tensor, accepted: Tensor, 
     state["kept"] = kept + accepted
 
 
-def _verdict(state: dict[str, Tensor], tolerance: float, max_iterations: int) -> Tensor:
+def _verdict(state: dict[str, Tensor], max_iterations: int) -> Tensor:
     """Status per row, -1 while it runs on."""
-    status = state.get("status")
+    status = state["status"]
     residual = projected_gradient(state["x"], state["gradient"], state["lower"], state["upper"])
-    status = torch.where((status < 0) & (residual <= tolerance), int(Status.CONVERGED), status)
-    return torch.where(
-        (status < 0) & (state["iterations"] >= max_iterations), int(Status.ITERATION_LIMIT), status
-    )
+    status = torch.where((status < 0) & (residual <= state["tolerance"]), int(Status.CONVERGED), status)
+    return torch.where((status < 0) & (state["iterations"] >= max_iterations), int(Status.ITERATION_LIMIT), status)
 
 
 def _retire(state: dict[str, Tensor], result: Minimum) -> dict[str, Tensor]:

@@ -8,7 +8,34 @@ import torch
 from torch import Tensor
 
 from .data import check_images
+from .distortion import Distortion, minimum_distortion
 from .training import error_rate
+
+
+def adversarial_sets(
+    models: Mapping[str, Callable[[Tensor], Tensor]], images: Tensor, targets: Tensor, *, progress: bool = False
+) -> dict[str, Distortion]:
+    """D(x, l) of every image for every model.
+
+    Args:
+        models: name -> network, images (B, *shape) -> logits (B, k).
+        images: (N, *shape) in [0, 1], on any device; each model's images are solved on the model's device.
+        targets: (N,) long, the class each image shall be taken for, the same for all models.
+        progress: shows a bar per model.
+
+    Returns:
+        name -> ``Distortion``, on the device of ``images``.
+
+    Source:
+        Szegedy et al. 2013, section 4.2: "we generated a set of adversarial instances for a given network".
+    """
+    sets = {}
+    for name, model in models.items():
+        device = next(model.parameters()).device
+        title = f"attacking {name}" if progress else None
+        found = minimum_distortion(model, images.to(device), targets.to(device), progress=title)
+        sets[name] = Distortion(**{field: value.to(images.device) for field, value in vars(found).items()})
+    return sets
 
 
 def error_matrix(
@@ -59,7 +86,7 @@ def gaussian_noise(images: Tensor, stddev: float, *, clip: bool, generator: torc
         Szegedy et al. 2013, Table 2, last two rows, and Figure 7 (c).
     """
     check_images(images)
-    if stddev < 0:
+    if not stddev >= 0:
         raise ValueError(f"expected a standard deviation of at least 0, got {stddev}")
     generator = generator or torch.Generator().manual_seed(0)
     noise = torch.randn(images.shape, generator=generator, dtype=torch.float32).to(images)

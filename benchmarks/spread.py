@@ -1,0 +1,52 @@
+"""Measure how much the tables of the quick profile move from seed to seed; writes results/quick/spread_*.json.
+
+The checked cells of the book allow a rerun a multiple of these standard deviations. Run with ``make spread``.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.progress import track
+
+from intriguing import results, scale, tables
+from intriguing.data import mnist
+from intriguing.distortion import random_targets
+from intriguing.models import TABLE1_MODELS
+from intriguing.results import Table
+from intriguing.training import trained
+from intriguing.transfer import adversarial_sets
+
+SEEDS = 5
+
+
+def one_seed(seed: int) -> dict[str, pd.DataFrame]:
+    """Every checked table of the chapters, from networks whose initial weights have this seed."""
+    digits = mnist()
+    profile = scale.profile()
+    models = {name: trained(name, digits.train, seed=seed).model for name in TABLE1_MODELS}
+    images = digits.train.take(slice(0, profile.attack_images))
+    few = digits.train.take(slice(0, profile.target_images))
+    sets = adversarial_sets(models, images.images, random_targets(images.labels))
+    made = (
+        tables.table1(models, digits, sets),
+        tables.table2(models, images, sets),
+        tables.table2(models, images, sets, clip_noise=True),
+        tables.equal_noise(models, images, sets),
+        tables.target_choice(models, few, random_targets(few.labels)),
+        tables.penalty_norms(models, few, random_targets(few.labels)),
+    )
+    return {table.name: table.to_frame() for table in made}
+
+
+def main() -> None:
+    """Run all seeds and store the standard deviation of every entry."""
+    scale.seed_everything()
+    runs = [one_seed(seed) for seed in track(range(SEEDS), "seeds")]
+    for name in runs[0]:
+        spread = pd.concat([run[name] for run in runs]).groupby(level=0, sort=False).std()
+        meta = {"data": mnist().name, "seeds": SEEDS, "quantity": "standard deviation over seeds"}
+        print(results.record(Table.from_frame(f"spread_{name}", spread, meta)))
+
+
+if __name__ == "__main__":
+    main()
