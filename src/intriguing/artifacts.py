@@ -22,9 +22,7 @@ from torch import Tensor
 from intriguing import scale
 
 
-def load_or_make(
-    name: str, key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]]
-) -> dict[str, Tensor]:
+def load_or_make(name: str, key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Returns the tensors kept under a name and a key, and makes and keeps them where there are none yet.
 
     The file's name holds a hash of the key, so that tensors of several keys lie side by side and a
@@ -50,9 +48,7 @@ def load_or_make(
             return _read(path, text)
         except (safetensors.SafetensorError, OSError, ValueError) as problem:
             reason = " ".join(str(problem).split())
-            warnings.warn(
-                f"The kept weights {path} cannot be used ({reason}) and are made anew.", stacklevel=2
-            )
+            warnings.warn(f"The kept weights {path} cannot be used ({reason}) and are made anew.", stacklevel=2)
     tensors = _plain(name, make())
     kept = {
         "key": text,
@@ -74,9 +70,7 @@ def location(name: str, key: Mapping[str, Any]) -> Path:
         ValueError: The name holds other characters, or the key holds something that is not JSON.
     """
     if not re.fullmatch(r"[\w()'-][\w.()'-]*", name, flags=re.ASCII):
-        raise ValueError(
-            f"name is {name!r}; expected letters, digits and . _ ( ) ' - only, not starting with a dot."
-        )
+        raise ValueError(f"name is {name!r}; expected letters, digits and . _ ( ) ' - only, not starting with a dot.")
     digest = hashlib.sha256(canonical(key).encode()).hexdigest()[:16]
     return scale.cache_folder() / "weights" / f"{name}-{digest}.safetensors"
 
@@ -149,9 +143,7 @@ def _plain(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not isinstance(tensors, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in tensors.items()
     ):
-        raise TypeError(
-            f"make() of {name!r} returned {type(tensors).__name__}; expected a dict from names to tensors."
-        )
+        raise TypeError(f"make() of {name!r} returned {type(tensors).__name__}; expected a dict from names to tensors.")
     return {
         key: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for key, value in sorted(tensors.items())

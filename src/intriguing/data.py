@@ -121,9 +121,7 @@ MANIFEST = {
     ),
     "usps": DataSet(
         title="USPS, 7,291 training and 2,007 test images of 16 by 16 pixels",
-        files=(
-            File("usps.npz", "95e790f272f9ff97b293f6960cbae5a4632b24788dc64725d33a6fed681fab9f", 2406669),
-        ),
+        files=(File("usps.npz", "95e790f272f9ff97b293f6960cbae5a4632b24788dc64725d33a6fed681fab9f", 2406669),),
         origin="the United States Postal Service, through a public course's copy rescaled to [0, 1]",
         licence="none stated; used in research since 1990",
         citation="Hull: A database for handwritten text recognition research. IEEE TPAMI 16(5), 1994.",
@@ -164,8 +162,7 @@ MANIFEST = {
         origin="https://github.com/songhan/SqueezeNet-Deep-Compression",
         licence="BSD",
         citation=(
-            "Iandola et al.: SqueezeNet: AlexNet-level accuracy with 50x fewer parameters. "
-            "arXiv:1602.07360, 2016."
+            "Iandola et al.: SqueezeNet: AlexNet-level accuracy with 50x fewer parameters. arXiv:1602.07360, 2016."
         ),
     ),
     "alexnet": DataSet(
@@ -291,14 +288,11 @@ def check_images(images: Tensor, shape: Sequence[int] | None = None, name: str =
             f"{name}: got {type(images).__name__}; expected a tensor of shape (B, *shape): convert it first."
         )
     if not images.is_floating_point():
-        raise TypeError(
-            f"{name}: got {images.dtype}; expected floating pixels in [0, 1]: divide 8-bit pixels by 255."
-        )
+        raise TypeError(f"{name}: got {images.dtype}; expected floating pixels in [0, 1]: divide 8-bit pixels by 255.")
     if images.ndim < 2 or (shape is not None and tuple(images.shape[1:]) != tuple(shape)):
         wanted = "*shape" if shape is None else ", ".join(map(str, shape))
         raise ValueError(
-            f"{name}: got shape {tuple(images.shape)}; expected (B, {wanted}): "
-            "put the batch first, even for one image."
+            f"{name}: got shape {tuple(images.shape)}; expected (B, {wanted}): put the batch first, even for one image."
         )
     if images.numel() == 0:
         return
@@ -381,9 +375,7 @@ def verify(folder: Path, file: File) -> None:
     """
     paths = _paths(folder, file)
     if len(paths) != file.count:
-        raise DataError(
-            f"{folder / file.path}: got {len(paths)} files; expected {file.count}: complete the folder."
-        )
+        raise DataError(f"{folder / file.path}: got {len(paths)} files; expected {file.count}: complete the folder.")
     states = [path.stat() for path in paths]
     seen = (
         file.sha256,

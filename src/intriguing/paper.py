@@ -200,9 +200,7 @@ NUMBERS = MappingProxyType(
         "back-feeding error": Printed(
             0.012, "test error of 100-100-10 is below this with back-feeding", "section 4.2, page 5"
         ),
-        "weight decay error": Printed(
-            0.016, "test error of 100-100-10 with weight decay alone", "section 4.2, page 6"
-        ),
+        "weight decay error": Printed(0.016, "test error of 100-100-10 with weight decay alone", "section 4.2, page 6"),
         "dropout error": Printed(0.013, "test error of 100-100-10 with dropout", "section 4.2, page 6"),
         "amplified distortion": Printed(0.1, "distortion after amplification", "section 4.2, page 8"),
         "amplification": Printed(0.4, "mean relative growth by amplification", "section 4.2, page 8"),

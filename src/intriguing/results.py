@@ -64,9 +64,7 @@ class Table:
                     f"Table {self.name!r} has {len(entries)} entries in row {row!r}; "
                     f"expected a string and {len(columns)} entries, one per column."
                 )
-            rows[row] = [
-                _entry(self.name, row, column, value) for column, value in zip(columns, entries, strict=True)
-            ]
+            rows[row] = [_entry(self.name, row, column, value) for column, value in zip(columns, entries, strict=True)]
         _check_meta(self.name, self.meta)
         object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "rows", rows)
@@ -393,9 +391,7 @@ def _stored(name: str, profile: str | None) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, problem: object) -> ResultError:
-    return ResultError(
-        f"The stored run {path} cannot be read ({problem}); restore it from git, or {_REFRESH}."
-    )
+    return ResultError(f"The stored run {path} cannot be read ({problem}); restore it from git, or {_REFRESH}.")
 
 
 def _check_name(name: str) -> None:
@@ -427,9 +423,7 @@ def _entry(name: str, row: str, column: str, value: Any) -> float | None:
     # A tensor or an array with one element has item(); what it holds decides.
     plain = value.item() if hasattr(value, "item") else value
     if isinstance(plain, bool) or not isinstance(plain, numbers.Real) or math.isinf(plain):
-        raise ValueError(
-            f"Table {name!r} has {value!r} in row {row!r}, column {column!r}; expected a finite number."
-        )
+        raise ValueError(f"Table {name!r} has {value!r} in row {row!r}, column {column!r}; expected a finite number.")
     return None if math.isnan(plain) else float(plain)
 
 
@@ -450,15 +444,11 @@ def _tolerances(table: Table, tolerance: float | Mapping[str, float]) -> dict[st
     given = tolerance if isinstance(tolerance, Mapping) else dict.fromkeys(table.columns, tolerance)
     without = [column for column in table.columns if column not in given]
     if without:
-        raise ValueError(
-            f"Table {table.name!r} has no tolerance for the columns {without}; expected one for each."
-        )
+        raise ValueError(f"Table {table.name!r} has no tolerance for the columns {without}; expected one for each.")
     allowed = {column: float(given[column]) for column in table.columns}
     for column, value in allowed.items():
         if not (math.isfinite(value) and value >= 0):
-            raise ValueError(
-                f"tolerance of column {column!r} is {value}; expected a finite number of at least 0."
-            )
+            raise ValueError(f"tolerance of column {column!r} is {value}; expected a finite number of at least 0.")
     return allowed
 
 

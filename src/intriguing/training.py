@@ -185,7 +185,9 @@ def _train_classifier(model: nn.Sequential, inputs: Tensor, labels: Tensor, key:
     return _full_batch(parameters, loss_and_gradient, key["iterations"], f"training {key['model']}")
 
 
-def _train_autoencoder(encoder: nn.Sequential, pixels: Tensor, *, seed: int, max_iterations: int) -> tuple[float, int, float]:
+def _train_autoencoder(
+    encoder: nn.Sequential, pixels: Tensor, *, seed: int, max_iterations: int
+) -> tuple[float, int, float]:
     """A sparse sigmoid autoencoder: squared reconstruction error, weight decay and a Kullback-Leibler sparsity term.
 
     The mean activation of every hidden unit is pulled towards ``SPARSITY``; since that mean runs over all images, each
@@ -272,4 +274,3 @@ def _train_convolutional(
                 bar.update()
     gradient = max(float(parameter.grad.abs().max()) for parameter in model.parameters())
     return (running, epochs, gradient)
-
