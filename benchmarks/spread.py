@@ -34,6 +34,7 @@ def one_seed(seed: int) -> dict[str, pd.DataFrame]:
         tables.equal_noise(models, images, sets),
         tables.target_choice(models, few, random_targets(few.labels)),
         tables.penalty_norms(models, few, random_targets(few.labels)),
+        tables.refined(models, few, random_targets(few.labels)),
     )
     return {table.name: table.to_frame() for table in made}
 

@@ -296,3 +296,12 @@ def test_a_table_stands_beside_the_paper_s():
     assert beside.loc["AE400-10"].isna().tolist() == [True, False, True] * 2
     with pytest.raises(ValueError, match="expected at least one that both have"):
         results.frame_against(table({}, ["other"]), paper.TABLE1)
+
+
+def test_a_frame_gives_every_entry_its_own_tolerance():
+    frame = pd.DataFrame({"a": [0.1, 0.0], "b": [0.0, 0.2]}, index=["x", "y"])
+    table = results.Table("own", ["a", "b"], {"x": [1.0, 2.0], "y": [3.0, 4.0]}, {"data": "none", "profile": "quick"})
+    allowed = results._tolerances(table, frame)
+    assert allowed == {("x", "a"): 0.1, ("x", "b"): 0.0, ("y", "a"): 0.0, ("y", "b"): 0.2}
+    with pytest.raises(ValueError, match="no tolerance for"):
+        results._tolerances(table, frame.drop(index="y"))

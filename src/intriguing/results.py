@@ -25,6 +25,10 @@ _REFRESH = "run it once with INTRIGUING_RECORD=1 to store it"
 _ABSENT, _PRESENT = "absent", "present"
 
 
+Tolerance = float | Mapping[str, float] | pd.DataFrame
+"""Largest absolute difference allowed: one number, one by column, or a frame with one by row and column."""
+
+
 class ResultError(RuntimeError):
     """A stored run cannot be found, read or placed."""
 
@@ -183,7 +187,7 @@ def load(name: str, profile: str | None = None) -> Table:
         raise _unreadable(location(name, profile), problem) from problem
 
 
-def compare(table: Table, tolerance: float | Mapping[str, float]) -> Verdict:
+def compare(table: Table, tolerance: Tolerance) -> Verdict:
     """Compares a table with the stored run of its profile.
 
     Both are rounded to six significant digits first. An entry agrees when the two differ by the tolerance or
@@ -192,7 +196,7 @@ def compare(table: Table, tolerance: float | Mapping[str, float]) -> Verdict:
     Args:
         table: The table; its profile is ``table.meta["profile"]`` where that is given, else the one of this
             run.
-        tolerance: The largest absolute difference allowed: for all columns, or by column.
+        tolerance: The largest absolute difference allowed: for all entries, by column, or by row and column.
 
     Raises:
         ValueError: A tolerance is negative or not finite, or a column has none.
@@ -213,13 +217,13 @@ def compare(table: Table, tolerance: float | Mapping[str, float]) -> Verdict:
         if row in stored.rows and column in stored.columns:
             entries += 1
             kept = _rounded(stored.rows[row][stored.columns.index(column)])
-            if not _close(_rounded(got), kept, allowed[column]):
-                differences.append(Difference(row, column, _rounded(got), kept, allowed[column]))
+            if not _close(_rounded(got), kept, allowed[row, column]):
+                differences.append(Difference(row, column, _rounded(got), kept, allowed[row, column]))
     within = f"{entries} of {entries} entries within tolerance."
     return _verdict(subject, entries, differences, f"{subject} agrees with the stored run: {within}")
 
 
-def check(table: Table, tolerance: float | Mapping[str, float]) -> str:
+def check(table: Table, tolerance: Tolerance) -> str:
     """Compares a table with the stored run of its profile, in a recording run after storing it.
 
     Args:
@@ -440,16 +444,24 @@ def _close(got: float | None, stored: float | None, tolerance: float) -> bool:
     return abs(difference) <= Decimal(repr(tolerance))
 
 
-def _tolerances(table: Table, tolerance: float | Mapping[str, float]) -> dict[str, float]:
-    given = tolerance if isinstance(tolerance, Mapping) else dict.fromkeys(table.columns, tolerance)
-    without = [column for column in table.columns if column not in given]
+def _tolerances(table: Table, tolerance: Tolerance) -> dict[tuple[str, str], float]:
+    """The tolerance of every entry, by row and column."""
+    if isinstance(tolerance, pd.DataFrame):
+        without = [entry for entry in table.rows if entry not in tolerance.index]
+        without += [column for column in table.columns if column not in tolerance.columns]
+        given = {(row, column): tolerance.at[row, column] for row, column, _ in _entries(table) if not without}
+    else:
+        columns = tolerance if isinstance(tolerance, Mapping) else dict.fromkeys(table.columns, tolerance)
+        without = [column for column in table.columns if column not in columns]
+        given = {(row, column): columns[column] for row, column, _ in _entries(table) if not without}
     if without:
-        raise ValueError(f"Table {table.name!r} has no tolerance for the columns {without}; expected one for each.")
-    allowed = {column: float(given[column]) for column in table.columns}
-    for column, value in allowed.items():
+        raise ValueError(f"Table {table.name!r} has no tolerance for {without}; expected one for each row and column.")
+    for (row, column), value in given.items():
         if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"tolerance of column {column!r} is {value}; expected a finite number of at least 0.")
-    return allowed
+            raise ValueError(
+                f"tolerance of column {column!r} is {value} in row {row!r}; expected a finite number of at least 0."
+            )
+    return {entry: float(value) for entry, value in given.items()}
 
 
 def _entries(table: Table) -> Iterator[tuple[str, str, float | None]]:
