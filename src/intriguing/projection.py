@@ -82,9 +82,13 @@ def _residual(y: Tensor, slack: Tensor) -> Tensor:
 def _negative_dual(problem: dict[str, Tensor], y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Minus the dual, convex in y with gradient A z - b; the primal point z; and that slack."""
     x, a = problem["x"], problem["a"]
-    z = torch.baddbmm(x[:, None, :], y[:, None, :], a)[:, 0].clamp_(problem["lower"], problem["upper"])
+    z = _unclipped(problem, y).clamp_(problem["lower"], problem["upper"])
     slack = torch.bmm(a, z[:, :, None])[:, :, 0] - problem["b"]
     return (y * slack).sum(1) - 0.5 * (z - x).square().sum(1), z, slack
+
+
+def _unclipped(problem: dict[str, Tensor], y: Tensor) -> Tensor:
+    return torch.baddbmm(problem["x"][:, None, :], y[:, None, :], problem["a"])[:, 0]
 
 
 def _newton_step(
@@ -92,7 +96,9 @@ def _newton_step(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One projected Newton step on the dual with a backtracking search along the projected path."""
     a = problem["a"]
-    free = ((z > problem["lower"]) & (z < problem["upper"])).to(y.dtype)
+    # Coordinates exactly on a bound count as free: they may leave it, and too much curvature only shortens a step.
+    raw = _unclipped(problem, y)
+    free = ((raw >= problem["lower"]) & (raw <= problem["upper"])).to(y.dtype)
     held = (y <= 0) & (slack > 0)  # multipliers at zero that want to stay there
     moving = (~held).to(y.dtype)
     hessian = torch.bmm(a * free[:, None, :], a.transpose(1, 2)) * moving[:, :, None] * moving[:, None, :]
@@ -103,7 +109,8 @@ def _newton_step(
     length = y.new_ones(len(y))
     taken = torch.zeros_like(held[:, 0])
     best = (y, value, z, slack)
-    rounding = 16 * torch.finfo(y.dtype).eps * value.abs()
+    terms = (y * (slack.abs() + 2 * problem["b"].abs())).sum(1) + 0.5 * (z - problem["x"]).square().sum(1)
+    rounding = 32 * torch.finfo(y.dtype).eps * terms  # of the value, which is a difference of such terms
     for _ in range(HALVINGS):
         trial = (y + length[:, None] * step).clamp(min=0)
         new_value, new_z, new_slack = _negative_dual(problem, trial)

@@ -1,0 +1,141 @@
+"""The batched projection and the refinement built on it, against hand cases, SciPy and the certified linear optimum."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize as scipy_minimize
+from torch import nn
+
+from intriguing.projection import project
+from intriguing.reference import exact_linear_distortion
+from intriguing.refinement import refine
+
+
+def problem(seed: int, batch: int = 4, n: int = 12, k: int = 3):
+    """Points of the unit box and half-spaces that a known point of the box satisfies."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(batch, n, generator=generator, dtype=torch.float64)
+    inside = torch.rand(batch, n, generator=generator, dtype=torch.float64)
+    a = torch.randn(batch, k, n, generator=generator, dtype=torch.float64)
+    b = (a @ inside[:, :, None])[:, :, 0] - 0.1 * torch.rand(batch, k, generator=generator, dtype=torch.float64)
+    return x, a, b
+
+
+def test_one_half_space_without_active_bounds_has_the_closed_form():
+    x = torch.full((1, 3), 0.5, dtype=torch.float64)
+    a = torch.tensor([[[1.0, 2.0, 2.0]]], dtype=torch.float64)
+    z, y = project(x, a, torch.tensor([[2.5 + 0.9]], dtype=torch.float64))
+    torch.testing.assert_close(z, x + 0.1 * a[:, 0])
+    torch.testing.assert_close(y, torch.tensor([[0.1]], dtype=torch.float64))
+
+
+def test_a_bound_in_the_way_is_kept_and_the_rest_goes_further():
+    # min |z - (1, 0)|^2 / 2 with z1 + z2 >= 1.5 in the unit box: z1 cannot grow, so z2 = 0.5.
+    z, _ = project(torch.tensor([[1.0, 0.0]]).double(), torch.ones(1, 1, 2).double(), torch.tensor([[1.5]]).double())
+    torch.testing.assert_close(z, torch.tensor([[1.0, 0.5]], dtype=torch.float64))
+
+
+def test_a_point_that_satisfies_everything_stays():
+    x, a, b = problem(0)
+    z, y = project(x, a, b - 100)
+    assert torch.equal(z, x)
+    assert (y == 0).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 5))
+def test_agrees_with_scipy_and_satisfies_the_optimality_conditions(seed, k):
+    x, a, b = problem(seed, batch=3, k=k)
+    z, y = project(x, a, b)
+    slack = (a @ z[:, :, None])[:, :, 0] - b
+    assert ((z >= 0) & (z <= 1)).all()
+    assert (slack > -1e-9).all()
+    assert (y >= 0).all()
+    assert (y * slack).abs().max() < 1e-7
+    torch.testing.assert_close(z, (x + (y[:, None] @ a)[:, 0]).clamp(0, 1))
+    for row in range(3):
+        found = scipy_minimize(
+            lambda v, row=row: 0.5 * ((v - x[row].numpy()) ** 2).sum(),
+            z[row].numpy() * 0.9 + 0.05,
+            jac=lambda v, row=row: v - x[row].numpy(),
+            bounds=[(0, 1)] * 12,
+            constraints={"type": "ineq", "fun": lambda v, row=row: a[row].numpy() @ v - b[row].numpy()},
+            method="SLSQP",
+            options={"maxiter": 500, "ftol": 1e-12},
+        )
+        if found.success:
+            assert 0.5 * float((z[row] - x[row]).square().sum()) <= found.fun * (1 + 1e-6) + 1e-9
+
+
+def test_rows_are_independent_and_a_good_guess_changes_nothing():
+    x, a, b = problem(7, batch=9)
+    z, y = project(x, a, b)
+    alone = torch.cat([project(x[i : i + 1], a[i : i + 1], b[i : i + 1])[0] for i in range(9)])
+    torch.testing.assert_close(alone, z, atol=1e-10, rtol=0)
+    again, _ = project(x, a, b, multipliers=y)
+    torch.testing.assert_close(again, z, atol=1e-9, rtol=0)
+
+
+def test_an_empty_intersection_shows_in_the_result():
+    z, _ = project(torch.zeros(1, 2).double(), torch.ones(1, 1, 2).double(), torch.tensor([[3.0]]).double())
+    assert float(z.sum()) < 3
+    assert torch.equal(z, torch.ones_like(z))
+
+
+def test_wrong_shapes_are_named():
+    x, a, b = problem(0)
+    with pytest.raises(ValueError, match=r"matrix \(B, k, n\)"):
+        project(x, a[:, :, :5], b)
+    with pytest.raises(ValueError, match=r"bound \(B, k\)"):
+        project(x, a, b[:2])
+
+
+@pytest.fixture
+def linear():
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(5, 20, generator=generator, dtype=torch.float64)
+    bias = torch.randn(5, generator=generator, dtype=torch.float64)
+    clean = torch.rand(12, 20, generator=generator, dtype=torch.float64)
+    targets = (clean @ weight.T + bias).argsort(1)[:, 2]  # the middle class: neither there nor out of reach
+    return weight, bias, clean, targets
+
+
+def test_refinement_is_exact_on_a_linear_network(linear):
+    weight, bias, clean, targets = linear
+    margin = torch.full((12,), 1e-7, dtype=torch.float64)
+    # A start that reaches the target: the corner of the box that favours it most.
+    rivals = weight[targets] - weight.mean(0)
+    start = (rivals > 0).double()
+    logits = start @ weight.T + bias
+    reached = logits.argmax(1) == targets
+    assert reached.sum() >= 6
+    best, _ = refine(lambda x: x @ weight.T + bias, clean[reached], start[reached], targets[reached], margin[reached])
+    exact = [
+        exact_linear_distortion(weight, bias, image, int(target)).rms
+        for image, target in zip(clean[reached], targets[reached], strict=True)
+    ]
+    found = (best - clean[reached]).square().mean(1).sqrt()
+    torch.testing.assert_close(found, torch.tensor(exact, dtype=torch.float64), rtol=1e-5, atol=1e-7)
+    assert ((best @ weight.T + bias).argmax(1) == targets[reached]).all()
+
+
+def test_refinement_never_lengthens_and_never_loses_the_target():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(20, 30), nn.Tanh(), nn.Linear(30, 4)).double()
+    clean = torch.rand(40, 20, dtype=torch.float64)
+    start = torch.rand(40, 20, dtype=torch.float64)
+    targets = net(start).argmax(1)
+    logits = net(start).detach()
+    lead = logits.gather(1, targets[:, None])[:, 0] - logits.scatter(1, targets[:, None], -torch.inf).amax(1)
+    margin = 0.5 * lead
+    best, evaluations = refine(net, clean, start, targets, margin, dtype=torch.float32)
+    logits = net(best).detach()
+    kept = logits.gather(1, targets[:, None])[:, 0] - logits.scatter(1, targets[:, None], -torch.inf).amax(1)
+    assert ((best >= 0) & (best <= 1)).all()
+    assert ((best - clean).norm(dim=1) <= (start - clean).norm(dim=1)).all()
+    assert (kept >= margin * (1 - 1e-9)).all()
+    assert ((best - clean).norm(dim=1) < 0.9 * (start - clean).norm(dim=1)).double().mean() > 0.5
+    assert (evaluations > 0).all()
