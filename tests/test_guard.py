@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import guard_rules as rules
 import nbformat
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
+import guard_rules as rules
 from intriguing import publishing
 
 ROOT = Path(__file__).resolve().parent.parent

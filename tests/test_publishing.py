@@ -37,19 +37,22 @@ def test_execution_stamps_every_cell_and_repeats_itself(tmp_path: Path) -> None:
         "from intriguing import paper\n1 + 1",
         "import ipywidgets\nslider, other = ipywidgets.IntSlider(description='c'), ipywidgets.IntSlider()",
         "link = ipywidgets.jslink((slider, 'value'), (other, 'value'))\nipywidgets.HBox([slider, other])",
+        "import pandas\npandas.DataFrame({'a': [1.0]}).style.format('{:.2f}').highlight_max()",
         "from tqdm.auto import tqdm\n_ = [i for i in tqdm(range(3))]\n_ = [i for i in tqdm(iter('ab'), leave=False)]",
     )
     seen = []
     first = publishing.execute(path, "paper", record=True, progress=lambda *step: seen.append(step[:2]))
     second = publishing.execute(path, "paper", record=True)
     code = [cell for cell in first.cells if cell.cell_type == "code"]
-    assert seen == [(i, 5) for i in range(1, 6)]
-    assert [cell.execution_count for cell in code] == [1, 2, 3, 4, 5]
+    assert seen == [(i, 6) for i in range(1, 7)]
+    assert [cell.execution_count for cell in code] == [1, 2, 3, 4, 5, 6]
     assert code[0].outputs[0].text == "paper 1\n"
     assert code[1].outputs[0].execution_count == 2
     assert all(cell.metadata.intriguing.source == publishing.source_hash(cell) for cell in code)
     assert all(cell.metadata.intriguing.outputs == publishing.outputs_hash(cell) for cell in code)
-    assert code[4].outputs == []  # progress bars are over when the page is read
+    assert code[4].outputs[0].data["text/plain"] == "<pandas.io.formats.style.Styler>"
+    assert "T_cell5_1_row0_col0" in code[4].outputs[0].data["text/html"]
+    assert code[5].outputs == []  # progress bars are over when the page is read
     widgets = first.metadata.widgets[publishing.WIDGETS].state.values()
     kinds = sorted(model.model_name for model in widgets if model.model_name not in ("LayoutModel", "SliderStyleModel"))
     assert kinds == ["HBoxModel", "IntSliderModel", "IntSliderModel", "LinkModel"]

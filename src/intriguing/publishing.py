@@ -42,6 +42,8 @@ WIDGETS = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 """The MIME type of an output that shows a widget."""
 
+_ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}(?=>)")
+_STYLED = re.compile(r"\bT_[0-9a-f]{5}(?=_|\b)")  # what pandas calls a styled table, anew in each run
 _MENTION = re.compile(r"IPY_MODEL_([0-9a-f]{32})")
 _KEPT_IN_TEXT = ("tags", "mystnb")
 _WIDGET_NAME = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
@@ -287,10 +289,11 @@ def tidy(notebook: NotebookNode, name: str) -> None:
             continue
         count += 1
         cell.execution_count = count
-        for output in cell.outputs:
+        for place, output in enumerate(cell.outputs, 1):
             if "execution_count" in output:
                 output.execution_count = count
             output.get("metadata", {}).pop("execution", None)
+            _settle(output, f"{count}_{place}")
     notebook.metadata.pop("language_info", None)
     state = _living_widgets(notebook)
     if not state:
@@ -304,6 +307,15 @@ def tidy(notebook: NotebookNode, name: str) -> None:
     for cell, other in zip(notebook.cells, renamed.cells, strict=True):
         if cell.cell_type == "code":
             cell.outputs = other.outputs
+
+
+def _settle(output: NotebookNode, place: str) -> None:
+    """Takes memory addresses out of plain texts, and gives styled tables names that stay the same."""
+    data = output.get("data", {})
+    if "text/plain" in data:
+        data["text/plain"] = _ADDRESS.sub("", data["text/plain"])
+    if "text/html" in data:
+        data["text/html"] = _STYLED.sub(f"T_cell{place}", data["text/html"])
 
 
 def _living_widgets(notebook: NotebookNode) -> dict[str, NotebookNode]:
