@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 BUILD := $(BIN)/jupyter-book build . --all -n -W --keep-going -q >/dev/null
 INTRIGUING := $(BIN)/python -m intriguing
 
-.PHONY: help setup run test book paper record sync status lab browser clean
+.PHONY: help setup run test book paper record spread sync status lab browser clean
 
 help: ## List the targets
 	@printf 'Targets (PROFILE=quick|paper, CHAPTERS="01 02" for some of them):\n'
@@ -32,7 +32,7 @@ $(READY): requirements.txt pyproject.toml
 		f"This book needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}.")'
 	@if [ ! -x $(BIN)/python ]; then echo "Creating $(VENV) with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv $(VENV); fi
 	@echo "Installing the pinned packages (torch is large: a few minutes on a slow line)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -r requirements.txt -e '.[dev]'
 	@touch $@
 
 run: $(READY) ## Execute every chapter here and now, build the executed book, show the score
@@ -60,6 +60,9 @@ paper: $(READY) ## Run every chapter at paper scale; refresh stored outputs and 
 
 record: $(READY) ## Refresh results/PROFILE (default quick) without touching stored outputs
 	@$(INTRIGUING) record --profile $(PROFILE) $(CHAPTERS)
+
+spread: $(READY) ## Measure how the tables of the quick profile move from seed to seed
+	@$(BIN)/python benchmarks/spread.py
 
 sync: $(READY) ## Bring each .ipynb up to its .md, keeping the outputs of unchanged cells
 	@$(INTRIGUING) sync
