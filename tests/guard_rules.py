@@ -170,6 +170,13 @@ def no_words_of_one_machine(chapter: Chapter) -> list[str]:
     return complaints
 
 
+def page_says_how_it_was_run(chapter: Chapter) -> list[str]:
+    """The reader sees the profile, the device, the time, the versions and the commit of the run."""
+    if any("Run in profile" in text and "code:" in text for _, cell in chapter.code for text in _texts(cell)):
+        return []
+    return [f"{chapter.name}: no output says how the page was run; end it with `print(scale.run_line())`."]
+
+
 CHAPTER_RULES = (
     pair_in_sync,
     checked_cells_have_run,
@@ -180,6 +187,7 @@ CHAPTER_RULES = (
     no_errors,
     figures_described,
     no_words_of_one_machine,
+    page_says_how_it_was_run,
 )
 """The rules that hold for each chapter by itself."""
 
