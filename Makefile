@@ -13,7 +13,8 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 # -n: references that lead nowhere; -W: warnings are errors; --all: every page is read anew, so none stays hidden.
-BUILD := $(BIN)/jupyter-book build . --all -n -W --keep-going -q >/dev/null
+# Pages of an earlier build are removed first: the tests of the site would take them for part of the book.
+BUILD := rm -rf _build/html && $(BIN)/jupyter-book build . --all -n -W --keep-going -q >/dev/null
 INTRIGUING := $(BIN)/python -m intriguing
 
 .PHONY: help setup run test book paper record spread sync status lab browser clean
