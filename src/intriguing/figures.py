@@ -296,7 +296,7 @@ def lines(
             va="top", fontsize=7.5, color="#666666",
         )  # fmt: skip
     if len(curves) > 1:
-        axes.legend()
+        axes.legend(frameon=True, framealpha=0.9, edgecolor="none")
     return figure
 
 
