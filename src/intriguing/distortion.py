@@ -70,8 +70,8 @@ def minimum_distortion(
 
     Args:
         model: images (B, *shape) -> logits (B, k); an ``nn.Module`` in evaluation mode, or any function that torch
-            can differentiate. A module is evaluated in float64 where its device has it (a copy; yours is untouched);
-            a function is called with images of that precision and has to accept them.
+            can differentiate. A module is evaluated where its weights are, in float64 where that device has it (a copy;
+            yours is untouched); a function is called with images of that precision and has to accept them.
         images: (B, *shape) float32 or float64 in [0, 1].
         targets: (B,) long, the class l that each image shall be taken for.
         refine: False is the paper's method: the minimiser of the penalised loss at the edge in c. True goes on from
@@ -111,7 +111,6 @@ def minimum_distortion(
         raise ValueError(f"expected a chunk of at least 1 image, got {chunk}; leave it out for a fitting size")
     _check_targets(images, targets)
     parts = []
-    chunk = chunk or _chunk_size(images)
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -120,15 +119,17 @@ def minimum_distortion(
         ) as bar,
     ):
         classify = _Classifier(model, images.device)
+        device = classify.device
+        chunk = chunk or _chunk_size(images, device)
         for start in range(0, max(len(images), 1), chunk):
             part = slice(start, start + chunk)
-            search = _Search(classify, images[part], targets[part].to(images.device), norm)
+            search = _Search(classify, images[part].to(device), targets[part].to(device), norm)
             if refine:  # the edge is only a place to start from
                 margin_tolerance, tolerance = 0.3, COARSE
             search.run(margin, margin_tolerance, tolerance, max_iterations, history)
             if refine:
                 search.refine()
-            parts.append(search.outcome())
+            parts.append([field.to(images.device) for field in search.outcome()])
             bar.update(len(images[part]))
     return Distortion(*(torch.cat(pieces) for pieces in zip(*parts, strict=True)))
 
@@ -165,13 +166,14 @@ def penalty_path(
         raise ValueError(f"expected values of c above 0, got {float(penalties.min())}")
     images = image.double().expand(len(penalties), *image.shape).contiguous()
     check_images(images)
-    targets = torch.full((len(penalties),), target, device=image.device)
-    search = _Search(_Classifier(model, image.device), images, targets, norm)
+    classify = _Classifier(model, image.device)
+    targets = torch.full((len(penalties),), target, device=classify.device)
+    search = _Search(classify, images.to(classify.device), targets, norm)
     c = penalties.to(search.clean)
-    every = torch.arange(len(c), device=image.device)
+    every = torch.arange(len(c), device=classify.device)
     objective = search.objective(c, every, torch.ones_like(c))
     found = lbfgsb.minimize(objective, search.clean, max_iterations=max_iterations, tolerance=1e-6)
-    return found.x.view(images.shape), search.gaps(found.x, every)
+    return found.x.view(images.shape).to(image.device), search.gaps(found.x, every).to(image.device)
 
 
 class _Search:
@@ -435,11 +437,14 @@ class _Classifier:
     """The model with its arithmetic in float64 where the device has it: a search over tiny margins needs the digits."""
 
     def __init__(self, model: Callable[[Tensor], Tensor], device: torch.device) -> None:
-        self.dtype = torch.float32 if device.type == "mps" else torch.float64
         if isinstance(model, nn.Module):
             if model.training:
                 raise ValueError("expected a model in evaluation mode, got one in training mode; call model.eval()")
-            model = copy.deepcopy(model).to(device, self.dtype).requires_grad_(False)
+            device = next((parameter.device for parameter in model.parameters()), device)
+        self.device = device
+        self.dtype = torch.float32 if device.type == "mps" else torch.float64
+        if isinstance(model, nn.Module):
+            model = copy.deepcopy(model).to(self.dtype).requires_grad_(False)
         self.model = model
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -454,7 +459,7 @@ class _Classifier:
         return logits.to(self.dtype)
 
 
-def _chunk_size(images: Tensor) -> int:
+def _chunk_size(images: Tensor, device: torch.device) -> int:
     """Images per chunk: what keeps the working set of the solver near the cache on a CPU, large on an accelerator."""
     pixels = max(1, images[0].numel()) if len(images) else 1
-    return max(1, (400_000 if images.device.type == "cpu" else 50_000_000) // pixels)
+    return max(1, (400_000 if device.type == "cpu" else 50_000_000) // pixels)

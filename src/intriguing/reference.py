@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 PENALTIES = 15  # values of c per image, the bisection of a careful user
+RESTARTS = 10
 INFEASIBLE = 1e-5  # Euclidean distance by which the exact solution may miss a margin
 
 
@@ -116,19 +117,23 @@ def exact_linear_distortion(weight: Tensor, bias: Tensor, image: Tensor, target:
         return -(0.5 * r @ r - y @ slack), slack
 
     y = np.zeros(len(rivals))
-    for _ in range(5):  # restarts let the quasi-Newton metric forget kinks of the clip
+    for _ in range(RESTARTS):  # they let the quasi-Newton metric forget kinks of the clip
         y = minimize(
             negative_dual,
             y,
             jac=True,
             bounds=[(0, None)] * len(rivals),
             method="L-BFGS-B",
-            options={"maxiter": 5000, "maxfun": 20000, "ftol": 1e-16, "gtol": 1e-14},
+            options={"maxiter": 300, "maxfun": 500, "ftol": 1e-16, "gtol": 1e-14},
         ).x
-    moved = np.clip(x + a.T @ y, 0, 1)
-    slack = a @ moved + d
+        moved = np.clip(x + a.T @ y, 0, 1)
+        slack = a @ moved + d
+        primal, dual = 0.5 * np.sum((moved - x) ** 2), -negative_dual(y)[0]
+        if dual > 0.5 * len(x):  # more than any image of the box can cost
+            break
+        if slack.min() > -1e-9 and abs(primal - dual) <= 1e-10 * primal:
+            break
     if slack.min() < -INFEASIBLE:
         raise ValueError(f"expected a target that some image of the box reaches, got class {target}, which none does")
-    primal, dual = 0.5 * np.sum((moved - x) ** 2), -negative_dual(y)[0]
     gap = abs(primal - dual) / primal if primal > 0 else 0.0
     return Exact(torch.from_numpy(moved), float(np.sqrt(2 * primal / len(x))), float(gap))

@@ -19,23 +19,20 @@ def adversarial_sets(
 
     Args:
         models: name -> network, images (B, *shape) -> logits (B, k).
-        images: (N, *shape) in [0, 1], on any device; each model's images are solved on the model's device.
+        images: (N, *shape) in [0, 1].
         targets: (N,) long, the class each image shall be taken for, the same for all models.
         progress: shows a bar per model.
 
     Returns:
-        name -> ``Distortion``, on the device of ``images``.
+        name -> ``Distortion``.
 
     Source:
         Szegedy et al. 2013, section 4.2: "we generated a set of adversarial instances for a given network".
     """
-    sets = {}
-    for name, model in models.items():
-        device = next(model.parameters()).device
-        title = f"attacking {name}" if progress else None
-        found = minimum_distortion(model, images.to(device), targets.to(device), progress=title)
-        sets[name] = Distortion(**{field: value.to(images.device) for field, value in vars(found).items()})
-    return sets
+    return {
+        name: minimum_distortion(model, images, targets, progress=f"attacking {name}" if progress else None)
+        for name, model in models.items()
+    }
 
 
 def error_matrix(
