@@ -46,7 +46,7 @@ def scipy_distortion(model: Callable[[Tensor], Tensor], image: Tensor, target: i
     Source:
         Szegedy et al. 2013, section 4.1.
     """
-    clean = image.double().flatten().numpy()
+    clean = image.detach().double().flatten().numpy()
     wanted = torch.tensor([target])
 
     def objective(x: np.ndarray, c: float) -> tuple[float, np.ndarray]:
@@ -102,8 +102,8 @@ def exact_linear_distortion(weight: Tensor, bias: Tensor, image: Tensor, target:
         Szegedy et al. 2013, section 4.1: the penalty method is exact for convex losses, up to the classes that the
         loss also weighs; this programme has no such remainder. Boyd and Vandenberghe, Convex Optimization, chapter 5.
     """
-    w, b = weight.double().numpy(), bias.double().numpy()
-    x = image.double().flatten().numpy()
+    w, b = weight.detach().double().numpy(), bias.detach().double().numpy()
+    x = image.detach().double().flatten().numpy()
     rivals = [j for j in range(len(w)) if j != target]
     a = w[target] - w[rivals]  # (k - 1, m)
     d = b[target] - b[rivals] - margin
