@@ -1,0 +1,438 @@
+"""D(x, l) against closed forms, exact programmes and SciPy, and what the search promises about its results."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from intriguing import data, training
+from intriguing.distortion import (
+    MARGIN,
+    distortion_to_all,
+    minimum_distortion,
+    random_targets,
+    wrong_classes,
+)
+from intriguing.reference import exact_linear_distortion, scipy_distortion
+
+DOZEN = slice(3, 1000, 84)  # twelve of the 1,000 test images
+
+
+def linear(classes: int, pixels: int, *, scale: float = 1.0, seed: int = 0) -> nn.Sequential:
+    """A linear classifier in float64 with random weights."""
+    generator = torch.Generator().manual_seed(seed)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(pixels, classes)).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(scale * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    return model
+
+
+def small(count: int = 6, pixels: int = 20, classes: int = 5, seed: int = 1):
+    """A linear classifier, images and a wrong target for each."""
+    model = linear(classes, pixels)
+    images = torch.rand(count, pixels, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        labels = model(images.double()).argmax(1)
+    return model, images, (labels + 1) % classes
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Test images with targets, and two networks trained briefly on the 4,000 images: linear and sigmoid."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INTRIGUING_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("INTRIGUING_PROFILE", "quick")
+        patch.setenv("INTRIGUING_DEVICE", "cpu")
+        sets = data.mnist()
+        models = {
+            name: training.trained(name, sets.train, max_iterations=cap).model
+            for name, cap in (("FC10(1e-2)", 30), ("FC100-100-10", 25))
+        }
+    images, labels = sets.test.images[DOZEN], sets.test.labels[DOZEN]
+    return models, images, labels, random_targets(labels)
+
+
+@pytest.mark.parametrize("name", ["FC10(1e-2)", "FC100-100-10"])
+def test_trained_networks_agree_with_scipy_and_reach_every_target(digits, name):
+    models, images, _, targets = digits
+    model = models[name]
+    found = minimum_distortion(model, images, targets)
+    assert found.success.all()
+    assert found.images.dtype == images.dtype and found.images.shape == images.shape
+    assert found.images.min() >= 0 and found.images.max() <= 1
+    exact = copy.deepcopy(model).double()
+    assert (model(found.images).argmax(1) == targets).all()
+    assert (exact(found.images.double()).argmax(1) == targets).all()
+    for one, target in zip(found.images, targets, strict=True):  # and alone
+        assert model(one[None]).argmax() == target
+    measured = (found.images.double() - images.double()).flatten(1).square().mean(1).sqrt()
+    torch.testing.assert_close(found.rms, measured, rtol=1e-12, atol=0)
+    reference = np.array([scipy_distortion(exact, x, int(t)) for x, t in zip(images, targets, strict=True)])
+    assert found.rms.mean().item() == pytest.approx(reference[reference > 0].sum() / len(reference), rel=0.01)
+    torch.testing.assert_close(found.rms, torch.from_numpy(reference), rtol=0.02, atol=0)
+
+
+def test_never_below_the_exact_optimum_of_a_trained_linear_network(digits):
+    models, images, _, targets = digits
+    head = models["FC10(1e-2)"][-1]
+    found = minimum_distortion(models["FC10(1e-2)"], images, targets)
+    exact = [
+        exact_linear_distortion(head.weight, head.bias, x, int(t)).rms for x, t in zip(images, targets, strict=True)
+    ]
+    ratio = found.rms / torch.tensor(exact)
+    assert ratio.min() >= 1 - 1e-9
+    assert ratio.max() < 1.25  # the cross-entropy charges for all classes, so the edge lies above the optimum
+
+
+def test_batch_order_and_chunks_do_not_change_the_result(digits):
+    models, images, _, targets = digits
+    model = models["FC10(1e-2)"]
+    whole = minimum_distortion(model, images, targets)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(5))
+    shuffled = minimum_distortion(model, images[order], targets[order], chunk=5)
+    torch.testing.assert_close(shuffled.images, whole.images[order], rtol=0, atol=1e-5)
+    torch.testing.assert_close(shuffled.rms, whole.rms[order], rtol=1e-5, atol=0)
+    torch.testing.assert_close(shuffled.penalty, whole.penalty[order], rtol=1e-5, atol=0)
+    alone = minimum_distortion(model, images[:3], targets[:3], chunk=1)
+    torch.testing.assert_close(alone.rms, whole.rms[:3], rtol=1e-5, atol=0)
+
+
+def test_nearest_random_and_mean_of_nine(digits):
+    models, images, labels, targets = digits
+    model = models["FC10(1e-2)"]
+    every = distortion_to_all(model, images, labels)
+    one = minimum_distortion(model, images, targets)
+    assert every.images.shape == (12, 9, 1, 28, 28)
+    assert every.rms.shape == every.success.shape == every.penalty.shape == every.evaluations.shape == (12, 9)
+    assert every.success.all()
+    column = (wrong_classes(labels) == targets[:, None]).nonzero()[:, 1]
+    picked = every.rms.gather(1, column[:, None])[:, 0]
+    torch.testing.assert_close(picked, one.rms, rtol=1e-5, atol=0)
+    assert (every.rms.amin(1) <= one.rms * (1 + 1e-5)).all() and (one.rms <= every.rms.amax(1) * (1 + 1e-5)).all()
+    reached = model(every.images.flatten(0, 1)).argmax(1).view(12, 9)
+    assert (reached == wrong_classes(labels)).all()
+
+
+PLAIN_STALLS = pytest.mark.xfail(strict=True, reason="c |r| is left too early where the loss is nearly straight")
+
+
+@pytest.mark.parametrize("norm", ["squared", pytest.param("plain", marks=PLAIN_STALLS)])
+def test_two_classes_without_active_bounds_give_the_closed_form(norm):
+    model = linear(2, 50, scale=0.5, seed=3)
+    images = 0.5 + 0.02 * torch.randn(8, 50, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    with torch.no_grad():
+        model[1].bias.add_(model(images).mean(0).neg())  # the boundary passes near the images
+        logits = model(images)
+    targets = logits.argmin(1)
+    difference = (model[1].weight[0] - model[1].weight[1]).detach()
+    expected = (logits[:, 0] - logits[:, 1]).abs() / difference.norm() / 50**0.5
+    found = minimum_distortion(model, images, targets, norm=norm)
+    assert found.success.all()
+    assert (found.images.min() > 0) and (found.images.max() < 1)
+    assert (found.rms >= expected).all()
+    torch.testing.assert_close(found.rms, expected, rtol=2e-3, atol=0)
+
+
+@pytest.mark.parametrize("scale", [pytest.param(0.1, marks=PLAIN_STALLS), 1.0, 30.0, 1e4])
+def test_both_norms_agree_whatever_the_unit_of_the_logits(scale):
+    _, images, targets = small()
+    model = linear(5, 20, scale=scale)
+    squared = minimum_distortion(model, images, targets)
+    plain = minimum_distortion(model, images, targets, norm="plain")
+    assert squared.success.all() and plain.success.all()
+    torch.testing.assert_close(squared.rms, plain.rms, rtol=5e-3, atol=0)
+
+
+def test_the_penalty_is_the_c_of_the_paper():
+    # At the minimiser of c |r|^2 + loss, free pixels have 2 c r = -gradient of the loss.
+    model, images, targets = small()
+    images = images.double()
+    for norm in ("squared", "plain"):
+        found = minimum_distortion(model, images, targets, norm=norm)
+        leaf = found.images.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(F.cross_entropy(model(leaf), targets, reduction="sum"), leaf)
+        r = found.images - images
+        factor = 2 * found.penalty if norm == "squared" else found.penalty / r.norm(dim=1)
+        free = (found.images > 0) & (found.images < 1)
+        error = ((factor[:, None] * r + gradient) * free).norm(dim=1) / gradient.norm(dim=1)
+        assert error.max() < 0.02, norm
+
+
+def test_a_target_already_reached_comes_back_at_once():
+    model, images, targets = small()
+    reached = model(images.double()).argmax(1)
+    mixed = torch.where(torch.arange(6) % 2 == 0, reached, targets)
+    found = minimum_distortion(model, images, mixed)
+    there = mixed == reached
+    assert (found.images[there] == images[there]).all()
+    assert (found.rms[there] == 0).all() and found.success.all()
+    assert (found.penalty[there] == torch.inf).all() and (found.evaluations[there] == 1).all()
+    assert (found.rms[~there] > 0).all() and found.penalty[~there].isfinite().all()
+    assert (minimum_distortion(model, images, reached).images == images).all()
+
+
+def test_an_unreachable_target_gives_the_closest_attempt():
+    model, images, _ = small()
+    with torch.no_grad():
+        model[1].bias[2] = -1000
+        model[1].weight[:, 7] = 0  # a pixel that does nothing: no step along it may become NaN
+    targets = torch.full((6,), 2)
+    seen = []
+
+    def watched(x):
+        seen.append(bool(x.isfinite().all()) and bool((x >= 0).all()) and bool((x <= 1).all()))
+        return model(x)
+
+    found = minimum_distortion(watched, images, targets)
+    assert all(seen)
+    assert not found.success.any() and found.penalty.isnan().all()
+    assert (found.rms > 0.1).all() and found.images.isfinite().all()
+
+    def gap(x):
+        logits = model(x.double())
+        return logits[:, 2] - logits[:, [0, 1, 3, 4]].amax(1)
+
+    corner_gain = (model[1].weight[2] - model[1].weight).abs().sum(1).max()
+    assert (gap(found.images) > gap(images) + 0.1 * corner_gain).all()
+    assert found.evaluations.max() < 1000
+
+
+def test_a_mixture_of_reachable_and_unreachable_targets():
+    model, images, targets = small()
+    alone = minimum_distortion(model, images, targets)
+    with torch.no_grad():
+        wider = linear(6, 20)
+        wider[1].weight[:5], wider[1].bias[:5] = model[1].weight, model[1].bias
+        wider[1].weight[5], wider[1].bias[5] = 0, -50  # a class that never wins and weighs nothing
+    mixed = targets.clone()
+    mixed[::2] = 5
+    found = minimum_distortion(wider, images, mixed)
+    assert found.success.tolist() == [False, True] * 3
+    torch.testing.assert_close(found.rms[1::2], alone.rms[1::2], rtol=5e-3, atol=0)  # the spread sets the margin
+
+
+def test_a_tie_at_the_clean_image_needs_next_to_nothing():
+    model = linear(3, 20)
+    with torch.no_grad():
+        model[1].bias.zero_()
+    found = minimum_distortion(model, torch.zeros(2, 20), torch.tensor([1, 0]))  # all logits are zero
+    reached = found.success
+    assert reached.any()
+    assert (found.rms[reached] < 1e-4).all()
+    assert (model(found.images.double()).argmax(1) == torch.tensor([1, 0]))[reached].all()
+
+
+def convolutional(channels: int, classes: int) -> nn.Sequential:
+    torch.manual_seed(4)
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(54, classes)
+    ).eval()
+
+
+@pytest.mark.parametrize("classes", [2, 10, 50])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_colour_images_and_convolutions(classes, dtype):
+    model = convolutional(3, classes)
+    images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
+    with torch.no_grad():
+        order = model(images.float()).argsort(1, descending=True)
+    found = minimum_distortion(model, images, order[:, 1])
+    assert found.success.all() and found.images.dtype == dtype and found.images.shape == images.shape
+    assert found.images.min() >= 0 and found.images.max() <= 1
+    assert (model(found.images.float()).argmax(1) == order[:, 1]).all()
+    assert (copy.deepcopy(model).double()(found.images.double()).argmax(1) == order[:, 1]).all()
+    assert (found.rms > 0).all() and (found.rms < 0.3).all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    classes=st.integers(2, 12),
+    pixels=st.integers(2, 40),
+    scale=st.sampled_from([0.01, 1.0, 20.0]),
+)
+def test_any_linear_network(seed, classes, pixels, scale):
+    model = linear(classes, pixels, scale=scale, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.rand(3, pixels, generator=generator).mul(1.6).sub(0.3).clamp(0, 1)  # many pixels on the bounds
+    targets = torch.randint(classes, (3,), generator=generator)
+    found = minimum_distortion(model, images, targets)
+    assert found.images.min() >= 0 and found.images.max() <= 1
+    logits = model(found.images.double())
+    gaps = logits.gather(1, targets[:, None])[:, 0] - logits.scatter(1, targets[:, None], -torch.inf).amax(1)
+    assert (gaps[found.success] > 0).all()
+    assert (found.penalty.isnan() == ~found.success).all()
+    for row in range(3):
+        if found.success[row]:
+            exact = exact_linear_distortion(model[1].weight, model[1].bias, images[row], int(targets[row]))
+            assert found.rms[row] >= exact.rms * (1 - 1e-6) - 1e-7
+
+
+def test_the_margin_is_kept():
+    model, images, targets = small()
+    images = images.double()
+    for margin in (MARGIN, 0.05):
+        found = minimum_distortion(model, images, targets, margin=margin)
+        logits, clean = model(found.images), model(images)
+        gap = logits.gather(1, targets[:, None])[:, 0] - logits.scatter(1, targets[:, None], -torch.inf).amax(1)
+        asked = margin * (clean.amax(1) - clean.amin(1))
+        assert (gap >= asked * (1 - 1e-9)).all()
+        assert (gap <= asked + 2e-3 * (clean.amax(1) - clean.amin(1))).all()
+
+
+def test_empty_batches():
+    model, images, targets = small()
+    found = minimum_distortion(model, images[:0], targets[:0])
+    assert found.images.shape == (0, 20)
+    assert found.rms.shape == found.success.shape == found.penalty.shape == found.evaluations.shape == (0,)
+    assert distortion_to_all(model, images[:0], targets[:0], 5).images.shape == (0, 4, 20)
+
+
+def test_a_function_gives_what_the_module_gives():
+    model, images, targets = small()
+    weight, bias = model[1].weight.detach(), model[1].bias.detach()
+    module = minimum_distortion(model, images, targets)
+    function = minimum_distortion(lambda x: x @ weight.T + bias, images, targets)
+    torch.testing.assert_close(function.rms, module.rms, rtol=1e-5, atol=0)
+
+
+def test_a_function_that_only_sums_pixels():
+    # Its gradient is one number seen through an expanded view, which must not be written to.
+    images = torch.full((3, 9), 0.25)
+    found = minimum_distortion(lambda x: torch.stack([x.sum(1), 9 - x.sum(1)], 1), images, torch.zeros(3).long())
+    assert found.success.all()
+    torch.testing.assert_close(found.rms, torch.full((3,), 0.25).double(), rtol=2e-3, atol=0)
+
+
+def test_the_callers_model_and_tensors_are_left_alone():
+    model = convolutional(1, 4)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    images = torch.rand(2, 1, 8, 8)
+    kept, targets = images.clone(), model(images).argmin(1)
+    minimum_distortion(model, images, targets)
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+    assert not model.training and next(model.parameters()).dtype == torch.float32
+    assert all((value == before[name]).all() for name, value in model.state_dict().items())
+    assert (images == kept).all()
+
+
+def test_works_under_no_grad_and_inference_mode_and_with_images_of_a_graph():
+    model, images, targets = small()
+    expected = minimum_distortion(model, images, targets).rms
+    with torch.no_grad():
+        found = minimum_distortion(model, images, targets)
+        assert not torch.is_grad_enabled()
+    assert torch.equal(found.rms, expected)
+    with torch.inference_mode():
+        assert torch.equal(minimum_distortion(model, images.double().float(), targets + 0).rms, expected)
+    found = minimum_distortion(model, images.clone().requires_grad_() * 1, targets)
+    assert torch.equal(found.rms, expected) and not found.images.requires_grad and not found.rms.requires_grad
+
+
+BAD_IMAGES = [
+    (lambda x: x - 0.5, ValueError, r"pixels from -.* expected every pixel in \[0, 1\]"),
+    (lambda x: x + 0.5, ValueError, r"expected every pixel in \[0, 1\]: rescale or clip"),
+    (lambda x: x / torch.zeros_like(x), ValueError, r"expected every pixel in \[0, 1\]"),
+    (lambda x: torch.where(x == x.max(), torch.nan, x), ValueError, r"got NaN; expected every pixel in \[0, 1\]"),
+    (lambda x: (x * 255).to(torch.uint8), TypeError, r"torch\.uint8; expected floating .* divide 8-bit pixels by 255"),
+    (lambda x: x[0], ValueError, r"got shape \(20,\).* put the batch first"),
+    (lambda x: x.numpy(), TypeError, r"got ndarray; expected a tensor"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "error", "message"), BAD_IMAGES)
+def test_bad_images(spoil, error, message):
+    model, images, targets = small()
+    with pytest.raises(error, match=message):
+        minimum_distortion(model, spoil(images), targets)
+
+
+BAD_TARGETS = [
+    (lambda t: t.int(), TypeError, r"expected targets of dtype int64, got torch\.int32; convert them with \.long\(\)"),
+    (lambda t: t.double(), TypeError, "expected targets of dtype int64, got torch.float64"),
+    (lambda t: t[:-1], ValueError, r"one target per image, shape \(6,\), got \(5,\)"),
+    (lambda t: t[:, None], ValueError, r"one target per image, shape \(6,\), got \(6, 1\)"),
+    (lambda t: t - 5, ValueError, "expected targets from 0 to k - 1, got -"),
+    (lambda t: torch.full_like(t, 5), ValueError, "expected targets below 5, the number of classes, got 5"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "error", "message"), BAD_TARGETS)
+def test_bad_targets(spoil, error, message):
+    model, images, targets = small()
+    with pytest.raises(error, match=message):
+        minimum_distortion(model, images, spoil(targets))
+
+
+BAD_MODELS = [
+    (lambda m: lambda x: m(x)[:, 0], ValueError, r"logits of shape \(6, k\) with k >= 2, got \(6,\)"),
+    (lambda m: lambda x: m(x)[:, :1], ValueError, r"with k >= 2, got \(6, 1\)"),
+    (lambda m: lambda x: m(x)[:2], ValueError, r"logits of shape \(6, k\) .* got \(2, 5\); return one row"),
+    (lambda m: lambda x: m(x) * torch.nan, ValueError, "expected finite logits, got NaN or infinity"),
+    (lambda m: lambda x: m(x) / 0, ValueError, "expected finite logits"),
+    (lambda m: lambda x: (m(x),), TypeError, "expected the model to return a tensor of logits, got tuple"),
+    (lambda m: m.train(), ValueError, r"expected a model in evaluation mode.* call model\.eval\(\)"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "error", "message"), BAD_MODELS)
+def test_bad_models(spoil, error, message):
+    model, images, targets = small()
+    with pytest.raises(error, match=message):
+        minimum_distortion(spoil(model), images, targets)
+
+
+BAD_OPTIONS = [
+    ({"norm": "l2"}, "expected norm 'squared' or 'plain', got 'l2'"),
+    ({"margin": 0.0}, "expected a margin and a tolerance above 0"),
+    ({"margin": float("nan")}, "expected a margin and a tolerance above 0"),
+    ({"margin_tolerance": -1.0}, "expected a margin and a tolerance above 0"),
+    ({"chunk": 0}, "expected a chunk of at least 1 image, got 0"),
+    ({"chunk": -3}, "expected a chunk of at least 1 image, got -3"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_OPTIONS)
+def test_bad_options(options, message):
+    model, images, targets = small()
+    with pytest.raises(ValueError, match=message):
+        minimum_distortion(model, images, targets, **options)
+
+
+def test_random_targets_are_wrong_uniform_and_seeded():
+    labels = torch.arange(10).repeat(2000)
+    targets = random_targets(labels)
+    assert targets.dtype == torch.long and (targets != labels).all()
+    assert torch.equal(targets, random_targets(labels))
+    assert torch.equal(targets, random_targets(labels, generator=torch.Generator().manual_seed(0)))
+    assert not torch.equal(targets, random_targets(labels, generator=torch.Generator().manual_seed(1)))
+    counts = torch.zeros(10, 10)
+    counts.index_put_((labels, targets), torch.ones(len(labels)), accumulate=True)
+    expected = 2000 / 9
+    off = ~torch.eye(10, dtype=torch.bool)
+    chi_square = ((counts[off] - expected) ** 2 / expected).sum()  # 80 degrees of freedom: mean 80, deviation 12.6
+    assert 40 < chi_square < 130
+    assert (random_targets(torch.zeros(50, dtype=torch.long), 2) == 1).all()
+
+
+@pytest.mark.parametrize(("labels", "classes"), [([0, 10], 10), ([-1, 3], 10), ([0], 1), ([5], 5)])
+def test_random_targets_refuse_labels_out_of_range(labels, classes):
+    with pytest.raises(ValueError, match=f"expected labels from 0 to {classes - 1}"):
+        random_targets(torch.tensor(labels), classes)
+
+
+@given(st.integers(2, 12), st.integers(0, 20))
+def test_wrong_classes_are_all_but_the_label(classes, count):
+    labels = torch.arange(count) % classes
+    others = wrong_classes(labels, classes)
+    assert others.shape == (count, classes - 1)
+    for label, row in zip(labels.tolist(), others.tolist(), strict=True):
+        assert row == [c for c in range(classes) if c != label]
