@@ -1,0 +1,228 @@
+"""The bookkeeping of the benchmarks on toy attacks. Nothing here depends on how long anything takes."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+import attacks
+import floor
+import growth
+import harness
+import peers
+import references
+
+from intriguing import models
+from intriguing.reference import exact_linear_distortion
+
+
+def toy_case(count: int = 4) -> harness.Case:
+    """An untrained linear network, random images, and each image's starting point in the corner of its target."""
+    generator = torch.Generator().manual_seed(1)
+    model = models.build("FC10(1e-4)").eval().requires_grad_(False)
+    images = torch.rand(count, 1, 28, 28, generator=generator)
+    targets = (model(images).argmax(1) + 1) % 10
+    starts = (model[1].weight[targets] > 0).float().view(images.shape)
+    return harness.Case("FC10(1e-4)", model, images, targets, starts)
+
+
+def test_a_case_survives_the_way_to_another_process(tmp_path):
+    case = toy_case()
+    case.save(tmp_path / "case.safetensors")
+    loaded = harness.Case.load(tmp_path / "case.safetensors", models.build)
+    assert loaded.name == case.name
+    assert not loaded.model.training
+    assert torch.equal(loaded.model(case.images), case.model(case.images))
+    for field in ("images", "targets", "starts"):
+        assert torch.equal(getattr(loaded, field), getattr(case, field))
+
+
+def test_measure_counts_passes_calls_and_the_yardstick():
+    case = toy_case()
+    counted, seen = harness.Counted(case.model), []
+
+    def attack(images, targets, starts):
+        seen.append(len(images))
+        for _ in range(3):
+            counted(images)
+        return starts
+
+    measured = harness.measure(attack, counted, case, 4, yardstick=lambda x, t, s: s, repeats=2, budget=math.inf)
+    assert seen == [2, 4, 4]  # the first call is not timed
+    assert measured.passes == 3
+    assert len(measured.cpu) == len(measured.wall) == len(measured.yardstick) == 2
+    assert torch.equal(measured.found, case.starts)
+
+
+def test_no_call_is_begun_after_the_budget():
+    case = toy_case()
+    measured = harness.measure(lambda x, t, s: s, harness.Counted(case.model), case, 4, repeats=5, budget=-1.0)
+    assert len(measured.cpu) == 1
+    assert measured.time_ratio is None
+
+
+def test_seconds_are_those_of_the_fastest_call_per_image():
+    measured = harness.Measured(torch.zeros(4, 1), [8.0, 2.0], [9.0, 3.0], 1.0, [4.0, 5.0])
+    assert measured.seconds == 0.5
+    assert measured.time_ratio == 0.5
+
+
+def test_an_attack_that_changes_the_shape_is_told():
+    case = toy_case()
+    with pytest.raises(ValueError, match="expected images of shape"):
+        harness.measure(lambda x, t, s: s.flatten(1), harness.Counted(case.model), case, 4)
+
+
+def test_an_attack_cannot_spoil_the_images_of_the_next():
+    case = toy_case()
+    before = case.images.clone()
+    harness.measure(lambda x, t, s: x.zero_(), harness.Counted(case.model), case, 4, repeats=1)
+    assert torch.equal(case.images, before)
+
+
+def test_copies_of_a_model_share_its_count():
+    counted = harness.Counted(toy_case().model)
+    copy.deepcopy(counted).double()(torch.zeros(5, 1, 28, 28, dtype=torch.float64))
+    assert counted.tally.images == 5
+
+
+def test_the_judge_believes_nothing():
+    case = toy_case()
+    double = models.build("FC10(1e-4)").double()
+    double.load_state_dict(case.model.state_dict())
+    found = case.starts.clone()
+    found[1] = case.images[1]  # unchanged: not the target
+    found[2, 0, 0, 0] = math.nan
+    found[3, 0, 0, 0] = 1.01  # outside the box
+    verdict = harness.judge(case, double, found)
+    assert verdict.success32.tolist() == verdict.success64.tolist() == [True, False, False, False]
+    summary = verdict.summary(verdict.rms / 2)
+    assert summary["success_float32"] == 0.25
+    assert summary["rms"] == pytest.approx(float(verdict.rms[0]))
+    assert summary["ratio"] == pytest.approx(2)
+
+
+def test_a_tie_with_another_class_is_no_success():
+    class Tied(nn.Module):
+        def forward(self, x):
+            return x.new_zeros(len(x), 3)
+
+    case = harness.Case("tied", Tied(), torch.zeros(1, 1, 2, 2), torch.tensor([0]), torch.zeros(1, 1, 2, 2))
+    verdict = harness.judge(case, Tied(), case.images)
+    assert not verdict.success32.any()
+    assert verdict.summary(torch.ones(1, dtype=torch.float64))["ratio"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "expected"),
+    [
+        ("Traceback\nImportError: no 'x' (/home/a/lib/b.py)\n\n", 1, "ImportError: no 'x' (b.py)"),
+        ("", 3, "exit status 3"),
+        ("anything", -9, "killed by signal 9"),
+        ("", None, "stopped: it took too long"),
+    ],
+)
+def test_a_failure_is_told_in_one_line_without_folders(text, code, expected):
+    assert harness.reason(text, code) == expected
+
+
+def test_json_is_rounded_and_finite(tmp_path):
+    path = tmp_path / "deep" / "result.json"
+    harness.write_json(path, {"a": 1 / 3, "b": [math.nan, 2], "c": {"d": math.inf, "e": "text"}})
+    assert json.loads(path.read_text()) == {"a": 0.333333, "b": [None, 2], "c": {"d": None, "e": "text"}}
+    assert [entry.name for entry in path.parent.iterdir()] == ["result.json"]
+
+
+def test_the_table_aligns_and_shows_what_is_missing():
+    lines = harness.render(["name", "value"], [["a", 1.23456], ["longer", None]]).splitlines()
+    assert lines == ["name    value", "-------------", "a       1.235", "longer      -"]
+
+
+def test_a_failed_method_keeps_a_row_with_its_reason(tmp_path, monkeypatch):
+    case = toy_case()
+    toy = {
+        "good": attacks.Method("good", "none", lambda model: lambda x, t, s: s),
+        "bad": attacks.Method("bad", "none", lambda model: None),
+    }
+    monkeypatch.setattr(peers, "METHODS", toy)
+    monkeypatch.setattr(peers, "YARDSTICK", "good")
+    case.save(tmp_path / "case-0.safetensors")
+    (tmp_path / "plan.json").write_text(json.dumps({"sizes": {"small": 3, "large": 4}, "cases": 1}))
+    peers.work("good", tmp_path)
+    sizes = {"small": 3, "large": 4}
+    rows, reference = peers.judge_case(case, 0, tmp_path, list(toy), sizes, {"good": "", "bad": "ImportError: gone"})
+    assert [row["key"] for row in rows] == ["good", "bad"]
+    good, bad = rows
+    assert good["batch"] == 3 and good["success_float32"] == 1 and good["ratio"] > 1 and good["time_ratio"] == 1
+    assert bad["failed"] == "ImportError: gone"
+    assert reference["largest_relative_duality_gap"] < 1e-6
+    assert "bad: ImportError: gone" in peers.table({"references": [reference], "rows": rows})
+
+
+def test_a_process_that_dies_is_told(tmp_path, monkeypatch):
+    class Done:
+        returncode, stderr = -11, ""
+
+    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: Done())
+    assert peers.run_worker("ddn-100", tmp_path, Path(sys.executable), 1.0) == "killed by signal 11"
+
+    def late(*args, **kwargs):
+        raise subprocess.TimeoutExpired("x", 1)
+
+    monkeypatch.setattr(subprocess, "run", late)
+    assert peers.run_worker("ddn-100", tmp_path, Path(sys.executable), 1.0) == "stopped: it took too long"
+
+
+def test_the_batched_exact_reference_is_that_of_one_image():
+    case = toy_case()
+    assert references.is_linear(case.model)
+    assert not references.is_linear(models.build("FC100-100-10"))
+    rms, gap = references.exact(case)
+    (layer,) = models.weight_layers(case.model)
+    one = exact_linear_distortion(layer.weight, layer.bias, case.images[0], int(case.targets[0]))
+    assert float(rms[0]) == pytest.approx(one.rms, rel=1e-6)
+    assert gap < 1e-6
+
+
+def test_the_best_known_reaches_the_exact_one_where_there_is_one():
+    case = toy_case()
+    rms, _ = references.exact(case)
+    assert references.best_known(case).tolist() == pytest.approx(rms.tolist(), rel=1e-4, abs=1e-6)
+
+
+def test_starting_images_are_taken_for_the_target():
+    case = toy_case()
+    starts = references.starting_images(case.model, case.images, case.targets, case.starts)
+    assert bool((harness.lead(case.model, starts, case.targets) > 0).all())
+
+
+def test_sizes_are_capped_by_the_data_and_growth_is_relative_to_the_smallest():
+    assert growth.usable([1000, 4000, 16000, 60000], 4000) == [1000, 4000]
+    rows = [{"model": "a", "images": 10, "seconds": 10.0}, {"model": "a", "images": 40, "seconds": 60.0}]
+    assert [row["growth"] for row in growth.with_growth(rows)] == [1.0, 1.5]
+
+
+def test_a_nested_span_counts_once():
+    clock = floor.Clock()
+    with clock.span("outer"), clock.span("inner"):
+        sum(range(1000))
+    assert clock.seconds["inner"] > 0
+    assert clock.seconds["outer"] >= 0
+
+
+def test_the_split_of_the_time_is_whole():
+    case = toy_case()
+    parts = floor.split(case.model, case.images, case.targets, refine=True)
+    names = ("forward", "backward", "direction", "projection", "rest")
+    assert sum(parts[name] for name in names) == pytest.approx(1)
+    assert parts["above_floor"] >= 1
