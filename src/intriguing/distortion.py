@@ -77,7 +77,8 @@ def minimum_distortion(
         refine: False is the paper's method: the minimiser of the penalised loss at the edge in c. True goes on from
             near that edge to a local minimum of |r| itself, which is shorter and faster to find.
         norm: ``"squared"`` penalises c |r|^2, ``"plain"`` c |r|, the printed form; the stationary points are the same
-            with c' = c / (2 |r|).
+            with c' = c / (2 |r|). Where the loss is nearly straight along the way (quiet logits, an image close to the
+            boundary) c |r| has no sharp minimum, and the plain form returns a longer r than the squared one.
         margin: what the target's logit must exceed every other by, as a fraction of the spread (largest minus
             smallest) of the clean image's logits, greater than 0.
         margin_tolerance: the search over c ends when the target leads by at most this much more than asked, as a
