@@ -17,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 BUILD := rm -rf _build/html && $(BIN)/jupyter-book build . --all -n -W --keep-going -q >/dev/null
 INTRIGUING := $(BIN)/python -m intriguing
 
-.PHONY: help setup run test book paper record spread sync status lab browser clean
+.PHONY: help setup run test book paper record spread bench growth sync status lab browser clean
 
 help: ## List the targets
 	@printf 'Targets (PROFILE=quick|paper, CHAPTERS="01 02" for some of them):\n'
@@ -64,6 +64,13 @@ record: $(READY) ## Refresh results/PROFILE (default quick) without touching sto
 
 spread: $(READY) ## Measure how the tables of the quick profile move from seed to seed
 	@$(BIN)/python benchmarks/spread.py
+
+bench: $(READY) ## Compare D(x, l) with every other implementation: distortion and cost
+	@$(BIN)/python benchmarks/peers.py
+	@$(BIN)/python benchmarks/floor.py
+
+growth: $(READY) ## Measure time and memory from 1,000 to 60,000 images
+	@$(BIN)/python benchmarks/growth.py
 
 sync: $(READY) ## Bring each .ipynb up to its .md, keeping the outputs of unchanged cells
 	@$(INTRIGUING) sync
