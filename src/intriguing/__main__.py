@@ -1,8 +1,9 @@
-"""The commands: ``python -m intriguing run | paper | record | sync | status``; the Makefile calls them."""
+"""The commands: ``python -m intriguing run | paper | record | sync | status | attack``; the Makefile calls them."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from intriguing import publishing
+from intriguing import data, longrun, models, publishing, scale
 
 SLOW = 10.0
 """A cell that takes longer than this many seconds gets a line of its own where there is no live display."""
@@ -43,7 +44,18 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--profile", choices=("quick", "paper"), default="quick")
     commands.add_parser("sync", help="bring each notebook up to its text, keeping stored outputs")
     commands.add_parser("status", help="list the pages that their code or text has left behind")
+    text = "solve D(x, l) of many digits for one network; go on where an earlier run stopped; torchrun shares the work"
+    command = commands.add_parser("attack", help=text, description=text)
+    command.add_argument("--model", required=True, choices=tuple(models.RECIPES), metavar="NAME", help="%(choices)s")
+    command.add_argument("--images", type=int, help="how many, from the first (default: as the profile says)")
+    command.add_argument("--part", choices=("train", "test"), default="train")
+    command.add_argument("--profile", choices=tuple(scale.PROFILES), help="(default: INTRIGUING_PROFILE, or quick)")
+    command.add_argument("--refine", action="store_true", help="go on to the true minimum of |r|")
+    command.add_argument("--norm", choices=("squared", "plain"), default="squared", help="of the penalty")
+    command.add_argument("--chunk", type=int, help="images per file and solved at a time")
     options = parser.parse_args(arguments)
+    if options.command == "attack":
+        return _attack(options)
     try:
         root = publishing.repository()
         if options.command == "status":
@@ -54,6 +66,30 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, FileNotFoundError) as error:
         console.print(f"[red]{escape(str(error))}[/red]")
         return 1
+
+
+def _attack(options: argparse.Namespace) -> int:
+    started = time.monotonic()
+    if options.profile is not None:
+        os.environ["INTRIGUING_PROFILE"] = options.profile
+    settings = {"refine": options.refine, "norm": options.norm, "chunk": options.chunk}
+    try:
+        scale.seed_everything()
+        team = longrun.Team()
+        run = longrun.digits(options.model, options.images, part=options.part, team=team, **settings)
+        team.agree(run)
+        made = run.finish(
+            worker=(team.rank, team.size), progress=f"attacking {options.model}" if team.rank == 0 else None
+        )
+        chunks = f"{len(made)} of {len(run.ranges)} chunks"
+        console.print(f"Process {team.rank + 1} of {team.size} solved {chunks} in {time.monotonic() - started:.1f} s.")
+        if team.rank == 0:
+            console.print(f"{options.model}: {run.summary()}\nThe chunks are kept in {escape(str(run.folder))}")
+            console.print(scale.run_line(started))
+    except (ValueError, OSError, MemoryError, data.DataError) as error:
+        console.print(f"[red]{escape(str(error))}[/red]")
+        return 1
+    return 0
 
 
 def _status(root: Path) -> int:
