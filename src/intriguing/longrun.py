@@ -43,7 +43,7 @@ from .data import Images, check_images, mnist
 from .distortion import Distortion, _check_targets, minimum_distortion, random_targets
 from .training import trained
 
-Made = TypeVar("Made")
+_Made = TypeVar("_Made")
 
 POLL = 0.5  # seconds between two looks at chunks that others are solving
 PATIENCE = 5.0  # seconds in which a file written on another host has to be seen here
@@ -381,7 +381,7 @@ class Team:
             # The first may train for hours before the others hear of it.
             self._store, self.rank, self.size = next(rendezvous("env://", timeout=timedelta(days=7)))
 
-    def first_alone(self, make: Callable[[], Made]) -> Made:
+    def first_alone(self, make: Callable[[], _Made]) -> _Made:
         """What ``make`` returns, in every process, called by the first while the others wait and find its files.
 
         Args:
