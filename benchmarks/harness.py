@@ -11,7 +11,6 @@ import math
 import os
 import platform
 import re
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from intriguing import artifacts
 
 Attack = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -320,17 +321,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         path: the file; its folder is made.
         content: JSON values.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(rounded(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    artifacts.write_atomically(path, text.encode())
 
 
 def rounded(value: Any) -> Any:
