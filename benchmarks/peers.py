@@ -240,7 +240,7 @@ def judge_case(
             reference[: len(shorter)] = reference[: len(shorter)].fmin(shorter)
         lower = ~(refined <= reference * (1 + 1e-4))
         told = {
-            "kind": "best known, by refinement from three starts",
+            "kind": "best known, by refinement from four starts",
             "images_where_an_attack_is_shorter": int(lower.sum()),
         }
     small = sizes[SMALL]

@@ -40,7 +40,7 @@ except ImportError:  # Windows: chunks may be solved twice there
 
 from . import artifacts, fingerprint, scale
 from .data import Images, check_images, mnist
-from .distortion import Distortion, _check_targets, minimum_distortion, random_targets
+from .distortion import Distortion, check_targets, minimum_distortion, random_targets
 from .training import trained
 
 _Made = TypeVar("_Made")
@@ -102,7 +102,7 @@ class Run:
         **settings: Any,
     ) -> None:
         check_images(images)
-        _check_targets(images, targets)
+        check_targets(images, targets)
         if unknown := sorted(settings.keys() - SETTINGS.keys()):
             raise TypeError(f"got the unknown setting {unknown[0]!r}; expected some of {', '.join(SETTINGS)}")
         if chunk is not None and chunk < 1:
