@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness import alone, hardware, render, write_json
+from harness import alone, engine, hardware, render, write_json
 
 from intriguing import scale
 from intriguing.data import mnist
@@ -55,6 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     rows = with_growth(rows)
     meta = scale.provenance(started) | {
         "data": mnist().name,
+        "engine": engine(),
         "hardware": hardware(),
         "method": "penalty method" if options.penalty else "refine=True",
     }

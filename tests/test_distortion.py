@@ -426,27 +426,51 @@ def test_another_box_is_the_same_problem_in_other_units(bounds, refine):
     assert torch.equal(stays.images, moved) and (stays.rms == 0).all()
 
 
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    MemoryError(),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+]
+
+
 @pytest.mark.parametrize("refine", [False, True])
-def test_a_chunk_that_does_not_fit_in_memory_is_halved(refine):
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_a_chunk_that_does_not_fit_in_memory_is_halved(refine, error):
     model, images, targets = small()
     largest = []
 
     def narrow(x):
         if len(x) > 2:
-            raise torch.OutOfMemoryError("no room")
+            raise error
         largest.append(len(x))
         return model(x)
 
-    found = minimum_distortion(narrow, images, targets, refine=refine)
-    expected = minimum_distortion(model, images, targets, refine=refine, chunk=2)
-    assert max(largest) == 2
-    torch.testing.assert_close(found.rms, expected.rms, rtol=1e-9, atol=0)
+    with pytest.warns(UserWarning) as warned:
+        found = minimum_distortion(narrow, images, targets, refine=refine)
+    assert [str(entry.message) for entry in warned] == [
+        "Out of memory with 6 images at a time; going on with 3 at a time.",
+        "Out of memory with 3 images at a time; going on with 1 at a time.",
+    ]
+    expected = minimum_distortion(model, images, targets, refine=refine, chunk=1)
+    assert max(largest) <= 2
+    torch.testing.assert_close(found.rms, expected.rms, rtol=1e-6, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore:Out of memory")
+def test_memory_for_not_even_one_image_is_an_error():
+    model, images, targets = small()
 
     def full(x):
-        raise torch.OutOfMemoryError("no room")
+        raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(torch.OutOfMemoryError, match="no room"):
-        minimum_distortion(full, images, targets, refine=refine)
+    with pytest.raises(MemoryError, match=r"One image of shape \(20,\) does not fit into the memory of cpu"):
+        minimum_distortion(full, images, targets)
+
+    def broken(x):
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="^broken$"):
+        minimum_distortion(broken, images, targets)
 
 
 def test_along_the_path_in_c_the_distance_shrinks_and_the_lead_is_lost():

@@ -291,3 +291,16 @@ def test_a_frame_gives_every_entry_its_own_tolerance():
     assert allowed == {("x", "a"): 0.1, ("x", "b"): 0.0, ("y", "a"): 0.0, ("y", "b"): 0.2}
     with pytest.raises(ValueError, match="no tolerance for"):
         results._tolerances(table, frame.drop(index="y"))
+
+
+def test_a_measurement_is_read_from_its_own_folder(folder):
+    with pytest.raises(results.MissingResult, match="no measurement in results/benchmarks/peers.json; make bench"):
+        results.measured("peers")
+    (folder / "benchmarks").mkdir(parents=True)
+    (folder / "benchmarks" / "peers.json").write_text('{"rows": [1]}')
+    assert results.measured("peers") == {"rows": [1]}
+    (folder / "benchmarks" / "peers.json").write_text('{"rows": [1')
+    with pytest.raises(results.ResultError, match="peers.json cannot be read"):
+        results.measured("peers")
+    with pytest.raises(ValueError):
+        results.measured("../secret")

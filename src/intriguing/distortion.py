@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -95,7 +96,7 @@ def minimum_distortion(
         max_iterations: L-BFGS iterations for each value of c.
         history: pairs kept by L-BFGS.
         chunk: images solved at a time, at least 1; bounds memory, and the result does not depend on it beyond rounding.
-            Halved, as often as it takes, when memory runs out.
+            Halved, with a warning, as often as it takes when memory runs out.
         progress: title of a progress bar; None for none.
 
     Returns:
@@ -106,6 +107,7 @@ def minimum_distortion(
         TypeError: images or targets of a wrong dtype.
         ValueError: pixels outside the bounds or NaN, bounds that are none, shapes that do not fit, a target out of
             range, a model in training mode or one that returns anything but (B, k) logits.
+        MemoryError: not even one image fits.
 
     Source:
         Szegedy et al. 2013, section 4.1.
@@ -134,10 +136,23 @@ def minimum_distortion(
             part = slice(start, start + chunk)
             try:
                 found = _solve(classify, fast, images[part], targets[part], refine, norm, options)
-            except torch.OutOfMemoryError:
-                if chunk == 1:
+            except (MemoryError, RuntimeError) as problem:
+                if not _out_of_memory(problem):
                     raise
-                chunk = (chunk + 1) // 2
+                held = len(images[part])
+                if held == 1:
+                    raise MemoryError(
+                        f"One image of shape {tuple(images.shape[1:])} does not fit into the memory of "
+                        f"{classify.device}; expected room for at least one: free some memory or choose another device."
+                    ) from problem
+                found = None
+            if found is None:  # out here the error is gone, and with it the tensors that its traceback held
+                chunk = held // 2
+                if classify.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                warnings.warn(
+                    f"Out of memory with {held} images at a time; going on with {chunk} at a time.", stacklevel=2
+                )
                 continue
             parts.append([field.to(images.device) for field in found])
             bar.update(len(images[part]))
@@ -552,6 +567,13 @@ class _Classifier:
                 "return one row of class scores per image"
             )
         return logits.to(self.dtype)
+
+
+def _out_of_memory(problem: BaseException) -> bool:
+    """Whether an error says that memory ran out; PyTorch's allocator on the CPU raises a plain RuntimeError."""
+    if isinstance(problem, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "DefaultCPUAllocator" in str(problem)
 
 
 def _to_unit_box(images: Tensor, bounds: tuple[float, float]) -> tuple[Tensor, bool]:

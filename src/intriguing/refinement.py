@@ -18,7 +18,7 @@ from torch import Tensor
 from .projection import project
 
 STEPS = 30
-RIVALS = 9  # strongest rivals that are written as constraints; with ten classes, all of them
+RIVALS = 6  # strongest rivals that are written as constraints, chosen anew in each step
 # A row is done when a full step would move it by less than this fraction of |r|; |r| itself has then settled to about
 # the square of it, because it is stationary along the boundary.
 SETTLED = 5e-3
