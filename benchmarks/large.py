@@ -50,8 +50,8 @@ class Centred(nn.Module):
 def main(arguments: list[str] | None = None) -> None:
     """Measure both methods, or, with --worker, one of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=8, help="validation images, the first ones")
-    parser.add_argument("--chunk", type=int, default=4, help="images that are solved at a time")
+    parser.add_argument("--images", type=int, default=2, help="validation images, the first ones")
+    parser.add_argument("--chunk", type=int, default=2, help="images that are solved at a time")
     parser.add_argument("--output", type=Path, default=RESULT, help="the JSON file to write")
     parser.add_argument("--worker", choices=("penalty method", "refine=True"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

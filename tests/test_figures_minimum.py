@@ -30,15 +30,16 @@ def test_points_stand_where_their_numbers_say(frame):
 
 
 def test_failures_are_named_and_missing_results_left_out(frame):
-    axes = figures_minimum.plane({"FC10": frame}).axes[0]
-    words = [text.get_text() for text in axes.texts]
-    assert "one that fails (93% succeed)" in words
-    assert "a slow one" in words and not any("without" in word for word in words)
+    axes, beside = figures_minimum.plane({"FC10": frame}).axes
+    words = [text.get_text() for text in beside.texts]
+    assert words == ["1  ours, refined", "2  a fast one", "3  one that fails (93%)", "4  a slow one"]
+    where = {text.get_text(): text.xy for text in axes.texts}
+    assert where["3"] == (0.5, 1.0) and where["4"][0] == 1.0
 
 
 def test_one_panel_for_each_network(frame):
     figure = figures_minimum.plane({"FC10": frame, "FC100": frame})
-    assert [axes.get_title() for axes in figure.axes] == ["FC10", "FC100"]
+    assert [axes.get_title() for axes in figure.axes] == ["FC10", "", "FC100", ""]
     assert figure.png()[:8] == b"\x89PNG\r\n\x1a\n"
     with pytest.raises(ValueError, match="got no panel"):
         figures_minimum.plane({})

@@ -170,6 +170,30 @@ def test_images_whose_projections_do_not_arrive_go_through_the_penalty_method(ne
     assert (found.evaluations > expected.evaluations)[found.rms > 0].all()
 
 
+class Flattering(nn.Module):
+    """A linear classifier whose float32 arithmetic favours class 0, as no honest rounding would."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.linear = nn.Linear(20, 3)
+
+    def forward(self, x):
+        logits = self.linear(x)
+        favour = 0.05 if logits.dtype == torch.float32 else 0.0
+        return logits + favour * torch.tensor([1.0, 0.0, 0.0], dtype=logits.dtype)
+
+
+def test_what_holds_in_float32_alone_is_not_believed():
+    model = Flattering().eval()
+    images = torch.rand(8, 20, generator=torch.Generator().manual_seed(1))
+    found = minimum_distortion(model, images, torch.zeros(8, dtype=torch.long), refine=True)
+    with torch.no_grad():
+        exact = copy.deepcopy(model).double()
+        leads = lead(exact(found.images.double()), torch.zeros(8, dtype=torch.long))
+    assert found.success.all() and (leads > 0).all()
+
+
 def test_a_target_out_of_reach_is_said_to_be():
     torch.manual_seed(1)
     model = nn.Sequential(nn.Flatten(), nn.Linear(20, 3)).eval()
