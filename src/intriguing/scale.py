@@ -49,6 +49,8 @@ class Profile:
         autoencoder_iterations: The most L-BFGS iterations of the autoencoder's training.
         epochs: Passes over the training set of the convolutional network.
         seeds: How many seeds a measured seed-to-seed spread rests on.
+        protocol_images: How many images are attacked under each reading of the paper's method.
+        decay_images: How many training images the decay of a sigmoid network is varied on.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Profile:
     autoencoder_iterations: int
     epochs: int
     seeds: int
+    protocol_images: int
+    decay_images: int
 
 
 PROFILES = {
@@ -71,6 +75,8 @@ PROFILES = {
         autoencoder_iterations=150,
         epochs=6,
         seeds=2,
+        protocol_images=32,
+        decay_images=1000,
     ),
     "paper": Profile(
         name="paper",
@@ -81,6 +87,8 @@ PROFILES = {
         autoencoder_iterations=300,
         epochs=4,
         seeds=3,
+        protocol_images=256,
+        decay_images=2000,
     ),
 }
 """The two profiles by name."""
