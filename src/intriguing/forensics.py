@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from . import misfit, paper, scale
+from . import misfit, paper
 from .data import Digits, Images
 from .distortion import minimum_distortion, random_targets
 from .protocol import BASE, ONE_FOR_ALL, Protocol, Sweep
@@ -25,9 +25,8 @@ Levels = Mapping[str, Mapping[str, Mapping[str, object]]]
 
 LEVELS: Levels = {
     "decay, linear networks": {f"λ × {factor:g}": {"linear": factor} for factor in (0.3, 0.5, 2.0, 4.0)},
-    "decay, softmax of AE400-10": {"λ × 10 above AE": {"head": 10.0}},
     "decay as printed": {"λ / k, linear networks": {"per_unit": "linear"}},
-    "end of training": {f"{count} iterations": {"iterations": count} for count in (10, 30, 100)},
+    "end of training": {"30 iterations": {"iterations": 30}},
     "target": {name: {"target": name} for name in ("next class", "mean of nine", "nearest")},
     "penalty": {"c |r|": {"norm": "plain"}},
     "search over c": {f"c in steps of × {ratio:g}": {"ratio": ratio} for ratio in (1.3, 2.0, 4.0, 10.0)}
@@ -40,7 +39,6 @@ FEW: Levels = {
     factor: {label: LEVELS[factor][label] for label in labels}
     for factor, labels in {
         "decay, linear networks": ("λ × 0.5", "λ × 2"),
-        "decay, softmax of AE400-10": ("λ × 10 above AE",),
         "decay as printed": ("λ / k, linear networks",),
         "end of training": ("30 iterations",),
         "target": ("next class", "mean of nine", "nearest"),
@@ -52,8 +50,8 @@ FEW: Levels = {
 """A part of ``LEVELS`` that fits a quick run."""
 
 
-FACTORS, FEW_FACTORS = (0.01, 0.1, 1.0, 10.0), (0.1, 1.0, 10.0)
-"""Factors on the decay of FC100-100-10, and those of a quick run."""
+FACTORS, FIRST = (0.1, 1.0, 10.0), 1000
+"""Factors on the decay of FC100-100-10, and the number of training images on which they are tried."""
 
 MISFITS = ("misfit", *misfit.TABLES, "change of mean square", "standard error")
 """Columns of ``one_at_a_time``."""
@@ -66,10 +64,9 @@ def first_images(digits: Digits) -> Images:
         digits: the data.
 
     Returns:
-        As many images as the profile says, under a name of their own.
+        ``FIRST`` images under a name of their own.
     """
-    count = scale.profile().decay_images
-    return digits.train.take(slice(0, count), f"{digits.train.name}, first {count}")
+    return digits.train.take(slice(0, FIRST), f"{digits.train.name}, first {FIRST}")
 
 
 def compared(sweep: Sweep, protocol: Protocol) -> pd.DataFrame:
@@ -154,7 +151,7 @@ def coarseness(sweep: Sweep, levels: Levels = LEVELS) -> Table:
     return Table("coarse_search", columns, rows, {"data": sweep.digits.name})
 
 
-def sigmoid_decay(sweep: Sweep, factors: Sequence[float]) -> Table:
+def sigmoid_decay(sweep: Sweep, factors: Sequence[float] = FACTORS) -> Table:
     """Test error and mean distortion of FC100-100-10 under other decays.
 
     Args:

@@ -50,7 +50,6 @@ class Profile:
         epochs: Passes over the training set of the convolutional network.
         seeds: How many seeds a measured seed-to-seed spread rests on.
         protocol_images: How many images are attacked under each reading of the paper's method.
-        decay_images: How many training images the decay of a sigmoid network is varied on.
     """
 
     name: str
@@ -62,7 +61,6 @@ class Profile:
     epochs: int
     seeds: int
     protocol_images: int
-    decay_images: int
 
 
 PROFILES = {
@@ -76,7 +74,6 @@ PROFILES = {
         epochs=6,
         seeds=2,
         protocol_images=32,
-        decay_images=1000,
     ),
     "paper": Profile(
         name="paper",
@@ -88,7 +85,6 @@ PROFILES = {
         epochs=4,
         seeds=3,
         protocol_images=256,
-        decay_images=2000,
     ),
 }
 """The two profiles by name."""
