@@ -26,7 +26,7 @@ Levels = Mapping[str, Mapping[str, Mapping[str, object]]]
 LEVELS: Levels = {
     "decay, linear networks": {f"λ × {factor:g}": {"linear": factor} for factor in (0.3, 0.5, 2.0, 4.0)},
     "decay as printed": {"λ / k, linear networks": {"per_unit": "linear"}},
-    "end of training": {"30 iterations": {"iterations": 30}},
+    "end of training": {"10 iterations": {"iterations": 10}},
     "target": {name: {"target": name} for name in ("next class", "mean of nine", "nearest")},
     "penalty": {"c |r|": {"norm": "plain"}},
     "search over c": {f"c in steps of × {ratio:g}": {"ratio": ratio} for ratio in (1.3, 2.0, 4.0, 10.0)}
@@ -40,7 +40,7 @@ FEW: Levels = {
     for factor, labels in {
         "decay, linear networks": ("λ × 0.5", "λ × 2"),
         "decay as printed": ("λ / k, linear networks",),
-        "end of training": ("30 iterations",),
+        "end of training": ("10 iterations",),
         "target": ("next class", "mean of nine", "nearest"),
         "penalty": ("c |r|",),
         "search over c": ("c in steps of × 2", "c in steps of × 10", "one c for all"),
@@ -50,8 +50,8 @@ FEW: Levels = {
 """A part of ``LEVELS`` that fits a quick run."""
 
 
-FACTORS, FIRST = (0.1, 1.0, 10.0), 1000
-"""Factors on the decay of FC100-100-10, and the number of training images on which they are tried."""
+FACTORS, FIRST, ENOUGH = (0.1, 1.0, 10.0), 1000, 400
+"""Factors on the decay of FC100-100-10, the training images on which they are tried, and iterations of L-BFGS."""
 
 MISFITS = ("misfit", *misfit.TABLES, "change of mean square", "standard error")
 """Columns of ``one_at_a_time``."""
@@ -164,7 +164,7 @@ def sigmoid_decay(sweep: Sweep, factors: Sequence[float] = FACTORS) -> Table:
     clean, rows = sweep.clean(), {}
     targets = random_targets(clean.labels)
     for factor in factors:
-        network = sweep.network("FC100-100-10", Protocol(sigmoid=factor))
+        network = sweep.network("FC100-100-10", Protocol(sigmoid=factor, iterations=ENOUGH))
         rows[f"λ × {factor:g}"] = [
             error_rate(network, sweep.digits.test.images, sweep.digits.test.labels),
             float(minimum_distortion(network, clean.images, targets).rms.mean()),
