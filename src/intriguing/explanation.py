@@ -238,7 +238,7 @@ def along(points: Tensor, directions: Tensor, distance: Tensor, *, clip: bool = 
     return moved.clamp(0, 1) if clip else moved
 
 
-def triangle(count: int = 160, *, seed: int = scale.SEED) -> tuple[Tensor, Tensor]:
+def triangle(count: int = 260, *, seed: int = scale.SEED) -> tuple[Tensor, Tensor]:
     """The object of the toy: points in a square, of the second class inside a triangle.
 
     Args:

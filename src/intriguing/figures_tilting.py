@@ -38,14 +38,14 @@ def toy_panels(panels: Mapping[str, tuple[ArrayLike, ArrayLike, tuple[float, flo
         limits = ((-0.75, 0.75), (-0.75, 0.75))
         _half_planes(axes, line, limits)
         for part, colour, name in ((~second, FIRST, "I"), (second, SECOND, "J")):
-            axes.plot(points[part, 0], points[part, 1], color=colour, linewidth=6, solid_capstyle="round")
+            axes.plot(points[part, 0], points[part, 1], color=colour, linewidth=5, solid_capstyle="butt")
             axes.annotate(
                 name, (points[part, 0].max(), points[part, 1].mean()), xytext=(9, 0), textcoords="offset points",
                 va="center", color=colour, fontsize=11, fontweight="bold",
             )  # fmt: skip
         _line(axes, line, limits)
         axes.set(xlim=limits[0], ylim=limits[1], aspect="equal", xticks=[-0.5, 0, 0.5], yticks=[-0.5, 0, 0.5])
-        axes.set_title(title)
+        axes.set_title(title, fontsize=8.5)
         axes.set_xlabel("along the bars")
         axes.tick_params(length=0)
     figure.axes[0].set_ylabel("across them, along z")
@@ -60,6 +60,7 @@ def plane(
     *,
     names: tuple[str, str],
     angle: float,
+    half: float,
     limits: _LIMITS | None = None,
 ) -> Figure:
     """Two classes in the tilting plane, with the boundary and the angle by which it leans.
@@ -70,6 +71,7 @@ def plane(
         line: (a, b, c) with a * u + b * v + c = 0 on the boundary.
         names: Of the two classes.
         angle: The tilting angle in degrees.
+        half: Half the distance between the two class means, which lie at (-half, 0) and (half, 0).
         limits: Ends of both axes; None takes those of the points.
 
     Returns:
@@ -79,7 +81,7 @@ def plane(
         Tanay 2018, Figure 5.
     """
     figure = Figure(figsize=(0.86 * WIDTH, 4.2))
-    _plane(figure.subplots(), points, second, line, names, angle, limits or _around(points))
+    _plane(figure.subplots(), points, second, line, names, angle, half, limits or _around(points))
     return figure
 
 
@@ -93,6 +95,7 @@ def tilting_page(
     *,
     names: tuple[str, str],
     angle: float,
+    half: float,
     limits: _LIMITS,
     errors: tuple[ArrayLike, ArrayLike, ArrayLike],
     place: int,
@@ -107,6 +110,7 @@ def tilting_page(
         digits: (K, 2, height, width), each digit and its twin in [0, 1].
         names: Of the two classes.
         angle: The tilting angle in degrees.
+        half: As for :func:`plane`.
         limits: Ends of both axes, the same on all pages.
         errors: (L,) angles in degrees, training errors and test errors of all levels, as fractions.
         place: Which of the levels this page is.
@@ -121,7 +125,7 @@ def tilting_page(
     figure = Figure(figsize=(WIDTH, 4.25))
     figure.set_layout_engine("none")
     axes = figure.add_axes((0.065, 0.11, 0.5, 0.81))
-    _plane(axes, points, second, line, names, angle, limits)
+    _plane(axes, points, second, line, names, angle, half, limits)
     for start, end in moves:
         axes.annotate(
             "", end, start, arrowprops={"arrowstyle": "-|>", "color": PALETTE["black"], "linewidth": 1.3, "shrinkA": 0,
@@ -232,7 +236,7 @@ def law(cosines: ArrayLike, ratios: Mapping[str, ArrayLike], *, ylabel: str) -> 
     for axes, (name, values) in zip(figure.subplots(1, len(ratios), sharey=True, squeeze=False)[0], ratios.items(),
                                     strict=True):  # fmt: skip
         x, y = _array(cosines), _array(values)
-        axes.plot(x.T, y.T, color=PALETTE["sky"], linewidth=0.7, alpha=0.7)
+        axes.plot(x.T, y.T, color=PALETTE["sky"], linewidth=0.6, alpha=0.45)
         axes.plot(x.ravel(), y.ravel(), "o", color=PALETTE["blue"], markersize=3, markeredgecolor="none", alpha=0.8)
         axes.axline((0, 0), slope=1, color=EDGE, linewidth=1.1)
         axes.set(xlim=(0, 1.02), ylim=(0, 1.32), xlabel="cosine of the tilting angle")
@@ -306,6 +310,7 @@ def _plane(
     line: tuple[float, float, float],
     names: tuple[str, str],
     angle: float,
+    half: float,
     limits: _LIMITS,
 ) -> None:
     points, second = _array(points), np.asarray(second, dtype=bool)
@@ -313,7 +318,7 @@ def _plane(
     for part, colour in ((~second, FIRST), (second, SECOND)):
         axes.plot(*points[part].T, "o", color=colour, markersize=1.9, markeredgecolor="none", alpha=0.5)
     _line(axes, line, limits)
-    means = [points[~second].mean(0), points[second].mean(0)]
+    means = [(-half, 0.0), (half, 0.0)]
     axes.annotate(
         "", means[1], means[0], arrowprops={"arrowstyle": "<|-|>", "color": PALETTE["black"], "linewidth": 1.1,
                                             "shrinkA": 0, "shrinkB": 0}, zorder=5,
