@@ -109,7 +109,7 @@ def test_explorer_draws_anew_for_each_choice() -> None:
         asked.append((digit, price_c))
         return _png(10 * digit), f"digit {digit} < c {price_c}"
 
-    shown = sliders.explore(draw, {"digit": [2, 3], "price c": [0.1, 1.0]})
+    shown = sliders.explore(draw, {"digit": [2, 3], "price c": [0.1, 1.0]}, start={"digit": 0, "price c": 0})
     first = shown.picture.value
     assert asked == [(2, 0.1)] and 'alt="digit 2 &lt; c 0.1"' in first
     shown.controls["digit"].value = 3

@@ -154,18 +154,24 @@ class Explorer:
         picture: The widget that shows the picture.
     """
 
-    def __init__(self, draw: Callable[..., tuple[_Drawn, str]], choices: Mapping[str, Sequence[object]]) -> None:
+    def __init__(
+        self,
+        draw: Callable[..., tuple[_Drawn, str]],
+        choices: Mapping[str, Sequence[object]],
+        places: Sequence[int],
+    ) -> None:
         self._draw = draw
         self._names = {label: label.replace(" ", "_") for label in choices}
         self.controls = {
             label: ipywidgets.SelectionSlider(
                 options=[(str(value), value) for value in values],
+                index=place,
                 description=label,
                 continuous_update=False,
                 style={"description_width": "9em"},
                 layout={"width": "32em"},
             )
-            for label, values in choices.items()
+            for (label, values), place in zip(choices.items(), places, strict=True)
         }
         self.picture = ipywidgets.HTML()
         self._box = ipywidgets.VBox([*self.controls.values(), self.picture])
@@ -187,24 +193,30 @@ class Explorer:
         return self._box._repr_mimebundle_() | {"text/html": still, "text/plain": "Explorer"}
 
 
-def explore(draw: Callable[..., tuple[_Drawn, str]], choices: Mapping[str, Sequence[object]]) -> Explorer:
+def explore(
+    draw: Callable[..., tuple[_Drawn, str]],
+    choices: Mapping[str, Sequence[object]],
+    *,
+    start: Mapping[str, int] | None = None,
+) -> Explorer:
     """Controls whose every change asks the kernel for a new picture.
 
     Args:
         draw: Called with one keyword for each choice, its label with underscores for blanks; returns a matplotlib
             figure and a sentence that says what is to be seen, numbers included. It should take less than a second.
-        choices: Label of a control -> its values, the first one to begin with.
+        choices: Label of a control -> its values.
+        start: As for :func:`pages`.
 
     Returns:
         What a notebook shows: live with a kernel, the first picture without.
 
     Raises:
-        ValueError: A choice has no values.
+        ValueError: A choice has no values, or a start lies outside of them.
     """
     for label, values in choices.items():
         if not len(values):
             raise ValueError(f"choice {label!r} has no values; expected at least one.")
-    return Explorer(draw, choices)
+    return Explorer(draw, choices, _starts(choices, start or {}))
 
 
 def _count(choices: Mapping[str, Sequence[object]]) -> int:
