@@ -125,3 +125,10 @@ def test_explorer_without_a_kernel_is_a_picture() -> None:
     assert 'alt="a digit"' in bundle["text/html"] and "<input" not in bundle["text/html"]
     with pytest.raises(ValueError, match="no values"):
         sliders.explore(lambda digit: (_png(0), ""), {"digit": []})
+    with pytest.raises(ValueError, match="0 to 1"):
+        sliders.explore(lambda digit: (_png(0), ""), {"digit": [2, 3]}, start={"digit": 2})
+
+
+def test_explorer_begins_where_it_is_told() -> None:
+    shown = sliders.explore(lambda digit: (_png(digit), f"a {digit}"), {"digit": [2, 3, 4]}, start={"digit": 2})
+    assert shown.controls["digit"].value == 4 and 'alt="a 4"' in shown.picture.value
