@@ -53,6 +53,7 @@ class Profile:
         table_seeds: How many times the networks of Tables 1 to 4 are trained anew for the spread of their entries.
         seed_images: How many training images they are then trained on.
         seed_attacks: How many images are then attacked for each of them.
+        protocol_images: How many images are attacked under each reading of the paper's method.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Profile:
     table_seeds: int
     seed_images: int
     seed_attacks: int
+    protocol_images: int
 
 
 PROFILES = {
@@ -83,6 +85,7 @@ PROFILES = {
         table_seeds=2,
         seed_images=400,
         seed_attacks=100,
+        protocol_images=32,
     ),
     "paper": Profile(
         name="paper",
@@ -97,6 +100,7 @@ PROFILES = {
         table_seeds=5,
         seed_images=2000,
         seed_attacks=300,
+        protocol_images=256,
     ),
 }
 """The two profiles by name."""
