@@ -49,6 +49,8 @@ class Profile:
         autoencoder_iterations: The most L-BFGS iterations of the autoencoder's training.
         epochs: Passes over the training set of the convolutional network.
         seeds: How many seeds a measured seed-to-seed spread rests on.
+        density_images: How many test images have their surroundings searched.
+        noise_samples: How many random perturbations of one image and radius are counted.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Profile:
     autoencoder_iterations: int
     epochs: int
     seeds: int
+    density_images: int
+    noise_samples: int
 
 
 PROFILES = {
@@ -71,6 +75,8 @@ PROFILES = {
         autoencoder_iterations=150,
         epochs=6,
         seeds=2,
+        density_images=60,
+        noise_samples=20_000,
     ),
     "paper": Profile(
         name="paper",
@@ -81,6 +87,8 @@ PROFILES = {
         autoencoder_iterations=300,
         epochs=4,
         seeds=3,
+        density_images=500,
+        noise_samples=1_000_000,
     ),
 }
 """The two profiles by name."""
