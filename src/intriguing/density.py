@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +31,50 @@ MULTIPLES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)  # radii of th
 COUNTED = 4  # the first multiple at which it is worth counting
 EPSILONS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5)
 ALIGNED = (1, 2, 4, 9, 16, 25, 36, 49, 64, 100)  # sizes of the aligned frames; squares, because a plane needs the root
+DRAWS = {"quick": 2000, "paper": 4000}  # tilted draws per image and radius, by profile
 SUBSPACES = (3, 10, 30, 100, 300)  # dimensions of random subspaces
 LINES = 10  # random lines through every image
 ORTHOGONAL = 20  # exits at right angles looked for
+COUNTING = {"FC10(1e-4)": 1, "FC100-100-10": 1, "ConvNet": 100}  # networks whose errors are counted, draws over this
 RIVALS = 4  # rivals followed where a network is not linear and the search is repeated many times
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that is measured around test images, by name of the network.
+
+    Attributes:
+        around: what ``surroundings`` returns.
+        inside: what ``dimensions`` returns.
+        rates: what ``rates`` returns.
+        few: the images of the last two, read rightly by every network.
+    """
+
+    around: dict[str, dict[str, Tensor]]
+    inside: dict[str, dict[str, Tensor]]
+    rates: dict[str, dict[str, Tensor]]
+    few: Images
+
+
+def study(models: Mapping[str, nn.Module], images: Images, *, samples: int, draws: int) -> Study:
+    """Everything that the chapter measures of a few networks, except for what it checks.
+
+    Args:
+        models: name -> network in evaluation mode.
+        images: a random sample of test images; one in twenty of them, three at least, is looked at more closely.
+        samples: random perturbations counted per image and radius, for the networks of ``COUNTING``.
+        draws: tilted draws per image and radius.
+    """
+    right = torch.stack([predict(model, images.images) == images.labels for model in models.values()]).all(0)
+    few = images.take(right.nonzero()[: max(3, len(images) // 20), 0])
+    around, inside, found = {}, {}, {}
+    for name, model in models.items():
+        around[name] = surroundings(name, model, images)
+        inside[name] = dimensions(name, model, few)
+        counted = samples // COUNTING[name] if name in COUNTING else 0
+        part = few.take(slice(max(3, len(few) // (2 * SLOW.get(name, 1)))))
+        found[name] = rates(name, model, part, counted, draws // SLOW.get(name, 1))
+    return Study(around, inside, found, few)
 
 
 def sample(images: Images, count: int) -> Images:
@@ -56,8 +98,8 @@ def surroundings(name: str, model: nn.Module, images: Images) -> dict[str, Tenso
 
     Returns:
         ``right`` (N,) bool, read rightly; ``boxed`` and ``free`` (N,) rms of the nearest exit, zero where wrong;
-        ``normals`` (N, n) of the boundary there; and for those read rightly, (M, ...): ``lines`` (M, LINES, 2) rms along
-        both senses of random lines; ``ball`` (M,) rms of a ball that certainly holds no other class.
+        ``normals`` (N, n) of the boundary there; and for the M read rightly: ``lines`` (M, LINES, 2) rms along both
+        senses of random lines; ``ball`` (M,) rms of a ball that certainly holds no other class.
     """
     images = images.take(slice(len(images) // SLOW.get(name, 1)))
 
@@ -83,7 +125,7 @@ def surroundings(name: str, model: nn.Module, images: Images) -> dict[str, Tenso
             "ball": lead / lipschitz_bound(model) / PIXELS**0.5,
         }
 
-    return _kept(f"density-surroundings-{name}", model, images, make, {})
+    return _kept(f"density-surroundings-{name}", model, images, make, surroundings)
 
 
 def dimensions(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]:
@@ -106,7 +148,7 @@ def dimensions(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]
         rivals = None if _linear(model) else RIVALS
         nearest = nearest_exit(model, pixels, labels)
         unit = nearest.rms[:, None]
-        orthogonal = orthogonal_exits(model, pixels, labels, ORTHOGONAL, rivals=rivals)[0]
+        orthogonal = orthogonal_exits(model, pixels, labels, ORTHOGONAL, rivals=rivals, steps=20)[0]
         aligned = [
             exit_along(
                 model,
@@ -114,6 +156,7 @@ def dimensions(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]
                 labels,
                 aligned_frames(torch.nn.functional.normalize(nearest.ways, dim=1), size),
                 nearest.rms,
+                growth=1.25,
             ).amax(1)
             for size in ALIGNED
         ]
@@ -129,10 +172,12 @@ def dimensions(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]
             "subspaces": torch.stack(subspaces, 1) / unit,
         }
 
-    return _kept(f"density-dimensions-{name}", model, images, make, {})
+    return _kept(f"density-dimensions-{name}", model, images, make, dimensions)
 
 
-def rates(name: str, model: nn.Module, images: Images, samples: int, draws: int) -> dict[str, Tensor]:
+def rates(
+    name: str, model: nn.Module, images: Images, samples: int, draws: int, *, counted: int = 3
+) -> dict[str, Tensor]:
     """Probability of an error against the radius of the noise, for images that the network reads rightly.
 
     Args:
@@ -142,12 +187,13 @@ def rates(name: str, model: nn.Module, images: Images, samples: int, draws: int)
         samples: draws counted per image and radius, for Gaussian noise that is not cut; a tenth of it for the others.
             Zero counts nothing.
         draws: tilted draws per image and radius.
+        counted: how many of the images are counted, the first ones.
 
     Returns:
-        ``distance`` (N,) rms of the free nearest exit; ``radii`` (N, R), ``MULTIPLES`` of it; ``log10``, ``relative`` and
-        ``effective`` (N, R) of the tilted estimate; ``bracket`` (2, N, R), which for a linear network holds the truth
-        and for the others what their planes at the nearest exits would give; and (N, R - COUNTED) counts: ``gaussian``,
-        ``sphere`` and ``clipped``.
+        ``distance`` (N,) rms of the free nearest exit; ``radii`` (N, R), ``MULTIPLES`` of it; ``log10``, ``relative``
+        and ``effective`` (N, R) of the tilted estimate; ``bracket`` (2, N, R), which holds the truth for a linear
+        network and for the others what planes at the nearest exits would give; and, counted at the radii from
+        ``COUNTED`` on, ``gaussian``, ``sphere`` and ``clipped``.
     """
 
     def make() -> dict[str, Tensor]:
@@ -160,7 +206,8 @@ def rates(name: str, model: nn.Module, images: Images, samples: int, draws: int)
         for kind, options in _COUNTS.items():
             number = samples if kind == "gaussian" else samples // 10
             if number:
-                counts[kind] = error_counts(model, pixels, labels, radii[:, COUNTED:], number, **options)
+                part = slice(counted)
+                counts[kind] = error_counts(model, pixels[part], labels[part], radii[part, COUNTED:], number, **options)
         return {
             "distance": exits.rms,
             "radii": radii,
@@ -171,7 +218,8 @@ def rates(name: str, model: nn.Module, images: Images, samples: int, draws: int)
             **counts,
         }
 
-    return _kept(f"density-rates-{name}", model, images, make, {"samples": samples, "draws": draws})
+    sizes = {"samples": samples, "draws": draws, "counted": counted}
+    return _kept(f"density-rates-{name}", model, images, make, rates, sizes)
 
 
 _COUNTS = {
@@ -209,7 +257,7 @@ def noise_curve(name: str, model: nn.Module, images: Images, *, draws: int = 5) 
             fractions["clipped" if clip else "free"] = errors / draws
         return fractions
 
-    return _kept(f"density-noise-{name}", model, images, make, {"draws": draws})
+    return _kept(f"density-noise-{name}", model, images, make, noise_curve, {"draws": draws})
 
 
 def penalty_check(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]:
@@ -223,7 +271,7 @@ def penalty_check(name: str, model: nn.Module, images: Images) -> dict[str, Tens
     Returns:
         ``nearest`` (N,), rms of the nearest of the nine; ``exit`` (N,), rms of the boxed nearest exit.
     """
-    images = images.take(slice(max(2, len(images) // SLOW.get(name, 1))))
+    images = images.take(slice(max(1, len(images) // SLOW.get(name, 1))))
 
     def make() -> dict[str, Tensor]:
         found = distortion_to_all(model, images.images, images.labels, refine=True)
@@ -231,7 +279,7 @@ def penalty_check(name: str, model: nn.Module, images: Images) -> dict[str, Tens
         reached = torch.where(found.success, found.rms, torch.inf)
         return {"nearest": reached.amin(1), "exit": exits.rms}
 
-    return _kept(f"density-check-{name}", model, images, make, {})
+    return _kept(f"density-check-{name}", model, images, make, penalty_check)
 
 
 def near_table(around: Mapping[str, dict[str, Tensor]], data: str) -> Table:
@@ -274,9 +322,7 @@ def lines_table(around: Mapping[str, dict[str, Tensor]], inside: Mapping[str, di
             float((one["boxed"][one["right"]] / free).median()),
             float(ratio.median() / PIXELS**0.5),
             float(ratio.isfinite().double().mean()),
-            *(
-                float(inside[name]["subspaces"][:, i].median() / root) for i, root in zip(columns, roots, strict=True)
-            ),
+            *(float(inside[name]["subspaces"][:, i].median() / root) for i, root in zip(columns, roots, strict=True)),
         ]
     names = ["boxed / free", "random line / √n", "lines that leave", "10 dimensions / √(n/10)", "100 / √(n/100)"]
     return Table("density_lines", names, rows, {"data": data})
@@ -359,12 +405,26 @@ def _linear(model: nn.Module) -> bool:
     return sum(isinstance(layer, nn.Linear | nn.Conv2d) for layer in model.modules()) == 1
 
 
-def _kept(name: str, model: nn.Module, images: Images, make, key: dict) -> dict[str, Tensor]:
-    """A product of this page, made once for a network, its images and the code."""
+def _kept(
+    name: str,
+    model: nn.Module,
+    images: Images,
+    make: Callable[[], dict[str, Tensor]],
+    function: Callable,
+    sizes: Mapping[str, int] | None = None,
+) -> dict[str, Tensor]:
+    """A product of this page, made once for a network, its images, the sizes and the code that determines it."""
     weights = hashlib.sha256(b"".join(value.cpu().numpy().tobytes() for value in model.state_dict().values()))
     pixels = hashlib.sha256(images.images.numpy().tobytes() + images.labels.numpy().tobytes())
-    code = fingerprint.of(
-        *(f"intriguing.{module}" for module in ("density", "noise", "neighbourhood", "projection", "distortion"))
-    )
-    key = key | {"weights": weights.hexdigest(), "images": pixels.hexdigest(), "code": code}
+    rooms = ("noise", "neighbourhood", "projection", "distortion", "lbfgsb", "refinement")
+    key = {
+        "weights": weights.hexdigest(),
+        "images": pixels.hexdigest(),
+        "sizes": dict(sizes or {}),
+        "constants": [SLOW, MULTIPLES, COUNTED, EPSILONS, ALIGNED, SUBSPACES, LINES, ORTHOGONAL, RIVALS],
+        "code": [
+            fingerprint.of(*(f"intriguing.{room}" for room in rooms)),
+            fingerprint.of_text(inspect.getsource(function)),
+        ],
+    }
     return artifacts.load_or_make(name, key, make)

@@ -55,10 +55,10 @@ def nearest_exit(
     """The shortest perturbation after which the network no longer gives an image's label.
 
     To leave a class is to be overtaken by one rival, so the nearest exit is the nearest of k - 1 surfaces, each solved
-    by itself: linearise the lead over the rival and step to that plane until the rival has overtaken; from then on go to
-    the point of the plane that is closest to the *clean* image, and repeat with shortened steps where they swing. For a
-    linear network the first step is exact. The result is a verified exit, hence an upper bound on the distance to the
-    boundary.
+    by itself: linearise the lead over the rival and step to that plane until the rival has overtaken; from then on go
+    to the point of the plane that is closest to the *clean* image, and repeat with shortened steps where they swing.
+    For a linear network the first step is exact. The result is a verified exit, hence an upper bound on the distance
+    to the boundary.
 
     Args:
         model: images (b, *shape) -> logits (b, k), in evaluation mode; computed with in float64.
@@ -172,7 +172,7 @@ def exit_along(
     nearest: Tensor,
     *,
     farthest: float = 300.0,
-    growth: float = 1.1,
+    growth: float = 1.15,
     chunk: int = 4000,
 ) -> Tensor:
     """Distance from each image to the end of its class along given directions.

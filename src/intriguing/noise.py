@@ -2,8 +2,8 @@
 
 Three ways to one number, P(error | radius). *Counting* draws noise and looks; it sees nothing below one over the number
 of draws. The *closed form* holds for linear networks, where an error in favour of one class is a half-space. *Tilted
-sampling* draws noise around the points where it is most likely to lead out, and weighs each draw by how much likelier it
-was made; it reaches probabilities that no count could, and the closed form tests it.
+sampling* draws noise around the points where it is most likely to lead out, and weighs each draw by how much likelier
+it was made; it reaches probabilities that no count could, and the closed form tests it.
 """
 
 from __future__ import annotations
@@ -180,7 +180,9 @@ def linear_bracket(distances: Tensor, radii: Tensor, pixels: int, kind: str = "g
     Returns:
         (B, R) lower and upper ends of log10 of the probability.
     """
-    each = half_space(distances[:, :, None], radii.expand(len(distances), radii.shape[-1])[:, None], pixels, kind).numpy()
+    each = half_space(
+        distances[:, :, None], radii.expand(len(distances), radii.shape[-1])[:, None], pixels, kind
+    ).numpy()
     largest = each.max(1)
     with np.errstate(invalid="ignore"):
         total = largest + np.log10(np.exp(np.log(10) * (each - largest[:, None])).sum(1))

@@ -75,7 +75,7 @@ PROFILES = {
         autoencoder_iterations=150,
         epochs=6,
         seeds=2,
-        density_images=60,
+        density_images=40,
         noise_samples=20_000,
     ),
     "paper": Profile(
@@ -87,7 +87,7 @@ PROFILES = {
         autoencoder_iterations=300,
         epochs=4,
         seeds=3,
-        density_images=500,
+        density_images=300,
         noise_samples=1_000_000,
     ),
 }
