@@ -35,7 +35,7 @@ DRAWS = {"quick": 2000, "paper": 4000}  # tilted draws per image and radius, by 
 SUBSPACES = (3, 10, 30, 100, 300)  # dimensions of random subspaces
 LINES = 10  # random lines through every image
 ORTHOGONAL = 20  # exits at right angles looked for
-COUNTING = {"FC10(1e-4)": 1, "FC100-100-10": 1, "ConvNet": 100}  # networks whose errors are counted, draws over this
+COUNTING = {"FC10(1e-4)": 1, "FC100-100-10": 1, "ConvNet": 250}  # networks whose errors are counted, draws over this
 RIVALS = 4  # rivals followed where a network is not linear and the search is repeated many times
 
 
@@ -61,12 +61,12 @@ def study(models: Mapping[str, nn.Module], images: Images, *, samples: int, draw
 
     Args:
         models: name -> network in evaluation mode.
-        images: a random sample of test images; one in twenty of them, three at least, is looked at more closely.
+        images: a random sample of test images; one in twenty-five of them, three at least, is looked at more closely.
         samples: random perturbations counted per image and radius, for the networks of ``COUNTING``.
         draws: tilted draws per image and radius.
     """
     right = torch.stack([predict(model, images.images) == images.labels for model in models.values()]).all(0)
-    few = images.take(right.nonzero()[: max(3, len(images) // 20), 0])
+    few = images.take(right.nonzero()[: max(3, len(images) // 25), 0])
     around, inside, found = {}, {}, {}
     for name, model in models.items():
         around[name] = surroundings(name, model, images)
@@ -184,8 +184,8 @@ def rates(
         name: of the network.
         model: in evaluation mode.
         images: read rightly by the network.
-        samples: draws counted per image and radius, for Gaussian noise that is not cut; a tenth of it for the others.
-            Zero counts nothing.
+        samples: draws counted per image and radius, for Gaussian noise that is not cut; a twentieth of it for the
+            others. Zero counts nothing.
         draws: tilted draws per image and radius.
         counted: how many of the images are counted, the first ones.
 

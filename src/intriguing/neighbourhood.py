@@ -31,7 +31,8 @@ class Exits:
         ways: (B, n) float64, the shortest perturbation found that leaves the class; NaN where none was found.
         rms: (B,) float64, its root mean square per pixel; infinite where none was found.
         normals: (B, n) float64, unit normals of the boundary there, pointing out; NaN where none was found.
-        each: (B, J, n) float64, the shortest way towards each rival in increasing order of class, NaN where none.
+        each: (B, J, n) float64, the shortest way found for each rival to overtake, in increasing order of class, NaN
+            where none was found or looked for.
     """
 
     ways: Tensor
@@ -357,22 +358,19 @@ def _exits(
         rows, x = rows[going], goal[going]
     best = torch.where(length.isfinite()[:, None], best - clean[owner], torch.nan)
 
-    # Back along the straight way to where the class first ends.
-    found = length.isfinite().nonzero()[:, 0]
-    low, high = torch.zeros(len(found)).double(), torch.ones(len(found)).double()
+    each = best.view(batch, classes - 1, -1)
+    column = each.norm(dim=2).nan_to_num(torch.inf).argmin(1)
+    every = torch.arange(batch)
+    ways = each[every, column]
+    # Back along the straight way to where the class first ends: another rival may have overtaken before.
+    low, high = torch.zeros(batch, dtype=clean.dtype), torch.ones(batch, dtype=clean.dtype)
     with torch.no_grad():
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            out = classify(clean[owner[found]] + middle[:, None] * best[found]).argmax(1) != labels[owner[found]]
+            out = classify((clean + middle[:, None] * ways).nan_to_num(0.0)).argmax(1) != labels
             high, low = torch.where(out, middle, high), torch.where(out, low, middle)
-    best[found] *= high[:, None]
-    each = best.view(batch, classes - 1, -1)
-    lengths = each.norm(dim=2).nan_to_num(torch.inf)
-    wrong = logits.argmax(1) != labels
-    lengths[wrong] = 0
-    column = lengths.argmin(1)
-    every = torch.arange(batch)
-    ways = torch.where(wrong[:, None], 0.0, each[every, column])
+    ways = torch.where((logits.argmax(1) != labels)[:, None], 0.0, high[:, None] * ways)
     _, slope = linearise((clean + ways).nan_to_num(0.0), every * (classes - 1) + column)
     normals = torch.where(ways.isnan(), torch.nan, -torch.nn.functional.normalize(slope, dim=1))
-    return ways, lengths.amin(1) / clean.shape[1] ** 0.5, normals, each
+    lengths = ways.norm(dim=1).nan_to_num(torch.inf)
+    return ways, lengths / clean.shape[1] ** 0.5, normals, each

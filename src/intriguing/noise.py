@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy import special, stats
-from torch import Tensor
+from torch import Tensor, nn
 
 BLOCK = 1000  # draws that share a seed: how many blocks are evaluated at a time does not change a draw
 DEFENSIVE, SPREAD = 0.1, 0.1  # parts of the tilted mixture: noise that is not tilted, and tilts in equal shares
@@ -109,16 +109,18 @@ def error_counts(
         raise ValueError(f"expected kind 'gaussian' or 'sphere' and samples >= 1, got {kind!r} and {samples}")
     radii = radii.expand(len(images), radii.shape[-1])
     counts = torch.zeros(radii.shape, dtype=torch.long)
+    push, rest = _split(model, images.shape[1:], apart=not clip)
+    base = push(images.flatten(1))
     for noise in draws(samples, images[0].numel(), seed=seed, chunk=chunk):
         if kind == "sphere":
             noise *= noise.shape[1] ** 0.5 / noise.norm(dim=1, keepdim=True)
-        noise = noise.to(images).view(-1, *images.shape[1:])
-        for i, image in enumerate(images):  # a few images and radii, many draws
+        pushed = push(noise.to(images))
+        for i in range(len(images)):  # a few images and radii, many draws
             for j, radius in enumerate(radii[i].tolist()):
-                noisy = torch.add(image, noise, alpha=radius)
+                noisy = torch.add(base[i], pushed, alpha=radius)
                 if clip:
                     noisy.clamp_(0, 1)
-                counts[i, j] += (model(noisy).argmax(1) != labels[i]).sum()
+                counts[i, j] += (rest(noisy).argmax(1) != labels[i]).sum()
     return counts
 
 
@@ -261,8 +263,10 @@ def tilted(
         raise ValueError(f"expected ways of shape ({len(images)}, J, {pixels}), got {tuple(ways.shape)}")
     radii = radii.expand(len(images), radii.shape[-1])
     shape = radii.shape
-    total, square, largest = torch.zeros(shape).double(), torch.zeros(shape).double(), torch.full(shape, -torch.inf)
-    largest = largest.double()
+    total, square = torch.zeros(shape).double(), torch.zeros(shape).double()
+    largest = torch.full(shape, -torch.inf).double()
+    push, rest = _split(model, images.shape[1:], apart=not clip)
+    base = push(images.flatten(1))
     place = torch.arange(samples).double().add(0.5) / samples  # strata: which component a draw belongs to
     # Blocks come in order, but components must not: an odd stride spreads each of them over all blocks.
     place = place[(torch.arange(samples) * _stride(samples)) % samples]
@@ -270,18 +274,19 @@ def tilted(
     for noise in draws(samples, pixels, seed=seed, chunk=chunk):
         part = place[done : done + len(noise)]
         done += len(noise)
-        for i, image in enumerate(images):
+        pushed, exact = push(noise.to(images)), noise.double()
+        for i in range(len(images)):
             usable = ways[i][ways[i].isfinite().all(1)].double()
-            squares = usable.square().sum(1)
+            centres = torch.cat([torch.zeros(1, pixels).double(), usable])
+            squares, along = usable.square().sum(1), exact @ usable.T  # (J,), (b, J)
+            among, shifts = centres @ usable.T, push(centres.to(images))  # (J + 1, J), (J + 1, u)
             for j, radius in enumerate(radii[i].tolist()):
                 shares = _shares(squares.sqrt() / radius)
                 component = torch.searchsorted(shares.cumsum(0), part).clamp(max=len(shares) - 1)
-                centres = torch.cat([torch.zeros(1, pixels).double(), usable])
-                moved = radius * noise + centres[component].float()
-                noisy = image + moved.to(image).view(-1, *image.shape)
-                wrong = model(noisy.clamp_(0, 1) if clip else noisy).argmax(1) != labels[i]
-                exponents = (moved.double() @ usable.T - squares / 2) / radius**2  # (b, J)
-                logs = torch.cat([torch.zeros(len(moved), 1).double(), exponents], 1) + shares.log()
+                noisy = torch.add(base[i], pushed, alpha=radius) + shifts[component]
+                wrong = rest(noisy.clamp_(0, 1) if clip else noisy).argmax(1) != labels[i]
+                exponents = (radius * along + among[component] - squares / 2) / radius**2  # (b, J)
+                logs = torch.cat([torch.zeros(len(noisy), 1).double(), exponents], 1) + shares.log()
                 weight = -logs.logsumexp(1)[wrong]
                 if len(weight):
                     # Sums of weights in units of the largest one so far.
@@ -294,6 +299,22 @@ def tilted(
     effective = torch.where(square > 0, total**2 / square, 0.0)
     relative = torch.where(square > 0, (samples * square / total**2 - 1).clamp(min=0).div(samples).sqrt(), torch.inf)
     return Tilted(log10, relative, effective, samples)
+
+
+def _split(
+    model: Callable[[Tensor], Tensor], shape: tuple[int, ...], *, apart: bool
+) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """The weights of the first layer, which noise of all radii and images can share, and what comes after them.
+
+    W (x + s z) + b = W x + s W z + b, so that W z is computed once. Where the first layer is not linear, or the noise
+    is cut before it, the first part leaves pixels as they are.
+    """
+    if apart and isinstance(model, nn.Sequential) and len(model) > 1:
+        flatten, first, *above = model
+        if isinstance(flatten, nn.Flatten) and isinstance(first, nn.Linear):
+            later = nn.Sequential(*above)
+            return lambda x: x @ first.weight.T.to(x), lambda h: later(h + first.bias.to(h))
+    return lambda x: x, lambda x: model(x.view(-1, *shape))
 
 
 def _shares(betas: Tensor) -> Tensor:

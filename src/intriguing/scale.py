@@ -87,7 +87,7 @@ PROFILES = {
         autoencoder_iterations=300,
         epochs=4,
         seeds=3,
-        density_images=300,
+        density_images=200,
         noise_samples=1_000_000,
     ),
 }
