@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -31,11 +32,11 @@ MULTIPLES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)  # radii of th
 COUNTED = 4  # the first multiple at which it is worth counting
 EPSILONS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5)
 ALIGNED = (1, 2, 4, 9, 16, 25, 36, 49, 64, 100)  # sizes of the aligned frames; squares, because a plane needs the root
-DRAWS = {"quick": 2000, "paper": 4000}  # tilted draws per image and radius, by profile
+DRAWS = {"quick": 1000, "paper": 4000}  # tilted draws per image and radius, by profile
 SUBSPACES = (3, 10, 30, 100, 300)  # dimensions of random subspaces
 LINES = 10  # random lines through every image
 ORTHOGONAL = 20  # exits at right angles looked for
-COUNTING = {"FC10(1e-4)": 1, "FC100-100-10": 1, "ConvNet": 250}  # networks whose errors are counted, draws over this
+COUNTING = {"FC10(1e-4)": 1, "FC100-100-10": 1, "ConvNet": 1000}  # networks whose errors are counted, draws over this
 RIVALS = 4  # rivals followed where a network is not linear and the search is repeated many times
 
 
@@ -301,7 +302,7 @@ def near_table(around: Mapping[str, dict[str, Tensor]], data: str) -> Table:
             float(one["ball"].median()),
         ]
     columns = ["error", "median distance", "largest", "within 0.02", "within 0.05", "within 0.1", "certain ball"]
-    return Table("density_near", columns, rows, {"data": data})
+    return Table("density_near", columns, _without_infinities(rows), {"data": data})
 
 
 def lines_table(around: Mapping[str, dict[str, Tensor]], inside: Mapping[str, dict[str, Tensor]], data: str) -> Table:
@@ -325,7 +326,7 @@ def lines_table(around: Mapping[str, dict[str, Tensor]], inside: Mapping[str, di
             *(float(inside[name]["subspaces"][:, i].median() / root) for i, root in zip(columns, roots, strict=True)),
         ]
     names = ["boxed / free", "random line / √n", "lines that leave", "10 dimensions / √(n/10)", "100 / √(n/100)"]
-    return Table("density_lines", names, rows, {"data": data})
+    return Table("density_lines", names, _without_infinities(rows), {"data": data})
 
 
 def dimensions_table(
@@ -345,12 +346,19 @@ def dimensions_table(
             *(float((one["orthogonal"] <= limit).sum(1).double().median()) for limit in (2, 3)),
             *(
                 float(torch.where(one["aligned"] <= limit, sizes, 0).amax(1).double().median())
-                for limit in (2.001, 3.001, 5.001)  # on a plane the k-th frame leaves at exactly sqrt(k)
+                for limit in (2.1, 3.15, 5.25)  # on a plane k directions leave at sqrt(k); a bent one may need 5 % more
             ),
             float(effective_dimension(spectrum(around[name]["normals"][around[name]["right"]]))),
         ]
-    columns = ["right angles, 2×", "right angles, 3×", "aligned, 2×", "aligned, 3×", "aligned, 5×", "normals, 90 %"]
-    return Table("density_dimensions", columns, rows, {"data": data})
+    columns = [
+        "right angles, 2×",
+        "right angles, 3×",
+        "aligned, 2.1×",
+        "aligned, 3.15×",
+        "aligned, 5.25×",
+        "normals, 90 %",
+    ]
+    return Table("density_dimensions", columns, _without_infinities(rows), {"data": data})
 
 
 def rates_table(found: Mapping[str, dict[str, Tensor]], data: str) -> Table:
@@ -364,7 +372,13 @@ def rates_table(found: Mapping[str, dict[str, Tensor]], data: str) -> Table:
     for name, one in found.items():
         chosen = [MULTIPLES.index(float(multiple)) for multiple in (1, 2, 4, 8, 16)]
         rows[name] = [float(one["log10"][:, i].median()) for i in chosen]
-    return Table("density_rates", [f"radius × {i}" for i in (1, 2, 4, 8, 16)], rows, {"data": data})
+    columns = [f"radius × {i}" for i in (1, 2, 4, 8, 16)]
+    return Table("density_rates", columns, _without_infinities(rows), {"data": data})
+
+
+def _without_infinities(rows: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    """The rows with NaN, which a table leaves empty, where a search has found nothing."""
+    return {name: [value if math.isfinite(value) else math.nan for value in values] for name, values in rows.items()}
 
 
 def spectrum(normals: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from .figures import PALETTE, WIDTH, Figure, _array, _cycle, _styled
@@ -49,6 +49,7 @@ def rates(panels: Mapping[str, Mapping[str, ArrayLike]], *, floor: float = -60.0
                 axes.errorbar(at[seen], middle[seen], spread, fmt="o", color=colour, markersize=4, elinewidth=1)
                 axes.plot(at[~seen], high[~seen], marker=7, linestyle="", color=colour, markersize=6)
         axes.set(xscale="log", title=title, xlabel="RMS of the noise", ylim=(floor, 3))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"$10^{{{value:.0f}}}$" if value else "1"))
@@ -187,6 +188,7 @@ def near(panels: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
         axes.set_axis_off()
     handles, labels = grid[0].get_legend_handles_labels()
     spare = grid[len(panels)] if len(panels) < len(grid) else None
-    (spare or figure).legend(handles, labels, loc="center" if spare else "outside lower center")
+    legend = (spare or figure).legend(handles, labels, loc="center" if spare else "outside lower center")
+    legend.set_in_layout(spare is None)  # or the columns would make room for it
     figure.supxlabel("radius, RMS per pixel", fontsize=8.5)
     return figure

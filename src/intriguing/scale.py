@@ -75,7 +75,7 @@ PROFILES = {
         autoencoder_iterations=150,
         epochs=6,
         seeds=2,
-        density_images=40,
+        density_images=25,
         noise_samples=20_000,
     ),
     "paper": Profile(
