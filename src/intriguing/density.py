@@ -41,9 +41,9 @@ RIVALS = 4  # rivals followed where a network is not linear and the search is re
 
 
 TOLERANCES = {"density_near": 0.1, "density_lines": 0.5, "density_dimensions": 10.0, "density_rates": 3.0}
-"""How far a rerun may lie from the stored tables, chosen wide and not measured over seeds: distances and fractions of few
-images move by several images when training ends in other weights; decimal logarithms of probabilities near 1e-172 by a
-few where the estimate rests on few draws."""
+"""How far a rerun may lie from the stored tables, chosen wide and not measured over seeds: fractions of a small sample
+move by several images when training ends in other weights; decimal logarithms of probabilities near 1e-172 by a few where
+the estimate rests on few draws."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def rates(
         name: of the network.
         model: in evaluation mode.
         images: read rightly by the network.
-        samples: draws counted per image and radius, for Gaussian noise that is not cut; a twentieth of it for the
+        samples: draws counted per image and radius, for Gaussian noise that is not cut; a tenth of it for the
             others. Zero counts nothing.
         draws: tilted draws per image and radius.
         counted: how many of the images are counted, the first ones.
