@@ -42,8 +42,8 @@ RIVALS = 4  # rivals followed where a network is not linear and the search is re
 
 TOLERANCES = {"density_near": 0.1, "density_lines": 0.5, "density_dimensions": 10.0, "density_rates": 3.0}
 """How far a rerun may lie from the stored tables, chosen wide and not measured over seeds: fractions of a small sample
-move by several images when training ends in other weights; decimal logarithms of probabilities near 1e-172 by a few where
-the estimate rests on few draws."""
+move by several images when training ends in other weights; decimal logarithms of probabilities near 1e-172 by a few
+where the estimate rests on few draws."""
 
 
 @dataclass(frozen=True)
