@@ -54,6 +54,8 @@ class Profile:
         seed_images: How many training images they are then trained on.
         seed_attacks: How many images are then attacked for each of them.
         protocol_images: How many images are attacked under each reading of the paper's method.
+        density_images: How many test images have their surroundings searched.
+        noise_samples: How many random perturbations of one image and radius are counted.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Profile:
     seed_images: int
     seed_attacks: int
     protocol_images: int
+    density_images: int
+    noise_samples: int
 
 
 PROFILES = {
@@ -86,6 +90,8 @@ PROFILES = {
         seed_images=400,
         seed_attacks=100,
         protocol_images=32,
+        density_images=25,
+        noise_samples=20_000,
     ),
     "paper": Profile(
         name="paper",
@@ -101,6 +107,8 @@ PROFILES = {
         seed_images=2000,
         seed_attacks=300,
         protocol_images=256,
+        density_images=200,
+        noise_samples=1_000_000,
     ),
 }
 """The two profiles by name."""
