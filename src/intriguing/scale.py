@@ -51,6 +51,11 @@ class Profile:
         seeds: How many seeds a measured seed-to-seed spread rests on.
         density_images: How many test images have their surroundings searched.
         noise_samples: How many random perturbations of one image and radius are counted.
+        convolutional_images: How many images are attacked for a convolutional network, which costs far more.
+        table_seeds: How many times the networks of Tables 1 to 4 are trained anew for the spread of their entries.
+        seed_images: How many training images they are then trained on.
+        seed_attacks: How many images are then attacked for each of them.
+        protocol_images: How many images are attacked under each reading of the paper's method.
     """
 
     name: str
@@ -63,6 +68,11 @@ class Profile:
     seeds: int
     density_images: int
     noise_samples: int
+    convolutional_images: int
+    table_seeds: int
+    seed_images: int
+    seed_attacks: int
+    protocol_images: int
 
 
 PROFILES = {
@@ -77,6 +87,11 @@ PROFILES = {
         seeds=2,
         density_images=25,
         noise_samples=20_000,
+        convolutional_images=100,
+        table_seeds=2,
+        seed_images=400,
+        seed_attacks=100,
+        protocol_images=32,
     ),
     "paper": Profile(
         name="paper",
@@ -89,6 +104,11 @@ PROFILES = {
         seeds=3,
         density_images=200,
         noise_samples=1_000_000,
+        convolutional_images=500,
+        table_seeds=5,
+        seed_images=2000,
+        seed_attacks=300,
+        protocol_images=256,
     ),
 }
 """The two profiles by name."""
