@@ -1,0 +1,84 @@
+"""The pictures of the chapter on operator norms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
+
+from .figures import PALETTE, SEQUENTIAL, WIDTH, Figure, _array, _styled
+
+
+@_styled
+def symbols(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
+    """The norm of a convolution's transform over all frequencies, with the frequencies of a coarse grid marked.
+
+    Args:
+        panels: Title -> (values (P, P) over one period in both directions, marks (M,) fractions of the period).
+
+    Returns:
+        The figure; the largest value over all frequencies and the largest at a mark stand below each panel.
+
+    Raises:
+        ValueError: No panel.
+    """
+    if not panels:
+        raise ValueError("got no panel; expected at least one convolution.")
+    figure = Figure(figsize=(WIDTH, 3.1))
+    for axes, (title, (values, marks)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(),
+                                              strict=True):  # fmt: skip
+        values, marks = _array(values), _array(marks)
+        shown = axes.imshow(values, origin="lower", extent=(0, 1, 0, 1), cmap=SEQUENTIAL, vmin=0)
+        across, up = (part.ravel() for part in np.meshgrid(marks, marks))
+        axes.plot(across, up, "o", color=PALETTE["vermilion"], markeredgecolor="white", markersize=7, clip_on=False)
+        places = np.round(marks * len(values)).astype(int) % len(values)
+        seen = values[np.ix_(places, places)].max()
+        axes.set(xticks=(0, 0.5, 1), yticks=(0, 0.5, 1), title=title)
+        axes.set_xlabel(f"supremum {values.max():.2f}, at the dots {seen:.2f}")
+        axes.tick_params(length=0)
+        figure.colorbar(shown, ax=axes, shrink=0.8).outline.set_visible(False)
+    return figure
+
+
+@_styled
+def sandwiches(panels: Mapping[str, Mapping[str, ArrayLike]], *, columns: int = 4) -> Figure:
+    """For each network the share of images that is proved safe, and that is fooled, within a radius.
+
+    Args:
+        panels: Network -> ``whole``, ``local`` and ``found``, (N,) distances each.
+        columns: Panels per row.
+
+    Returns:
+        The figure. The white band between the curves is where nobody knows.
+
+    Raises:
+        ValueError: No panel.
+    """
+    if not panels:
+        raise ValueError("got no panel; expected at least one network.")
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(WIDTH, 0.4 + 1.75 * rows))
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes, (title, one) in zip(grid.ravel(), panels.items(), strict=False):
+        parts = {name: np.sort(_array(one[name])) for name in ("whole", "local", "found")}
+        top = 1.02 * np.quantile(parts["found"], 0.98)
+        radii = np.linspace(0, top, 300)
+        share = {name: np.searchsorted(values, radii, side="left") / len(values) for name, values in parts.items()}
+        axes.fill_between(radii, 1 - share["local"], color=PALETTE["sky"], alpha=0.35, linewidth=0)
+        axes.fill_between(radii, 1 - share["whole"], color=PALETTE["blue"], alpha=0.55, linewidth=0)
+        axes.fill_between(radii, 1 - share["found"], 1, color=PALETTE["vermilion"], alpha=0.45, linewidth=0)
+        axes.plot(radii, 1 - share["whole"], color=PALETTE["blue"], label="proved safe, global bound")
+        axes.plot(radii, 1 - share["local"], color=PALETTE["sky"], label="proved safe, local bound")
+        axes.plot(radii, 1 - share["found"], color=PALETTE["vermilion"], label="fooled by the search (from above)")
+        axes.set(xlim=(0, top), ylim=(0, 1), title=title)
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.tick_params(length=0)
+    for axes in grid.ravel()[len(panels) :]:
+        axes.set_axis_off()
+    figure.supxlabel("radius around the image (RMS per pixel)", fontsize=8.5)
+    handles, labels = grid.ravel()[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    return figure
