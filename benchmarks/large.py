@@ -19,13 +19,12 @@ import torch
 from growth import peak_memory
 from harness import alone, engine, hardware, render, write_json
 from PIL import Image
-from safetensors.torch import load_file
 from torch import nn
-from torchvision.models import squeezenet1_0
 from torchvision.transforms.functional import pil_to_tensor
 
 from intriguing import scale
 from intriguing.distortion import minimum_distortion
+from intriguing.imagenet import squeezenet
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmarks" / "large.json"
 OSTRICH = 9
@@ -36,11 +35,9 @@ COLUMNS = ("method", "images", "chunk", "seconds_per_image", "mib_per_image", "p
 class Centred(nn.Module):
     """SqueezeNet on images in [0, 1]."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.network = squeezenet1_0(weights=None)
-        weights = load_file(folder / "squeezenet1_0_imagenet.safetensors")
-        self.network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        self.network = squeezenet()
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1) / 255)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -76,12 +73,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 def one(folder: Path, count: int, chunk: int, method: str) -> dict[str, Any]:
     """Time, memory and outcome of one call, every image to be taken for an ostrich."""
-    model = Centred(folder).eval()
+    model = Centred().eval()
     files = sorted((folder / "val").glob("*.jpeg"))[:count]
     images = torch.stack([pil_to_tensor(Image.open(file).convert("RGB")) for file in files]).float() / 255
     targets = torch.full((len(images),), OSTRICH)
     with torch.no_grad():
-        model(images[:1].double().float())
+        model(images[:1])
     before, started, wall = peak_memory(), time.process_time(), time.perf_counter()
     found = minimum_distortion(model, images, targets, refine=method == "refine=True", chunk=chunk)
     return {

@@ -241,7 +241,7 @@ def test_photographs_are_read_attacked_and_measured(tmp_path, monkeypatch):
     with torch.no_grad():  # the ostrich comes second on grey pictures
         logits = network(torch.full((1, 3, 12, 12), 90 / 255))[0]
         network[3].bias[large.OSTRICH] += logits.max() - logits[large.OSTRICH] - 0.01
-    monkeypatch.setattr(large, "Centred", lambda folder: network)
+    monkeypatch.setattr(large, "Centred", lambda: network)
     row = large.one(tmp_path, 3, 2, "refine=True")
     assert row["images"] == 3 and row["shape"] == [3, 12, 12] and row["classes"] == 12
     assert row["success"] == 1 and row["rms"] > 0 and row["passes"] > 1
