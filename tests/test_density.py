@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from intriguing import density, figures_density, noise
+from intriguing import density, figures_density, noise, results
 from intriguing.data import Images
 from intriguing.models import build
 
@@ -167,3 +169,18 @@ def test_pictures_show_what_they_are_given():
 def test_pictures_of_nothing_are_refused(draw):
     with pytest.raises(ValueError, match="expected at least one network"):
         draw({})
+
+
+def test_an_estimate_on_too_few_draws_is_none():
+    count = len(density.MULTIPLES)
+    one = {"log10": torch.full((3, count), -5.0), "effective": torch.full((3, count), 50.0)}
+    one["effective"][:2, density.MULTIPLES.index(1.0)] = density.ENOUGH - 1
+    row = density.rates_table({"net": one}, "x").rows["net"]
+    assert math.isnan(row[0]) and row[1:] == [-5.0] * 4
+
+
+def test_the_convolutional_network_may_move_further():
+    table = results.Table("density_near", ["a", "b"], {"FC10(1)": [0.0, 0.0], "ConvNet": [0.0, 0.0]}, {"data": "x"})
+    allowed = density.tolerances(table)
+    assert allowed.loc["FC10(1)"].tolist() == [density.TOLERANCES["density_near"]] * 2
+    assert allowed.loc["ConvNet"].tolist() == [density.CONVOLUTIONAL["density_near"]] * 2

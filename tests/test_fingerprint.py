@@ -112,9 +112,7 @@ def test_exchanged_modules_are_a_change(package):
 
 
 def test_the_closure_follows_every_kind_of_import(package):
-    assert list(fingerprint.closure(["intriguing.top"])) == [
-        f"intriguing.{n}" for n in ("base", "middle", "top")
-    ]
+    assert list(fingerprint.closure(["intriguing.top"])) == [f"intriguing.{n}" for n in ("base", "middle", "top")]
     rounds = fingerprint.closure(["intriguing.round"])
     assert list(rounds) == ["intriguing.base", "intriguing.other_round", "intriguing.round"]
     assert rounds["intriguing.base"] == fingerprint.of_text("x = 1")

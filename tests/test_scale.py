@@ -47,9 +47,7 @@ def test_the_quick_profile_treats_fewer_images():
     assert all(0 < quick[size] < paper[size] for size in quick if size.endswith("_images"))
 
 
-@pytest.mark.parametrize(
-    ("cuda", "mps", "best"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
-)
+@pytest.mark.parametrize(("cuda", "mps", "best"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
 def test_the_best_device_is_the_default(cuda, mps, best, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)

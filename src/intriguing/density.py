@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -44,6 +45,12 @@ TOLERANCES = {"density_near": 0.1, "density_lines": 0.5, "density_dimensions": 1
 """How far a rerun may lie from the stored tables, chosen wide and not measured over seeds: fractions of a small sample
 move by several images when training ends in other weights; decimal logarithms of probabilities near 1e-172 by a few
 where the estimate rests on few draws."""
+
+CONVOLUTIONAL = {"density_near": 0.45, "density_lines": 0.5, "density_dimensions": 10.0, "density_rates": 9.0}
+"""The same for the convolutional network, of which a twenty-fifth of the quick sample is searched, five images: two of
+them may change sides."""
+
+ENOUGH = 3.0  # effective draws below which the median estimate of a probability is none
 
 
 @dataclass(frozen=True)
@@ -374,13 +381,33 @@ def rates_table(found: Mapping[str, dict[str, Tensor]], data: str) -> Table:
     Args:
         found: name -> what ``rates`` returns.
         data: what the images are.
+
+    Returns:
+        A ``Table`` named ``density_rates``; an entry is empty where the estimate rests on fewer than ``ENOUGH``
+        effective draws in the median, or where no error was met.
     """
     rows = {}
+    chosen = [MULTIPLES.index(float(multiple)) for multiple in (1, 2, 4, 8, 16)]
     for name, one in found.items():
-        chosen = [MULTIPLES.index(float(multiple)) for multiple in (1, 2, 4, 8, 16)]
-        rows[name] = [float(one["log10"][:, i].median()) for i in chosen]
+        enough = one["effective"][:, chosen].median(0).values >= ENOUGH
+        medians = one["log10"][:, chosen].median(0).values
+        rows[name] = torch.where(enough, medians, torch.nan).tolist()
     columns = [f"radius × {i}" for i in (1, 2, 4, 8, 16)]
     return Table("density_rates", columns, _without_infinities(rows), {"data": data})
+
+
+def tolerances(table: Table) -> pd.DataFrame:
+    """How far each entry of a rerun may lie from the stored run.
+
+    Args:
+        table: one of this page's.
+
+    Returns:
+        ``TOLERANCES`` in every row and ``CONVOLUTIONAL`` in that of ConvNet.
+    """
+    allowed = pd.DataFrame(TOLERANCES[table.name], index=list(table.rows), columns=table.columns)
+    allowed.loc[allowed.index == "ConvNet"] = CONVOLUTIONAL[table.name]
+    return allowed
 
 
 def _without_infinities(rows: Mapping[str, list[float]]) -> dict[str, list[float]]:
