@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from intriguing import data, training
 from intriguing.distortion import (
     MARGIN,
     distortion_to_all,
@@ -46,17 +45,9 @@ def small(count: int = 6, pixels: int = 20, classes: int = 5, seed: int = 1):
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory):
+def digits(brief):
     """Test images with targets, and two networks trained briefly on the 4,000 images: linear and sigmoid."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INTRIGUING_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("INTRIGUING_PROFILE", "quick")
-        patch.setenv("INTRIGUING_DEVICE", "cpu")
-        sets = data.mnist()
-        models = {
-            name: training.trained(name, sets.train, max_iterations=cap).model
-            for name, cap in (("FC10(1e-2)", 30), ("FC100-100-10", 25))
-        }
+    sets, models = brief
     images, labels = sets.test.images[DOZEN], sets.test.labels[DOZEN]
     return models, images, labels, random_targets(labels)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from intriguing import data, distortion, training
+from intriguing import distortion
 from intriguing.distortion import MARGIN, minimum_distortion, random_targets
 from intriguing.reference import exact_linear_distortion
 from intriguing.refinement import refine
@@ -40,17 +40,9 @@ def linear():
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory):
+def networks(brief):
     """Two networks trained briefly on 4,000 images, linear and sigmoid, with test images and targets."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INTRIGUING_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("INTRIGUING_PROFILE", "quick")
-        patch.setenv("INTRIGUING_DEVICE", "cpu")
-        sets = data.mnist()
-        models = {
-            name: training.trained(name, sets.train, max_iterations=cap).model
-            for name, cap in (("FC10(1e-2)", 30), ("FC100-100-10", 25))
-        }
+    sets, models = brief
     images, labels = sets.test.images[DOZENS], sets.test.labels[DOZENS]
     return models, images, random_targets(labels)
 
