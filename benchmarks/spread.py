@@ -5,6 +5,8 @@ The checked cells of the book allow a rerun a multiple of these standard deviati
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 from rich.progress import track
 
@@ -39,15 +41,20 @@ def one_seed(seed: int) -> dict[str, pd.DataFrame]:
     return {table.name: table.to_frame() for table in made}
 
 
-def main() -> None:
-    """Run all seeds and store the standard deviation of every entry."""
+def store(one_seed: Callable[[int], dict[str, pd.DataFrame]], seeds: int) -> None:
+    """Run all seeds and store the standard deviation of every entry.
+
+    Args:
+        one_seed: seed -> the tables by name.
+        seeds: how many, from 0.
+    """
     scale.seed_everything()
-    runs = [one_seed(seed) for seed in track(range(SEEDS), "seeds")]
+    runs = [one_seed(seed) for seed in track(range(seeds), "seeds")]
     for name in runs[0]:
         spread = pd.concat([run[name] for run in runs]).groupby(level=0, sort=False).std()
-        meta = {"data": mnist().name, "seeds": SEEDS, "quantity": "standard deviation over seeds"}
+        meta = {"data": mnist().name, "seeds": seeds, "quantity": "standard deviation over seeds"}
         print(results.record(Table.from_frame(f"spread_{name}", spread, meta)))
 
 
 if __name__ == "__main__":
-    main()
+    store(one_seed, SEEDS)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pandas as pd
-from rich.progress import track
+from spread import store
 
-from intriguing import forensics, results, scale
+from intriguing import forensics, scale
 from intriguing.data import mnist
 from intriguing.protocol import Sweep
-from intriguing.results import Table
 
 SEEDS = 2
 
@@ -32,15 +31,5 @@ def one_seed(seed: int) -> dict[str, pd.DataFrame]:
     return {table.name: table.to_frame() for table in made}
 
 
-def main() -> None:
-    """Run all seeds and store the standard deviation of every entry."""
-    scale.seed_everything()
-    runs = [one_seed(seed) for seed in track(range(SEEDS), "seeds")]
-    for name in runs[0]:
-        spread = pd.concat([run[name] for run in runs]).groupby(level=0, sort=False).std()
-        meta = {"data": mnist().name, "seeds": SEEDS, "quantity": "standard deviation over seeds"}
-        print(results.record(Table.from_frame(f"spread_{name}", spread, meta)))
-
-
 if __name__ == "__main__":
-    main()
+    store(one_seed, SEEDS)
