@@ -56,6 +56,11 @@ class Profile:
         protocol_images: How many images are attacked under each reading of the paper's method.
         density_images: How many test images have their surroundings searched.
         noise_samples: How many random perturbations of one image and radius are counted.
+        resamples: How often images are drawn again for an interval, or their labels shuffled for a test.
+        photographs: How many ImageNet validation images are looked at, the first ones by number.
+        ostriches: How many of them, drawn at random, are turned into another class.
+        certified_images: How many test images have their certified radius set beside the distance found.
+        bounded_images: How many training images the networks with bounded layers are trained on.
     """
 
     name: str
@@ -73,6 +78,11 @@ class Profile:
     protocol_images: int
     density_images: int
     noise_samples: int
+    resamples: int
+    photographs: int
+    ostriches: int
+    certified_images: int
+    bounded_images: int
 
 
 PROFILES = {
@@ -92,6 +102,11 @@ PROFILES = {
         protocol_images=32,
         density_images=25,
         noise_samples=20_000,
+        resamples=500,
+        photographs=100,
+        ostriches=2,
+        certified_images=50,
+        bounded_images=400,
     ),
     "paper": Profile(
         name="paper",
@@ -109,6 +124,11 @@ PROFILES = {
         protocol_images=256,
         density_images=200,
         noise_samples=1_000_000,
+        resamples=5000,
+        photographs=1500,
+        ostriches=64,
+        certified_images=10_000,
+        bounded_images=10_000,
     ),
 }
 """The two profiles by name."""
