@@ -149,6 +149,11 @@ def test_top_is_a_stable_sort_even_among_ties(count, dimension, seed, data):
     assert units.top(values, directions, k).tolist() == expected
 
 
+def test_ties_keep_the_order_of_the_images_in_long_rows():
+    values = (torch.arange(5000) % 2).float()[:, None]
+    assert units.top(values, None, 4000)[0].tolist() == [*range(1, 5000, 2), *range(0, 3000, 2)]
+
+
 def test_top_of_the_natural_basis_is_that_of_the_coordinates(monkeypatch):
     values = torch.randn(50, 9, generator=generator())
     whole = units.top(values, None, 6)
@@ -209,6 +214,7 @@ def test_coherence_is_that_of_plain_loops(k, seed):
     for row, chosen in enumerate(indices):
         counts = np.bincount(labels[chosen].numpy(), minlength=4)
         assert float(found.purity[row]) == pytest.approx(counts.max() / k)
+        assert float(units.purity(indices, labels)[row]) == pytest.approx(counts.max() / k)
         assert int(found.label[row]) == counts.argmax()
         assert float(found.entropy[row]) == pytest.approx(stats.entropy(counts, base=2), abs=1e-12)
         for ours, vectors in ((found.pixel_distance, images.flatten(1)), (found.feature_distance, others)):

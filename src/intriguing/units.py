@@ -11,6 +11,7 @@ In a convolutional layer a unit is one position of one channel, because that is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -324,20 +325,28 @@ def coherence(indices: Tensor, labels: Tensor, images: Tensor, others: Tensor) -
         raise ValueError(
             f"got {len(labels)} labels, {len(images)} images and {len(others)} vectors; expected one of each per image."
         )
-    k = indices.shape[1]
-    # Labels of the set are numbered within the set, so that a thousand classes cost no more than ten.
-    found = labels[indices]
-    counts = (found[:, :, None] == found[:, None, :]).sum(2)
-    largest = counts.amax(1)
-    label = found.masked_fill(counts < largest[:, None], torch.iinfo(torch.long).max).amin(1)
-    entropy = -(counts.double() / k).log2().mean(1) + 0.0  # every image speaks for its share of its label
+    classes, counts = _counts(indices, labels)
+    shares = counts.double() / indices.shape[1]
     return Coherence(
-        label=label,
-        purity=largest.double() / k,
-        entropy=entropy,
+        label=classes[counts.argmax(1)],
+        purity=shares.amax(1),
+        entropy=torch.special.entr(shares).sum(1) / math.log(2),
         pixel_distance=_spread(images.flatten(1), indices),
         feature_distance=_spread(others.flatten(1), indices),
     )
+
+
+def purity(indices: Tensor, labels: Tensor) -> Tensor:
+    """The share of the images of each set that have its most frequent label.
+
+    Args:
+        indices: (M, k) long.
+        labels: (N,) long.
+
+    Returns:
+        (M,) float64 from 1/k to 1.
+    """
+    return _counts(indices, labels)[1].amax(1).double() / indices.shape[1]
 
 
 def overall_distance(vectors: Tensor) -> float:
@@ -481,6 +490,13 @@ def _first(scores: Tensor, k: int) -> Tensor:
     positions = chosen.nonzero()[:, 1].view(len(scores), k)
     order = scores.gather(1, positions).sort(dim=1, descending=True, stable=True).indices
     return positions.gather(1, order)
+
+
+def _counts(indices: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The labels that occur, in order, and (M, labels) how often each does in every set."""
+    classes, numbers = labels.unique(return_inverse=True)
+    counts = torch.zeros(len(indices), len(classes), dtype=torch.long)
+    return classes, counts.scatter_add_(1, numbers[indices], torch.ones_like(indices))
 
 
 def _spread(vectors: Tensor, indices: Tensor) -> Tensor:
