@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from intriguing.imagenet import ALEXNET, alexnet_weights
 RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmarks" / "norms.json"
 COLUMNS = ("layer", "method", "kind", "seconds", "value", "error")
 POWER, GRAM = 50, 6  # iterations
+OWN = "this package"
 RANDOM = {"fc6": (4096, 9216), "fc7": (4096, 4096)}
 COMPARED = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc8", "fc7")
 
@@ -127,7 +128,7 @@ def gram(layer: Layer) -> float:
 
 
 METHODS: dict[str, tuple[str, Callable[[Layer], float]]] = {
-    "this package": ("upper", ours),
+    OWN: ("upper", ours),
     "all singular values": ("upper", all_values),
     f"Gram iteration, {GRAM} steps": ("upper", gram),
     "ARPACK": ("lower", arpack),
@@ -150,13 +151,12 @@ def timed(method: Callable[[Layer], float], layer: Layer) -> tuple[float, float]
     return value, time.perf_counter() - started
 
 
-def compare(layers: dict[str, Layer], names: tuple[str, ...], methods: Iterable[str] = METHODS) -> list[dict]:
-    """Methods on every layer of these names.
+def compare(layers: dict[str, Layer], names: tuple[str, ...]) -> list[dict]:
+    """Every method on every layer of these names.
 
     Args:
         layers: name -> layer.
         names: which of them.
-        methods: keys of ``METHODS``.
 
     Returns:
         Rows with the keys ``COLUMNS``; ``error`` is relative to the norm of the zero-padded layer.
@@ -165,8 +165,7 @@ def compare(layers: dict[str, Layer], names: tuple[str, ...], methods: Iterable[
     for name in names:
         layer = layers[name]
         norm = truth(layer)
-        for method in methods:
-            kind, run = METHODS[method]
+        for method, (kind, run) in METHODS.items():
             value, seconds = timed(run, layer)
             entry = (name, method, kind, seconds, value, value / norm - 1)
             rows.append(dict(zip(COLUMNS, entry, strict=True)))
@@ -178,7 +177,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
     parser.add_argument("--output", type=Path, default=RESULT, help="the JSON file to write")
-    parser.add_argument("--method", choices=list(METHODS), help="measure this one anew and keep the rest of the file")
+    parser.add_argument("--own", action="store_true", help="time this package anew and keep the rest of the file")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     weights = alexnet_weights()
@@ -191,11 +190,13 @@ def main(arguments: list[str] | None = None) -> None:
     ours(layers["conv5"])  # the first call loads libraries
     started = time.monotonic()
     whole = {name: timed(ours, layer)[1] for name, layer in layers.items()}
-    rows = compare(layers, COMPARED, [options.method] if options.method else METHODS)
-    if options.method:
-        anew = {(row["layer"], row["method"]): row for row in rows}
-        kept = json.loads(options.output.read_text(encoding="utf-8"))["rows"]
-        rows = [anew.get((row["layer"], row["method"]), row) for row in kept]
+    if options.own:
+        rows = json.loads(options.output.read_text(encoding="utf-8"))["rows"]
+        for row in rows:
+            if row["method"] == OWN:
+                row["seconds"] = whole[row["layer"]]
+    else:
+        rows = compare(layers, COMPARED)
     meta = scale.provenance(started) | {
         "hardware": hardware(),
         "threads": options.threads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -62,3 +63,24 @@ def test_without_weights_nothing_is_measured(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match="set INTRIGUING_DATA"):
         norms.main(["--output", str(tmp_path / "norms.json"), "--threads", "1"])
     assert not list(tmp_path.iterdir())
+
+
+def test_the_file_is_written_and_its_own_rows_are_timed_anew(monkeypatch, tmp_path):
+    small = {f"conv{k}": Convolution(1, 0, 2, 3) for k in range(1, 6)}
+    weights = {name: torch.full((2, 1, 1, 1), 3.0, dtype=torch.float64) for name in small}
+    monkeypatch.setattr(norms, "ALEXNET", small)
+    monkeypatch.setattr(norms, "RANDOM", {"fc6": (3, 4), "fc7": (3, 3)})
+    monkeypatch.setattr(norms, "alexnet_weights", lambda: weights | {"fc8": torch.eye(2, dtype=torch.float64)})
+    path, threads = tmp_path / "norms.json", str(torch.get_num_threads())
+    norms.main(["--output", str(path), "--threads", threads])
+    first = json.loads(path.read_text())
+    assert len(first["rows"]) == len(norms.COMPARED) * len(norms.METHODS)
+    assert {row["value"] for row in first["rows"] if row["layer"] == "conv3"} == {3.0}
+    ticks = iter(range(100))
+    monkeypatch.setattr(norms.time, "perf_counter", lambda: next(ticks))
+    norms.main(["--output", str(path), "--threads", threads, "--own"])
+    again = json.loads(path.read_text())
+    for old, new in zip(first["rows"], again["rows"], strict=True):
+        own = new["method"] == norms.OWN
+        assert new == old | ({"seconds": 1} if own else {})
+    assert again["meta"]["whole_seconds"] == 8
