@@ -18,7 +18,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from harness import hardware, render, write_json
+from harness import engine, hardware, render, write_json
 from torch import nn
 
 from intriguing import lbfgsb, refinement, scale
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
             minimum_distortion(model, images[:2], targets[:2], refine=refine)
             row = {"model": name, "method": "refine=True" if refine else "penalty method", "images": len(images)}
             rows.append(row | split(model, images, targets, refine=refine))
-    meta = scale.provenance(started) | {"data": mnist().name, "hardware": hardware()}
+    meta = scale.provenance(started) | {"data": mnist().name, "engine": engine(), "hardware": hardware()}
     write_json(options.output, {"name": "floor", "meta": meta, "rows": rows})
     print(render(COLUMNS, [[row[column] for column in COLUMNS] for row in rows]))
     print(f"Written: {os.path.relpath(options.output)}")

@@ -22,7 +22,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from intriguing import artifacts
+from intriguing import artifacts, fingerprint
+from intriguing.longrun import CODE
 
 Attack = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -277,6 +278,11 @@ def hardware() -> dict[str, Any]:
         "memory_gib": _memory(),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def engine() -> str:
+    """Fingerprint of the code that was measured, by which a page can tell whether it is still that code."""
+    return fingerprint.of(*CODE)
 
 
 def _processor() -> str:

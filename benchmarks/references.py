@@ -74,9 +74,9 @@ def best_known(case: Case) -> Tensor:
         case: any network.
 
     Returns:
-        rms (N,) float64: the least over starts at the penalty method's edge in c |r|^2, half as far again beyond it,
-        and the point where the line to the case's starting image crosses into the target's region. NaN where no start
-        succeeded.
+        rms (N,) float64: the least over starts at the clean image, at the penalty method's edge in c |r|^2, half as
+        far again beyond it, and at the point where the line to the case's starting image crosses into the target's
+        region. NaN where no start succeeded.
     """
     double = copy.deepcopy(case.model).double()
     parts = [
@@ -96,15 +96,18 @@ def _best_part(double: nn.Module, images: Tensor, targets: Tensor, starts: Tenso
     edge = minimum_distortion(double, images, targets, margin=MARGIN).images.flatten(1)
     beyond = (clean + 1.5 * (edge - clean)).clamp(0, 1)
     best = clean.new_full((len(clean),), torch.nan)
-    best[lead(double, images, targets) > 0] = 0.0
-    for start in (edge, beyond, _crossing(double, images, targets, starts).flatten(1)):
-        usable = (lead(double, start.view(-1, *shape), targets) >= margin) & ~(best == 0)
-        rows = usable.nonzero()[:, 0]
-        if len(rows) == 0:
-            continue
-        found, _ = refine(lambda x: double(x.view(-1, *shape)), clean[rows], start[rows], targets[rows], margin[rows])
-        there = lead(double, found.view(-1, *shape), targets[rows]) > 0
-        rms = torch.where(there, (found - clean[rows]).square().mean(1).sqrt(), torch.inf)
+    there = lead(double, images, targets) > 0
+    best[there] = 0.0
+    rows = (~there).nonzero()[:, 0]
+    for start in (None, edge, beyond, _crossing(double, images, targets, starts).flatten(1)):
+        found, success, _ = refine(
+            lambda x: double(x.view(-1, *shape)),
+            clean[rows],
+            targets[rows],
+            margin[rows],
+            start=None if start is None else start[rows],
+        )
+        rms = torch.where(success, (found - clean[rows]).square().mean(1).sqrt(), torch.nan)
         best[rows] = best[rows].fmin(rms)
     return best
 

@@ -17,6 +17,7 @@ from intriguing.distortion import (
     MARGIN,
     distortion_to_all,
     minimum_distortion,
+    penalty_path,
     random_targets,
     wrong_classes,
 )
@@ -395,6 +396,9 @@ BAD_OPTIONS = [
     ({"margin_tolerance": -1.0}, "expected a margin and a tolerance above 0"),
     ({"chunk": 0}, "expected a chunk of at least 1 image, got 0"),
     ({"chunk": -3}, "expected a chunk of at least 1 image, got -3"),
+    ({"bounds": (1.0, 0.0)}, "expected finite bounds, the lower one first, got 1.0 and 0.0"),
+    ({"bounds": (0.0, float("inf"))}, "expected finite bounds"),
+    ({"bounds": (0.25, 0.75)}, "expected every pixel from 0.25 to 0.75, got 0"),
 ]
 
 
@@ -403,6 +407,83 @@ def test_bad_options(options, message):
     model, images, targets = small()
     with pytest.raises(ValueError, match=message):
         minimum_distortion(model, images, targets, **options)
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 255.0), (-1.0, 1.0), (3.0, 3.5)])
+@pytest.mark.parametrize("refine", [False, True])
+def test_another_box_is_the_same_problem_in_other_units(bounds, refine):
+    model, images, targets = small()
+    images, (low, high) = images.double(), bounds
+    expected = minimum_distortion(model, images, targets, refine=refine)
+    moved = low + (high - low) * images
+    found = minimum_distortion(lambda x: model((x - low) / (high - low)), moved, targets, bounds=bounds, refine=refine)
+    assert found.success.all() and low <= found.images.min() and found.images.max() <= high
+    torch.testing.assert_close(found.rms, (high - low) * expected.rms, rtol=1e-4, atol=0)
+    measured = (found.images - moved).square().mean(1).sqrt()
+    torch.testing.assert_close(found.rms, measured, rtol=1e-6, atol=0)
+    there = model(images).argmax(1)
+    stays = minimum_distortion(lambda x: model((x - low) / (high - low)), moved, there, bounds=bounds, refine=refine)
+    assert torch.equal(stays.images, moved) and (stays.rms == 0).all()
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    MemoryError(),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+]
+
+
+@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_a_chunk_that_does_not_fit_in_memory_is_halved(refine, error):
+    model, images, targets = small()
+    largest = []
+
+    def narrow(x):
+        if len(x) > 2:
+            raise error
+        largest.append(len(x))
+        return model(x)
+
+    with pytest.warns(UserWarning) as warned:
+        found = minimum_distortion(narrow, images, targets, refine=refine)
+    assert [str(entry.message) for entry in warned] == [
+        "Out of memory with 6 images at a time; going on with 3 at a time.",
+        "Out of memory with 3 images at a time; going on with 1 at a time.",
+    ]
+    expected = minimum_distortion(model, images, targets, refine=refine, chunk=1)
+    assert max(largest) <= 2
+    torch.testing.assert_close(found.rms, expected.rms, rtol=1e-6, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore:Out of memory")
+def test_memory_for_not_even_one_image_is_an_error():
+    model, images, targets = small()
+
+    def full(x):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(MemoryError, match=r"One image of shape \(20,\) does not fit into the memory of cpu"):
+        minimum_distortion(full, images, targets)
+
+    def broken(x):
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="^broken$"):
+        minimum_distortion(broken, images, targets)
+
+
+def test_along_the_path_in_c_the_distance_shrinks_and_the_lead_is_lost():
+    model, images, targets = small()
+    found = minimum_distortion(model, images, targets)
+    c = found.penalty[0] * torch.tensor([0.3, 0.9, 1.1, 3.0])
+    path, gaps = penalty_path(model, images[0], int(targets[0]), c)
+    assert path.shape == (4, 20) and path.min() >= 0 and path.max() <= 1
+    length = (path - images[0].double()).norm(dim=1)
+    assert (length.diff() < 0).all() and (gaps.diff() < 0).all()
+    assert (gaps > 0).tolist() == [True, True, False, False]  # the edge lies at the c that was found
+    with pytest.raises(ValueError, match="expected values of c above 0"):
+        penalty_path(model, images[0], int(targets[0]), torch.tensor([1.0, 0.0]))
 
 
 def test_random_targets_are_wrong_uniform_and_seeded():

@@ -61,9 +61,7 @@ def test_the_file_is_small_stable_and_says_where_it_comes_from(folder):
     assert list(content) == ["meta", "columns", "rows"]
     assert list(content["meta"]) == sorted(content["meta"])
     assert content["meta"]["note"] == "first" and content["meta"]["data"] == "three digits"
-    assert {"profile", "seed", "device", "versions", "wall_seconds", "created", "commit"} <= content[
-        "meta"
-    ].keys()
+    assert {"profile", "seed", "device", "versions", "wall_seconds", "created", "commit"} <= content["meta"].keys()
 
 
 def test_meta_data_of_the_table_go_first_and_choose_the_profile(folder, monkeypatch):
@@ -184,15 +182,11 @@ def test_an_interrupted_write_leaves_the_stored_run(folder, monkeypatch):
     assert [path.name for path in (folder / "quick").iterdir()] == ["table1.json"]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"rows": {}}', '{"columns": ["a"], "rows": {"b": []}, "meta": {}}']
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"rows": {}}', '{"columns": ["a"], "rows": {"b": []}, "meta": {}}'])
 def test_a_damaged_stored_run_is_named(text):
     path = results.record(table())
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(
-        results.ResultError, match="The stored run .*table1.json cannot be read .*restore it from git"
-    ):
+    with pytest.raises(results.ResultError, match="The stored run .*table1.json cannot be read .*restore it from git"):
         results.compare(table(), 0)
 
 
@@ -215,9 +209,7 @@ def test_claims_are_recorded_and_compared(folder, recording, monkeypatch):
 
 def test_claims_are_true_or_false():
     for value in (1, None, math.nan, "yes", torch.tensor(True)):
-        with pytest.raises(
-            TypeError, match="Claim 'It holds.' came out as .*; expected a sentence with True or"
-        ):
+        with pytest.raises(TypeError, match="Claim 'It holds.' came out as .*; expected a sentence with True or"):
             results.check_claims("claims", {"It holds.": value})
 
 
@@ -265,9 +257,7 @@ def test_meta_data_that_are_not_json_are_refused(value):
 
 def test_outside_a_checkout_the_error_says_where_to_start(monkeypatch):
     monkeypatch.setattr(scale, "checkout", lambda: None)
-    with pytest.raises(
-        results.ResultError, match="No checkout of the source found at or above .*pip install -e"
-    ):
+    with pytest.raises(results.ResultError, match="No checkout of the source found at or above .*pip install -e"):
         results.compare(table(), 0)
 
 
@@ -281,14 +271,10 @@ def test_a_frame_becomes_a_table_and_back():
 
 
 def test_a_table_stands_beside_the_paper_s():
-    ours = table(
-        {"FC10(1)": [0.21, 0.5, 0.13], "mine": [0.1, 0.1, 0.1]}, ["training error", "mine", "distortion"]
-    )
+    ours = table({"FC10(1)": [0.21, 0.5, 0.13], "mine": [0.1, 0.1, 0.1]}, ["training error", "mine", "distortion"])
     beside = results.frame_against(ours, paper.TABLE1)
     assert list(beside.columns) == [
-        (column, part)
-        for column in ("training error", "distortion")
-        for part in ("ours", "paper", "difference")
+        (column, part) for column in ("training error", "distortion") for part in ("ours", "paper", "difference")
     ]
     assert list(beside.index)[:2] == ["FC10(1)", "mine"] and len(beside) == 7
     assert beside.loc["FC10(1)"].tolist() == pytest.approx([0.21, 0.212, -0.002, 0.13, 0.14, -0.01])
@@ -305,3 +291,16 @@ def test_a_frame_gives_every_entry_its_own_tolerance():
     assert allowed == {("x", "a"): 0.1, ("x", "b"): 0.0, ("y", "a"): 0.0, ("y", "b"): 0.2}
     with pytest.raises(ValueError, match="no tolerance for"):
         results._tolerances(table, frame.drop(index="y"))
+
+
+def test_a_measurement_is_read_from_its_own_folder(folder):
+    with pytest.raises(results.MissingResult, match="no measurement in results/benchmarks/peers.json; make bench"):
+        results.measured("peers")
+    (folder / "benchmarks").mkdir(parents=True)
+    (folder / "benchmarks" / "peers.json").write_text('{"rows": [1]}')
+    assert results.measured("peers") == {"rows": [1]}
+    (folder / "benchmarks" / "peers.json").write_text('{"rows": [1')
+    with pytest.raises(results.ResultError, match="peers.json cannot be read"):
+        results.measured("peers")
+    with pytest.raises(ValueError):
+        results.measured("../secret")

@@ -10,6 +10,8 @@ of minimisers, so that a few safeguarded secant steps replace a long bisection.
 from __future__ import annotations
 
 import copy
+import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +22,7 @@ from tqdm.auto import tqdm
 
 from . import lbfgsb
 from .data import check_images
-from .refinement import refine as shorten
+from .refinement import refine as closest
 
 # What the target must lead by, as a fraction of the spread of the clean image's logits: far above the rounding of
 # float32, so that neither another precision nor another batch undoes it, and worth 0.01 % of distortion.
@@ -40,7 +42,7 @@ class Distortion:
         rms: (B,) float64, sqrt(mean over pixels of r^2), the distortion as the paper measures it.
         success: (B,) bool, whether the network classifies the image as its target; where False, ``images`` holds the
             closest attempt: the one with the largest margin of the target.
-        penalty: (B,) float64, the c found; infinite where r = 0, NaN where no c succeeded.
+        penalty: (B,) float64, the c found; infinite where r = 0, NaN where no c succeeded or none was sought.
         evaluations: (B,) long, forward and backward passes that the image took part in.
     """
 
@@ -58,6 +60,7 @@ def minimum_distortion(
     *,
     refine: bool = False,
     norm: str = "squared",
+    bounds: tuple[float, float] = (0.0, 1.0),
     margin: float = MARGIN,
     margin_tolerance: float = 1e-3,
     tolerance: float = 1e-3,
@@ -72,13 +75,17 @@ def minimum_distortion(
         model: images (B, *shape) -> logits (B, k); an ``nn.Module`` in evaluation mode, or any function that torch
             can differentiate. A module is evaluated where its weights are, in float64 where that device has it (a copy;
             yours is untouched); a function is called with images of that precision and has to accept them.
-        images: (B, *shape) float32 or float64 in [0, 1].
+        images: (B, *shape) float32 or float64, inside the bounds.
         targets: (B,) long, the class l that each image shall be taken for.
-        refine: False is the paper's method: the minimiser of the penalised loss at the edge in c. True goes on from
-            near that edge to a local minimum of |r| itself, which is shorter and faster to find.
+        refine: False is the paper's method: the minimiser of the penalised loss at the edge in c. True looks for a
+            local minimum of |r| itself by a sequence of projections, which is shorter and faster to find; an image for
+            which these do not arrive is sent through the penalty method and on from there. A float32 module works in
+            float32 then, and each result is verified in float64.
         norm: ``"squared"`` penalises c |r|^2, ``"plain"`` c |r|, the printed form; the stationary points are the same
             with c' = c / (2 |r|). Where the loss is nearly straight along the way (quiet logits, an image close to the
             boundary) c |r| has no sharp minimum, and the plain form returns a longer r than the squared one.
+        bounds: (lowest, highest) value of a pixel; the paper's box is [0, 1]. A problem on another box is the same
+            problem, with ``rms`` in the units of its pixels.
         margin: what the target's logit must exceed every other by, as a fraction of the spread (largest minus
             smallest) of the clean image's logits, greater than 0.
         margin_tolerance: the search over c ends when the target leads by at most this much more than asked, as a
@@ -89,6 +96,7 @@ def minimum_distortion(
         max_iterations: L-BFGS iterations for each value of c.
         history: pairs kept by L-BFGS.
         chunk: images solved at a time, at least 1; bounds memory, and the result does not depend on it beyond rounding.
+            Halved, with a warning, as often as it takes when memory runs out.
         progress: title of a progress bar; None for none.
 
     Returns:
@@ -97,21 +105,23 @@ def minimum_distortion(
 
     Raises:
         TypeError: images or targets of a wrong dtype.
-        ValueError: pixels outside [0, 1] or NaN, shapes that do not fit, a target out of range, a model in training
-            mode or one that returns anything but (B, k) logits.
+        ValueError: pixels outside the bounds or NaN, bounds that are none, shapes that do not fit, a target out of
+            range, a model in training mode or one that returns anything but (B, k) logits.
+        MemoryError: not even one image fits.
 
     Source:
         Szegedy et al. 2013, section 4.1.
     """
-    check_images(images)
+    given, (images, moved) = images, _to_unit_box(images, bounds)
     if norm not in ("squared", "plain"):
         raise ValueError(f"expected norm 'squared' or 'plain', got {norm!r}")
     if not margin > 0 or not margin_tolerance > 0:
         raise ValueError(f"expected a margin and a tolerance above 0, got {margin} and {margin_tolerance}")
     if chunk is not None and chunk < 1:
         raise ValueError(f"expected a chunk of at least 1 image, got {chunk}; leave it out for a fitting size")
-    _check_targets(images, targets)
-    parts = []
+    check_targets(images, targets)
+    options = (margin, margin_tolerance, tolerance, max_iterations, history)
+    parts, start = [], 0
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -119,20 +129,67 @@ def minimum_distortion(
             total=len(images), desc=progress, unit="image", disable=progress is None, leave=False, mininterval=1
         ) as bar,
     ):
-        classify = _Classifier(model, images.device)
-        device = classify.device
-        chunk = chunk or _chunk_size(images, device)
-        for start in range(0, max(len(images), 1), chunk):
+        classify = _Classifier(model, images.device, bounds)
+        fast = _Classifier(model, images.device, bounds, images.dtype) if refine else classify
+        chunk = chunk or _chunk_size(images, classify.device)
+        while start < max(len(images), 1):
             part = slice(start, start + chunk)
-            search = _Search(classify, images[part].to(device), targets[part].to(device), norm)
-            if refine:  # the edge is only a place to start from
-                margin_tolerance, tolerance = 0.3, COARSE
-            search.run(margin, margin_tolerance, tolerance, max_iterations, history)
-            if refine:
-                search.refine()
-            parts.append([field.to(images.device) for field in search.outcome()])
+            try:
+                found = _solve(classify, fast, images[part], targets[part], refine, norm, options)
+            except (MemoryError, RuntimeError) as problem:
+                if not _out_of_memory(problem):
+                    raise
+                held = len(images[part])
+                if held == 1:
+                    raise MemoryError(
+                        f"One image of shape {tuple(images.shape[1:])} does not fit into the memory of "
+                        f"{classify.device}; expected room for at least one: free some memory or choose another device."
+                    ) from problem
+                found = None
+            if found is None:  # out here the error is gone, and with it the tensors that its traceback held
+                chunk = held // 2
+                if classify.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                warnings.warn(
+                    f"Out of memory with {held} images at a time; going on with {chunk} at a time.", stacklevel=2
+                )
+                continue
+            parts.append([field.to(images.device) for field in found])
             bar.update(len(images[part]))
-    return Distortion(*(torch.cat(pieces) for pieces in zip(*parts, strict=True)))
+            start += chunk
+    adversarial, rms, *rest = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
+    if moved:
+        lowest, highest = bounds
+        same = (rms == 0).view(-1, *[1] * (images.ndim - 1))  # an image that stays does so to the last bit
+        adversarial = torch.where(same, given, (lowest + (highest - lowest) * adversarial).clamp(lowest, highest))
+        rms = (highest - lowest) * rms
+    return Distortion(adversarial, rms, *rest)
+
+
+def _solve(
+    classify: _Classifier,
+    fast: _Classifier,
+    images: Tensor,
+    targets: Tensor,
+    refine: bool,
+    norm: str,
+    options: tuple,
+) -> tuple[Tensor, ...]:
+    """The fields of ``Distortion`` for one chunk."""
+    search = _Search(classify, images.to(classify.device), targets.to(classify.device), norm)
+    if not refine:
+        search.run(*options)
+        return search.outcome()
+    margin, _, _, *rest = options
+    search.begin(margin)
+    search.refine(fast, from_clean=True)
+    left = search.left()
+    if len(left):  # no projection arrived: the edge of the penalty method is a place to start from
+        again = _Search(classify, images[left].to(classify.device), targets[left].to(classify.device), norm)
+        again.run(margin, 0.3, COARSE, *rest)
+        again.refine(classify, from_clean=False)
+        search.adopt(again, left)
+    return search.outcome()
 
 
 def penalty_path(
@@ -243,23 +300,32 @@ class _Search:
         """The gap at the images as they will be returned, rounding to their dtype included."""
         return self.gap(self.logits(x.to(self.dtype).to(x.dtype)), index)
 
+    def begin(self, margin: float) -> None:
+        """What needs no search, and the lead that a target must have elsewhere."""
+        self.best_gap, spread = self.clean_logits()
+        there = self.best_gap > 0  # already classified as the target
+        self.success |= there
+        self.penalty[there] = torch.inf
+        self.square = self.clean.new_ones(len(self.clean))
+        index = (~there).nonzero()[:, 0]
+        self.square[index] = self.slope_square(index)
+        # Logits that all tie have no spread: take what a perturbation of length 0.001 makes of them.
+        self.wanted = margin * torch.maximum(spread, 1e-3 * self.square.sqrt())
+
     def run(self, margin: float, margin_tolerance: float, tolerance: float, max_iterations: int, history: int) -> None:
         """Bracket and narrow c for every image."""
+        self.begin(margin)
         count, clean, best, success, penalty = len(self.clean), self.clean, self.best, self.success, self.penalty
-        best_gap, spread = self.clean_logits()
-        there = best_gap > 0  # already classified as the target
-        success |= there
-        penalty[there] = torch.inf
+        best_gap, wanted = self.best_gap, self.wanted
+        there = success.clone()
         low, high = clean.new_full((count,), -torch.inf), clean.new_full((count,), torch.inf)  # log c: works, fails
         low_gap, high_gap = clean.new_zeros(count), clean.new_zeros(count)  # gap - wanted at those ends
         side = torch.zeros(count, dtype=torch.long, device=clean.device)  # which end moved last, for Illinois steps
         searching = ~there
-        square, steepness = clean.new_ones(count), clean.new_ones(count)
-        square[searching], steepness[searching] = self.slopes(searching.nonzero()[:, 0])
-        # Logits that all tie have no spread: take what a perturbation of length 0.001 makes of them.
-        wanted = self.wanted = margin * torch.maximum(spread, 1e-3 * square.sqrt())
+        steepness = clean.new_ones(count)
+        steepness[searching] = self.steepness(searching.nonzero()[:, 0])
         distance = (wanted - best_gap).clamp(min=torch.finfo(clean.dtype).tiny)  # what the gap has to gain
-        log_c = self.first_guess(square, distance)
+        log_c = self.first_guess(self.square, distance)
         least = log_c - HOPELESS
         # A projected gradient cannot exceed the width of the box: steep losses are scaled to be comparable to it.
         unit = steepness.clamp(min=1)
@@ -310,18 +376,32 @@ class _Search:
             narrow = near[index] & (high[index] - low[index] < 1e-4)
             searching[index] = ~(close | narrow | hopeless)
 
-    def refine(self) -> None:
-        """Shorten the perturbations that were found."""
-        index = (self.success & (self.penalty < torch.inf)).nonzero()[:, 0]
-        self.best[index], evaluations = shorten(
-            self.logits,
-            self.clean[index],
-            self.best[index],
+    def refine(self, fast: _Classifier, *, from_clean: bool) -> None:
+        """Shorten what was found, or, from the clean images, find and shorten, with another precision for the work."""
+        index = ((self.penalty != torch.inf) & (self.success | from_clean)).nonzero()[:, 0]
+        clean, start = self.clean[index].to(fast.dtype), self.best[index].to(fast.dtype)
+        found, there, evaluations = closest(
+            lambda x: fast(x.view(-1, *self.shape[1:])),
+            clean,
             self.targets[index],
-            self.wanted[index],
+            1.1 * self.wanted[index].to(fast.dtype),  # more than is verified, for what rounding takes
+            start=None if from_clean else start,
             dtype=self.dtype,
         )
-        self.evaluations[index] += evaluations
+        found = found.to(self.dtype).to(self.clean.dtype)
+        there &= self.gaps(found, index) >= self.wanted[index]
+        self.best[index[there]] = found[there]
+        self.success[index[there]] = True
+        self.evaluations[index] += evaluations + 1
+
+    def left(self) -> Tensor:
+        """The images without an adversarial example."""
+        return (~self.success).nonzero()[:, 0]
+
+    def adopt(self, other: _Search, index: Tensor) -> None:
+        """Take over what another search found for some of the images."""
+        self.best[index], self.success[index], self.penalty[index] = other.best, other.success, other.penalty
+        self.evaluations[index] += other.evaluations
 
     def outcome(self) -> tuple[Tensor, ...]:
         """The fields of ``Distortion``, in order."""
@@ -332,15 +412,19 @@ class _Search:
     def _larger(self, x: Tensor, other: Tensor, index: Tensor) -> Tensor:
         return (x - self.clean[index]).square().sum(1) >= (other - self.clean[index]).square().sum(1)
 
-    def slopes(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """At the clean images: |g|^2 of the gap over the free pixels, and the largest entry of the loss's gradient."""
+    def slope_square(self, index: Tensor) -> Tensor:
+        """|g|^2 of the gap at the clean images, over the free pixels."""
         clean = self.clean[index]
         leaf = clean.clone().requires_grad_()
         (slope,) = torch.autograd.grad(self.gap(self.logits(leaf), index).sum(), leaf)
-        steepness = self.cross_entropy(clean, index)[1].abs().amax(1)
         slope = ((clean + slope).clamp(0, 1) - clean).sign() * slope  # a black pixel cannot get darker
-        self.evaluations[index] += 2
-        return (slope * slope).sum(1).clamp(min=torch.finfo(slope.dtype).tiny), steepness
+        self.evaluations[index] += 1
+        return (slope * slope).sum(1).clamp(min=torch.finfo(slope.dtype).tiny)
+
+    def steepness(self, index: Tensor) -> Tensor:
+        """The largest entry of the gradient of the loss at the clean images."""
+        self.evaluations[index] += 1
+        return self.cross_entropy(self.clean[index], index)[1].abs().amax(1)
 
     def first_guess(self, square: Tensor, distance: Tensor) -> Tensor:
         """Where the search over log c starts.
@@ -425,7 +509,17 @@ def wrong_classes(labels: Tensor, classes: int = 10) -> Tensor:
     return ladder + (ladder >= labels[:, None])
 
 
-def _check_targets(images: Tensor, targets: Tensor) -> None:
+def check_targets(images: Tensor, targets: Tensor) -> None:
+    """Raises an error unless there is one target, at least 0, per image.
+
+    Args:
+        images: (B, *shape).
+        targets: (B,) long.
+
+    Raises:
+        TypeError: the targets are not int64.
+        ValueError: there are not as many as images, or one is negative.
+    """
     if targets.dtype != torch.long:
         raise TypeError(f"expected targets of dtype int64, got {targets.dtype}; convert them with .long()")
     if targets.shape != images.shape[:1]:
@@ -435,21 +529,36 @@ def _check_targets(images: Tensor, targets: Tensor) -> None:
 
 
 class _Classifier:
-    """The model with its arithmetic in float64 where the device has it: a search over tiny margins needs the digits."""
+    """The model on the unit box, with its arithmetic in float64 where the device has it: small margins need the digits.
 
-    def __init__(self, model: Callable[[Tensor], Tensor], device: torch.device) -> None:
+    With ``least`` the arithmetic of a module may be as coarse as that type, if its own weights are.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[Tensor], Tensor],
+        device: torch.device,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        least: torch.dtype = torch.float64,
+    ) -> None:
+        self.bounds = bounds
+        own = torch.float64
         if isinstance(model, nn.Module):
             if model.training:
                 raise ValueError("expected a model in evaluation mode, got one in training mode; call model.eval()")
-            device = next((parameter.device for parameter in model.parameters()), device)
+            first = next(model.parameters(), None)
+            if first is not None:
+                device, own = first.device, first.dtype
         self.device = device
-        self.dtype = torch.float32 if device.type == "mps" else torch.float64
+        coarse = device.type == "mps" or (own == torch.float32 and least == torch.float32)
+        self.dtype = torch.float32 if coarse else torch.float64
         if isinstance(model, nn.Module):
             model = copy.deepcopy(model).to(self.dtype).requires_grad_(False)
         self.model = model
 
     def __call__(self, x: Tensor) -> Tensor:
-        logits = self.model(x)
+        lowest, highest = self.bounds
+        logits = self.model(x if (lowest, highest) == (0, 1) else lowest + (highest - lowest) * x)
         if not isinstance(logits, Tensor):
             raise TypeError(f"expected the model to return a tensor of logits, got {type(logits).__name__}")
         if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
@@ -460,7 +569,32 @@ class _Classifier:
         return logits.to(self.dtype)
 
 
+def _out_of_memory(problem: BaseException) -> bool:
+    """Whether an error says that memory ran out; PyTorch's allocator on the CPU raises a plain RuntimeError."""
+    if isinstance(problem, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "DefaultCPUAllocator" in str(problem)
+
+
+def _to_unit_box(images: Tensor, bounds: tuple[float, float]) -> tuple[Tensor, bool]:
+    """The images with their pixels moved to [0, 1], and whether they had to be."""
+    lowest, highest = bounds
+    if (lowest, highest) == (0, 1):
+        check_images(images)
+        return images, False
+    if not (math.isfinite(lowest) and math.isfinite(highest) and lowest < highest):
+        raise ValueError(f"expected finite bounds, the lower one first, got {lowest} and {highest}")
+    if not images.is_floating_point():
+        raise TypeError(f"expected images of dtype float32 or float64, got {images.dtype}; convert them with .float()")
+    if images.numel() and not bool(((images >= lowest) & (images <= highest)).all()):
+        found = f"{float(images.min()):.6g} to {float(images.max()):.6g}"
+        raise ValueError(f"expected every pixel from {lowest} to {highest}, got {found}; rescale or clip them")
+    scaled = ((images - lowest) / (highest - lowest)).clamp(0, 1)
+    check_images(scaled)
+    return scaled, True
+
+
 def _chunk_size(images: Tensor, device: torch.device) -> int:
     """Images per chunk: what keeps the working set of the solver near the cache on a CPU, large on an accelerator."""
     pixels = max(1, images[0].numel()) if len(images) else 1
-    return max(1, (400_000 if device.type == "cpu" else 50_000_000) // pixels)
+    return max(1, (200_000 if device.type == "cpu" else 50_000_000) // pixels)

@@ -1,7 +1,8 @@
 """Every picture of the book: arrays in, a matplotlib figure out, all in one style.
 
-This is the only module that imports matplotlib. It keeps away from ``pyplot`` and its global state: a function
-returns a figure, and a notebook shows it once, as the value of its cell. A semicolon at the end would hide it.
+Only this module and its siblings ``figures_*`` import matplotlib. They keep away from ``pyplot`` and its global state:
+a function returns a figure, and a notebook shows it once, as the value of its cell. A semicolon at the end would hide
+it.
 """
 
 from __future__ import annotations

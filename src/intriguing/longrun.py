@@ -40,7 +40,7 @@ except ImportError:  # Windows: chunks may be solved twice there
 
 from . import artifacts, fingerprint, scale
 from .data import Images, check_images, mnist
-from .distortion import Distortion, _check_targets, minimum_distortion, random_targets
+from .distortion import Distortion, check_targets, minimum_distortion, random_targets
 from .training import trained
 
 _Made = TypeVar("_Made")
@@ -101,8 +101,9 @@ class Run:
         name: str | None = None,
         **settings: Any,
     ) -> None:
-        check_images(images)
-        _check_targets(images, targets)
+        if settings.get("bounds", SETTINGS["bounds"]) == SETTINGS["bounds"]:  # another box is checked by the search
+            check_images(images)
+        check_targets(images, targets)
         if unknown := sorted(settings.keys() - SETTINGS.keys()):
             raise TypeError(f"got the unknown setting {unknown[0]!r}; expected some of {', '.join(SETTINGS)}")
         if chunk is not None and chunk < 1:
@@ -125,7 +126,7 @@ class Run:
         }
         self.digest = hashlib.sha256(artifacts.canonical(self.key).encode()).hexdigest()[:16]
         self.folder = Path(folder) if folder is not None else scale.cache_folder() / "runs" / self.digest
-        self._batch = chunk  # images solved at a time: smaller than the chunk once memory has run out
+        self._chunk = chunk
         self._label_folder()
 
     def path(self, index: int) -> Path:
@@ -232,37 +233,17 @@ class Run:
     def _make(self, index: int) -> Distortion:
         """Solve one chunk and keep it."""
         started = time.monotonic()
-        found = artifacts._plain("chunk", vars(self._solve(*self.ranges[index])))
+        start, stop = self.ranges[index]
+        images, targets = self.images[start:stop].to(self.device), self.targets[start:stop].to(self.device)
+        solved = minimum_distortion(self.model, images, targets, chunk=self._chunk, **self.settings)
+        found = artifacts._plain("chunk", vars(solved))
         kept = {
             "key": self._text(index),
             "sha256": artifacts._digest(found),
-            "provenance": json.dumps(scale.provenance(started) | {"batch": self._batch}, sort_keys=True),
+            "provenance": json.dumps(scale.provenance(started), sort_keys=True),
         }
         artifacts.write_atomically(self.path(index), safetensors.torch.save(found, metadata=kept))
         return Distortion(**found)
-
-    def _solve(self, start: int, stop: int) -> Distortion:
-        """D(x, l) of one chunk, in batches that are halved until they fit into memory."""
-        images, targets = self.images[start:stop].to(self.device), self.targets[start:stop].to(self.device)
-        while True:
-            try:
-                return minimum_distortion(self.model, images, targets, chunk=self._batch, **self.settings)
-            except (MemoryError, RuntimeError) as problem:
-                if not _out_of_memory(problem):
-                    raise
-                batch = min(self._batch, stop - start)
-                if batch <= 1:
-                    raise MemoryError(
-                        f"One image of shape {tuple(images.shape[1:])} does not fit into the memory of {self.device}; "
-                        "expected room for at least one: free some memory or choose another device."
-                    ) from problem
-            # Out here the error is gone, and with it the tensors that its traceback held.
-            self._batch = batch // 2
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            warnings.warn(
-                f"Out of memory with {batch} images at a time; going on with {self._batch} at a time.", stacklevel=4
-            )
 
     def _text(self, index: int) -> str:
         """What a chunk's file has to say about itself."""
@@ -532,13 +513,6 @@ def _hashed(tensor: Tensor) -> str:
     for block in tensor.detach().split(rows) if tensor.ndim else [tensor.detach()]:
         total.update(block.cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
     return total.hexdigest()
-
-
-def _out_of_memory(problem: BaseException) -> bool:
-    """Whether an error says that memory ran out; PyTorch's allocator on the CPU raises a plain RuntimeError."""
-    if isinstance(problem, MemoryError | torch.OutOfMemoryError):
-        return True
-    return "DefaultCPUAllocator" in str(problem)
 
 
 def _appears(path: Path) -> bool:

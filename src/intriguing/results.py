@@ -187,6 +187,28 @@ def load(name: str, profile: str | None = None) -> Table:
         raise _unreadable(location(name, profile), problem) from problem
 
 
+def measured(name: str) -> dict[str, Any]:
+    """Returns a stored measurement of time or memory: what ``make bench`` and ``make growth`` write.
+
+    Args:
+        name: ``peers``, ``floor`` or ``growth``.
+
+    Returns:
+        The content of ``results/benchmarks/<name>.json``; its ``meta`` names the machine and the day.
+
+    Raises:
+        MissingResult: No such measurement is stored.
+        ResultError: This is no checkout of the source, or the file cannot be read.
+    """
+    path = location(name).parents[1] / "benchmarks" / f"{name}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MissingResult(f"no measurement in results/benchmarks/{name}.json; make bench makes it.") from None
+    except ValueError as problem:
+        raise _unreadable(path, problem) from problem
+
+
 def compare(table: Table, tolerance: Tolerance) -> Verdict:
     """Compares a table with the stored run of its profile.
 

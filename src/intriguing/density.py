@@ -1,0 +1,451 @@
+"""How rare and how dense adversarial images are: what the chapter measures of every network, kept on disk once made."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from . import artifacts, fingerprint, scale
+from .data import Images
+from .distortion import distortion_to_all
+from .neighbourhood import (
+    aligned_frames,
+    exit_along,
+    lipschitz_bound,
+    nearest_exit,
+    orthogonal_exits,
+    random_frames,
+)
+from .noise import error_counts, interval, linear_bracket, tilted
+from .results import Table
+from .training import predict
+
+PIXELS = 784
+SLOW = {"ConvNet": 5}  # networks that are so many times more expensive get so many times fewer images
+MULTIPLES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)  # radii of the noise over the adversarial distance
+COUNTED = 4  # the first multiple at which it is worth counting
+EPSILONS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5)
+ALIGNED = (1, 2, 4, 9, 16, 25, 36, 49, 64, 100)  # sizes of the aligned frames; squares, because a plane needs the root
+DRAWS = {"quick": 1000, "paper": 4000}  # tilted draws per image and radius, by profile
+SUBSPACES = (3, 10, 30, 100, 300)  # dimensions of random subspaces
+LINES = 10  # random lines through every image
+ORTHOGONAL = 20  # exits at right angles looked for
+COUNTING = {"FC10(1e-4)": 1, "FC100-100-10": 1, "ConvNet": 1000}  # networks whose errors are counted, draws over this
+RIVALS = 4  # rivals followed where a network is not linear and the search is repeated many times
+
+
+TOLERANCES = {"density_near": 0.1, "density_lines": 0.5, "density_dimensions": 10.0, "density_rates": 3.0}
+"""How far a rerun may lie from the stored tables, chosen wide and not measured over seeds: fractions of a small sample
+move by several images when training ends in other weights; decimal logarithms of probabilities near 1e-172 by a few
+where the estimate rests on few draws."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that is measured around test images, by name of the network.
+
+    Attributes:
+        around: what ``surroundings`` returns.
+        inside: what ``dimensions`` returns.
+        rates: what ``rates`` returns.
+        few: the images of the last two, read rightly by every network.
+    """
+
+    around: dict[str, dict[str, Tensor]]
+    inside: dict[str, dict[str, Tensor]]
+    rates: dict[str, dict[str, Tensor]]
+    few: Images
+
+
+def study(models: Mapping[str, nn.Module], images: Images, *, samples: int, draws: int) -> Study:
+    """Everything that the chapter measures of a few networks, except for what it checks.
+
+    Args:
+        models: name -> network in evaluation mode.
+        images: a random sample of test images; one in twenty-five of them, three at least, is looked at more closely.
+        samples: random perturbations counted per image and radius, for the networks of ``COUNTING``.
+        draws: tilted draws per image and radius.
+    """
+    right = torch.stack([predict(model, images.images) == images.labels for model in models.values()]).all(0)
+    few = images.take(right.nonzero()[: max(3, len(images) // 25), 0])
+    around, inside, found = {}, {}, {}
+    for name, model in models.items():
+        around[name] = surroundings(name, model, images)
+        # The searches in many directions are the dearest: a small run gives a slow network one image.
+        inside[name] = dimensions(name, model, few.take(slice(1)) if name in SLOW and len(few) < 8 else few)
+        counted = samples // COUNTING[name] if name in COUNTING else 0
+        part = few.take(slice(max(3, len(few) // (2 * SLOW.get(name, 1)))))
+        found[name] = rates(name, model, part, counted, draws // SLOW.get(name, 1))
+    return Study(around, inside, found, few)
+
+
+def sample(images: Images, count: int) -> Images:
+    """A random sample, always the same: the first images of MNIST's test set are easier than the last.
+
+    Args:
+        images: what to choose from.
+        count: how many, at most all.
+    """
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(scale.SEED))
+    return images.take(order[:count])
+
+
+def surroundings(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]:
+    """What lies around each image of a sample: distances to the boundary, nearest and at random, boxed and free.
+
+    Args:
+        name: of the network.
+        model: in evaluation mode.
+        images: the sample; a slow network gets the first part of it.
+
+    Returns:
+        ``right`` (N,) bool, read rightly; ``boxed`` and ``free`` (N,) rms of the nearest exit, zero where wrong;
+        ``normals`` (N, n) of the boundary there; and for the M read rightly: ``lines`` (M, LINES, 2) rms along both
+        senses of random lines; ``ball`` (M,) rms of a ball that certainly holds no other class.
+    """
+    images = images.take(slice(len(images) // SLOW.get(name, 1)))
+
+    def make() -> dict[str, Tensor]:
+        pixels, labels = images.images, images.labels
+        right = predict(model, pixels) == labels
+        rivals = None if _linear(model) else RIVALS
+        boxed = nearest_exit(model, pixels, labels, box=True, rivals=rivals)
+        free = nearest_exit(model, pixels, labels, rivals=rivals)
+        clean, given = pixels[right], labels[right]
+        rays = random_frames(1, LINES, PIXELS)[0]
+        rays = torch.stack([rays, -rays], 1).flatten(0, 1).expand(len(clean), -1, -1)
+        along = exit_along(model, clean, given, rays, free.rms[right])
+        with torch.no_grad():
+            logits = torch.cat([model(part) for part in clean.split(500)]).double()
+        lead = logits.gather(1, given[:, None])[:, 0] - logits.scatter(1, given[:, None], -torch.inf).amax(1)
+        return {
+            "right": right,
+            "boxed": boxed.rms,
+            "free": free.rms,
+            "normals": free.normals.float(),
+            "lines": along.unflatten(1, (LINES, 2)),
+            "ball": lead / lipschitz_bound(model) / PIXELS**0.5,
+        }
+
+    return _kept(f"density-surroundings-{name}", model, images, make, surroundings)
+
+
+def dimensions(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]:
+    """In how many directions one can leave: exits at right angles, aligned frames, random subspaces.
+
+    Args:
+        name: of the network.
+        model: in evaluation mode.
+        images: read rightly by the network.
+
+    Returns:
+        All as multiples of the free adversarial distance: ``orthogonal`` (N, K) of the K nearest exits at right angles;
+        ``aligned`` (N, A), the radius at which all directions of an aligned frame have left, by its size;
+        ``subspaces`` (N, S), nearest exit inside a random subspace, by its dimension.
+    """
+    images = images.take(slice(max(2, len(images) // SLOW.get(name, 1))))
+
+    def make() -> dict[str, Tensor]:
+        pixels, labels = images.images, images.labels
+        rivals = None if _linear(model) else RIVALS
+        nearest = nearest_exit(model, pixels, labels)
+        unit = nearest.rms[:, None]
+        orthogonal = orthogonal_exits(model, pixels, labels, ORTHOGONAL, rivals=rivals, steps=20)[0]
+        aligned = [
+            exit_along(
+                model,
+                pixels,
+                labels,
+                aligned_frames(torch.nn.functional.normalize(nearest.ways, dim=1), size),
+                nearest.rms,
+                growth=1.25,
+            ).amax(1)
+            for size in ALIGNED
+        ]
+        subspaces = [
+            nearest_exit(
+                model, pixels, labels, within=random_frames(1, size, PIXELS).expand(len(pixels), -1, -1), rivals=rivals
+            ).rms
+            for size in SUBSPACES
+        ]
+        return {
+            "orthogonal": orthogonal / unit,
+            "aligned": torch.stack(aligned, 1) / unit,
+            "subspaces": torch.stack(subspaces, 1) / unit,
+        }
+
+    return _kept(f"density-dimensions-{name}", model, images, make, dimensions)
+
+
+def rates(
+    name: str, model: nn.Module, images: Images, samples: int, draws: int, *, counted: int = 3
+) -> dict[str, Tensor]:
+    """Probability of an error against the radius of the noise, for images that the network reads rightly.
+
+    Args:
+        name: of the network.
+        model: in evaluation mode.
+        images: read rightly by the network.
+        samples: draws counted per image and radius, for Gaussian noise that is not cut; a tenth of it for the
+            others. Zero counts nothing.
+        draws: tilted draws per image and radius.
+        counted: how many of the images are counted, the first ones.
+
+    Returns:
+        ``distance`` (N,) rms of the free nearest exit; ``radii`` (N, R), ``MULTIPLES`` of it; ``log10``, ``relative``
+        and ``effective`` (N, R) of the tilted estimate; ``bracket`` (2, N, R), which holds the truth for a linear
+        network and for the others what planes at the nearest exits would give; and, counted at the radii from
+        ``COUNTED`` on, ``gaussian``, ``sphere`` and ``clipped``.
+    """
+
+    def make() -> dict[str, Tensor]:
+        pixels, labels = images.images, images.labels
+        exits = nearest_exit(model, pixels, labels)
+        radii = exits.rms[:, None] * torch.tensor(MULTIPLES)
+        found = tilted(model, pixels, labels, radii, exits.each, draws)
+        distances = (exits.each.norm(dim=2) / PIXELS**0.5).nan_to_num(torch.inf)
+        counts = {}
+        for kind, options in _COUNTS.items():
+            number = samples if kind == "gaussian" else samples // 10
+            if number:
+                part = slice(counted)
+                counts[kind] = error_counts(model, pixels[part], labels[part], radii[part, COUNTED:], number, **options)
+        return {
+            "distance": exits.rms,
+            "radii": radii,
+            "log10": found.log10,
+            "relative": found.relative_error,
+            "effective": found.effective,
+            "bracket": torch.stack(linear_bracket(distances, radii, PIXELS)),
+            **counts,
+        }
+
+    sizes = {"samples": samples, "draws": draws, "counted": counted}
+    return _kept(f"density-rates-{name}", model, images, make, rates, sizes)
+
+
+_COUNTS = {
+    "gaussian": {"kind": "gaussian"},
+    "sphere": {"kind": "sphere"},
+    "clipped": {"kind": "gaussian", "clip": True},
+}
+
+
+def noise_curve(name: str, model: nn.Module, images: Images, *, draws: int = 5) -> dict[str, Tensor]:
+    """The error of a network under noise on spheres of the radii ``EPSILONS``, over many images.
+
+    Args:
+        name: of the network.
+        model: in evaluation mode.
+        images: the sample.
+        draws: perturbations per image and radius.
+
+    Returns:
+        ``free`` and ``clipped`` (E,) fractions, the second with images cut back to [0, 1].
+    """
+    images = images.take(slice(len(images) // SLOW.get(name, 1)))
+
+    def make() -> dict[str, Tensor]:
+        fractions = {}
+        for clip in (False, True):
+            errors = torch.zeros(len(EPSILONS), dtype=torch.float64)
+            for draw in range(draws):
+                generator = torch.Generator().manual_seed(draw)
+                noise = torch.randn(images.images.shape, generator=generator)
+                noise /= noise.flatten(1).square().mean(1).sqrt()[:, None, None, None]
+                for i, radius in enumerate(EPSILONS):
+                    noisy = images.images + radius * noise
+                    errors[i] += (predict(model, noisy.clamp(0, 1) if clip else noisy) != images.labels).double().mean()
+            fractions["clipped" if clip else "free"] = errors / draws
+        return fractions
+
+    return _kept(f"density-noise-{name}", model, images, make, noise_curve, {"draws": draws})
+
+
+def penalty_check(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]:
+    """The nearest of nine targets by the paper's method, carried on to a local minimum, beside the nearest exit.
+
+    Args:
+        name: of the network.
+        model: in evaluation mode.
+        images: a few; a slow network gets the first part of them.
+
+    Returns:
+        ``nearest`` (N,), rms of the nearest of the nine; ``exit`` (N,), rms of the boxed nearest exit.
+    """
+    images = images.take(slice(max(1, len(images) // SLOW.get(name, 1))))
+
+    def make() -> dict[str, Tensor]:
+        found = distortion_to_all(model, images.images, images.labels, refine=True)
+        exits = nearest_exit(model, images.images, images.labels, box=True)
+        reached = torch.where(found.success, found.rms, torch.inf)
+        return {"nearest": reached.amin(1), "exit": exits.rms}
+
+    return _kept(f"density-check-{name}", model, images, make, penalty_check)
+
+
+def near_table(around: Mapping[str, dict[str, Tensor]], data: str) -> Table:
+    """How near: the boxed adversarial distance over a sample, images that are read wrongly counted as distance zero.
+
+    Args:
+        around: name -> what ``surroundings`` returns.
+        data: what the images are.
+    """
+    rows = {}
+    for name, one in around.items():
+        right = one["right"]
+        boxed = one["boxed"]
+        rows[name] = [
+            float((~right).double().mean()),
+            float(boxed[right].median()),
+            float(boxed[right].max()),
+            *(float((boxed <= limit).double().mean()) for limit in (0.02, 0.05, 0.1)),
+            float(one["ball"].median()),
+        ]
+    columns = ["error", "median distance", "largest", "within 0.02", "within 0.05", "within 0.1", "certain ball"]
+    return Table("density_near", columns, _without_infinities(rows), {"data": data})
+
+
+def lines_table(around: Mapping[str, dict[str, Tensor]], inside: Mapping[str, dict[str, Tensor]], data: str) -> Table:
+    """Random ways against the nearest: medians of the ratio over sqrt(n), or over sqrt(n / m) in m dimensions.
+
+    Args:
+        around: name -> what ``surroundings`` returns.
+        inside: name -> what ``dimensions`` returns.
+        data: what the images are.
+    """
+    rows = {}
+    for name, one in around.items():
+        free = one["free"][one["right"]]
+        ratio = (one["lines"].amin(2) / free[:, None]).flatten()
+        columns = [SUBSPACES.index(size) for size in (10, 100)]
+        roots = [(PIXELS / size) ** 0.5 for size in (10, 100)]
+        rows[name] = [
+            float((one["boxed"][one["right"]] / free).median()),
+            float(ratio.median() / PIXELS**0.5),
+            float(ratio.isfinite().double().mean()),
+            *(float(inside[name]["subspaces"][:, i].median() / root) for i, root in zip(columns, roots, strict=True)),
+        ]
+    names = ["boxed / free", "random line / √n", "lines that leave", "10 dimensions / √(n/10)", "100 / √(n/100)"]
+    return Table("density_lines", names, _without_infinities(rows), {"data": data})
+
+
+def dimensions_table(
+    around: Mapping[str, dict[str, Tensor]], inside: Mapping[str, dict[str, Tensor]], data: str
+) -> Table:
+    """How many directions lead out: medians over images, and the dimension of the boundary's normals.
+
+    Args:
+        around: name -> what ``surroundings`` returns.
+        inside: name -> what ``dimensions`` returns.
+        data: what the images are.
+    """
+    rows = {}
+    for name, one in inside.items():
+        sizes = torch.tensor(ALIGNED)
+        rows[name] = [
+            *(float((one["orthogonal"] <= limit).sum(1).double().median()) for limit in (2, 3)),
+            *(
+                float(torch.where(one["aligned"] <= limit, sizes, 0).amax(1).double().median())
+                for limit in (2.1, 3.15, 5.25)  # on a plane k directions leave at sqrt(k); a bent one may need 5 % more
+            ),
+            float(effective_dimension(spectrum(around[name]["normals"][around[name]["right"]]))),
+        ]
+    columns = [
+        "right angles, 2×",
+        "right angles, 3×",
+        "aligned, 2.1×",
+        "aligned, 3.15×",
+        "aligned, 5.25×",
+        "normals, 90 %",
+    ]
+    return Table("density_dimensions", columns, _without_infinities(rows), {"data": data})
+
+
+def rates_table(found: Mapping[str, dict[str, Tensor]], data: str) -> Table:
+    """How rare: medians over images of log10 of the probability that noise of some radius makes an error.
+
+    Args:
+        found: name -> what ``rates`` returns.
+        data: what the images are.
+    """
+    rows = {}
+    for name, one in found.items():
+        chosen = [MULTIPLES.index(float(multiple)) for multiple in (1, 2, 4, 8, 16)]
+        rows[name] = [float(one["log10"][:, i].median()) for i in chosen]
+    columns = [f"radius × {i}" for i in (1, 2, 4, 8, 16)]
+    return Table("density_rates", columns, _without_infinities(rows), {"data": data})
+
+
+def _without_infinities(rows: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    """The rows with NaN, which a table leaves empty, where a search has found nothing."""
+    return {name: [value if math.isfinite(value) else math.nan for value in values] for name, values in rows.items()}
+
+
+def spectrum(normals: Tensor) -> Tensor:
+    """Shares of the singular directions in the energy of a set of unit normals, cumulated.
+
+    Args:
+        normals: (N, n); rows with NaN are left out.
+
+    Returns:
+        (min(N, n),) float64, rising to 1.
+
+    Source:
+        Moosavi-Dezfooli et al. 2017, Figure 9.
+    """
+    usable = normals[normals.isfinite().all(1)].double()
+    return (energy := torch.linalg.svdvals(usable).square()).cumsum(0) / energy.sum()
+
+
+def effective_dimension(cumulated: Tensor, share: float = 0.9) -> int:
+    """How many singular directions hold so much of the energy."""
+    return int((cumulated < share - 1e-12).sum()) + 1
+
+
+def fractions_within(one: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Fraction of the sample with another class inside the box and within each of ``EPSILONS``, and its interval.
+
+    Args:
+        one: what ``surroundings`` returns.
+
+    Returns:
+        (E,) fraction, lower and upper ends at 95 %.
+    """
+    counts = (one["boxed"][:, None] <= torch.tensor(EPSILONS).double()).sum(0)
+    return counts / len(one["boxed"]), *interval(counts, len(one["boxed"]))
+
+
+def _linear(model: nn.Module) -> bool:
+    return sum(isinstance(layer, nn.Linear | nn.Conv2d) for layer in model.modules()) == 1
+
+
+def _kept(
+    name: str,
+    model: nn.Module,
+    images: Images,
+    make: Callable[[], dict[str, Tensor]],
+    function: Callable,
+    sizes: Mapping[str, int] | None = None,
+) -> dict[str, Tensor]:
+    """A product of this page, made once for a network, its images, the sizes and the code that determines it."""
+    weights = hashlib.sha256(b"".join(value.cpu().numpy().tobytes() for value in model.state_dict().values()))
+    pixels = hashlib.sha256(images.images.numpy().tobytes() + images.labels.numpy().tobytes())
+    rooms = ("noise", "neighbourhood", "projection", "distortion", "lbfgsb", "refinement")
+    key = {
+        "weights": weights.hexdigest(),
+        "images": pixels.hexdigest(),
+        "sizes": dict(sizes or {}),
+        "constants": [SLOW, MULTIPLES, COUNTED, EPSILONS, ALIGNED, SUBSPACES, LINES, ORTHOGONAL, RIVALS],
+        "code": [
+            fingerprint.of(*(f"intriguing.{room}" for room in rooms)),
+            fingerprint.of_text(inspect.getsource(function)),
+        ],
+    }
+    return artifacts.load_or_make(name, key, make)

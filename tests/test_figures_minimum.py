@@ -1,0 +1,45 @@
+"""The plane of cost against distortion: every method that has a result stands where its numbers say."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from intriguing import figures_minimum
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "method": ["ours, refined", "a fast one", "a slow one", "one that fails", "one without a result"],
+            "seconds": [0.001, 0.002, 1.0, 0.5, math.nan],
+            "ratio": [1.0, 1.02, 1.001, 2.0, math.nan],
+            "success": [1.0, 1.0, 1.0, 0.93, math.nan],
+        },
+        index=[3, 1, 4, 15, 9],
+    )
+
+
+def test_points_stand_where_their_numbers_say(frame):
+    axes = figures_minimum.plane({"FC10": frame}).axes[0]
+    points = {tuple(map(float, line.get_xydata()[0])) for line in axes.lines if len(line.get_xydata()) == 1}
+    expected = {(0.001, figures_minimum.NEAREST), (0.002, 0.02), (1.0, 0.001), (0.5, 1.0)}
+    assert {(x, round(y, 9)) for x, y in points} == expected
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+
+
+def test_failures_are_named_and_missing_results_left_out(frame):
+    axes, beside = figures_minimum.plane({"FC10": frame}).axes
+    words = [text.get_text() for text in beside.texts]
+    assert words == ["1  ours, refined", "2  a fast one", "3  one that fails (93%)", "4  a slow one"]
+    where = {text.get_text(): text.xy for text in axes.texts}
+    assert where["3"] == (0.5, 1.0) and where["4"][0] == 1.0
+
+
+def test_one_panel_for_each_network(frame):
+    figure = figures_minimum.plane({"FC10": frame, "FC100": frame})
+    assert [axes.get_title() for axes in figure.axes] == ["FC10", "", "FC100", ""]
+    assert figure.png()[:8] == b"\x89PNG\r\n\x1a\n"
+    with pytest.raises(ValueError, match="got no panel"):
+        figures_minimum.plane({})
