@@ -25,7 +25,7 @@ Levels = Mapping[str, Mapping[str, Mapping[str, object]]]
 
 LEVELS: Levels = {
     "decay, linear networks": {f"λ × {factor:g}": {"linear": factor} for factor in (0.3, 0.5, 2.0, 4.0)},
-    "decay as printed": {"λ / k, linear networks": {"per_unit": "linear"}},
+    "decay as printed": {"λ / k, linear networks": {"per_unit": True}},
     "end of training": {"10 iterations": {"iterations": 10}},
     "target": {name: {"target": name} for name in ("next class", "mean of nine", "nearest")},
     "penalty": {"c |r|": {"norm": "plain"}},
