@@ -15,7 +15,7 @@ from intriguing import forensics, scale
 from intriguing.data import mnist
 from intriguing.protocol import Sweep
 
-SEEDS = 3
+SEEDS = 2
 
 
 def one_seed(seed: int) -> dict[str, pd.DataFrame]:
