@@ -21,6 +21,7 @@ from .training import predict
 
 Runs = Mapping[str, Sequence[BackFed]]
 
+LAYERS = ("images", "first hidden layer", "second hidden layer")
 HALF = 0.5  # how far towards the boundary the examples of the comparison are moved; see the trials
 DECAY = (3e-5, 3e-5, 3e-6)
 WEIGHT = 0.3  # what a batch of a pool counts beside a batch of the training set
@@ -204,15 +205,14 @@ def layer_distortions(runs: Runs, images: Images) -> tuple[Table, dict[str, dict
         square distance to the runner-up class; and the same by layer and plan, one entry (S,) per seed. Outputs of
         different layers have different scales, so only numbers of one layer compare.
     """
-    titles = ["images", "first hidden layer", "second hidden layer"]
-    found: dict[str, dict[str, Tensor]] = {title: {} for title in titles}
+    found: dict[str, dict[str, Tensor]] = {title: {} for title in LAYERS}
     for name, nets in runs.items():
-        for layer, title in enumerate(titles):
+        for layer, title in enumerate(LAYERS):
             found[title][name] = torch.tensor(
                 [_mean_distortion(net, images, layer) for net in nets], dtype=torch.float64
             )
-    rows = {name: [float(found[title][name].mean()) for title in titles] for name in runs}
-    return Table("back_feeding_distortions", titles, rows, {"data": images.name}), found
+    rows = {name: [float(found[title][name].mean()) for title in LAYERS] for name in runs}
+    return Table("back_feeding_distortions", list(LAYERS), rows, {"data": images.name}), found
 
 
 def _mean_distortion(net: BackFed, images: Images, layer: int) -> float:
