@@ -49,6 +49,7 @@ class Profile:
         autoencoder_iterations: The most L-BFGS iterations of the autoencoder's training.
         epochs: Passes over the training set of the convolutional network.
         seeds: How many seeds a measured seed-to-seed spread rests on.
+        protocol_images: How many images are attacked under each reading of the paper's method.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Profile:
     autoencoder_iterations: int
     epochs: int
     seeds: int
+    protocol_images: int
 
 
 PROFILES = {
@@ -71,6 +73,7 @@ PROFILES = {
         autoencoder_iterations=150,
         epochs=6,
         seeds=2,
+        protocol_images=32,
     ),
     "paper": Profile(
         name="paper",
@@ -81,6 +84,7 @@ PROFILES = {
         autoencoder_iterations=300,
         epochs=4,
         seeds=3,
+        protocol_images=256,
     ),
 }
 """The two profiles by name."""

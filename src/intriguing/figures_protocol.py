@@ -1,0 +1,181 @@
+"""The pictures of the chapter on the protocol: misfits by level, factors asked for, what a coarse search costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+from numpy.typing import ArrayLike
+
+from .figures import PALETTE, WIDTH, Figure, _array, _styled
+
+_COLOURS = tuple(PALETTE[name] for name in ("blue", "vermilion", "green", "purple", "sky", "orange", "black"))
+
+
+@_styled
+def levels(groups: Mapping[str, Mapping[str, float]], base: float, *, least: float | None = None) -> Figure:
+    """One dot per level, grouped by factor, against the misfit of the base.
+
+    Args:
+        groups: Factor -> level -> misfit.
+        base: The misfit that all of them start from, an upright line.
+        least: The smallest misfit to be had, a second line; None for none.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No level.
+    """
+    count = sum(map(len, groups.values()))
+    if not count:
+        raise ValueError("got no level; expected at least one.")
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.19 * (count + 0.9 * len(groups))))
+    axes = figure.subplots()
+    axes.axvline(base, color=PALETTE["grey"], linewidth=1, zorder=1)
+    axes.annotate("base", (base, 1), xycoords=axes.get_xaxis_transform(), xytext=(3, 2), textcoords="offset points",
+                  fontsize=7.5, color="#666666")  # fmt: skip
+    if least is not None:
+        axes.axvline(least, color=PALETTE["grey"], linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+        axes.annotate("sampling alone", (least, 1), xycoords=axes.get_xaxis_transform(), xytext=(3, 2),
+                      textcoords="offset points", fontsize=7.5, color="#666666")  # fmt: skip
+    place, ticks, names = 0.0, [], []
+    for factor, options in groups.items():
+        axes.annotate(factor, (0, place), xycoords=axes.get_yaxis_transform(), xytext=(-6, 0), ha="right", va="center",
+                      textcoords="offset points", fontsize=8, color=PALETTE["black"], weight="bold")  # fmt: skip
+        place += 1
+        for label, value in options.items():
+            colour = PALETTE["blue"] if value < base else PALETTE["vermilion"]
+            axes.plot([base, value], [place, place], color=colour, linewidth=1.6, alpha=0.45, zorder=2)
+            axes.plot(value, place, "o", color=colour, markersize=5.5, markeredgecolor="white", markeredgewidth=0.6)
+            ticks.append(place)
+            names.append(label)
+            place += 1
+        place += 0.25
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 10 else ""))
+    axes.set_yticks(ticks, names)
+    axes.set_ylim(place, -0.8)
+    axes.set_xlabel("misfit over Tables 1 to 4")
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+@_styled
+def curves(
+    factors: ArrayLike,
+    panels: Mapping[str, Mapping[str, ArrayLike]],
+    printed: Mapping[str, Mapping[str, float]],
+    *,
+    percent: Sequence[str] = (),
+    xlabel: str = "factor on λ",
+) -> Figure:
+    """Measured curves over a factor, one panel per quantity, with the printed value of each curve as a level line.
+
+    Args:
+        factors: (n,) positions on a logarithmic axis.
+        panels: Quantity -> network -> (n,) values.
+        printed: Quantity -> network -> the printed value; a ring marks where the curve passes through it.
+        percent: Quantities that are fractions to be written as percent.
+        xlabel: What the factors are.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No panel.
+    """
+    if not panels:
+        raise ValueError("got no panel; expected at least one.")
+    factors = _array(factors)
+    figure = Figure(figsize=(WIDTH, 2.7))
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (quantity, networks) in zip(grid, panels.items(), strict=True):
+        for (name, values), colour in zip(networks.items(), _COLOURS, strict=False):
+            values = _array(values)
+            axes.plot(factors, values, "o-", color=colour, markersize=3, linewidth=1.3, label=name)
+            level = printed[quantity][name]
+            axes.axhline(level, color=colour, linewidth=0.8, linestyle=(0, (3, 2)), alpha=0.8)
+        axes.axvline(1, color=PALETTE["grey"], linewidth=0.6, zorder=0)
+        axes.set(xscale="log", title=quantity, xlabel=xlabel)
+        axes.set_ylim(bottom=0)
+        axes.set_xticks(factors, [f"{factor:g}" for factor in factors])
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.minorticks_off()
+        axes.grid(axis="y")
+        if quantity in percent:
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+@_styled
+def coarseness(ratios: Sequence[str], sizes: Mapping[str, ArrayLike], transfer: Mapping[str, ArrayLike]) -> Figure:
+    """What a coarser search over c does: distortion over the exact search's, and the mean error of other networks.
+
+    Args:
+        ratios: n words, from exact to coarse.
+        sizes: Network -> (n,) mean distortion as a multiple of that of the exact search.
+        transfer: Network -> (n,) mean error of the other networks, fractions.
+
+    Returns:
+        The figure.
+    """
+    figure = Figure(figsize=(WIDTH, 3.0))
+    left, right = figure.subplots(1, 2)
+    places = np.arange(len(ratios))
+    for axes, group in ((left, sizes), (right, transfer)):
+        for (name, values), colour in zip(group.items(), _COLOURS, strict=False):
+            axes.plot(places, _array(values), "o-", color=colour, markersize=3.5, linewidth=1.3, label=name)
+        axes.set_xticks(places, ratios, fontsize=7.2)
+        axes.set_xlabel("neighbouring values of c differ by a factor of")
+        axes.grid(axis="y")
+    left.set_title("mean distortion, exact search = 1")
+    right.set_title("mean error of the other networks")
+    right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    right.set_ylim(bottom=0)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+@_styled
+def deviations(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[str, str]) -> Figure:
+    """Standardised differences of two protocols, sorted, one panel per table.
+
+    Args:
+        panels: Table -> (before, after), each (n,) for the same findings.
+        labels: What the two are called.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No panel.
+    """
+    if not panels:
+        raise ValueError("got no panel; expected at least one.")
+    widths = [max(6, len(_array(pair[0]))) for pair in panels.values()]
+    figure = Figure(figsize=(WIDTH, 2.8))
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=widths)[0]
+    for axes, (table, (before, after)) in zip(grid, panels.items(), strict=True):
+        before, after = _array(before), _array(after)
+        order = np.argsort(before, kind="stable")
+        places = np.arange(len(before))
+        axes.axhspan(-2, 2, color=PALETTE["grey"], alpha=0.13, linewidth=0)
+        axes.axhline(0, color=PALETTE["grey"], linewidth=0.7)
+        axes.vlines(places, before[order], after[order], color=PALETTE["grey"], linewidth=0.7, alpha=0.7)
+        axes.plot(places, before[order], "o", color=PALETTE["vermilion"], markersize=3.6, label=labels[0])
+        axes.plot(places, after[order], "D", color=PALETTE["blue"], markersize=3.2, label=labels[1])
+        axes.set_title(table)
+        axes.set_xticks([])
+        axes.grid(axis="y")
+    grid[0].set_ylabel("difference from the paper, in units")
+    handles, names = grid[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2)
+    return figure
