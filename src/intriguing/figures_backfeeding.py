@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .figures import PALETTE, WIDTH, Figure, _array, _styled
 
-_COLOURS = [PALETTE[name] for name in ("black", "grey", "blue", "sky", "green", "orange", "vermilion", "purple")]
+_COLOURS = [PALETTE[name] for name in ("black", "purple", "blue", "sky", "green", "orange", "vermilion")]
 
 
 @_styled
