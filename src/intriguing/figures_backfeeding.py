@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import ArrayLike
 
-from .figures import PALETTE, WIDTH, Figure, _array, _styled
+from .figures import PALETTE, WIDTH, Figure, _array, _cycle, _styled
 
 _COLOURS = [PALETTE[name] for name in ("black", "purple", "blue", "sky", "green", "orange", "vermilion")]
 
@@ -39,7 +39,7 @@ def learning_curves(
     figure = Figure(figsize=(WIDTH, 1.75 * rows + 0.3))
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     first = None
-    for axes, (label, values), colour in zip(grid.flat, curves.items(), _COLOURS, strict=False):
+    for axes, (label, values), colour in zip(grid.flat, curves.items(), _cycle(_COLOURS), strict=False):
         values = np.atleast_2d(_array(values))
         if values.shape[1:] != x.shape:
             raise ValueError(f"curve {label!r} has shape {values.shape}; expected (seeds, {len(x)}).")
