@@ -219,3 +219,69 @@ def _requests_elsewhere(log: list[dict], address: str) -> list[str]:
     events = (json.loads(entry["message"])["message"] for entry in log)
     asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
     return [url for url in asked if not url.startswith((address + "/", "data:", "blob:", "chrome:", "about:"))]
+
+
+# Sliders.
+
+SHOWN = """
+return [...document.querySelectorAll('.pages')].filter((all) => all.querySelector('input')).map((all) => ({
+    pictures: [...all.querySelectorAll('.pages-stack > div')].filter((page) => page.checkVisibility())
+        .map((page) => page.querySelector('img').src),
+    words: [...all.querySelectorAll('input')].map((input) => input.getAttribute('aria-valuetext')),
+    beside: [...all.querySelectorAll('b')].map((word) => word.textContent),
+}));
+"""
+
+
+def _sliders(name: str) -> int:
+    return (SITE / name).read_text(encoding="utf-8").count('class="pages-slider"')
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if _sliders(name)])
+def test_sliders_move_by_keyboard(browser, address: str, name: str) -> None:
+    """Each arrow key shows another picture, and only one; nothing is asked for, nothing goes wrong."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get(f"{address}/{name}")
+    browser.get_log("browser")
+    browser.get_log("performance")
+    groups = browser.find_elements(By.CSS_SELECTOR, ".pages:has(input)")
+    assert sum(len(group.find_elements(By.TAG_NAME, "input")) for group in groups) == _sliders(name)
+    for number, group in enumerate(groups):
+        for place, slider in enumerate(group.find_elements(By.TAG_NAME, "input")):
+            assert slider.accessible_name, "a slider without a name"
+            slider.send_keys(Keys.HOME)
+            seen = []
+            last = int(slider.get_attribute("max"))
+            for _ in range(last + 1):
+                shown = browser.execute_script(SHOWN)[number]
+                assert len(shown["pictures"]) == 1, "not exactly one picture is shown"
+                assert shown["words"] == shown["beside"], "the word beside a slider is not the one it reports"
+                seen.append((shown["words"][place], shown["pictures"][0]))
+                slider.send_keys(Keys.ARROW_RIGHT)
+            words, pictures = zip(*seen, strict=True)
+            assert len(set(words)) == len(words) == last + 1, "two positions have one name"
+            assert len(set(pictures)) == len(pictures), "two positions show one picture"
+    errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not errors, "\n".join(errors)
+    assert _requests_elsewhere(browser.get_log("performance"), address) == []
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if _sliders(name)])
+def test_pages_with_sliders_stay_light(name: str) -> None:
+    assert (SITE / name).stat().st_size < 6e6
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if _sliders(name)])
+def test_sliders_move_in_a_file_that_was_saved(browser, name: str) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get((SITE / name).as_uri())
+    before = browser.execute_script(SHOWN)[0]["pictures"]
+    slider = browser.find_element(By.CSS_SELECTOR, ".pages-slider input")
+    slider.send_keys(Keys.HOME)
+    slider.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    after = browser.execute_script(SHOWN)[0]["pictures"]
+    assert len(after) == 1 and after != before

@@ -49,6 +49,10 @@ class Profile:
         autoencoder_iterations: The most L-BFGS iterations of the autoencoder's training.
         epochs: Passes over the training set of the convolutional network.
         seeds: How many seeds a measured seed-to-seed spread rests on.
+        convolutional_images: How many images are attacked for a convolutional network, which costs far more.
+        table_seeds: How many times the networks of Tables 1 to 4 are trained anew for the spread of their entries.
+        seed_images: How many training images they are then trained on.
+        seed_attacks: How many images are then attacked for each of them.
         protocol_images: How many images are attacked under each reading of the paper's method.
     """
 
@@ -60,6 +64,10 @@ class Profile:
     autoencoder_iterations: int
     epochs: int
     seeds: int
+    convolutional_images: int
+    table_seeds: int
+    seed_images: int
+    seed_attacks: int
     protocol_images: int
 
 
@@ -73,6 +81,10 @@ PROFILES = {
         autoencoder_iterations=150,
         epochs=6,
         seeds=2,
+        convolutional_images=100,
+        table_seeds=2,
+        seed_images=400,
+        seed_attacks=100,
         protocol_images=32,
     ),
     "paper": Profile(
@@ -84,6 +96,10 @@ PROFILES = {
         autoencoder_iterations=300,
         epochs=4,
         seeds=3,
+        convolutional_images=500,
+        table_seeds=5,
+        seed_images=2000,
+        seed_attacks=300,
         protocol_images=256,
     ),
 }

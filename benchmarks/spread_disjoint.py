@@ -1,0 +1,69 @@
+"""Measure how the quick tables of the chapter on disjoint training sets move from seed to seed, like ``spread.py``.
+
+Writes results/quick/spread_*.json; the checked cells allow a rerun a multiple of these standard deviations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+from rich.progress import track
+
+from intriguing import disjoint, results, scale, seeds
+from intriguing.data import mnist
+from intriguing.distortion import random_targets
+from intriguing.models import TABLE1_MODELS
+from intriguing.results import Table
+from intriguing.training import trained
+
+SEEDS = 3
+CONVOLUTIONAL_SEEDS = 2  # of the tables with a convolutional network, which cost most of the time
+
+
+def one_seed(seed: int) -> dict[str, pd.DataFrame]:
+    """The checked tables of the chapter that are computed once, from networks with these initial weights."""
+    digits, profile = mnist(), scale.profile()
+    test = digits.test.take(slice(0, profile.attack_images))
+    halves = disjoint.networks(digits, repetition=seed)
+    sets = disjoint.attack_all(halves, test, random_targets(test.labels))
+    made = [disjoint.table3(halves, digits, sets), disjoint.noise_of_equal_size(halves, test, sets)]
+    made += [disjoint.table4(halves, test, sets, form=form) for form in disjoint.FORMS]
+    if seed >= CONVOLUTIONAL_SEEDS:
+        return {table.name: table.to_frame() for table in made}
+
+    few = slice(0, profile.convolutional_images)
+    seven = {name: trained(name, digits.train, seed=seed).model for name in (*TABLE1_MODELS, "ConvNet")}
+    train, test = digits.train.take(few), digits.test.take(few)
+    sets = disjoint.attack_all(seven, train, random_targets(train.labels))
+    made += disjoint.convolutional_tables(seven, digits, train, sets)
+    five = halves | disjoint.networks(digits, ("ConvNet", "ConvNet'"), repetition=seed)
+    sets = disjoint.attack_all(five, test, random_targets(test.labels))
+    made.append(replace(disjoint.table4(five, test, sets), name="table4_convolutional"))
+    return {table.name: table.to_frame() for table in made}
+
+
+def seeds_tables() -> dict[str, pd.DataFrame]:
+    """The tables over seeds, whose entries are a mean and a deviation each: how far either may move."""
+    profile = scale.profile()
+    digits = seeds.small(mnist(), profile.seed_images)
+    found = seeds.study(digits, repetitions=SEEDS, attacked=profile.seed_attacks)
+    spread = {f"seeds_{name}": moved.join(moved.add_prefix("± ")) for name, moved in found.deviations.items()}
+    kinds = found.same_or_other.to_frame()
+    moved = kinds["over pairs"] / SEEDS**0.5  # pairs share networks, so they count as many as there are repetitions
+    return spread | {"same_or_other": pd.DataFrame({"error": moved, "over pairs": moved, "pairs": 0.0})}
+
+
+def main() -> None:
+    """Run all seeds and store the standard deviation of every entry."""
+    scale.seed_everything()
+    runs = [one_seed(seed) for seed in track(range(SEEDS), "seeds")]
+    frames = {name: pd.concat([run[name] for run in runs if name in run]) for name in runs[0]}
+    spreads = {name: frame.groupby(level=0, sort=False).std() for name, frame in frames.items()}
+    for name, spread in (spreads | seeds_tables()).items():
+        meta = {"data": mnist().name, "seeds": SEEDS, "quantity": "standard deviation over seeds"}
+        print(results.record(Table.from_frame(f"spread_{name}", spread, meta)))
+
+
+if __name__ == "__main__":
+    main()

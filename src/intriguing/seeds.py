@@ -1,0 +1,198 @@
+"""How much of a table is luck: every entry of Tables 1 to 4 over several seeds, and the paper's number beside that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from . import disjoint, paper, tables
+from .data import Digits, Images
+from .distortion import Distortion, random_targets
+from .models import TABLE1_MODELS
+from .results import Table
+from .training import trained
+
+ITERATIONS = 400  # cap on L-BFGS iterations: a few thousand images are learned without error long before
+WIDTH = 2.0  # standard deviations that count as inside
+
+TABLES = ("table1", "table2", "table3", "table4")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Tables 1 to 4 from networks with several initial weights.
+
+    Attributes:
+        means: name of the table -> mean of every entry over the repetitions.
+        deviations: name of the table -> standard deviation of every entry over the repetitions.
+        same_or_other: the transfer between networks of different repetitions, see ``disjoint.kinds``.
+        repetitions: how many there were.
+        data: what the networks were trained on.
+    """
+
+    means: dict[str, pd.DataFrame]
+    deviations: dict[str, pd.DataFrame]
+    same_or_other: Table
+    repetitions: int
+    data: str
+
+    def table(self, name: str) -> Table:
+        """Means and standard deviations of one table as one, named ``seeds_<name>``, for the record.
+
+        Args:
+            name: ``table1`` to ``table4``.
+        """
+        spread = self.deviations[name].add_prefix("± ")
+        meta = {"data": self.data, "repetitions": self.repetitions}
+        return Table.from_frame(f"seeds_{name}", self.means[name].join(spread), meta)
+
+
+def small(digits: Digits, count: int) -> Digits:
+    """The first training images and two halves of them, with all test images.
+
+    Args:
+        digits: the data.
+        count: how many training images, an even number.
+
+    Returns:
+        ``Digits`` with ``count`` training images; names say so, because trained weights are kept by them.
+
+    Raises:
+        ValueError: an odd number, or more images than there are.
+    """
+    if count % 2 or not 0 < count <= len(digits.train):
+        raise ValueError(f"expected an even number of images up to {len(digits.train)}, got {count}")
+    name = f"{digits.train.name}, first {count}"
+    half = count // 2
+    return Digits(
+        train=digits.train.take(slice(0, count), name),
+        test=digits.test,
+        part1=digits.train.take(slice(0, half), f"{name}, P1"),
+        part2=digits.train.take(slice(half, count), f"{name}, P2"),
+        name=f"{digits.name}, first {count}",
+    )
+
+
+def study(digits: Digits, *, repetitions: int, attacked: int) -> Study:
+    """Train all networks of Tables 1 to 4 from several initial weights and compute the tables each time.
+
+    Data, targets and noise stay the same, so that what moves is due to the initial weights.
+
+    Args:
+        digits: the data, see :func:`small`.
+        repetitions: how many, at least 2.
+        attacked: how many training images (Tables 1 and 2) and test images (Tables 3 and 4) are attacked.
+
+    Returns:
+        A ``Study``.
+
+    Raises:
+        ValueError: fewer than two repetitions.
+    """
+    if repetitions < 2:
+        raise ValueError(f"expected at least two repetitions for a spread, got {repetitions}")
+    train, test = digits.train.take(slice(0, attacked)), digits.test.take(slice(0, attacked))
+    four = [name for name, half in disjoint.HALVES.items() if half.recipe != "ConvNet"]
+    made: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    halves, sets = [], []
+    for repetition in range(repetitions):
+        whole = {
+            name: trained(name, digits.train, seed=repetition, max_iterations=ITERATIONS).model
+            for name in TABLE1_MODELS
+        }
+        halves.append(disjoint.networks(digits, four, repetition=repetition, max_iterations=ITERATIONS))
+        on_train = _attacked(whole, train)
+        sets.append(_attacked(halves[-1], test))
+        three = {name: halves[-1][name] for name in paper.HALF_MODELS}
+        on_test = {name: sets[-1][name] for name in paper.HALF_MODELS}
+        for table in (
+            tables.table1(whole, digits, on_train),
+            tables.table2(whole, train, on_train),
+            disjoint.table3(three, digits, on_test),
+            disjoint.table4(three, test, on_test),
+        ):
+            made[table.name].append(table.to_frame())
+    stacked = {name: pd.concat(frames).groupby(level=0, sort=False) for name, frames in made.items()}
+    return Study(
+        means={name: groups.mean() for name, groups in stacked.items()},
+        deviations={name: groups.std() for name, groups in stacked.items()},
+        same_or_other=disjoint.kinds(halves, test, sets),
+        repetitions=repetitions,
+        data=digits.name,
+    )
+
+
+def inside(found: Study, entries: pd.DataFrame, *, counted: int) -> pd.DataFrame:
+    """Which of the paper's numbers lie where our seeds would put them.
+
+    Three questions, from the strictest to the fairest. *raw*: does the printed number lie within ``WIDTH`` standard
+    deviations of our mean, although we trained on fewer images? *sized*: does it lie that close to our entry at full
+    size, with the spread of the small size? *fair*: the same once the paper's own uncertainty is added, which is the
+    standard error of a rate counted on ``counted`` images and half a unit of the last printed digit.
+
+    Args:
+        found: our study.
+        entries: what ``scorecard.entries`` returns: the paper's numbers and, in the column ``ours``, those at full
+            size; where there is none, our mean stands in for it.
+        counted: images on which the paper's rates of Tables 2 and 4 were counted.
+
+    Returns:
+        The entries of Tables 1 to 4 that are findings, with the further columns ``mean`` and ``spread`` of the study,
+        and the booleans ``raw``, ``sized`` and ``fair``.
+    """
+    entries = entries[entries["table"].isin(TABLES) & entries["kind"].ne("given")].reset_index(drop=True)
+    places = list(zip(entries["table"], entries["row"], entries["column"], strict=True))
+    mean = np.array([found.means[table].at[row, column] for table, row, column in places])
+    spread = np.array([found.deviations[table].at[row, column] for table, row, column in places])
+    ours, printed = entries["ours"].fillna(pd.Series(mean)).to_numpy(), entries["paper"].to_numpy()
+    rate = entries["kind"].eq("error").to_numpy()
+    sampled = rate & entries["table"].isin(["table2", "table4"]).to_numpy()
+    doubt = np.where(sampled, np.sqrt(printed * (1 - printed) / counted), 0.0)
+    rounding = np.array([half_unit(value, percent=is_rate) for value, is_rate in zip(printed, rate, strict=True)])
+    return entries.assign(
+        ours=ours,
+        mean=mean,
+        spread=spread,
+        raw=np.abs(printed - mean) <= WIDTH * spread,
+        sized=np.abs(printed - ours) <= WIDTH * spread,
+        fair=np.abs(printed - ours) <= WIDTH * np.hypot(spread, doubt) + rounding,
+    )
+
+
+def half_unit(value: float, *, percent: bool) -> float:
+    """Half a unit of the last digit that is printed.
+
+    Args:
+        value: a number as the paper prints it.
+        percent: whether it is a fraction that is printed as percent.
+
+    Returns:
+        The largest rounding error, in the unit of ``value``.
+    """
+    text = f"{round(100 * value if percent else value, 6):g}"
+    decimals = len(text.partition(".")[2])
+    return 0.5 * 10.0**-decimals / (100 if percent else 1)
+
+
+def counts(compared: pd.DataFrame) -> pd.DataFrame:
+    """How many of the paper's numbers lie inside, by table.
+
+    Args:
+        compared: what :func:`inside` returns.
+
+    Returns:
+        One row for each table and ``all``; the columns ``printed``, ``raw``, ``sized`` and ``fair``.
+    """
+    parts: Sequence[tuple[str, pd.DataFrame]] = [*compared.groupby("table"), ("all", compared)]
+    rows = {
+        name: [len(part), *(int(part[column].sum()) for column in ("raw", "sized", "fair"))] for name, part in parts
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["printed", "raw", "sized", "fair"])
+
+
+def _attacked(models: Mapping[str, nn.Module], images: Images) -> dict[str, Distortion]:
+    return disjoint.attack_all(models, images, random_targets(images.labels))

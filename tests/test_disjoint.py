@@ -1,0 +1,219 @@
+"""Networks of disjoint halves, amplification against hand cases, and the tables by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from intriguing import disjoint, paper
+from intriguing.data import Digits, Images
+from intriguing.distortion import Distortion, minimum_distortion
+from intriguing.models import RECIPES
+from intriguing.results import Table
+from intriguing.transfer import rms
+
+
+class Brightest(nn.Module):
+    """Says which of three pixels is brightest, with the classes renamed."""
+
+    def __init__(self, order: list[int]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3, bias=False)
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.eye(3)[order])
+        self.eval()
+
+    def forward(self, images):
+        return self.linear(images.flatten(1))
+
+
+def as_images(pixels, labels=None, name="toy") -> Images:
+    pixels = torch.as_tensor(pixels, dtype=torch.float32).view(-1, 1, 1, 3)
+    return Images(pixels, torch.as_tensor(labels if labels is not None else [0] * len(pixels)), name)
+
+
+def as_set(images) -> Distortion:
+    count = len(images)
+    whole = torch.as_tensor(images, dtype=torch.float32).view(-1, 1, 1, 3)
+    return Distortion(whole, torch.zeros(count), torch.ones(count) > 0, torch.ones(count), torch.ones(count).long())
+
+
+def test_the_networks_are_those_of_the_paper():
+    assert tuple(disjoint.HALVES)[:3] == paper.HALF_MODELS
+    assert {half.recipe for half in disjoint.HALVES.values()} <= set(RECIPES)
+    for name, half in disjoint.HALVES.items():
+        assert half.part == ("part2" if name.endswith("'") else "part1")
+        assert half.recipe == name.removesuffix("'")
+    starts = {(half.recipe, 2 * s + half.offset) for half in disjoint.HALVES.values() for s in range(5)}
+    assert len(starts) == 5 * len(disjoint.HALVES)  # no two networks ever start from the same weights
+
+
+def test_each_network_is_trained_on_its_half(monkeypatch):
+    calls = []
+
+    def trained(recipe, images, *, seed, max_iterations):
+        calls.append((recipe, images.name, seed, max_iterations))
+        return type("Trained", (), {"model": len(calls)})
+
+    monkeypatch.setattr(disjoint, "trained", trained)
+    one = as_images([[0, 0, 0]])
+    digits = Digits(one, one, as_images([[0, 0, 0]], name="P1"), as_images([[0, 0, 0]], name="P2"), "toy")
+    made = disjoint.networks(digits, repetition=3, max_iterations=7)
+    assert list(made) == list(paper.HALF_MODELS)
+    assert calls == [("FC100-100-10", "P1", 6, 7), ("FC123-456-10", "P1", 6, 7), ("FC100-100-10", "P2", 7, 7)]
+
+
+def test_amplify_by_hand():
+    clean = torch.tensor([[0.5, 0.5, 0.5], [0.0, 0.9, 0.5], [0.2, 0.3, 0.4]]).view(3, 1, 1, 3)
+    step = torch.tensor([[0.03, 0.0, 0.04], [0.0, 0.05, 0.0], [0.0, 0.0, 0.0]]).view(3, 1, 1, 3)
+    size = 0.2 / math.sqrt(3)  # a Euclidean length of 0.2
+    printed = disjoint.amplify(clean, clean + step, size)
+    torch.testing.assert_close(printed[0].flatten(), torch.tensor([0.62, 0.5, 0.66]))
+    torch.testing.assert_close(printed[1].flatten(), torch.tensor([0.0, 1.1, 0.5]))
+    assert torch.equal(printed[2], clean[2])  # no perturbation has no direction
+    clipped = disjoint.amplify(clean, clean + step, size, form="clipped")
+    torch.testing.assert_close(clipped, printed.clamp(0, 1))
+    boxed = disjoint.amplify(clean, clean + step, size, form="boxed")
+    torch.testing.assert_close(boxed[0], printed[0])  # nothing to cut
+    torch.testing.assert_close(boxed[1].flatten(), torch.tensor([0.0, 1.0, 0.5]))  # all that the box allows
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.05, 0.3))
+def test_amplified_perturbations_have_the_asked_size(seed, size):
+    generator = torch.Generator().manual_seed(seed)
+    clean = torch.rand(4, 1, 8, 8, generator=generator, dtype=torch.float64)
+    step = 0.02 * torch.randn(4, 1, 8, 8, generator=generator, dtype=torch.float64)
+    distorted = (clean + step).clamp(0, 1)
+    wanted = torch.full((4,), size, dtype=torch.float64)
+    torch.testing.assert_close(rms(clean, disjoint.amplify(clean, distorted, size)), wanted)
+    boxed = disjoint.amplify(clean, distorted, size, form="boxed")
+    torch.testing.assert_close(rms(clean, boxed), wanted, rtol=1e-6, atol=1e-9)
+    assert boxed.min() >= 0 and boxed.max() <= 1
+    assert bool((((boxed - clean) * (distorted - clean)) >= 0).all())  # every pixel keeps its direction
+    assert bool((rms(clean, disjoint.amplify(clean, distorted, size, form="clipped")) <= wanted + 1e-12).all())
+
+
+@pytest.mark.parametrize("arguments", [{"form": "other"}, {"size": 0.0}, {"size": math.nan}])
+def test_amplify_refuses_what_it_cannot_do(arguments):
+    with pytest.raises(ValueError, match="expected"):
+        disjoint.amplify(torch.zeros(1, 3), torch.zeros(1, 3), **arguments)
+
+
+def test_amplify_refuses_two_shapes():
+    with pytest.raises(ValueError, match="one shape"):
+        disjoint.amplify(torch.zeros(1, 3), torch.zeros(2, 3))
+
+
+def test_table3_by_hand():
+    part1, part2 = as_images(torch.eye(3), [0, 1, 2]), as_images(torch.eye(3), [0, 1, 1])
+    digits = Digits(part1, as_images(torch.eye(3), [1, 0, 0]), part1, part2, "toy digits")
+    found = as_set(torch.eye(3))
+    found = Distortion(found.images, torch.tensor([0.1, 0.2, 0.6]), found.success, found.penalty, found.evaluations)
+    table = disjoint.table3({"m": Brightest([0, 1, 2])}, digits, {"m": found})
+    assert table.name == "table3" and table.columns == list(paper.TABLE3.columns)
+    assert table.rows["m"] == pytest.approx([0, 1 / 3, 1, 0.3])
+    assert table.meta["data"] == "toy digits"
+
+
+def test_table4_by_hand():
+    images = as_images([[0.6, 0.5, 0.0], [0.5, 0.6, 0.0]], [0, 1])
+    models = {"FC100-100-10": Brightest([0, 1, 2]), "FC123-456-10": Brightest([1, 0, 2])}
+    # A little more of the second pixel fools the first network on the first image; amplified, it goes further that way.
+    sets = {"FC100-100-10": as_set([[0.6, 0.61, 0.0], [0.5, 0.59, 0.0]])}
+    sets["FC123-456-10"] = as_set([[0.6, 0.5, 0.0], [0.5, 0.6, 0.0]])  # nothing moved
+    table = disjoint.table4(models, images, sets)
+    assert list(table.rows) == [row for row in paper.TABLE4.rows if "'" not in row]  # in the paper's order
+    assert table.columns == ["FC100-100-10", "FC123-456-10", "distortion"]
+    distortion = (0.11 / math.sqrt(3) + 0.01 / math.sqrt(3)) / 2
+    assert table.rows["FC100-100-10"] == pytest.approx([0.5, 0.5, distortion], abs=1e-6)
+    assert table.rows["FC123-456-10"] == pytest.approx([0, 1, 0], abs=1e-6)
+    # 0.1 per pixel is 0.173 on one: [0.6, 0.673] and [0.5, 0.427].
+    assert table.rows["FC100-100-10 amplified to 0.1"] == pytest.approx([1, 0, 0.1], abs=1e-6)
+    assert table.rows["FC123-456-10 amplified to 0.1"] == pytest.approx([0, 1, 0], abs=1e-6)
+    assert table.rows["Gaussian noise 0.06"][-1] == 0.06
+
+
+def test_the_other_forms_of_table4():
+    images = as_images([[0.95, 0.5, 0.0]], [0])
+    models = {"FC100-100-10": Brightest([0, 1, 2])}
+    sets = {"FC100-100-10": as_set([[0.96, 0.5, 0.02]])}
+    clipped, boxed = (disjoint.table4(models, images, sets, form=form) for form in ("clipped", "boxed"))
+    row = "FC100-100-10 amplified to 0.1"
+    assert clipped.name == "table4_clipped" and boxed.name == "table4_boxed"
+    assert list(clipped.rows) == ["Gaussian noise 0.06", row, "Gaussian noise 0.1"]
+    assert list(boxed.rows) == [row]
+    unit = math.sqrt(3) * 0.1 / math.hypot(0.01, 0.02)
+    expected = math.hypot(min(0.05, 0.01 * unit), 0.02 * unit) / math.sqrt(3)
+    assert clipped.rows[row][-1] == pytest.approx(expected, rel=1e-5)
+    assert expected < 0.1 and boxed.rows[row][-1] == pytest.approx(0.1, rel=1e-5)
+
+
+def test_noise_of_equal_size():
+    pixels = torch.rand(4000, 3, generator=torch.Generator().manual_seed(0))
+    pixels[:, 2] = 0
+    model = Brightest([0, 1, 2])
+    images = as_images(pixels, pixels.argmax(1))
+    still = as_set(pixels)
+    sizes = torch.full((4000,), 0.2, dtype=torch.float64)
+    loud = Distortion(still.images, sizes, still.success, still.penalty, still.evaluations)
+    rows = disjoint.noise_of_equal_size({"m": model}, images, {"still": still, "loud": loud}).rows
+    assert rows["still"] == rows["no distortion"] == [0.0]
+    # The lead of one pixel over the other is triangular on [0, 1]; noise of that size flips a good part.
+    assert 0.15 < rows["loud"][0] < 0.5
+
+
+def test_kinds_sorts_pairs_by_what_they_share():
+    good, bad = Brightest([0, 1, 2]), Brightest([1, 2, 0])
+    images = as_images(torch.eye(3), [0, 1, 2])
+    names = ("FC100-100-10", "FC123-456-10", "FC100-100-10'", "FC123-456-10'")
+    # Whoever reads is right in repetition 0 and wrong in repetition 1, but for networks of P2, which are always right.
+    readers = [
+        dict.fromkeys(names, good),
+        {name: good if name.endswith("'") else bad for name in names},
+    ]
+    sets = [{name: as_set(torch.eye(3)) for name in names}] * 2
+    table = disjoint.kinds(readers, images, sets)
+    # Same half: makers of P1 meet P1 readers (right in one repetition, wrong in the other), makers of P2 are all right.
+    assert {row: values[2] for row, values in table.rows.items()} == dict.fromkeys(table.rows, 8)
+    assert table.rows["same architecture, same half"][0] == pytest.approx(0.25)
+    assert table.rows["other architecture, other half"][0] == pytest.approx(0.25)
+    only = disjoint.kinds(
+        [{"FC100-100-10": good}, {"FC100-100-10": bad}], images, [{"FC100-100-10'": as_set(torch.eye(3))}] * 2
+    )
+    assert only.rows == {"same architecture, other half": [0.5, pytest.approx(math.sqrt(0.5)), 2.0]}
+
+
+def test_kinds_needs_repetitions():
+    with pytest.raises(ValueError, match="two repetitions or more"):
+        disjoint.kinds([{}], as_images([[0, 0, 0]]), [{}])
+
+
+def test_attack_all_shortens_the_search_for_convolutions_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
+    seen = {}
+
+    def attack(model, images, targets, *, progress, **options):
+        seen[progress] = options
+        return minimum_distortion(model, images, targets)
+
+    monkeypatch.setattr(disjoint.longrun, "attack", attack)
+    plain = Brightest([0, 1, 2])
+    kinked = nn.Sequential(nn.Conv2d(1, 3, (1, 3)), nn.Flatten()).eval().requires_grad_(False)
+    images = as_images([[0.9, 0.2, 0.1]])
+    sets = disjoint.attack_all({"p": plain, "k": kinked}, images, torch.tensor([1]), progress=True)
+    assert list(sets) == ["p", "k"]
+    assert seen == {"attacking p": {}, "attacking k": disjoint.KINKED}
+
+
+def test_tolerances_allow_three_images_of_rates_but_not_of_distortions(monkeypatch):
+    spread = Table("spread_t", ["m", "distortion", "± distortion"], {"a": [0.001, 0.0001, 0.01], "b": [0.02, 0, 0]})
+    monkeypatch.setattr(disjoint.tables.results, "load", lambda name, profile: spread)
+    allowed = disjoint.tolerances("t", 100)
+    assert allowed.loc["a"].tolist() == pytest.approx([0.03, 0.003, 0.04])
+    assert allowed.loc["b"].tolist() == pytest.approx([0.08, 0.003, 0.003])
