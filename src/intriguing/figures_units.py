@@ -1,0 +1,259 @@
+"""The pictures of the chapters on units and random directions: arrays in, a figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import ArrayLike
+
+from .figures import PALETTE, WIDTH, Figure, _array, _images, _mosaic, _styled
+
+UNITS, DIRECTIONS = PALETTE["blue"], PALETTE["vermilion"]
+
+
+@_styled
+def strips(rows: Sequence[ArrayLike], captions: Sequence[str], *, columns: int = 2, inches: float = WIDTH) -> Figure:
+    """Rows of top images, each with its caption below, like the paper's Figures 1 to 4.
+
+    Args:
+        rows: R sets of k images each, as for ``figures.digits``.
+        captions: R short texts.
+        columns: strips beside each other.
+        inches: width of the figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No row, rows of different lengths, or captions of another number.
+
+    Source:
+        Szegedy et al. 2013, Figures 1 to 4.
+    """
+    shown = [_images(row) for row in rows]
+    if not shown or len({row.shape for row in shown}) > 1 or len(captions) != len(shown):
+        raise ValueError(
+            f"got {len(shown)} rows of shapes {sorted({row.shape for row in shown})} and {len(captions)} captions; "
+            "expected rows of one shape with a caption each."
+        )
+    columns = min(columns, len(shown))
+    lines = -(-len(shown) // columns)
+    count, height, width = shown[0].shape[:3]
+    each = inches / columns * height / (count * width)
+    figure = Figure(figsize=(inches, lines * (each + 0.27) + 0.05))
+    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.02)
+    grid = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes, row, caption in zip(grid, shown, captions, strict=False):
+        _mosaic(axes, row, count)
+        axes.set_title(caption, y=0, pad=-11, fontsize=8, va="top")
+    for axes in grid[len(shown) :]:
+        axes.set_axis_off()
+    return figure
+
+
+@_styled
+def versus(frame: pd.DataFrame, *, chance: float, margin: float, xlabel: str = "purity") -> Figure:
+    """Units and directions layer by layer, and their difference with its interval.
+
+    Args:
+        frame: One row per layer with the columns ``units``, ``directions``, ``difference``, ``low`` and ``high``.
+        chance: What random sets of images come to.
+        margin: Below it a difference would not be noticed; drawn as a band around zero.
+        xlabel: What is measured.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: The frame is empty.
+    """
+    if frame.empty:
+        raise ValueError("got an empty frame; expected at least one layer.")
+    places = np.arange(len(frame))
+    figure = Figure(figsize=(WIDTH, 0.95 + 0.27 * len(frame)))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    left.hlines(places, frame["units"], frame["directions"], color=PALETTE["grey"], linewidth=1.2, zorder=1)
+    for column, colour, marker in (("units", UNITS, "o"), ("directions", DIRECTIONS, "D")):
+        left.plot(
+            frame[column], places, marker, color=colour, label=column, markeredgecolor="white", markeredgewidth=0.6,
+            markersize=6.5 if marker == "o" else 5.5,
+        )  # fmt: skip
+    left.axvline(chance, color=PALETTE["black"], linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
+    left.annotate(
+        "random sets", (chance, 1), xycoords=left.get_xaxis_transform(), xytext=(3, -1), textcoords="offset points",
+        va="top", fontsize=7, color="#666666",
+    )  # fmt: skip
+    left.set(xlabel=xlabel, xlim=(0.85 * chance, 1.03))
+    left.set_yticks(places, list(map(str, frame.index)))
+    left.set_ylim(len(frame) - 0.4, -1.0)
+    right.axvspan(-margin, margin, color="#eeeeee", linewidth=0, zorder=0)
+    right.axvline(0, color=PALETTE["grey"], linewidth=0.8, zorder=1)
+    colours = [
+        UNITS if low > 0 else DIRECTIONS if high < 0 else PALETTE["black"]
+        for low, high in zip(frame["low"], frame["high"], strict=True)
+    ]
+    right.hlines(places, frame["low"], frame["high"], color=colours, linewidth=2.2)
+    right.scatter(frame["difference"], places, color=colours, s=22, zorder=3, edgecolors="white", linewidths=0.6)
+    right.set_xlabel("units minus directions")
+    for axes in (left, right):
+        axes.grid(axis="x")
+        axes.tick_params(length=0)
+        axes.spines[["left", "bottom"]].set_visible(False)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    return figure
+
+
+@_styled
+def by_size(panels: Mapping[str, pd.DataFrame], *, margin: float, columns: int = 4) -> Figure:
+    """The difference between units and directions against the size of the sets, one panel for each layer.
+
+    Args:
+        panels: Layer -> ``difference``, ``low`` and ``high``, with k as the index.
+        margin: Below it a difference would not be noticed; drawn as a band around zero.
+        columns: Panels per line.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No panel.
+    """
+    if not panels:
+        raise ValueError("got no panel; expected at least one layer.")
+    columns = min(columns, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(WIDTH, 1.65 * lines + 0.25))
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, (title, frame) in zip(grid.ravel(), panels.items(), strict=False):
+        axes.axhspan(-margin, margin, color="#eeeeee", linewidth=0)
+        axes.axhline(0, color=PALETTE["grey"], linewidth=0.8)
+        axes.fill_between(frame.index, frame["low"], frame["high"], color=UNITS, alpha=0.25, linewidth=0)
+        axes.plot(frame.index, frame["difference"], color=UNITS, marker="o", markersize=3.5)
+        axes.set_xscale("log")
+        axes.set_title(title, fontsize=8.5)
+        axes.tick_params(length=0)
+        axes.xaxis.set_major_locator(FixedLocator(list(frame.index)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+        axes.tick_params(axis="x", labelsize=7)
+    for axes in grid.ravel()[len(panels) :]:
+        axes.set_axis_off()
+    figure.supxlabel("images in a set, k", fontsize=8.5)
+    figure.supylabel("purity, units minus directions", fontsize=8.5)
+    return figure
+
+
+@_styled
+def among(panels: Mapping[str, tuple[float, ArrayLike]], *, xlabel: str) -> Figure:
+    """Where the natural basis stands among bases turned at random, one panel for each layer.
+
+    Args:
+        panels: Layer -> value of the natural basis, (R,) values of the others.
+        xlabel: What the values are.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No panel.
+    """
+    if not panels:
+        raise ValueError("got no panel; expected at least one layer.")
+    figure = Figure(figsize=(WIDTH, 2.1))
+    for axes, (title, (natural, null)) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        null = _array(null)
+        ends = min(natural, null.min()), max(natural, null.max())
+        room = 0.08 * (ends[1] - ends[0] or 1)
+        heights, edges = np.histogram(null, bins=22, range=(null.min(), null.max()) if np.ptp(null) else None)
+        axes.stairs(heights, edges, fill=True, color=DIRECTIONS, alpha=0.3)
+        axes.stairs(heights, edges, color=DIRECTIONS, linewidth=1)
+        axes.axvline(natural, color=UNITS, linewidth=1.8)
+        side = "right" if natural > sum(ends) / 2 else "left"
+        axes.annotate(
+            "natural\nbasis", (natural, 1), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+            xytext=(-4 if side == "right" else 4, -1), ha=side, va="top", fontsize=7.5, color=UNITS,
+        )  # fmt: skip
+        axes.set(xlim=(ends[0] - room, ends[1] + room), ylim=(0, 1.35 * heights.max()), yticks=[], xlabel=xlabel)
+        axes.set_title(title)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(length=0)
+    return figure
+
+
+@_styled
+def mixing(panels: Mapping[str, tuple[Sequence[int], Mapping[str, ArrayLike]]], *, ylabel: str = "purity") -> Figure:
+    """A measure against the number of units that a direction mixes, one panel for each layer.
+
+    Args:
+        panels: Layer -> sizes of the mixtures, and kind of weights -> values by size.
+        ylabel: What is measured.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No panel.
+    """
+    if not panels:
+        raise ValueError("got no panel; expected at least one layer.")
+    figure = Figure(figsize=(WIDTH, 2.35))
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    styles = ((DIRECTIONS, "D", "-"), (PALETTE["green"], "s", (0, (5, 1.5))))
+    for axes, (title, (sizes, curves)) in zip(grid, panels.items(), strict=True):
+        for (label, values), (colour, marker, dashes) in zip(curves.items(), styles, strict=False):
+            axes.plot(sizes, _array(values), color=colour, marker=marker, linestyle=dashes, markersize=4, label=label)
+        axes.set_xscale("log", base=2)
+        axes.set_title(title)
+        axes.grid(axis="y")
+        axes.tick_params(length=0)
+        axes.xaxis.set_major_locator(FixedLocator([size for size in (1, 4, 16, 64, 256, 1024) if size <= max(sizes)]))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+    grid[0].set_ylabel(ylabel)
+    figure.supxlabel("units mixed in one direction", fontsize=8.5)
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+@_styled
+def explained(
+    points: Mapping[str, Mapping[str, tuple[float, float]]], *, chance: float, xlabel: str, ylabel: str
+) -> Figure:
+    """Two numbers of every layer against each other, each point with its name.
+
+    Args:
+        points: Group -> layer -> (x, y).
+        chance: The value of y for random sets of images.
+        xlabel: What x is.
+        ylabel: What y is.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No group.
+    """
+    if not points:
+        raise ValueError("got no group of points; expected at least one.")
+    figure = Figure(figsize=(0.85 * WIDTH, 3.6))
+    axes = figure.subplots()
+    colours = (PALETTE["blue"], PALETTE["green"], PALETTE["grey"], PALETTE["orange"])
+    for (group, named), colour, marker in zip(points.items(), colours, ("o", "s", "^", "D"), strict=False):
+        x, y = np.array(list(named.values()), dtype=float).T
+        axes.plot(x, y, marker, color=colour, label=group, markersize=7, markeredgecolor="white", markeredgewidth=0.6)
+        for name, across, up in zip(named, x, y, strict=True):
+            axes.annotate(name, (across, up), xytext=(6, -3), textcoords="offset points", fontsize=7, color="#666666")
+    axes.axhline(chance, color=PALETTE["black"], linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.annotate("random sets", (1, chance), xycoords=axes.get_yaxis_transform(), xytext=(-2, 3),
+                  textcoords="offset points", ha="right", fontsize=7, color="#666666")  # fmt: skip
+    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, None))
+    axes.margins(x=0.15)
+    axes.grid()
+    axes.tick_params(length=0)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.08))
+    return figure

@@ -1,0 +1,330 @@
+"""The comparison of units with random directions over layers and networks: what the chapter on units rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from . import scale, units
+from .results import Table
+from .units import Coherence, Comparison
+
+SHOWN = 8  # images in a row of a figure, and in the sets that the tables speak about
+KS = (4, 8, 16, 64)
+MARGIN = 1 / 16  # half an image in a row of eight: a difference of purity that nobody would see in a figure
+DIRECTIONS = 1000  # random directions per layer, or as many as there are units where they are more
+ROTATIONS = 199  # whole bases turned at random
+TURNED = "dense, axes turned"  # a layer without a natural basis, on which nothing may be found
+MEASURES = ("purity", "entropy", "pixel_distance", "feature_distance")
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """Units and random directions of one layer.
+
+    Attributes:
+        name: of the layer.
+        firing: (D,) long, see ``units.firing``.
+        unit_sets: (U, K) long, top images of the units that fire on at least ``SHOWN`` images.
+        direction_sets: (M, K) long, those of the random directions.
+        of_units: coherence of the first ``SHOWN`` images of each such unit, distances over those of all images.
+        of_directions: the same for the directions.
+        measures: measure -> comparison of the two.
+        by_k: k -> comparison of the purities of the first k images; a tenth of all images comes last.
+        between: share of the variance of phi(x) that lies between the means of the classes, from 0 to 1.
+        foretold: share of the directions whose most frequent label is that of the class mean that lies furthest along.
+    """
+
+    name: str
+    firing: Tensor
+    unit_sets: Tensor
+    direction_sets: Tensor
+    of_units: Coherence
+    of_directions: Coherence
+    measures: dict[str, Comparison]
+    by_k: dict[int, Comparison]
+    between: float
+    foretold: float
+
+    @property
+    def dead(self) -> int:
+        """Units that do the same on every image."""
+        return int((self.firing == 0).sum())
+
+    @property
+    def numbers(self) -> Tensor:
+        """(U,) which units the sets belong to."""
+        return (self.firing >= SHOWN).nonzero()[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Guess:
+    """Two rows of images, one of a unit and one of a direction, in an order that a coin decided.
+
+    Attributes:
+        unit: which unit, an entry of ``Survey.numbers``.
+        direction: which direction.
+        first: whether the unit's row comes first.
+        rows: (2, ``SHOWN``) long, the images of both rows in the order shown.
+    """
+
+    unit: int
+    direction: int
+    first: bool
+    rows: Tensor
+
+
+def layers(
+    conv: nn.Sequential, sigmoid: nn.Sequential, blank_conv: nn.Sequential, blank_sigmoid: nn.Sequential, images: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """The layers that are compared, each with an independent feature space to measure distances in.
+
+    The space is the last hidden layer of the other kind of network: other architecture, other nonlinearity, other
+    initial weights, other training. Its features are standardised, so that none counts more than another.
+
+    Args:
+        conv: the trained ConvNet.
+        sigmoid: the trained FC100-100-10.
+        blank_conv: a ConvNet as it is before training.
+        blank_sigmoid: an FC100-100-10 likewise.
+        images: (N, 1, 28, 28) in [0, 1].
+
+    Returns:
+        Layer -> features (N, D) and the other feature space (N, E).
+    """
+    first = units.features(conv[:4].eval(), images, 3, unit="maximum")
+    maps, blank_maps = units.features(conv, images, 6), units.features(blank_conv, images, 6)
+    before, dense, logits = (units.features(conv[7:].eval(), maps, layer) for layer in (1, 2, 3))
+    blank_dense = units.features(blank_conv[7:].eval(), blank_maps, 2)
+    second = units.features(sigmoid, images, 4)
+    by_sigmoid, by_conv = units.standardised(second), units.standardised(dense)
+    live = dense[:, units.firing(dense) >= SHOWN]
+    away = units.rotation(live.shape[1], torch.Generator().manual_seed(scale.SEED + 1))
+    channels = conv[4].out_channels
+    return {
+        "pixels": (images.flatten(1), by_conv),
+        "conv 1, channels": (first, by_sigmoid),
+        "conv 2, channels": (maps.unflatten(1, (channels, -1)).amax(2), by_sigmoid),
+        "conv 2, positions": (maps, by_sigmoid),
+        "dense, before ReLU": (before, by_sigmoid),
+        "dense": (dense, by_sigmoid),
+        TURNED: (live @ away.T, by_sigmoid),
+        "logits": (logits, by_sigmoid),
+        "untrained: conv 2, channels": (blank_maps.unflatten(1, (channels, -1)).amax(2), by_sigmoid),
+        "untrained: dense": (blank_dense, by_sigmoid),
+        "sigmoid 1": (units.features(sigmoid, images, 2), by_conv),
+        "sigmoid 2": (second, by_conv),
+        "sigmoid logits": (units.features(sigmoid, images, 5), by_conv),
+        "untrained: sigmoid 2": (units.features(blank_sigmoid, images, 4), by_conv),
+    }
+
+
+def survey(
+    name: str,
+    features: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    others: Tensor,
+    *,
+    resamples: int,
+    directions: int = DIRECTIONS,
+    seed: int = scale.SEED,
+) -> Survey:
+    """Compare all units of a layer that fire often enough with random directions.
+
+    For sets of k images a unit takes part if it fires on at least k of them.
+
+    Args:
+        name: of the layer.
+        features: (N, D), the vectors phi(x).
+        images: (N, *shape), pixels.
+        labels: (N,) long.
+        others: (N, E), vectors of the images in a feature space that is independent of this one.
+        resamples: of the intervals and tests, see ``units.compare``.
+        directions: how many; at least as many as there are units are drawn.
+        seed: of directions, intervals and tests.
+
+    Returns:
+        A ``Survey``.
+
+    Raises:
+        ValueError: fewer than two units fire on as many images as a figure shows.
+    """
+    ks = sorted({*KS, len(images) // 10})
+    firing = units.firing(features)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = units.random_directions(max(directions, features.shape[1]), features.shape[1], generator)
+    # Sets are sorted, so the first k of the largest are the set of k.
+    by_unit, by_direction = units.top(features, None, ks[-1]), units.top(features, drawn, ks[-1])
+    by_k = {
+        k: units.compare(
+            units.purity(by_unit[firing >= k, :k], labels), units.purity(by_direction[:, :k], labels),
+            resamples=resamples, seed=seed,
+        )
+        for k in ks
+        if int((firing >= k).sum()) > 1
+    }  # fmt: skip
+    scales = units.overall_distance(images), units.overall_distance(others)
+    live = firing >= SHOWN
+    one = _relative(units.coherence(by_unit[live, :SHOWN], labels, images, others), *scales)
+    two = _relative(units.coherence(by_direction[:, :SHOWN], labels, images, others), *scales)
+    measures = {
+        measure: units.compare(getattr(one, measure), getattr(two, measure), resamples=resamples, seed=seed)
+        for measure in MEASURES
+    }
+    means, between = class_means(features, labels)
+    foretold = float(((drawn @ means.T).argmax(1) == two.label).double().mean())
+    return Survey(name, firing, by_unit[live], by_direction, one, two, measures, by_k, between, foretold)
+
+
+def class_means(features: Tensor, labels: Tensor) -> tuple[Tensor, float]:
+    """The mean vector of every class and the share of the variance that lies between them.
+
+    Args:
+        features: (N, D).
+        labels: (N,) long, from 0; every class up to the largest has an image.
+
+    Returns:
+        (C, D) float32 means, and the share, from 0 to 1.
+    """
+    wide = features.double()
+    counts = torch.bincount(labels)
+    sums = torch.zeros(len(counts), wide.shape[1], dtype=torch.float64).index_add_(0, labels, wide)
+    means = sums / counts[:, None]
+    centre = wide.mean(0)
+    between = ((means - centre).square().sum(1) * counts).sum() / (wide - centre).square().sum()
+    return means.float(), float(between)
+
+
+def mixing(
+    features: Tensor, labels: Tensor, sizes: Sequence[int], k: int, *, count: int = DIRECTIONS, seed: int = scale.SEED
+) -> dict[str, list[float]]:
+    """Mean purity of directions that mix more and more units, from one to all.
+
+    Args:
+        features: (N, D), units that fire on fewer than k images left out.
+        labels: (N,) long.
+        sizes: how many units take part, from 1 to D.
+        k: images in a set.
+        count: directions of each size.
+        seed: of the directions.
+
+    Returns:
+        Kind of weights -> mean purity by size.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        kind: [
+            float(units.purity(units.top(features, mixture, k), labels).mean())
+            for mixture in (
+                units.mixtures(count, features.shape[1], size, generator, positive=positive) for size in sizes
+            )
+        ]
+        for kind, positive in (("weights of both signs", False), ("positive weights", True))
+    }
+
+
+def turned(
+    features: Tensor, labels: Tensor, k: int = SHOWN, *, rotations: int = ROTATIONS
+) -> tuple[float, Tensor, float]:
+    """The natural basis among bases turned at random: mean purity, and the exact test.
+
+    Args:
+        features: (N, D), units that fire on fewer than k images left out.
+        labels: (N,) long.
+        k: images in a set.
+        rotations: how many bases.
+
+    Returns:
+        Mean purity of the natural basis, (rotations,) that of the others, and the two-sided p value.
+    """
+
+    def purity(indices: Tensor) -> Tensor:
+        return units.purity(indices, labels)
+
+    null = units.rotated(features, k, purity, rotations, torch.Generator().manual_seed(scale.SEED))
+    natural = float(purity(units.top(features, None, k)).mean())
+    return natural, null, units.rank_p(natural, null)
+
+
+def drawn(one: Survey, count: int, *, seed: int = scale.SEED) -> Tensor:
+    """Units drawn at random among those that fire on at least ``SHOWN`` images.
+
+    Args:
+        one: the survey of a layer.
+        count: how many, at most as many as there are.
+        seed: of the draw.
+
+    Returns:
+        (count,) long, rows of ``Survey.unit_sets``, in the order drawn.
+    """
+    return torch.randperm(len(one.unit_sets), generator=torch.Generator().manual_seed(seed))[:count]
+
+
+def guesses(one: Survey, count: int, *, skip: int = 0, seed: int = scale.SEED) -> list[Guess]:
+    """Pairs of rows for a reader who wants to tell units from directions.
+
+    Args:
+        one: the survey of a layer.
+        count: how many pairs.
+        skip: how many of the drawn units and directions to leave out, because they were shown before.
+        seed: of the draw and of the coin.
+
+    Returns:
+        ``count`` pairs without a repeated unit or direction.
+    """
+    coin = torch.rand(count, generator=torch.Generator().manual_seed(seed + 1)) < 0.5
+    found = []
+    for i, place in enumerate(drawn(one, skip + count, seed=seed)[skip:].tolist()):
+        pair = [one.unit_sets[place, :SHOWN], one.direction_sets[skip + i, :SHOWN]]
+        rows = torch.stack(pair if coin[i] else pair[::-1])
+        found.append(Guess(int(one.numbers[place]), skip + i, bool(coin[i]), rows))
+    return found
+
+
+def purity_table(surveys: Mapping[str, Survey], data: str) -> Table:
+    """Purity of the first eight images, layer by layer.
+
+    Args:
+        surveys: by the name of the layer.
+        data: which images.
+    """
+    rows = {}
+    for name, one in surveys.items():
+        found = one.measures["purity"]
+        rows[name] = [
+            len(one.firing), one.dead, found.units, found.directions, found.difference, found.low, found.high,
+            found.win, one.between, one.foretold,
+        ]  # fmt: skip
+    columns = ["all units", "dead", "units", "directions", "difference", "low", "high", "win", "between", "foretold"]
+    return Table("units_purity", columns, rows, {"data": data})
+
+
+def measures_table(surveys: Mapping[str, Survey], data: str) -> Table:
+    """The four measures, units and directions, and the p values of all tests together, adjusted after Holm.
+
+    Args:
+        surveys: by the name of the layer.
+        data: which images.
+    """
+    found = {(name, measure): one.measures[measure] for name, one in surveys.items() for measure in MEASURES}
+    adjusted = units.holm(torch.tensor([comparison.p for comparison in found.values()], dtype=torch.float64))
+    p = dict(zip(found, adjusted.tolist(), strict=True))
+    columns = [f"{measure} of {side}" for measure in MEASURES for side in ("units", "directions")]
+    columns += [f"p of {measure}" for measure in MEASURES]
+    rows = {
+        name: [value for m in MEASURES for value in (one.measures[m].units, one.measures[m].directions)]
+        + [p[name, measure] for measure in MEASURES]
+        for name, one in surveys.items()
+    }
+    return Table("units_measures", columns, rows, {"data": data})
+
+
+def _relative(found: Coherence, pixels: float, vectors: float) -> Coherence:
+    """Distances as multiples of those between all images."""
+    return Coherence(
+        found.label, found.purity, found.entropy, found.pixel_distance / pixels, found.feature_distance / vectors
+    )

@@ -1,0 +1,114 @@
+"""The pictures of the chapters on units: what is drawn where, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from intriguing import figures_units
+from intriguing.figures import Figure
+
+CHANCE = np.random.default_rng(0)
+
+
+def drawn(figure: Figure) -> bool:
+    return figure.png().startswith(b"\x89PNG")
+
+
+def frame() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "units": [0.9, 0.5, 0.7],
+            "directions": [0.8, 0.6, 0.7],
+            "difference": [0.1, -0.1, 0.0],
+            "low": [0.05, -0.15, -0.02],
+            "high": [0.15, -0.05, 0.02],
+        },
+        index=["one", "two", "three"],
+    )
+
+
+def test_strips_show_every_image_in_its_place_with_its_caption() -> None:
+    rows = CHANCE.uniform(size=(3, 4, 1, 5, 5))
+    figure = figures_units.strips(rows, ["a", "b", "c"])
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", ""]
+    second = figure.axes[1].images[0].get_array()
+    assert second.shape[:2] == (5, 4 * 5 + 3 * 2)
+    assert np.allclose(second[:, 7:12, 0], rows[1, 1, 0], atol=1 / 255)
+    assert drawn(figure)
+    colour = figures_units.strips(CHANCE.uniform(size=(1, 2, 3, 5, 5)), ["d"])
+    assert colour.axes[0].images[0].get_array().shape == (5, 12, 4)
+
+
+def test_strips_refuse_what_does_not_fit() -> None:
+    rows = CHANCE.uniform(size=(2, 4, 1, 5, 5))
+    for wrong in ([], [rows[0], rows[1][:3]]):
+        with pytest.raises(ValueError, match="expected rows of one shape"):
+            figures_units.strips(wrong, ["a"] * len(wrong))
+    with pytest.raises(ValueError, match="1 captions"):
+        figures_units.strips(rows, ["a"])
+
+
+def test_versus_draws_both_sides_and_colours_by_the_interval() -> None:
+    figure = figures_units.versus(frame(), chance=0.3, margin=0.06)
+    left, right = figure.axes
+    assert [line.get_xdata().tolist() for line in left.lines[:2]] == [[0.9, 0.5, 0.7], [0.8, 0.6, 0.7]]
+    assert left.lines[2].get_xdata()[0] == 0.3
+    colours = [tuple(colour) for colour in right.collections[0].get_colors()]
+    assert len(set(colours)) == 3  # above zero, below zero, neither
+    assert [text.get_text() for text in left.get_yticklabels()] == ["one", "two", "three"]
+    ends = [segment[:, 0].tolist() for segment in right.collections[0].get_segments()]
+    assert ends == [[0.05, 0.15], [-0.15, -0.05], [-0.02, 0.02]]
+    assert drawn(figure)
+    with pytest.raises(ValueError, match="empty frame"):
+        figures_units.versus(frame()[:0], chance=0.3, margin=0.06)
+
+
+def test_by_size_has_a_panel_for_each_layer() -> None:
+    panel = frame().set_axis([4, 16, 64])
+    figure = figures_units.by_size({"a": panel, "b": panel, "c": panel}, margin=0.06, columns=2)
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", ""]
+    assert figure.axes[2].lines[-1].get_xydata().tolist() == [[4, 0.1], [16, -0.1], [64, 0.0]]
+    assert drawn(figure)
+
+
+@pytest.mark.parametrize(("natural", "side"), [(0.9, "right"), (-5.0, "left")])
+def test_among_marks_the_natural_basis(natural: float, side: str) -> None:
+    null = CHANCE.normal(size=99) / 10
+    figure = figures_units.among({"a": (natural, null)}, xlabel="mean purity")
+    axes = figure.axes[0]
+    assert axes.lines[0].get_xdata()[0] == natural
+    assert axes.patches[0].get_data().values.sum() == 99
+    assert axes.get_xlim()[0] < min(natural, null.min()) and axes.get_xlim()[1] > max(natural, null.max())
+    assert axes.texts[0].get_horizontalalignment() == side
+    assert drawn(figure)
+
+
+def test_among_draws_bases_that_are_all_alike() -> None:
+    assert drawn(figures_units.among({"a": (1.0, np.ones(9))}, xlabel="mean purity"))
+
+
+def test_mixing_and_explained_draw_their_points() -> None:
+    figure = figures_units.mixing({"a": ([1, 2, 4], {"x": [1, 0.5, 0.2], "y": [1, 0.9, 0.8]})})
+    assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[1, 0.5, 0.2], [1, 0.9, 0.8]]
+    assert drawn(figure)
+    points = {"g": {"p": (0.2, 0.5), "q": (0.6, 0.8)}, "h": {"r": (0.1, 0.4)}}
+    figure = figures_units.explained(points, chance=0.3, xlabel="x", ylabel="y")
+    assert [line.get_xydata().tolist() for line in figure.axes[0].lines[:2]] == [[[0.2, 0.5], [0.6, 0.8]], [[0.1, 0.4]]]
+    assert {text.get_text() for text in figure.axes[0].texts} == {"p", "q", "r", "random sets"}
+    assert drawn(figure)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: figures_units.by_size({}, margin=0.1),
+        lambda: figures_units.among({}, xlabel=""),
+        lambda: figures_units.mixing({}),
+        lambda: figures_units.explained({}, chance=0, xlabel="", ylabel=""),
+    ],
+)
+def test_nothing_to_draw_is_refused(draw) -> None:
+    with pytest.raises(ValueError, match="expected at least one"):
+        draw()

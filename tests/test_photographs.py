@@ -1,0 +1,205 @@
+"""Photographs in both layouts from tiny folders made here, whatever may be wrong with a file, and the real ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from intriguing import photographs, scale
+from intriguing.data import DataError
+
+NAMES = [f"n{1440764 + 2 * i:08d} thing {i}, other name of {i}" for i in range(1000)]
+GIVEN = scale.data_folder()  # before any test changes it
+WNIDS = [name.split()[0] for name in NAMES]
+
+
+@pytest.fixture(autouse=True)
+def nothing_given(monkeypatch, tmp_path):
+    monkeypatch.delenv("INTRIGUING_DATA", raising=False)
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path / "cache"))
+
+
+def picture(seed, size=photographs.SIZE, mode="RGB"):
+    """A smooth picture that JPEG changes little."""
+    coarse = np.random.default_rng(seed).integers(40, 215, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((size, size), Image.Resampling.BILINEAR).convert(mode)
+
+
+def flat(root, pictures, labels=None, classes=NAMES):
+    """The layout with one folder and a list of labels."""
+    (root / "val").mkdir(parents=True)
+    (root / "synset_words.txt").write_text("\n".join(classes) + "\n")
+    lines = ["file,label"]
+    for i, one in enumerate(pictures):
+        file = f"ILSVRC2012_val_{i + 1:08d}.jpeg"
+        one.save(root / "val" / file, format="JPEG", quality=95)
+        lines.append(f"{file},{labels[i] if labels else 10 * i}")
+    (root / "val_labels.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def sorted_by_class(root, pictures, labels):
+    """The layout with a folder for each class, which may be empty."""
+    (root / "val").mkdir(parents=True)
+    (root / "synset_words.txt").write_text("\n".join(NAMES))
+    for i, (one, label) in enumerate(zip(pictures, labels, strict=True)):
+        folder = root / "val" / WNIDS[label]
+        folder.mkdir(exist_ok=True)
+        one.save(folder / f"ILSVRC2012_val_{i + 1:08d}.JPEG", format="JPEG", quality=95)
+    (root / "val" / WNIDS[999]).mkdir(exist_ok=True)
+    return root
+
+
+def test_both_layouts_give_the_same_photographs_in_the_same_order(tmp_path):
+    pictures, labels = [picture(i) for i in range(4)], [30, 2, 999, 2]
+    one = photographs.read(flat(tmp_path / "one", pictures, labels))
+    other = photographs.read(sorted_by_class(tmp_path / "other", pictures, labels))
+    assert torch.equal(one.pixels, other.pixels) and one.labels.tolist() == other.labels.tolist() == labels
+    assert one.files == other.files == tuple(f"ILSVRC2012_val_{i:08d}" for i in range(1, 5))
+    assert one.names == other.names and one.wnids == other.wnids == tuple(WNIDS)
+    assert one.layout != other.layout and one.name(2) == "thing 2"
+    first = photographs.read(tmp_path / "other", 2)
+    assert torch.equal(first.pixels, one.pixels[:2]) and first.labels.tolist() == labels[:2]
+
+
+def test_pixels_are_those_of_the_file_and_channels_are_in_order(tmp_path):
+    blue = Image.new("RGB", (227, 227), (10, 60, 200))
+    found = photographs.read(flat(tmp_path, [blue]))
+    images = found.images()
+    assert images.shape == (1, 3, 227, 227) and images.dtype == torch.float32
+    assert (images.mean((2, 3)) * 255 - torch.tensor([[10.0, 60.0, 200.0]])).abs().max() < 3
+    assert torch.equal((found.images([0]) * 255).round().byte(), found.pixels)
+    assert "1 validation photographs (one folder" in found.summary() and "warped" not in found.summary()
+
+
+def test_other_sizes_are_warped_and_counted(tmp_path):
+    wide = Image.new("RGB", (500, 300), (255, 255, 255))
+    wide.paste((0, 0, 0), (0, 0, 250, 300))  # the left half is black
+    found = photographs.read(flat(tmp_path, [wide, picture(0)]))
+    assert found.resized == 1 and found.converted == 0 and "1 of another size warped to 227 by 227" in found.summary()
+    assert found.pixels[0, :, :, :105].max() < 40 and found.pixels[0, :, :, 122:].min() > 215
+
+
+def test_grey_and_cmyk_become_rgb_and_are_counted(tmp_path):
+    found = photographs.read(flat(tmp_path, [picture(0, mode="L"), picture(1, mode="CMYK"), picture(1)]))
+    assert found.converted == 2 and "2 grey or CMYK ones made RGB" in found.summary()
+    assert torch.equal(found.pixels[0, 0], found.pixels[0, 2])  # grey: three equal channels
+    # inverted channels, which is what goes wrong with CMYK, would be far off
+    assert (found.pixels[1].int() - found.pixels[2].int()).abs().float().mean() < 12
+
+
+def test_a_truncated_file_and_one_that_is_no_picture_are_named(tmp_path):
+    flat(tmp_path, [picture(i) for i in range(3)])
+    file = tmp_path / "val" / "ILSVRC2012_val_00000002.jpeg"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        DataError, match=r"ILSVRC2012_val_00000002\.jpeg cannot be decoded \(.*truncated.*fetch it anew"
+    ):
+        photographs.read(tmp_path)
+    assert len(photographs.read(tmp_path, 1)) == 1  # those before it can be read
+    file.write_bytes(b"<html>404</html>")
+    with pytest.raises(DataError, match=r"ILSVRC2012_val_00000002\.jpeg is no picture; expected a JPEG"):
+        photographs.read(tmp_path)
+    file.write_bytes(b"")
+    with pytest.raises(DataError, match="00000002.jpeg is no picture"):
+        photographs.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\nILSVRC2012_val_00000001.jpeg,1\n", "no label for ILSVRC2012_val_00000002.jpeg and 0 other"),
+        ("name,class\na,1\n", "has the columns name, class; expected file and label"),
+        (
+            "file,label\nILSVRC2012_val_00000001.jpeg,1000\nILSVRC2012_val_00000002.jpeg,1\n",
+            "00000001.jpeg the label '1000'; expected a whole number from 0 to 999.*count from 1 need 1 subtracted",
+        ),
+        ("file,label\nILSVRC2012_val_00000001.jpeg,tench\nILSVRC2012_val_00000002.jpeg,1\n", "the label 'tench'"),
+        ("file,label\nILSVRC2012_val_00000001.jpeg,\nILSVRC2012_val_00000002.jpeg,1\n", "the label ''"),
+        ("file,label\nILSVRC2012_val_00000001.jpeg,-1\nILSVRC2012_val_00000002.jpeg,1\n", "the label '-1'"),
+        ("file,label\nILSVRC2012_val_00000001.jpeg,1\nILSVRC2012_val_00000001.JPEG,2\n", "names .*01.JPEG twice"),
+        ("", "is no CSV file"),
+    ],
+)
+def test_a_wrong_list_of_labels_is_named(tmp_path, text, message):
+    flat(tmp_path, [picture(0), picture(1)])
+    (tmp_path / "val_labels.csv").write_text(text)
+    with pytest.raises(DataError, match=f"val_labels.csv.*{message}"):
+        photographs.read(tmp_path)
+
+
+def test_a_missing_list_is_named(tmp_path):
+    flat(tmp_path, [picture(0)])
+    (tmp_path / "val_labels.csv").unlink()
+    with pytest.raises(DataError, match="val_labels.csv is missing; expected a line"):
+        photographs.read(tmp_path)
+    (tmp_path / "synset_words.txt").unlink()
+    with pytest.raises(DataError, match="synset_words.txt is missing; expected the 1000 classes"):
+        photographs.read(tmp_path)
+
+
+@pytest.mark.parametrize("broken", [NAMES[:-1], NAMES[::-1], [NAMES[0], *NAMES[:-1]], ["tench", *NAMES[1:]]])
+def test_a_wrong_list_of_classes_is_named(tmp_path, broken):
+    flat(tmp_path, [picture(0)], classes=broken)
+    with pytest.raises(DataError, match="synset_words.txt holds .* expected 1000 different classes"):
+        photographs.read(tmp_path)
+
+
+def test_folders_that_do_not_fit_are_named(tmp_path):
+    root = sorted_by_class(tmp_path, [picture(0)], [3])
+    (root / "val" / "n99999999").mkdir()
+    with pytest.raises(DataError, match="n99999999 is no class of synset_words.txt"):
+        photographs.read(root)
+    (root / "val" / "n99999999").rmdir()
+    copy = root / "val" / WNIDS[999] / "ILSVRC2012_val_00000001.JPEG"
+    picture(1).save(copy, format="JPEG")
+    with pytest.raises(DataError, match="holds ILSVRC2012_val_00000001 twice"):
+        photographs.read(root)
+    copy.unlink()
+    picture(1).save(root / "val" / "loose.jpeg")
+    with pytest.raises(DataError, match="photographs and folders of classes; expected one or the other"):
+        photographs.read(root)
+
+
+def test_an_empty_folder_and_a_senseless_count(tmp_path):
+    root = flat(tmp_path, [])
+    with pytest.raises(DataError, match="holds no photographs; expected val/<wnid>"):
+        photographs.read(root)
+    with pytest.raises(ValueError, match="count of at least 1 photograph, got 0"):
+        photographs.read(root, 0)
+
+
+def test_nothing_on_this_computer(tmp_path, monkeypatch):
+    assert photographs.validation() is None
+    assert photographs.absence().startswith("No ImageNet photographs on this computer")
+    monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
+    assert photographs.validation() is None
+    flat(tmp_path / "imagenet", [picture(0), picture(1)])
+    found = photographs.validation(1)
+    assert len(found) == 1 and not found.pinned and "not the files of the manifest" in found.summary()
+
+
+def test_the_cache_is_looked_at_after_the_data_folder(tmp_path):
+    flat(tmp_path / "cache" / "data" / "imagenet", [picture(0)], [7])
+    assert photographs.validation().labels.tolist() == [7]
+
+
+def test_families_by_number():
+    wnids = ["n01440764", "n01484850", "n01514668", "n02655020", "n02666196", "n06874185", "n07248320", "n07565083",
+             "n09193705", "n09835506", "n11879895", "n15075141"]  # fmt: skip
+    family, kinds = photographs.families(wnids)
+    named = [kinds[i] for i in family.tolist()]
+    assert named == ["animals n014", "animals n014", "animals n015", "animals n026", "things", "things", "things",
+                     "food", "landscapes", "persons", "plants and the rest", "plants and the rest"]  # fmt: skip
+
+
+def test_the_real_ones(monkeypatch):
+    if GIVEN is None or not (GIVEN / "imagenet" / "val").is_dir():
+        pytest.skip("INTRIGUING_DATA holds no imagenet/val: the real photographs are left out")
+    monkeypatch.setenv("INTRIGUING_DATA", str(GIVEN))
+    found = photographs.validation(30)
+    assert len(found) == 30 and found.files[0].endswith("00000001")
+    assert found.name(9) == "ostrich" and len(photographs.families(found.wnids)[1]) < 30
