@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from intriguing import data, training
+import left_out
+from intriguing import data, photographs, publishing, training
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Says in one line which chapters this run did not execute again, and why."""
+    executed = bool(config.getoption("--nbval", False) or config.getoption("--nbval-lax", False))
+    chapters = [path.stem for path in publishing.chapters(publishing.repository())]
+    terminalreporter.write_line(left_out.summary(photographs._folders(), chapters, executed))
 
 
 @pytest.fixture(scope="session")

@@ -35,16 +35,60 @@ def test_the_draw_is_without_replacement_and_always_the_same():
             ostriches.draw(10, wrong)
 
 
-@pytest.mark.parametrize("refine", [True, False])
-def test_the_attack_is_the_search_in_kept_chunks(refine, monkeypatch):
+def test_the_attack_is_as_short_as_the_search_and_is_kept(monkeypatch):
     model, images = network(), torch.rand(6, 3, 8, 8)
     targets = torch.full((6,), ostriches.OSTRICH)
-    found = ostriches.attack(model, images, targets, refine=refine)
-    direct = minimum_distortion(model, images, targets, refine=refine, chunk=ostriches.CHUNK)
-    assert torch.equal(found.images, direct.images) and bool(found.success.all())
-    assert torch.equal(model(found.images).argmax(1), targets)
-    monkeypatch.setattr(ostriches.longrun, "minimum_distortion", lambda *_, **__: pytest.fail("solved twice"))
-    assert torch.equal(ostriches.attack(model, images, targets, refine=refine).rms, found.rms)
+    found = ostriches.attack(model, images, targets)
+    direct = minimum_distortion(model, images, targets, refine=True)
+    assert bool(found.success.all()) and torch.equal(model(found.images).argmax(1), targets)
+    assert torch.allclose(found.rms, direct.rms, rtol=5e-3)
+    assert torch.allclose(found.rms, (found.images - images).double().square().flatten(1).mean(1).sqrt())
+    assert float(found.images.min()) >= 0 and float(found.images.max()) <= 1
+    monkeypatch.setattr(ostriches, "_solve", lambda *_: pytest.fail("solved twice"))
+    assert torch.equal(ostriches.attack(model, images, targets).rms, found.rms)
+    with pytest.raises(pytest.fail.Exception, match="solved twice"):
+        ostriches.attack(network(1), images, targets)
+
+
+def test_photographs_at_which_no_projection_arrives_begin_on_the_other_side(monkeypatch):
+    """The second start alone has to be nearly as good as the first one."""
+    model, images = network(), torch.rand(4, 3, 8, 8)
+    targets = (model(images).argmax(1) + 1) % 12
+    direct, inner, starts = ostriches.attack(model, images, targets), ostriches.refine, []
+
+    def never_from_the_photograph(classify, clean, aims, margin, *, start=None):
+        starts.append(start)
+        if start is None:
+            return clean.clone(), torch.zeros(len(clean), dtype=torch.bool), torch.ones(len(clean), dtype=torch.long)
+        return inner(classify, clean, aims, margin, start=start)
+
+    monkeypatch.setattr(ostriches, "refine", never_from_the_photograph)
+    found = ostriches.Distortion(**ostriches._solve(model, images, targets))
+    assert len(starts) == 2 and bool((ostriches.lead(model(starts[1].view(images.shape)), targets) > 0).all())
+    assert bool(found.success.all()) and torch.allclose(found.rms, direct.rms, rtol=0.1)
+    assert bool((found.rms < (starts[1].view(images.shape) - images).square().flatten(1).mean(1).sqrt()).all())
+
+
+def test_an_ostrich_stays_as_it_is_and_an_impossible_one_is_reported():
+    model, images = network(), torch.rand(3, 3, 8, 8)
+    own = ostriches.attack(model, images, model(images).argmax(1))
+    assert own.success.all() and torch.equal(own.images, images) and float(own.rms.sum()) == 0
+    with torch.no_grad():
+        model[-1].weight[5], model[-1].bias[5] = 0, -100  # no image is of class 5
+    never = ostriches.attack(model, images, torch.full((3,), 5))  # other weights, so nothing that is kept fits
+    assert not never.success.any() and float(never.images.min()) >= 0 and float(never.images.max()) <= 1
+    with pytest.raises(ValueError, match="training mode"):
+        ostriches.attack(model.train(), images, torch.zeros(3, dtype=torch.long))
+
+
+def test_one_step_is_enough_on_a_linear_network():
+    weights = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    clean, targets = torch.tensor([[0.8, 0.3], [0.2, 0.6]]), torch.tensor([1, 1])
+    x, passes = ostriches.overstep(lambda flat: flat @ weights.T, clean, targets, torch.tensor([0.1, 0.1]))
+    assert passes.tolist() == [2, 1] and torch.equal(x[1], clean[1])  # one step and a look, or only a look
+    # lead -0.5, wanted 0.1: 1.1 times 0.6 along (-1, 1) / 2
+    assert torch.allclose(x[0], torch.tensor([0.8 - 0.33, 0.3 + 0.33]))
+    assert ostriches.lead(x, targets).tolist() == pytest.approx([0.16, 0.4], abs=1e-6)
 
 
 def test_a_file_holds_multiples_of_one_step():

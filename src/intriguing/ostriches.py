@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
-from . import longrun, scale
-from .distortion import Distortion
+from . import artifacts, fingerprint, longrun, scale
+from .data import check_images
+from .distortion import MARGIN, Distortion, check_targets
+from .refinement import refine
 
 OSTRICH = 9
 """The class "ostrich, Struthio camelus"."""
@@ -37,22 +41,147 @@ def draw(total: int, count: int, seed: int = scale.SEED) -> Tensor:
     return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count]
 
 
-def attack(
-    model: nn.Module, images: Tensor, targets: Tensor, *, refine: bool = True, progress: str | None = None
-) -> Distortion:
-    """D(x, l) for photographs; chunks that are finished are kept, so that an interruption costs half a minute.
+def attack(model: nn.Module, images: Tensor, targets: Tensor, *, progress: str | None = None) -> Distortion:
+    """D(x, l) for photographs: the shortest perturbation that the search finds, a local minimum of its length.
+
+    The projections of :mod:`intriguing.refinement` begin at the photograph itself. Where the network is so sure of it
+    that thirty of them do not arrive, they begin once more at an image that :func:`overstep` has taken across; the
+    penalty method, which ``minimum_distortion`` takes to for that, costs minutes for one photograph. Each result is
+    verified in float64. Chunks that are finished are kept, so that an interruption costs half a minute.
 
     Args:
-        model: images in [0, 1] -> logits.
+        model: images in [0, 1] -> logits, in evaluation mode.
         images: (B, 3, height, width) float32 in [0, 1].
         targets: (B,) long.
-        refine: True for the shortest perturbation, False for the paper's penalty method, fourteen times as slow here.
         progress: title of a progress bar; None for none.
 
     Returns:
-        As for :func:`intriguing.distortion.minimum_distortion`.
+        As for :func:`intriguing.distortion.minimum_distortion` with ``refine=True``. Where it did not succeed, the
+        image is the closest attempt.
+
+    Raises:
+        TypeError: as for ``minimum_distortion``.
+        ValueError: as for ``minimum_distortion``.
     """
-    return longrun.attack(model, images, targets, refine=refine, chunk=CHUNK, progress=progress)
+    check_images(images)
+    check_targets(images, targets)
+    if model.training:
+        raise ValueError("expected a model in evaluation mode, got one in training mode; call model.eval()")
+    weights = artifacts._digest(artifacts._plain("weights", model.state_dict()))
+    parts = []
+    quiet = {"disable": True} if progress is None else {}  # else TQDM_DISABLE decides
+    with tqdm(total=len(images), desc=progress, unit="image", leave=False, mininterval=1, **quiet) as bar:
+        for some, aims in zip(images.split(CHUNK), targets.split(CHUNK), strict=True):
+            key = {
+                "weights": weights,
+                "images": longrun._hashed(some),
+                "targets": aims.tolist(),
+                "code": fingerprint.of("intriguing.ostriches", "intriguing.refinement", "intriguing.projection"),
+            }
+            kept = artifacts.load_or_make("ostriches", key, lambda some=some, aims=aims: _solve(model, some, aims))
+            parts.append(kept)
+            bar.update(len(some))
+    return Distortion(**{field: torch.cat([part[field] for part in parts]) for field in parts[0]})
+
+
+def _solve(model: nn.Module, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """The fields of ``Distortion`` for one chunk."""
+    exact = copy.deepcopy(model).double()
+    shape = images.shape[1:]
+
+    def classify(flat: Tensor) -> Tensor:
+        return model(flat.view(-1, *shape))
+
+    def leads(flat: Tensor) -> Tensor:
+        with torch.no_grad():
+            return lead(exact(flat.double().view(-1, *shape)), targets)
+
+    clean = images.flatten(1)
+    with torch.no_grad():
+        logits = exact(images.double())
+    spread = logits.amax(1) - logits.amin(1)
+    margin = MARGIN * spread
+    there = lead(logits, targets) > 0
+    best, success = clean.clone(), there.clone()
+    evaluations = torch.ones(len(images), dtype=torch.long)
+    # More than is verified, for what rounding takes.
+    wanted = (1.1 * margin).to(clean.dtype)
+    for start in (None, overstep):
+        left = (~success).nonzero()[:, 0]
+        if not len(left):
+            break
+        begin = None
+        if start is not None:
+            begin, passes = start(classify, clean[left], targets[left], wanted[left])
+            evaluations[left] += passes
+            best[left] = begin  # the closest attempt, if all fails
+        found, _, passes = refine(classify, clean[left], targets[left], wanted[left], start=begin)
+        evaluations[left] += passes
+        tried = best.clone()
+        tried[left] = found
+        good = ~success & (leads(tried) >= margin)
+        best[good], success = tried[good], success | good
+    rms = (best - clean).double().square().mean(1).sqrt()
+    return {
+        "images": best.view(images.shape),
+        "rms": rms,
+        "success": success,
+        "penalty": torch.full_like(rms, torch.nan),
+        "evaluations": evaluations,
+    }
+
+
+def overstep(
+    classify: Callable[[Tensor], Tensor], clean: Tensor, targets: Tensor, margin: Tensor, steps: int = 200
+) -> tuple[Tensor, Tensor]:
+    """Take images across the boundary of their targets, by steps that would each be enough if the lead were linear.
+
+    Args:
+        classify: flat images (B', n) -> logits (B', k), differentiable.
+        clean: (B, n) in [0, 1].
+        targets: (B,) long.
+        margin: (B,) the lead that is wanted.
+        steps: the most that are taken.
+
+    Returns:
+        images (B, n), which have their margin if the steps were enough, and (B,) long, the passes made.
+
+    Source:
+        Moosavi-Dezfooli et al. 2016, here with a target and with the nearest rival chosen anew in each step.
+    """
+    x, passes = clean.clone(), torch.zeros(len(clean), dtype=torch.long, device=clean.device)
+    going = torch.arange(len(clean), device=clean.device)
+    for _ in range(steps):
+        leaf = x[going].requires_grad_()
+        with torch.enable_grad():
+            ahead = lead(classify(leaf), targets[going])
+            (slope,) = torch.autograd.grad(ahead.sum(), leaf)
+        passes[going] += 1
+        short = (margin[going] - ahead.detach()).clamp(min=0)
+        open_ = ((leaf.detach() + slope).clamp(0, 1) != leaf.detach()).to(slope)  # a black pixel cannot get darker
+        slope = slope * open_
+        length = slope.square().sum(1).clamp(min=torch.finfo(slope.dtype).tiny)
+        # A little more than enough, lest the last steps become ever shorter.
+        step = (1.1 * short / length)[:, None] * slope
+        x[going] = torch.where((short > 0)[:, None], (x[going] + step).clamp(0, 1), x[going])
+        going = going[short > 0]
+        if not len(going):
+            break
+    return x, passes
+
+
+def lead(logits: Tensor, targets: Tensor) -> Tensor:
+    """By how much the target's logit exceeds the largest other.
+
+    Args:
+        logits: (B, k).
+        targets: (B,) long.
+
+    Returns:
+        (B,), above 0 where the target wins.
+    """
+    others = logits.scatter(1, targets[:, None], -torch.inf)
+    return logits.gather(1, targets[:, None])[:, 0] - others.amax(1)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,48 @@
+"""The line at the end of a test run that says what was not executed again, and why."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+import conftest
+import left_out
+from intriguing import publishing
+
+NAMES = [path.stem for path in publishing.chapters(publishing.repository())]
+
+
+def test_every_chapter_that_can_go_without_data_is_listed():
+    asking = {
+        path.stem
+        for path in publishing.chapters(publishing.repository())
+        if re.search(r"INTRIGUING_DATA|on this computer", path.read_text(encoding="utf-8"))
+    }
+    assert asking == set(left_out.NEEDS) & set(NAMES)
+
+
+def test_the_line_names_chapters_and_reasons(tmp_path):
+    line = left_out.summary([tmp_path], ["11-imagenet", "12-spectral", "14-explanation"], True)
+    assert line.startswith("Chapters: executed again only in part") and "\n" not in line
+    assert "14-explanation without USPS, for which MNIST stands in (usps.npz)" in line
+    assert "11-imagenet without every measurement on photographs (imagenet/val) and the network" in line
+    (tmp_path / "usps.npz").touch()
+    line = left_out.summary([tmp_path / "nowhere", tmp_path], ["14-explanation"], True)
+    assert line == "Chapters: all 1 were executed again in full."
+
+
+def test_a_session_without_chapters_says_so(tmp_path):
+    line = left_out.summary([tmp_path], NAMES, False)
+    assert line.startswith(f"Chapters: none of the {len(NAMES)} was executed again, because")
+
+
+@pytest.mark.parametrize("given", [None, "--nbval", "--nbval-lax"])
+def test_the_hook_writes_it(given, monkeypatch, tmp_path):
+    monkeypatch.delenv("INTRIGUING_DATA", raising=False)
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
+    lines = []
+    reporter = SimpleNamespace(write_line=lines.append)
+    conftest.pytest_terminal_summary(reporter, SimpleNamespace(getoption=lambda name, _: name == given))
+    assert lines == [left_out.summary([tmp_path / "data"], NAMES, given is not None)]
