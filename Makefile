@@ -65,6 +65,7 @@ record: $(READY) ## Refresh results/PROFILE (default quick) without touching sto
 spread: $(READY) ## Measure how the tables of the quick profile move from seed to seed
 	@$(BIN)/python benchmarks/spread.py
 	@$(BIN)/python benchmarks/spread_disjoint.py
+	@$(BIN)/python benchmarks/spread_units.py
 
 bench: $(READY) ## Compare D(x, l) with every other implementation: distortion and cost
 	@$(BIN)/python benchmarks/peers.py
