@@ -100,6 +100,15 @@ def test_mixing_and_explained_draw_their_points() -> None:
     assert drawn(figure)
 
 
+def test_names_are_kept_apart_and_near_their_points() -> None:
+    assert figures_units._spaced(np.array([0.5, 0.1, 0.9]), 0.2).tolist() == pytest.approx([0.5, 0.1, 0.9])
+    crowded = np.array([0.51, 0.5, 0.52, 0.9])
+    placed = figures_units._spaced(crowded, 0.1)
+    assert np.diff(np.sort(placed)).min() >= 0.1 - 1e-9
+    assert np.argsort(placed).tolist() == np.argsort(crowded).tolist()
+    assert placed[:3].mean() == pytest.approx(crowded[:3].mean())
+
+
 @pytest.mark.parametrize(
     "draw",
     [

@@ -136,9 +136,19 @@ def test_tables_hold_what_the_surveys_found():
     assert table["difference"] == pytest.approx(table["units"] - table["directions"])
     assert table["low"] <= table["difference"] <= table["high"]
     whole = units_study.measures_table(surveys, "a cloud")
-    frame = whole.to_frame().loc["cloud"]
-    assert frame["entropy of units"] == pytest.approx(FOUND.measures["entropy"].units)
-    raw = torch.tensor([FOUND.measures[measure].p for measure in units_study.MEASURES])
-    adjusted = [frame[f"p of {measure}"] for measure in units_study.MEASURES]
-    assert adjusted == pytest.approx(units.holm(raw).tolist())
+    assert whole.to_frame().loc["cloud", "entropy, units"] == pytest.approx(FOUND.measures["entropy"].units)
+    assert whole.to_frame().loc["cloud", "purity, directions"] == pytest.approx(FOUND.measures["purity"].directions)
     assert whole.meta["data"] == "a cloud"
+
+
+def test_p_values_of_all_layers_are_raised_together():
+    frame = units_study.p_values({"one": FOUND, "two": FOUND})
+    raw = torch.tensor([FOUND.measures[measure].p for measure in units_study.MEASURES] * 2)
+    assert frame.to_numpy().ravel().tolist() == pytest.approx(units.holm(raw).tolist())
+    assert list(frame.index) == ["one", "two"] and list(frame.columns)[2:] == ["pixel distance", "feature distance"]
+
+
+def test_sizes_are_those_of_the_survey():
+    frame = units_study.size_frame(FOUND)
+    assert list(frame.index) == [4, 8, 16, 60, 64]
+    assert frame.loc[60, "high"] == FOUND.by_k[60].high

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
+from scipy.optimize import isotonic_regression
 
 from .figures import PALETTE, WIDTH, Figure, _array, _images, _mosaic, _styled
 
@@ -43,12 +44,12 @@ def strips(rows: Sequence[ArrayLike], captions: Sequence[str], *, columns: int =
     lines = -(-len(shown) // columns)
     count, height, width = shown[0].shape[:3]
     each = inches / columns * height / (count * width)
-    figure = Figure(figsize=(inches, lines * (each + 0.27) + 0.05))
+    figure = Figure(figsize=(inches, lines * (each + 0.23) + 0.05))
     figure.get_layout_engine().set(w_pad=0.05, h_pad=0.02)
     grid = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, row, caption in zip(grid, shown, captions, strict=False):
         _mosaic(axes, row, count)
-        axes.set_title(caption, y=0, pad=-11, fontsize=8, va="top")
+        axes.set_title(caption, y=0, pad=-3, fontsize=8, va="top")
     for axes in grid[len(shown) :]:
         axes.set_axis_off()
     return figure
@@ -182,6 +183,7 @@ def among(panels: Mapping[str, tuple[float, ArrayLike]], *, xlabel: str) -> Figu
         axes.set_title(title)
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
     return figure
 
 
@@ -215,7 +217,7 @@ def mixing(panels: Mapping[str, tuple[Sequence[int], Mapping[str, ArrayLike]]], 
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
     grid[0].set_ylabel(ylabel)
-    figure.supxlabel("units mixed in one direction", fontsize=8.5)
+    grid[len(grid) // 2].set_xlabel("units mixed in one direction")
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
@@ -227,7 +229,7 @@ def explained(
     """Two numbers of every layer against each other, each point with its name.
 
     Args:
-        points: Group -> layer -> (x, y).
+        points: Group -> layer -> (x, y), x from 0 to 1; two groups at most, named to the right and to the left.
         chance: The value of y for random sets of images.
         xlabel: What x is.
         ylabel: What y is.
@@ -240,20 +242,33 @@ def explained(
     """
     if not points:
         raise ValueError("got no group of points; expected at least one.")
-    figure = Figure(figsize=(0.85 * WIDTH, 3.6))
+    figure = Figure(figsize=(0.9 * WIDTH, 3.7))
     axes = figure.subplots()
-    colours = (PALETTE["blue"], PALETTE["green"], PALETTE["grey"], PALETTE["orange"])
-    for (group, named), colour, marker in zip(points.items(), colours, ("o", "s", "^", "D"), strict=False):
+    gap = 0.04 * np.ptp([y for named in points.values() for _, y in named.values()] + [chance])
+    colours = (PALETTE["blue"], PALETTE["green"])
+    for (group, named), colour, marker, side in zip(points.items(), colours, ("o", "s"), (1, -1), strict=False):
         x, y = np.array(list(named.values()), dtype=float).T
         axes.plot(x, y, marker, color=colour, label=group, markersize=7, markeredgecolor="white", markeredgewidth=0.6)
-        for name, across, up in zip(named, x, y, strict=True):
-            axes.annotate(name, (across, up), xytext=(6, -3), textcoords="offset points", fontsize=7, color="#666666")
+        for name, across, up, place in zip(named, x, y, _spaced(y, gap), strict=True):
+            axes.annotate(
+                name, (across, up), xytext=(across + 0.03 * side, place), ha="left" if side > 0 else "right",
+                va="center", fontsize=7.5, color="#555555",
+                arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4},
+            )  # fmt: skip
     axes.axhline(chance, color=PALETTE["black"], linewidth=0.8, linestyle=(0, (2, 2)))
     axes.annotate("random sets", (1, chance), xycoords=axes.get_yaxis_transform(), xytext=(-2, 3),
                   textcoords="offset points", ha="right", fontsize=7, color="#666666")  # fmt: skip
-    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, None))
-    axes.margins(x=0.15)
+    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1))
     axes.grid()
     axes.tick_params(length=0)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.08))
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.1))
     return figure
+
+
+def _spaced(values: np.ndarray, gap: float) -> np.ndarray:
+    """Positions near the values, in the same order and at least a gap apart, so that names do not overlap."""
+    order = np.argsort(values, kind="stable")
+    steps = gap * np.arange(len(values))
+    # Apart from the gaps the positions must not fall: the closest such sequence is an isotonic regression.
+    fitted = isotonic_regression(values[order] - steps).x + steps
+    return fitted[np.argsort(order, kind="stable")]

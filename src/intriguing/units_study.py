@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from . import scale, units
+from .data import Images
 from .results import Table
 from .units import Coherence, Comparison
 
@@ -180,6 +182,20 @@ def survey(
     return Survey(name, firing, by_unit[live], by_direction, one, two, measures, by_k, between, foretold)
 
 
+def surveys(layers: Mapping[str, tuple[Tensor, Tensor]], images: Images, *, resamples: int) -> dict[str, Survey]:
+    """One survey for each layer.
+
+    Args:
+        layers: layer -> features and the independent feature space, see :func:`layers`.
+        images: the images with their labels.
+        resamples: of the intervals and tests.
+    """
+    return {
+        name: survey(name, features, images.images, images.labels, others, resamples=resamples)
+        for name, (features, others) in layers.items()
+    }
+
+
 def class_means(features: Tensor, labels: Tensor) -> tuple[Tensor, float]:
     """The mean vector of every class and the share of the variance that lies between them.
 
@@ -304,23 +320,47 @@ def purity_table(surveys: Mapping[str, Survey], data: str) -> Table:
 
 
 def measures_table(surveys: Mapping[str, Survey], data: str) -> Table:
-    """The four measures, units and directions, and the p values of all tests together, adjusted after Holm.
+    """The four measures of the first eight images, units and directions, layer by layer.
 
     Args:
         surveys: by the name of the layer.
         data: which images.
     """
-    found = {(name, measure): one.measures[measure] for name, one in surveys.items() for measure in MEASURES}
-    adjusted = units.holm(torch.tensor([comparison.p for comparison in found.values()], dtype=torch.float64))
-    p = dict(zip(found, adjusted.tolist(), strict=True))
-    columns = [f"{measure} of {side}" for measure in MEASURES for side in ("units", "directions")]
-    columns += [f"p of {measure}" for measure in MEASURES]
     rows = {
-        name: [value for m in MEASURES for value in (one.measures[m].units, one.measures[m].directions)]
-        + [p[name, measure] for measure in MEASURES]
+        name: [
+            value for measure in MEASURES for value in (one.measures[measure].units, one.measures[measure].directions)
+        ]
         for name, one in surveys.items()
     }
+    columns = [f"{measure.replace('_', ' ')}, {side}" for measure in MEASURES for side in ("units", "directions")]
     return Table("units_measures", columns, rows, {"data": data})
+
+
+def p_values(surveys: Mapping[str, Survey]) -> pd.DataFrame:
+    """The p values of all permutation tests, raised together after Holm.
+
+    Args:
+        surveys: by the name of the layer.
+
+    Returns:
+        One row per layer and one column per measure.
+    """
+    found = [one.measures[measure].p for one in surveys.values() for measure in MEASURES]
+    raised = units.holm(torch.tensor(found, dtype=torch.float64)).view(len(surveys), -1)
+    return pd.DataFrame(raised.numpy(), list(surveys), [measure.replace("_", " ") for measure in MEASURES])
+
+
+def size_frame(one: Survey) -> pd.DataFrame:
+    """The difference of the purities and its interval, by the number of images in a set.
+
+    Args:
+        one: the survey of a layer.
+
+    Returns:
+        k as the index; columns ``difference``, ``low``, ``high``.
+    """
+    found = one.by_k.items()
+    return pd.DataFrame({k: {c: getattr(v, c) for c in ("difference", "low", "high")} for k, v in found}).T
 
 
 def _relative(found: Coherence, pixels: float, vectors: float) -> Coherence:
