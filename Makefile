@@ -65,11 +65,14 @@ record: $(READY) ## Refresh results/PROFILE (default quick) without touching sto
 spread: $(READY) ## Measure how the tables of the quick profile move from seed to seed
 	@$(BIN)/python benchmarks/spread.py
 	@$(BIN)/python benchmarks/spread_disjoint.py
+	@$(BIN)/python benchmarks/spread_spectral.py
 	@$(BIN)/python benchmarks/spread_units.py
 
 bench: $(READY) ## Compare D(x, l) with every other implementation: distortion and cost
 	@$(BIN)/python benchmarks/peers.py
 	@$(BIN)/python benchmarks/floor.py
+	@if [ -d "$${INTRIGUING_DATA:-}/imagenet" ]; then $(BIN)/python benchmarks/norms.py; \
+		else echo "The norms of AlexNet are left out: they need INTRIGUING_DATA/imagenet."; fi
 	@if [ -d "$${INTRIGUING_DATA:-}/imagenet/val" ]; then $(BIN)/python benchmarks/large.py; \
 		else echo "Photographs are left out: they need INTRIGUING_DATA/imagenet."; fi
 

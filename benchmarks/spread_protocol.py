@@ -24,8 +24,8 @@ def one_seed(seed: int) -> dict[str, pd.DataFrame]:
     sweep = Sweep(digits, profile.protocol_images, seed=seed)
     small = Sweep(replace(digits, train=forensics.first_images(digits)), profile.protocol_images, seed=seed)
     made = (
-        forensics.one_at_a_time(sweep, forensics.FEW),
-        forensics.coarseness(sweep, forensics.FEW),
+        forensics.one_at_a_time(sweep),
+        forensics.coarseness(sweep),
         forensics.sigmoid_decay(small),
     )
     return {table.name: table.to_frame() for table in made}

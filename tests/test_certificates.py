@@ -78,14 +78,26 @@ def test_the_attack_never_ends_below_the_certificate():
     assert float((radius / found.rms)[found.success].max()) > 0.3
 
 
+@pytest.mark.parametrize("edge", [0.45, 0.6, 0.9])
+def test_a_saturated_unit_is_followed_to_where_it_wakes(edge):
+    # One pixel, one sigmoid: at 0 it is asleep with slope sigma'(-6), and the slope grows a hundredfold on the way. The
+    # margin is sigmoid(12 edge - 6) - sigmoid(12 x - 6), which is 0 at x = edge.
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1, 1), nn.Sigmoid(), nn.Linear(1, 2)).eval().requires_grad_(False)
+    level = torch.sigmoid(torch.tensor(12 * edge - 6, dtype=torch.float64))
+    for tensor, value in zip(model.parameters(), ([[12.0]], [-6.0], [[0.0], [1.0]], [float(level), 0.0]), strict=True):
+        tensor.copy_(torch.tensor(value))
+    found = local_certificate(model, torch.zeros(1, 1, 1, 1), torch.tensor([1]))
+    assert 0.9 * min(edge, 0.5) <= float(found.radius) <= edge + 1e-6
+
+
 def test_the_smallest_radius_is_that_of_some_class():
     model, pictures = network(9, 6, 4), images(6)
-    radius = smallest(model, pictures, global_certificate)
+    radius = smallest(model, pictures)
     classes = [global_certificate(model, pictures, torch.full((6,), c)) for c in range(4)]
     others = torch.stack(
         [found.radius.masked_fill(found.predictions == c, torch.inf) for c, found in enumerate(classes)]
     )
-    assert torch.equal(radius, others.amin(0))
+    assert torch.allclose(radius, others.amin(0), rtol=1e-12)
     assert bool((classes[2].radius[classes[2].predictions == 2] == 0).all())
 
 

@@ -19,24 +19,32 @@ def test_levels_stand_at_their_misfits():
         figures_protocol.levels({"A": {}}, 1.0)
 
 
-def test_curves_have_their_printed_levels():
-    factors = [0.1, 1, 10]
+def test_curves_have_their_printed_levels_and_rings():
     figure = figures_protocol.curves(
-        factors, {"error": {"n": [0.1, 0.2, 0.3]}, "size": {"n": [1, 2, 3]}}, {"error": {"n": 0.25}, "size": {"n": 2}},
+        {"small": 0, "one": 1, "large": 2},
+        {"error": {"n": [0.1, 0.2, 0.3]}, "size": {"n": [1, 2, 3]}},
+        xlabel="choice",
         percent=["error"],
-    )  # fmt: skip
+        printed={"error": {"n": 0.25}},
+        rings={"error": {"n": 1.5}},
+    )
     left, right = figure.axes
-    assert left.lines[0].get_ydata().tolist() == [0.1, 0.2, 0.3] and set(left.lines[1].get_ydata()) == {0.25}
-    assert right.get_title() == "size" and right.get_xscale() == "log"
+    curve, nothing, level, ring = left.lines
+    assert curve.get_ydata().tolist() == [0.1, 0.2, 0.3] and not len(nothing.get_xdata())
+    assert set(level.get_ydata()) == {0.25} and level.get_color() == curve.get_color()
+    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (1.5, 0.25)
+    assert right.get_title() == "size" and len(right.lines) == 2
+    assert [label.get_text() for label in left.get_xticklabels()] == ["small", "one", "large"]
     assert figure.png()
     with pytest.raises(ValueError, match="got no panel"):
-        figures_protocol.curves(factors, {}, {})
+        figures_protocol.curves({}, {}, xlabel="")
 
 
-def test_coarseness_has_two_panels():
-    figure = figures_protocol.coarseness(["exact", "2"], {"n": [1, 1.2]}, {"n": [0.1, 0.3]})
-    assert [axes.lines[0].get_ydata().tolist() for axes in figure.axes] == [[1, 1.2], [0.1, 0.3]]
-    assert figure.png()
+def test_what_is_no_part_of_the_scale_stands_apart():
+    figure = figures_protocol.curves({"a": 0, "b": 1, "c": 3}, {"size": {"n": [1, 2, 5]}}, xlabel="choice", apart=1)
+    curve, rest = figure.axes[0].lines
+    assert curve.get_ydata().tolist() == [1, 2]
+    assert (rest.get_xdata().tolist(), rest.get_ydata().tolist(), rest.get_linestyle()) == ([3], [5], "None")
 
 
 def test_deviations_are_sorted_by_the_first():

@@ -40,19 +40,16 @@ def bowl(protocol):
 
 
 def test_levels_are_protocols_with_names_of_their_own():
-    for levels in (forensics.LEVELS, forensics.FEW):
-        labels = [label for options in levels.values() for label in options]
-        assert len(set(labels)) == len(labels)
-        made = [Protocol(**changes) for options in levels.values() for changes in options.values()]
-        assert len(set(made)) == len(made) and BASE not in made
-    for factor, options in forensics.FEW.items():
-        assert options.items() <= forensics.LEVELS[factor].items()
+    labels = [label for options in forensics.LEVELS.values() for label in options]
+    made = [Protocol(**changes) for options in forensics.LEVELS.values() for changes in options.values()]
+    assert len(set(labels)) == len(labels)
+    assert len(set(made)) == len(made) and BASE not in made
 
 
 def test_the_stepwise_search_adds_the_most_helpful_first_and_drops_what_hurts():
     found, steps = forensics.stepwise(bowl)
     assert found == Protocol(linear=0.5, ratio=2.0)
-    assert len(steps) == len(forensics.LEVELS)
+    assert len(steps) == 2 * len(forensics.LEVELS) and {step.round for step in steps} == {1, 2}
     assert [(step.label, step.kept, step.score) for step in steps[:3]] == [
         ("λ × 0.5", True, 2.0),
         ("c in steps of × 2", True, 1.0),
@@ -61,9 +58,31 @@ def test_the_stepwise_search_adds_the_most_helpful_first_and_drops_what_hurts():
     assert not any(step.kept for step in steps[3:])
 
 
+def test_a_level_is_chosen_in_company_and_given_back_when_it_no_longer_helps():
+    # (factor on the decay, ratio, clipping) -> score; by itself clipping helps most and the ratio of 2 more than 4.
+    known = {
+        (1, 1, False): 3.0, (1, 1, True): 2.0, (1, 2, False): 2.5, (1, 4, False): 2.6, (0.5, 1, False): 2.9,
+        (1, 2, True): 1.8, (1, 4, True): 1.5, (0.5, 4, True): 1.4, (0.5, 4, False): 1.0,
+    }  # fmt: skip
+    asked = []
+
+    def score(protocol):
+        asked.append(protocol)
+        return known.get((protocol.linear, protocol.ratio, protocol.clip), 9.0)
+
+    found, steps = forensics.stepwise(score)
+    assert found == Protocol(linear=0.5, ratio=4.0)
+    assert [step.label for step in steps if step.kept] == [
+        "cut back", "c in steps of × 4", "λ × 0.5", forensics.SAME
+    ]  # fmt: skip
+    assert [step.round for step in steps if step.kept] == [1, 1, 1, 2]
+    assert len(set(asked)) == len(asked)
+
+
 def test_nothing_is_added_where_nothing_helps():
     found, steps = forensics.stepwise(lambda protocol: 0.0 if protocol == BASE else 1.0)
     assert found == BASE and not any(step.kept for step in steps)
+    assert len(steps) == len(forensics.LEVELS)
 
 
 def test_protocols_in_words():
@@ -90,6 +109,23 @@ def test_coarseness_reads_the_right_cells():
         others = [printed.loc[name, other] for other in paper.MODELS if other != name]
         assert table[f"transfer, {name}"].to_numpy() == pytest.approx(np.mean(others))
     assert list(table.index) == ["exact edge", *forensics.LEVELS["search over c"]]
+
+
+def test_where_a_misfit_sits():
+    base = forensics.compared(Known(lambda protocol: 2.0), BASE)
+    after = base.copy()
+    after["z"] = 0.0
+    after.loc[("table2", "FC10(1)", "AE400-10"), "z"] = 4.0
+    after.loc[("table4", "FC123-456-10 amplified to 0.1", "FC100-100-10"), "z"] = -3.0
+    table = forensics.by_kind(base, after)
+    assert table["findings"].sum() == len(base) == 90 and table["base"].tolist() == pytest.approx([2.0] * len(table))
+    assert list(table.index[:2]) == ["AE400-10 on the examples of others", "Table 4, amplified"]
+    assert table["share"].tolist()[:2] == pytest.approx([16 / 25, 9 / 25])
+    assert table["after"].iloc[0] == pytest.approx(4 / math.sqrt(5))
+    counts = table["findings"]
+    assert counts["distortions"] == 9 and counts["errors under noise"] == 18
+    assert counts["sigmoid networks on each other's"] == 2 and counts["Table 4, as found"] == 6
+    assert counts["errors of the linear networks"] == 6
 
 
 def test_asked_factors_by_hand():

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from intriguing import misfit, paper, scorecard
@@ -54,16 +55,30 @@ def test_the_mean_square_and_its_change():
     assert error == pytest.approx(np.std([1, 4, 9], ddof=1) / math.sqrt(3))
 
 
-def test_a_perfect_protocol_is_left_with_the_paper_s_sampling():
+def test_luck_alone_by_simulation():
     frame = misfit.findings()
     chance = np.random.default_rng(0)
-    counted = frame.index.get_level_values("table").isin(["table2", "table4"])
-    draws = []
-    for _ in range(400):
-        seen = np.where(counted, chance.binomial(256, frame["paper"]) / 256, frame["paper"])
-        draws.append(np.square((seen - frame["paper"]) / frame["unit"]).mean())
-    assert misfit.perfect() ** 2 == pytest.approx(np.mean(draws), rel=0.03)
-    assert misfit.perfect() < 1
+    counted = frame.index.get_level_values("table").isin(["table2", "table4"]) & (frame["kind"] == "error")
+    # One start differs from the next by a tenth of a distortion and by two points.
+    wide = {
+        name: pd.DataFrame(0.02, table.to_frame().index, table.columns).assign(
+            distortion=0.1 * table.to_frame()["distortion"]
+        )
+        for name, table in ((name, paper.TABLES[name]) for name in misfit.TABLES)
+    }
+    steps = np.where(frame["kind"] == "error", 0.02, 0.1 * frame["paper"])
+    alone, both = [], []
+    for _ in range(2000):
+        theirs = np.where(counted, chance.binomial(256, frame["paper"]) / 256, frame["paper"])
+        ours = np.where(counted, chance.binomial(64, frame["paper"]) / 64, frame["paper"])
+        start = chance.normal(size=(2, len(frame))) * steps
+        alone.append(np.square((theirs - frame["paper"]) / frame["unit"]).mean())
+        both.append(np.square((ours + start[0] - theirs - start[1]) / frame["unit"]).mean())
+    assert misfit.luck() ** 2 == pytest.approx(np.mean(alone), rel=0.03)
+    assert misfit.luck(64, wide) ** 2 == pytest.approx(np.mean(both), rel=0.03)
+    assert misfit.luck() < 1
+    with pytest.raises(ValueError, match="number of images above 0"):
+        misfit.luck(0)
 
 
 def test_a_table_of_another_shape_is_refused():

@@ -71,6 +71,9 @@ def test_pixels_are_those_of_the_file_and_channels_are_in_order(tmp_path):
     assert images.shape == (1, 3, 227, 227) and images.dtype == torch.float32
     assert (images.mean((2, 3)) * 255 - torch.tensor([[10.0, 60.0, 200.0]])).abs().max() < 3
     assert torch.equal((found.images([0]) * 255).round().byte(), found.pixels)
+    small = found.reduced(8)
+    assert small.shape == (1, 3, 28, 28)
+    assert torch.allclose(small[0, :, 2, 3], found.images()[0, :, 16:24, 24:32].mean((1, 2)), atol=1e-6)
     assert "1 validation photographs (one folder" in found.summary() and "warped" not in found.summary()
 
 

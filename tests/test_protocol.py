@@ -2,24 +2,21 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from intriguing import protocol
 from intriguing.data import Digits, Images
 from intriguing.distortion import minimum_distortion, penalty_path, random_targets, wrong_classes
+from intriguing.models import build
 from intriguing.protocol import (
     BASE,
     ONE_FOR_ALL,
     Protocol,
     Sweep,
-    amplify,
     coarse_search,
     grid_distortion,
-    softmax_head,
 )
 from intriguing.training import error_rate
 
@@ -117,43 +114,23 @@ def test_images_that_need_no_search_come_back_unchanged():
     assert not reached.any() and torch.equal(found, images)
 
 
-def test_the_head_agrees_with_scikit_learn():
-    features = torch.rand(300, 5, generator=CHANCE)
-    labels = (3 * features[:, 0] + features[:, 1] - features[:, 2]).clamp(0, 2.99).long()
-    decay = 1e-3
-    weight, bias = softmax_head(features, labels, decay, max_iterations=2000)
-    model = LogisticRegression(C=1 / (2 * decay * len(features)), tol=1e-9, max_iter=5000)
-    model.fit(features.double().numpy(), labels.numpy())
-    assert np.allclose(weight.numpy(), model.coef_, atol=2e-3)
-    centred = model.intercept_ - model.intercept_.mean()
-    assert np.allclose((bias - bias.mean()).numpy(), centred, atol=2e-3)
-
-
-def test_amplified_steps_have_the_size_asked_for():
-    steps = torch.randn(3, 2, 1, 4, 4, generator=CHANCE, dtype=torch.float64)
-    steps[0, 0] = 0
-    longer = amplify(steps, 0.1)
-    size = longer.flatten(2).square().mean(2).sqrt()
-    assert size[0, 0] == 0 and torch.allclose(size.flatten()[1:], torch.full((5,), 0.1, dtype=torch.float64))
-    cosine = torch.nn.functional.cosine_similarity(longer[1:].flatten(2), steps[1:].flatten(2), dim=2)
-    assert torch.allclose(cosine, torch.ones_like(cosine))
-
-
 @pytest.fixture
-def sweep(monkeypatch):
+def sweep(monkeypatch, tmp_path):
     """A sweep over tiny data whose networks are random instead of trained; counts how many it is asked for."""
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
     images, labels = pictures(12, pixels=784)
     part = [Images(images[i::3], labels[i::3], f"part {i}") for i in range(3)]
     digits = Digits(Images(images, labels, "train"), part[2], part[0], part[1], "tiny")
     made = []
 
     class Stub:
-        def __init__(self, name, part, *, seed, per_unit, max_iterations, decay):
+        def __init__(self, name, part, *, seed, per_unit, max_iterations=None, decay=None):
             made.append((name, part.name, seed, per_unit, max_iterations, decay))
-            self.model = network(seed=len(made), pixels=784)
+            encoded = name == "AE400-10"
+            self.model = build(name).eval() if encoded else network(seed=len(made), pixels=784)
+            self.model.requires_grad_(False)
 
     monkeypatch.setattr(protocol, "trained", Stub)
-    monkeypatch.setattr(protocol, "softmax_head", lambda *_args, **_options: (torch.zeros(10, 40), torch.zeros(10)))
     found = Sweep(digits, 4)
     found.made = made
     return found
@@ -179,10 +156,20 @@ def test_a_sweep_trains_what_a_protocol_changes_and_nothing_else(sweep):
         ("FC10(1e-2)", (5e-3,)),
         ("FC10(1)", (0.5,)),
     ]
-    everything(sweep, Protocol(per_unit="linear"))
+    everything(sweep, Protocol(per_unit=True))
     assert [(name, per_unit) for name, _, _, per_unit, *_ in sweep.made[12:]] == [
         (name, True) for name in ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)")
     ]
+
+
+def test_an_early_end_trains_the_softmax_anew_and_leaves_its_encoder(sweep):
+    train = sweep.digits.train
+    before = sweep.network("AE400-10", BASE)
+    after = sweep.network("AE400-10", Protocol(iterations=60))
+    assert torch.equal(after[1].weight, before[1].weight)
+    assert error_rate(before, train.images, train.labels) > 0.5
+    assert error_rate(after, train.images, train.labels) == 0
+    assert error_rate(sweep.network("AE400-10", Protocol(iterations=1)), train.images, train.labels) > 0
 
 
 def test_the_tables_of_a_sweep_by_hand(sweep):
@@ -225,7 +212,6 @@ def test_targets_of_a_protocol(sweep):
         ({"target": "worst"}, "expected a target among"),
         ({"ratio": 0.5}, "expected a ratio of at least 1"),
         ({"linear": 0.0}, "expected factors above 0"),
-        ({"per_unit": "some"}, "expected per_unit 'none', 'linear' or 'all'"),
     ],
 )
 def test_protocols_refuse(options, message):

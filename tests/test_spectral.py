@@ -36,6 +36,12 @@ def test_a_linear_network_is_sandwiched_from_its_boundary(linear, tmp_path, monk
     assert table.loc["small", "found"] == pytest.approx(float(found.found.mean()))
 
 
+def test_a_slow_network_gets_the_first_part_of_the_images():
+    images = Images(torch.rand(10, 1, 2, 2), torch.zeros(10, dtype=torch.long), "grey")
+    assert len(spectral.attacked("FC10(1)", images)) == 10
+    assert torch.equal(spectral.attacked("ConvNet", images).images, images.images[:1])
+
+
 def test_contradictions_are_counted():
     half, one = torch.tensor([0.5, 0.5]), torch.tensor([0.4, 0.6])
     both = torch.ones(2, dtype=torch.bool)
@@ -44,6 +50,13 @@ def test_contradictions_are_counted():
     table = spectral.sandwich_table({"a": spectral.Sandwich(half, half, one, both)}, {"a": 1.0}, "none").to_frame()
     assert table.loc["a", "safe at the median, global"] == 1
     assert table.loc["a", "largest ratio"] == pytest.approx(1.25)
+    # Half of these are fooled within 0.2: the first image is certified so far by neither proof, the last by both.
+    whole, local, one = torch.tensor([0.0, 0.1, 0.3]), torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.1, 0.2, 0.6])
+    found = spectral.Sandwich(whole, local, one, torch.ones(3, dtype=torch.bool))
+    row = spectral.sandwich_table({"a": found}, {"a": 1.0}, "none").to_frame().loc["a"]
+    assert row["images"] == 3 and row["median found"] == pytest.approx(0.2)
+    assert (row["safe images, global"], row["safe images, local"]) == (1, 2)
+    assert row["safe at the median, local"] == pytest.approx(2 / 3)
 
 
 def test_norms_of_an_alexnet_that_is_all_centre(monkeypatch):
@@ -55,17 +68,18 @@ def test_norms_of_an_alexnet_that_is_all_centre(monkeypatch):
     weights["fc8"] = torch.tensor([[0.0, 2.0]], dtype=torch.float64)
     monkeypatch.setattr(spectral, "alexnet_weights", lambda: weights)
     norms = spectral.alexnet_norms().to_frame()
-    assert norms.loc["Conv. 1"].tolist() == pytest.approx([1, 0.25, 255, 1])
-    assert norms.loc["Conv. 2"].tolist() == pytest.approx([1, 1, 1, 1])
+    assert norms.loc["Conv. 1"].tolist() == pytest.approx([1, 0.25, 0.25, 255, 1])
+    assert norms.loc["Conv. 2"].tolist() == pytest.approx([1, 1, 1, 1, 1])
     assert norms.loc["FC. 3", "upper bound"] == pytest.approx(2)
     assert list(norms.index) == ["Conv. 1", "Conv. 2", "FC. 3"]
+    assert math.isnan(norms.loc["FC. 3", "printed formula"])
     monkeypatch.setattr(spectral, "alexnet_weights", lambda: None)
     assert spectral.alexnet_norms() is None
 
 
 def test_products_by_hand():
     rows = {row: [1.0] for row in paper.TABLE5.rows if row.startswith("Conv")}
-    products = spectral.alexnet_product(Table("alexnet_norms", ["upper bound"], rows))
+    products = spectral.alexnet_product(Table("table5", ["upper bound"], rows))
     assert list(products.values()) == pytest.approx(
         [paper.TABLE5_PRODUCT, 8 * paper.TABLE5_PRODUCT, 3.12 * 16, 8 * 3.12 * 16]
     )

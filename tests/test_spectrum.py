@@ -120,6 +120,18 @@ def test_linear_norm_by_hand_and_by_svd():
     assert linear_norm(torch.zeros(3, 2)) == 0
 
 
+@pytest.mark.parametrize("shape", [(60, 90), (90, 60), (60, 60)])
+def test_large_matrices_are_bounded_from_above_and_closely(shape, monkeypatch):
+    weight = torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    norm = float(torch.linalg.svdvals(weight)[0])
+    monkeypatch.setattr(spectrum, "LARGE", 50)
+    assert 0 <= linear_norm(weight) / norm - 1 < 1e-9
+    assert linear_norm(torch.zeros(60, 60)) == 0
+    # A Lanczos iteration that stopped far too low is found out.
+    monkeypatch.setattr(spectrum, "eigsh", lambda *_, **__: [0.9 * norm**2])
+    assert linear_norm(weight) == pytest.approx(norm, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("size", "stride", "norm"), [(2, 2, 1), (3, 2, 2), (3, 3, 1), (3, 1, 3), ((3, 1), (2, 1), 2**0.5)]
 )

@@ -37,10 +37,21 @@ PLANS = {
 }
 """What is compared: two baselines, each layer by itself, the higher layers, and all three as the paper had it."""
 
+_THINNED = replace(FED, dropout=PLANS["dropout"].dropout)
+LONGER = {
+    "weight decay": PLANS["weight decay"],
+    "dropout": PLANS["dropout"],
+    "dropout and input": replace(_THINNED, pools=(0,)),
+    "dropout and both hidden layers": replace(_THINNED, pools=(1, 2)),
+    "dropout and all layers": replace(_THINNED, pools=(0, 1, 2)),
+}
+"""What is trained once more for longer: the baselines, and pools on top of the better of the two."""
+
 BUDGETS = {
     "quick": Budget(epochs=6, batch=50, rate=1e-2, pool=200, fresh=40, every=60, looks=10),
     "paper": Budget(epochs=15, rate=1e-2, pool=2000, fresh=200, every=40),
 }
+LONG = {"quick": 1.5, "paper": 40 / 15}  # so many times as many epochs
 SEEDS = {"quick": 2, "paper": 3}
 SPREADS = 4  # a rerun may differ from the stored run by this many standard deviations over seeds
 
@@ -79,38 +90,54 @@ TRIALS = {
     "first hidden layer, half-way, counting 0.3": Trial(replace(FED, pools=(1,)), _SHORT),
     "dropout of a tenth of the pixels": Trial(PLANS["dropout"], _FAST | {"epochs": 15}),
     "second hidden layer, half-way, counting 0.3": Trial(replace(FED, pools=(2,)), _SHORT),
+    "input, at the boundary, counting 0.3": Trial(replace(FED, pools=(0,), amplification=1.0), _SHORT),
+    "all layers, half-way, counting 0.3": Trial(replace(FED, pools=(0, 1, 2)), _SHORT),
+    "dropout of a fifth of the pixels": Trial(Plan(decay=DECAY, dropout=(0.2, 0.0, 0.0)), _SHORT),
+    "dropout of a tenth in every layer": Trial(Plan(decay=DECAY, dropout=(0.1, 0.1, 0.1)), _SHORT),
+    "dropout and input": Trial(replace(_THINNED, pools=(0,)), _SHORT),
+    "dropout and input, random targets": Trial(replace(_THINNED, pools=(0,), target="random"), _SHORT),
+    "dropout and all layers": Trial(replace(_THINNED, pools=(0, 1, 2)), _SHORT),
+    "dropout, longer": Trial(PLANS["dropout"], _SHORT | {"epochs": 40}),
+    "dropout of a fifth, longer": Trial(Plan(decay=DECAY, dropout=(0.2, 0.0, 0.0)), _SHORT | {"epochs": 40}),
+    "dropout and input, longer": Trial(replace(_THINNED, pools=(0,)), _SHORT | {"epochs": 40}),
+    "dropout and all layers, longer": Trial(replace(_THINNED, pools=(0, 1, 2)), _SHORT | {"epochs": 40}),
+    "dropout, longer still": Trial(PLANS["dropout"], _SHORT | {"epochs": 100}),
 }
 """What was tried on the held-out part of the training set before the comparison, in order."""
 
 
-def study(digits: Digits) -> dict[str, list[BackFed]]:
+def study(digits: Digits, plans: Mapping[str, Plan] | None = None, *, times: float = 1) -> dict[str, list[BackFed]]:
     """Every plan with every seed, trained on the whole training set and followed on the test set.
 
     Args:
         digits: the data of the profile.
+        plans: name -> plan; by default ``PLANS``.
+        times: by how much the epochs of the profile's budget are multiplied.
 
     Returns:
         Name of the plan -> one ``BackFed`` for each seed.
     """
     name = scale.profile().name
+    budget = replace(BUDGETS[name], epochs=round(times * BUDGETS[name].epochs))
     return {
         plan: [
-            back_feed(settings, BUDGETS[name], digits.train, digits.test, seed=seed)
+            back_feed(settings, budget, digits.train, digits.test, seed=seed)
             for seed in range(scale.SEED, scale.SEED + SEEDS[name])
         ]
-        for plan, settings in PLANS.items()
+        for plan, settings in (plans or PLANS).items()
     }
 
 
-def back_feeding(runs: Runs, data: str) -> Table:
+def back_feeding(runs: Runs, data: str, name: str = "back_feeding") -> Table:
     """Test error of every plan over its seeds.
 
     Args:
         runs: as from ``study``.
         data: the name of the data.
+        name: of the table.
 
     Returns:
-        A ``Table`` named ``back_feeding``. The column ``lowest on the way`` is the mean over seeds of the smallest test
+        A ``Table``. The column ``lowest on the way`` is the mean over seeds of the smallest test
         error seen in training: it reads the test set to decide when to stop, so it is a bound for any rule of
         stopping and no result.
 
@@ -119,13 +146,13 @@ def back_feeding(runs: Runs, data: str) -> Table:
     """
     columns = ["test error", "standard deviation", "seeds", "best seed", "lowest on the way", "training error"]
     rows = {}
-    for name, nets in runs.items():
-        error = errors(runs)[name]
+    for plan, nets in runs.items():
+        error = errors(runs)[plan]
         lowest = torch.stack([net.held_out.min() for net in nets])
         training = sum(net.training for net in nets) / len(nets)
         spread = float(error.std()) if len(nets) > 1 else None
-        rows[name] = [float(error.mean()), spread, len(nets), float(error.min()), float(lowest.mean()), training]
-    return Table("back_feeding", columns, rows, {"data": data})
+        rows[plan] = [float(error.mean()), spread, len(nets), float(error.min()), float(lowest.mean()), training]
+    return Table(name, columns, rows, {"data": data})
 
 
 def trials(images: Images, plans: Mapping[str, Trial] | None = None) -> Table:
@@ -145,7 +172,7 @@ def trials(images: Images, plans: Mapping[str, Trial] | None = None) -> Table:
     for name, trial in (plans or TRIALS).items():
         budget = Budget(**trial.budget)
         if quick:
-            budget = replace(BUDGETS["quick"], epochs=3, rate=budget.rate)
+            budget = replace(BUDGETS["quick"], epochs=2, rate=budget.rate)
         net = back_feed(trial.plan, budget, fitted, chosen)
         rows[name] = [
             budget.epochs,
@@ -160,7 +187,9 @@ def trials(images: Images, plans: Mapping[str, Trial] | None = None) -> Table:
     return Table("back_feeding_trials", columns, rows, {"data": images.name})
 
 
-def contrasts(runs: Runs, images: Images, pairs: Sequence[tuple[str, str]]) -> Table:
+def contrasts(
+    runs: Runs, images: Images, pairs: Sequence[tuple[str, str]], name: str = "back_feeding_contrasts"
+) -> Table:
     """How much less the first plan of each pair errs than the second, and how sure that is.
 
     Two chances are at work. Another seed gives another network, so the difference of the means has a standard error
@@ -171,15 +200,16 @@ def contrasts(runs: Runs, images: Images, pairs: Sequence[tuple[str, str]]) -> T
         runs: as from ``study``.
         images: the test set.
         pairs: names of two plans.
+        name: of the table.
 
     Returns:
-        A ``Table`` named ``back_feeding_contrasts``: the gain (positive where the first plan errs less), both standard
+        A ``Table``: the gain (positive where the first plan errs less), both standard
         errors, and the root of the sum of their squares.
     """
     wrong = {
-        name: torch.stack([(predict(net.model, images.images) != images.labels).double() for net in nets])  # (S, N)
-        for name, nets in runs.items()
-        if any(name in pair for pair in pairs)
+        plan: torch.stack([(predict(net.model, images.images) != images.labels).double() for net in nets])  # (S, N)
+        for plan, nets in runs.items()
+        if any(plan in pair for pair in pairs)
     }
     rows = {}
     for first, second in pairs:
@@ -190,7 +220,7 @@ def contrasts(runs: Runs, images: Images, pairs: Sequence[tuple[str, str]]) -> T
         both = (seeds**2 + over_images**2) ** 0.5
         rows[f"{first} against {second}"] = [gain, seeds, over_images, both]
     columns = ["gain", "over seeds", "over images", "standard error"]
-    return Table("back_feeding_contrasts", columns, rows, {"data": images.name})
+    return Table(name, columns, rows, {"data": images.name})
 
 
 def layer_distortions(runs: Runs, images: Images) -> tuple[Table, dict[str, dict[str, Tensor]]]:

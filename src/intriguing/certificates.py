@@ -64,11 +64,7 @@ def global_certificate(model: nn.Sequential, images: Tensor, targets: Tensor, **
     Source:
         Szegedy et al. 2013, section 4.3; Tsuzuku et al. 2018, "Lipschitz-margin training".
     """
-    check_images(images)
-    head = _head(model)
-    if model.training:
-        raise ValueError("expected a model in evaluation mode; call model.eval() first")
-    bound = network_bound(model[:-1].eval(), images.shape[1:], **known).product  # a slice starts in training mode
+    head, bound = _head(model), _before_the_head(model, images, known)
     predictions, margins, rows = _pairs(model, head, images, targets)
     return Certificate(predictions, margins, _distance(margins, bound * rows.norm(dim=1)))
 
@@ -108,25 +104,29 @@ def local_certificate(model: nn.Sequential, images: Tensor, targets: Tensor) -> 
     return Certificate(whole.predictions, whole.margins, torch.cat([_march(weights, *chunk) for chunk in chunks]))
 
 
-def smallest(model: nn.Sequential, images: Tensor, certify, **options) -> Tensor:
-    """The radius within which the answer cannot change at all: the smallest over all other classes.
+def smallest(model: nn.Sequential, images: Tensor, **known) -> Tensor:
+    """The radius within which the answer cannot change at all: the smallest global one over all other classes.
 
     Args:
-        model: as for the certificate.
+        model: as for ``global_certificate``.
         images: (B, *shape) in [0, 1].
-        certify: ``global_certificate`` or ``local_certificate``.
-        **options: passed on to it.
+        **known: passed on to ``spectrum.network_bound``.
 
     Returns:
         (B,) float64, Euclidean radii.
+
+    Raises:
+        TypeError: as for ``global_certificate``.
+        ValueError: likewise.
     """
-    classes = _head(model).out_features
-    radii = []
-    for shift in range(1, classes):
-        with torch.no_grad():
-            targets = (_logits(model, images).argmax(1) + shift) % classes
-        radii.append(certify(model, images, targets, **options).radius)
-    return torch.stack(radii).amin(0)
+    head, bound = _head(model), _before_the_head(model, images, known)
+    with torch.no_grad():
+        logits = _logits(model, images)
+    weight = head.weight.detach().double().cpu()
+    predictions = logits.argmax(1)
+    apart = (weight[:, None] - weight).norm(dim=2)[predictions]  # (B, k)
+    radii = _distance(logits.gather(1, predictions[:, None]) - logits, bound * apart)
+    return radii.scatter(1, predictions[:, None], torch.inf).amin(1)
 
 
 def runners_up(model: nn.Module, images: Tensor) -> Tensor:
@@ -218,6 +218,14 @@ def _deviation(
 def _slope(z: Tensor) -> Tensor:
     """The derivative of the sigmoid."""
     return torch.sigmoid(z) * torch.sigmoid(-z)
+
+
+def _before_the_head(model: nn.Sequential, images: Tensor, known: dict) -> float:
+    """The bound of all layers but the last."""
+    check_images(images)
+    if model.training:
+        raise ValueError("expected a model in evaluation mode; call model.eval() first")
+    return network_bound(model[:-1].eval(), images.shape[1:], **known).product  # a slice starts in training mode
 
 
 def _pairs(model: nn.Module, head: nn.Linear, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:

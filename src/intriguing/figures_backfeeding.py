@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from .figures import PALETTE, WIDTH, Figure, _array, _cycle, _styled
@@ -58,7 +58,7 @@ def learning_curves(
     highest = top or max(float(np.max(_array(values))) for values in curves.values())
     for axes in grid.flat[: len(curves)]:
         axes.set_ylim(lowest - 0.05 * (highest - lowest), highest)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}"))
         axes.xaxis.set_tick_params(labelbottom=True)
     figure.supxlabel("thousand updates", fontsize=8.5)
@@ -100,15 +100,18 @@ def strips(
         spread = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
         axes.plot(values, np.full(len(values), row), "o", color=colour, alpha=0.4, markeredgewidth=0, markersize=5)
         axes.errorbar(values.mean(), row, xerr=spread, fmt="|", color=colour, markersize=13, markeredgewidth=2)
-    axes.set(yticks=range(len(groups)), yticklabels=list(groups), xlabel=xlabel, ylim=(len(groups) - 0.4, -0.9))
+    marks = dict(sorted((marks or {}).items(), key=lambda mark: mark[1]))
+    ceiling = -0.6 - 0.45 * len(marks)
+    axes.set(yticks=range(len(groups)), yticklabels=list(groups), xlabel=xlabel, ylim=(len(groups) - 0.4, ceiling))
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     if percent:
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    for label, position in (marks or {}).items():
+    # Each name has a line of its own, so that marks close to each other can be read.
+    for line, (label, position) in enumerate(marks.items()):
         axes.axvline(position, color=PALETTE["grey"], linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
         axes.annotate(
-            label, (position, 1), xycoords=axes.get_xaxis_transform(), xytext=(2, -1), textcoords="offset points",
+            label, (position, ceiling + 0.45 * line), xytext=(3, -1), textcoords="offset points",
             va="top", fontsize=7.5, color="#666666",
         )  # fmt: skip
     return figure
@@ -147,6 +150,7 @@ def panels(
             axes.plot(found, np.full(len(found), row), "o", color=colour, markersize=3.5, alpha=0.8)
         axes.set_title(title, loc="left", fontsize=8.5)
         axes.set(yticks=range(len(labels)), yticklabels=labels, ylim=(len(labels) - 0.4, -0.6), xlim=(0, None))
+        axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
     for axes in grid.flat[len(groups) :]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, PercentFormatter
 from numpy.typing import ArrayLike
 
-from .figures import PALETTE, WIDTH, Figure, _array, _styled
-
-_COLOURS = tuple(PALETTE[name] for name in ("blue", "vermilion", "green", "purple", "sky", "orange", "black"))
+from .figures import _MARKERS, PALETTE, WIDTH, Figure, _array, _cycle, _styled
 
 
 @_styled
@@ -20,7 +18,7 @@ def levels(groups: Mapping[str, Mapping[str, float]], base: float, *, least: flo
     Args:
         groups: Factor -> level -> misfit.
         base: The misfit that all of them start from, an upright line.
-        least: The smallest misfit to be had, a second line; None for none.
+        least: The misfit that luck alone would leave, a second line; None for none.
 
     Returns:
         The figure.
@@ -38,7 +36,7 @@ def levels(groups: Mapping[str, Mapping[str, float]], base: float, *, least: flo
                   fontsize=7.5, color="#666666")  # fmt: skip
     if least is not None:
         axes.axvline(least, color=PALETTE["grey"], linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
-        axes.annotate("sampling alone", (least, 1), xycoords=axes.get_xaxis_transform(), xytext=(3, 2),
+        axes.annotate("luck alone", (least, 1), xycoords=axes.get_xaxis_transform(), xytext=(3, 2),
                       textcoords="offset points", fontsize=7.5, color="#666666")  # fmt: skip
     place, ticks, names = 0.0, [], []
     for factor, options in groups.items():
@@ -54,8 +52,10 @@ def levels(groups: Mapping[str, Mapping[str, float]], base: float, *, least: flo
             place += 1
         place += 0.25
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator([1, 2, 3, 5, 10, 20, 30, 50]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 10 else ""))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", which="both", length=0)
     axes.set_yticks(ticks, names)
     axes.set_ylim(place, -0.8)
     axes.set_xlabel("misfit over Tables 1 to 4")
@@ -67,21 +67,25 @@ def levels(groups: Mapping[str, Mapping[str, float]], base: float, *, least: flo
 
 @_styled
 def curves(
-    factors: ArrayLike,
+    ticks: Mapping[str, float],
     panels: Mapping[str, Mapping[str, ArrayLike]],
-    printed: Mapping[str, Mapping[str, float]],
     *,
+    xlabel: str,
     percent: Sequence[str] = (),
-    xlabel: str = "factor on λ",
+    printed: Mapping[str, Mapping[str, float]] | None = None,
+    rings: Mapping[str, Mapping[str, float]] | None = None,
+    apart: int = 0,
 ) -> Figure:
-    """Measured curves over a factor, one panel per quantity, with the printed value of each curve as a level line.
+    """Measured curves of several networks over one choice, one panel per quantity.
 
     Args:
-        factors: (n,) positions on a logarithmic axis.
+        ticks: Word -> position of each of the n values of the choice.
         panels: Quantity -> network -> (n,) values.
-        printed: Quantity -> network -> the printed value; a ring marks where the curve passes through it.
+        xlabel: What is chosen.
         percent: Quantities that are fractions to be written as percent.
-        xlabel: What the factors are.
+        printed: Quantity -> network -> the printed value, a dashed level in the colour of the curve; None for none.
+        rings: Quantity -> network -> the position at which the curve passes through its level, ringed; NaN for none.
+        apart: How many of the last positions are no part of the scale and stand by themselves.
 
     Returns:
         The figure.
@@ -91,55 +95,29 @@ def curves(
     """
     if not panels:
         raise ValueError("got no panel; expected at least one.")
-    factors = _array(factors)
-    figure = Figure(figsize=(WIDTH, 2.7))
+    x = _array(list(ticks.values()))
+    joined = len(x) - apart
+    figure = Figure(figsize=(WIDTH, 2.9))
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (quantity, networks) in zip(grid, panels.items(), strict=True):
-        for (name, values), colour in zip(networks.items(), _COLOURS, strict=False):
+        for (name, values), marker in zip(networks.items(), _cycle(_MARKERS), strict=False):
             values = _array(values)
-            axes.plot(factors, values, "o-", color=colour, markersize=3, linewidth=1.3, label=name)
-            level = printed[quantity][name]
-            axes.axhline(level, color=colour, linewidth=0.8, linestyle=(0, (3, 2)), alpha=0.8)
-        axes.axvline(1, color=PALETTE["grey"], linewidth=0.6, zorder=0)
-        axes.set(xscale="log", title=quantity, xlabel=xlabel)
-        axes.set_ylim(bottom=0)
-        axes.set_xticks(factors, [f"{factor:g}" for factor in factors])
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.minorticks_off()
+            (line,) = axes.plot(x[:joined], values[:joined], marker=marker, markersize=3.6, linewidth=1.3, label=name)
+            style = {"color": line.get_color(), "marker": marker}
+            axes.plot(x[joined:], values[joined:], linestyle="", markersize=3.6, **style)
+            level = (printed or {}).get(quantity, {}).get(name)
+            if level is not None:
+                axes.axhline(level, color=line.get_color(), linewidth=0.8, linestyle=(0, (3, 2)), alpha=0.8)
+                ring = (rings or {}).get(quantity, {}).get(name, np.nan)
+                axes.plot(ring, level, "o", markersize=8.5, fillstyle="none", color=PALETTE["black"])
+        axes.set(title=quantity, xlabel=xlabel)
+        if printed or quantity in percent:
+            axes.set_ylim(bottom=0)
+        axes.set_xticks(x, list(ticks), fontsize=7.5)
         axes.grid(axis="y")
         if quantity in percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     handles, labels = grid[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    return figure
-
-
-@_styled
-def coarseness(ratios: Sequence[str], sizes: Mapping[str, ArrayLike], transfer: Mapping[str, ArrayLike]) -> Figure:
-    """What a coarser search over c does: distortion over the exact search's, and the mean error of other networks.
-
-    Args:
-        ratios: n words, from exact to coarse.
-        sizes: Network -> (n,) mean distortion as a multiple of that of the exact search.
-        transfer: Network -> (n,) mean error of the other networks, fractions.
-
-    Returns:
-        The figure.
-    """
-    figure = Figure(figsize=(WIDTH, 3.0))
-    left, right = figure.subplots(1, 2)
-    places = np.arange(len(ratios))
-    for axes, group in ((left, sizes), (right, transfer)):
-        for (name, values), colour in zip(group.items(), _COLOURS, strict=False):
-            axes.plot(places, _array(values), "o-", color=colour, markersize=3.5, linewidth=1.3, label=name)
-        axes.set_xticks(places, ratios, fontsize=7.2)
-        axes.set_xlabel("neighbouring values of c differ by a factor of")
-        axes.grid(axis="y")
-    left.set_title("mean distortion, exact search = 1")
-    right.set_title("mean error of the other networks")
-    right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    right.set_ylim(bottom=0)
-    handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 

@@ -82,3 +82,94 @@ def sandwiches(panels: Mapping[str, Mapping[str, ArrayLike]], *, columns: int = 
     handles, labels = grid.ravel()[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure
+
+
+@_styled
+def cone(x: ArrayLike, y: ArrayLike, place: float, bound: float, outside: ArrayLike) -> Figure:
+    """A curve and the cone in which a Lipschitz bound holds it around one of its points.
+
+    Args:
+        x: (N,) ascending.
+        y: (N,) the curve.
+        place: of the cone's tip, between the ends of ``x``.
+        bound: slope of its sides.
+        outside: (N,) bool, where the curve leaves the cone.
+
+    Returns:
+        The figure.
+    """
+    x, y = _array(x), _array(y)
+    tip = np.interp(place, x, y)
+    figure = Figure(figsize=(5.2, 2.6))
+    axes = figure.subplots()
+    reach = bound * np.abs(x - place)
+    axes.fill_between(x, tip - reach, tip + reach, color=PALETTE["sky"], alpha=0.3, linewidth=0)
+    axes.plot(x, y, color=PALETTE["blue"], linewidth=2)
+    axes.plot(x, np.where(np.asarray(outside), y, np.nan), color=PALETTE["vermilion"], linewidth=3)
+    axes.plot([place], [tip], "o", color=PALETTE["black"])
+    axes.set(xlim=(x[0], x[-1]), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1), xlabel="x", ylabel="f(x)")
+    axes.tick_params(length=0)
+    return figure
+
+
+@_styled
+def chord(x: ArrayLike, y: ArrayLike, ends: tuple[float, float], place: float, slope: float, bound: float) -> Figure:
+    """A chord of a curve, the tangent that is parallel to it, and the steepest slope there is.
+
+    Args:
+        x: (N,) ascending.
+        y: (N,) the curve.
+        ends: of the chord.
+        place: where the curve has its slope.
+        slope: of the chord.
+        bound: the curve's steepest slope.
+
+    Returns:
+        The figure: the curve on the left, the two slopes as bars on the right.
+    """
+    x, y = _array(x), _array(y)
+    figure = Figure(figsize=(5.2, 2.6))
+    axes, bars = figure.subplots(1, 2, width_ratios=(4, 1))
+    axes.plot(x, y, color=PALETTE["blue"], linewidth=2)
+    axes.plot(ends, np.interp(ends, x, y), "o-", color=PALETTE["black"], linewidth=1.5)
+    tangent = place + np.array([-0.12, 0.12])
+    axes.plot(tangent, np.interp(place, x, y) + slope * (tangent - place), color=PALETTE["vermilion"], linewidth=2)
+    axes.plot([place], [np.interp(place, x, y)], "o", color=PALETTE["vermilion"])
+    axes.set(xlim=(x[0], x[-1]), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1), xlabel="x", ylabel="f(x)")
+    bars.bar(["here", "most"], [abs(slope), bound], color=[PALETTE["vermilion"], PALETTE["grey"]])
+    bars.set(ylim=(0, 1.1 * bound), title="|slope|")
+    for one in (axes, bars):
+        one.tick_params(length=0)
+    return figure
+
+
+@_styled
+def two_layers(first: ArrayLike, second: ArrayLike) -> Figure:
+    """What two matrices make of a circle, beside the circle that the product of their norms allows.
+
+    Args:
+        first: (2, 2), applied first.
+        second: (2, 2).
+
+    Returns:
+        The figure; above each panel stands the norm so far.
+    """
+    first, second = _array(first), _array(second)
+    figure = Figure(figsize=(5.2, 2.3))
+    angles = np.linspace(0, 2 * np.pi, 181)
+    circle = np.stack([np.cos(angles), np.sin(angles)])
+    size = [float(np.linalg.norm(matrix, 2)) for matrix in (first, second, second @ first)]
+    steps = (
+        (circle, 1.0, "a unit circle"),
+        (first @ circle, size[0], f"after the first, {size[0]:.2f}"),
+        (second @ first @ circle, size[0] * size[1], f"after both, {size[2]:.2f}"),
+    )
+    for axes, (points, allowed, title) in zip(figure.subplots(1, 3), steps, strict=True):
+        axes.plot(*(allowed * circle), color=PALETTE["grey"], linewidth=1, linestyle=(0, (4, 2)))
+        axes.fill(*points, color=PALETTE["sky"], alpha=0.4, linewidth=0)
+        axes.plot(*points, color=PALETTE["blue"], linewidth=1.5)
+        axes.plot([0, points[0, 0]], [0, points[1, 0]], color=PALETTE["vermilion"], linewidth=2)
+        edge = 1.1 * size[0] * size[1]
+        axes.set(xlim=(-edge, edge), ylim=(-edge, edge), title=title, aspect="equal")
+        axes.set_axis_off()
+    return figure

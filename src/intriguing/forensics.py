@@ -1,11 +1,12 @@
 """From misfits to a verdict: which readings of the paper's method to try, and how to choose among them.
 
 Every open question is a factor with a few levels. One factor is moved at a time, away from the base protocol; then the
-levels that helped are put together, the most helpful first, each kept only if the misfit falls again.
+levels that help are put together, the most helpful factor first, each kept only if the misfit falls again.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,7 @@ Levels = Mapping[str, Mapping[str, Mapping[str, object]]]
 
 LEVELS: Levels = {
     "decay, linear networks": {f"λ × {factor:g}": {"linear": factor} for factor in (0.3, 0.5, 2.0, 4.0)},
-    "decay as printed": {"λ / k, linear networks": {"per_unit": "linear"}},
+    "decay as printed": {"λ / k, linear networks": {"per_unit": True}},
     "end of training": {"10 iterations": {"iterations": 10}},
     "target": {name: {"target": name} for name in ("next class", "mean of nine", "nearest")},
     "penalty": {"c |r|": {"norm": "plain"}},
@@ -35,20 +36,8 @@ LEVELS: Levels = {
 }
 """The open questions and the answers that are tried."""
 
-FEW: Levels = {
-    factor: {label: LEVELS[factor][label] for label in labels}
-    for factor, labels in {
-        "decay, linear networks": ("λ × 0.5", "λ × 2"),
-        "decay as printed": ("λ / k, linear networks",),
-        "end of training": ("10 iterations",),
-        "target": ("next class", "mean of nine", "nearest"),
-        "penalty": ("c |r|",),
-        "search over c": ("c in steps of × 2", "c in steps of × 10", "one c for all"),
-        "pixels outside the box": ("cut back",),
-    }.items()
-}
-"""A part of ``LEVELS`` that fits a quick run."""
-
+LINEAR, SIGMOID = paper.MODELS[:3], paper.MODELS[3:5]
+"""The networks without hidden layers, and those with two layers of sigmoids."""
 
 FACTORS, FIRST, ENOUGH = (0.1, 1.0, 10.0), 1000, 400
 """Factors on the decay of FC100-100-10, the training images on which they are tried, and iterations of L-BFGS."""
@@ -174,47 +163,58 @@ def sigmoid_decay(sweep: Sweep, factors: Sequence[float] = FACTORS) -> Table:
 
 @dataclass(frozen=True)
 class Step:
-    """One level that was tried on top of those accepted before.
+    """One factor that was moved, on top of what had been kept before.
 
     Attributes:
+        round: of the search, from 1.
         factor: the open question.
-        label: the level.
-        score: with the level.
+        label: its best level in this company, or ``SAME``.
+        score: with that level.
         kept: whether the score fell, so that the level was kept.
     """
 
+    round: int
     factor: str
     label: str
     score: float
     kept: bool
 
 
+SAME = "as in the base"
+
+
 def stepwise(
     score: Callable[[Protocol], float], levels: Levels = LEVELS, *, base: Protocol = BASE
 ) -> tuple[Protocol, list[Step]]:
-    """Puts together the levels that help.
+    """Puts together the levels that help, one factor after the other and round after round until nothing does.
 
     Args:
-        score: of a protocol, smaller is better; asked more than once for the same protocol.
+        score: of a protocol, smaller is better; asked once for each.
         levels: the factors and their levels.
         base: where it starts.
 
     Returns:
-        The protocol found and the steps in the order in which they were tried: the best level of each factor by
-        itself, the most helpful factor first. What does not help alone may help in company, so all are tried.
+        The protocol found, which no change of a single factor improves, and the steps in the order in which they were
+        tried, the factor that helps most by itself first. What does not help alone may help in company, and the other
+        way round: so every factor is tried in every round, with all its levels and with that of the base.
     """
-    alone = []
-    for factor, options in levels.items():
-        label = min(options, key=lambda option: score(replace(base, **options[option])))
-        alone.append((score(replace(base, **options[label])), factor, label))
-    best, steps = score(base), []
-    found = base
-    for _, factor, label in sorted(alone):
-        tried = replace(found, **levels[factor][label])
-        reached = score(tried)
-        steps.append(Step(factor, label, reached, reached < best))
-        if reached < best:
-            best, found = reached, tried
+    score = functools.cache(score)
+    alone = {factor: min(score(replace(base, **changes)) for changes in levels[factor].values()) for factor in levels}
+    found, steps, number = base, [], 0
+    while not steps or any(step.kept for step in steps if step.round == number):
+        number += 1
+        for factor in sorted(levels, key=alone.get):
+            same = {field: getattr(base, field) for changes in levels[factor].values() for field in changes}
+            tried = {
+                label: replace(found, **changes)
+                for label, changes in {SAME: same, **levels[factor]}.items()
+                if replace(found, **changes) != found
+            }
+            label = min(tried, key=lambda option: score(tried[option]))
+            reached = score(tried[label])
+            steps.append(Step(number, factor, label, reached, reached < score(found)))
+            if steps[-1].kept:
+                found = tried[label]
     return found, steps
 
 
@@ -235,6 +235,58 @@ def described(protocol: Protocol, levels: Levels = LEVELS) -> str:
         if all(getattr(protocol, field) == value for field, value in changes.items())
     ]
     return ", ".join(labels) or "base"
+
+
+def kind(table: str, row: str, column: str) -> str:
+    """Which kind of finding a printed number is, for asking where a misfit sits.
+
+    Args:
+        table: of ``misfit.TABLES``.
+        row: of the paper's table.
+        column: of the paper's table.
+
+    Returns:
+        A few words, the same for all findings of one kind.
+    """
+    if column == "distortion":
+        return "distortions"
+    if row.startswith("Gaussian noise"):
+        return "errors under noise"
+    if table == "table1":
+        return "errors of the linear networks" if row in LINEAR else "errors of the other networks"
+    if table == "table2":
+        if column == "AE400-10":
+            return "AE400-10 on the examples of others"
+        if column in LINEAR:
+            return "linear networks on the examples of others"
+        return "sigmoid networks on each other's" if row in SIGMOID else "sigmoid networks on linear and AE400-10's"
+    if table == "table3":
+        return "errors of the other networks"
+    return "Table 4, amplified" if "amplified" in row else "Table 4, as found"
+
+
+def by_kind(base: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """Where the misfit of two protocols sits.
+
+    Args:
+        base: findings of the one, as ``compared`` returns them.
+        after: those of the other.
+
+    Returns:
+        One row per kind of finding: ``findings``, how many; ``base`` and ``after``, the misfit over them; ``share`` of
+        the sum of squares that is left after. The largest share first.
+    """
+    kinds = [kind(*place) for place in after.index]
+    groups = after["z"].groupby(kinds)
+    left = groups.apply(lambda z: float(np.square(z).sum()))
+    return pd.DataFrame(
+        {
+            "findings": groups.size(),
+            "base": base["z"].groupby(kinds).apply(misfit.misfit),
+            "after": groups.apply(misfit.misfit),
+            "share": left / left.sum(),
+        }
+    ).sort_values("share", ascending=False)
 
 
 def asked(factors: ArrayLike, values: ArrayLike, printed: float) -> float:

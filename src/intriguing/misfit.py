@@ -7,6 +7,7 @@ standardised differences over all findings of Tables 1 to 4.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -127,14 +128,27 @@ def change(z: ArrayLike, base: ArrayLike) -> tuple[float, float]:
     return float(steps.mean()), float(steps.std(ddof=1) / np.sqrt(len(steps)))
 
 
-def perfect() -> float:
-    """The misfit of a protocol that is the paper's in every respect, counted on ever so many images.
+def luck(images: float = math.inf, spread: Mapping[str, pd.DataFrame] | None = None) -> float:
+    """The misfit that luck alone leaves to a protocol which is the paper's in every respect.
 
-    What is left is the sampling of the paper's own rates.
+    Args:
+        images: on how many our rates of Tables 2 and 4 are counted; infinity leaves the paper's own sampling alone.
+        spread: table -> the standard deviation of every entry from one random start to the next, rows and columns as
+            in the paper's table. Both sides have a start of their own, so it counts twice. None leaves it out.
 
     Returns:
-        A number below 1.
+        The root of the expected mean squared standardised difference.
+
+    Raises:
+        ValueError: images that are not above 0.
     """
-    frame = findings()
-    alone = [value.unit**2 - POINT**2 if value.kind == "error" else 0.0 for value in frame.itertuples()]
-    return float(np.sqrt(np.mean(np.array(alone) / frame["unit"].to_numpy() ** 2)))
+    if not images > 0:
+        raise ValueError(f"expected a number of images above 0, got {images}")
+    frame, total = findings(), []
+    for (table, row, column), entry in zip(frame.index, frame.itertuples(), strict=True):
+        counted = entry.kind == "error" and table in _COUNTED
+        variance = entry.paper * (1 - entry.paper) * (1 / SAMPLE + 1 / images) if counted else 0.0
+        if spread is not None:
+            variance += 2 * float(spread[table].loc[row, column]) ** 2
+        total.append(variance / entry.unit**2)
+    return float(np.sqrt(np.mean(total)))

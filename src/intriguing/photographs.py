@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from . import data, scale
@@ -72,6 +73,17 @@ class Photographs:
         """
         rows = rows if isinstance(rows, slice) else torch.as_tensor(rows)
         return self.pixels[rows].float() / 255
+
+    def reduced(self, factor: int = 8) -> Tensor:
+        """All photographs at a fraction of their size, each pixel the mean of a square.
+
+        Args:
+            factor: how many pixels a side of the square has.
+
+        Returns:
+            (N, 3, 227 // factor, 227 // factor) float32 in [0, 1].
+        """
+        return torch.cat([F.avg_pool2d(part.float() / 255, factor) for part in self.pixels.split(100)])
 
     def name(self, label: int) -> str:
         """The first of the names of a class.

@@ -15,21 +15,24 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from . import artifacts, fingerprint, lbfgsb, paper, scale
 from .data import Digits, Images, check_images
-from .distortion import minimum_distortion, random_targets, wrong_classes
-from .models import recipe
-from .training import CHUNK, error_rate, trained
-from .transfer import error_matrix, gaussian_noise
+from .disjoint import AMPLIFIED, HALVES, amplify
+from .disjoint import NOISE as NOISE4
+from .distortion import _Classifier, _Search, minimum_distortion, random_targets, wrong_classes
+from .models import build, recipe
+from .tables import NOISE as NOISE2
+from .training import CHUNK, _train_classifier, error_rate, trained
+from .transfer import error_matrix, gaussian_noise, rms
 
 TARGETS = ("random", "next class", "mean of nine", "nearest")
 ONE_FOR_ALL = 0.0  # in the place of a ratio of the grid: one c for all images of a set
-NOISE2, NOISE4 = (0.1, 0.3), (0.06, 0.1)  # standard deviations in Tables 2 and 4
-AMPLIFIED = 0.1
 _ROWS = 512  # problems solved at a time
-_CODE = tuple(f"intriguing.{room}" for room in ("protocol", "distortion", "lbfgsb", "models", "training", "transfer"))
+_CODE = tuple(
+    f"intriguing.{room}"
+    for room in ("protocol", "disjoint", "distortion", "lbfgsb", "models", "tables", "training", "transfer")
+)
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,7 @@ class Protocol:
     Attributes:
         linear: factor on the printed decay of the three linear networks, above 0.
         sigmoid: factor on the printed decay of the sigmoid networks, above 0.
-        head: factor on the printed decay of the softmax above the autoencoder, above 0.
-        per_unit: which networks divide the decay of each layer by its number of units, as the formula is printed:
-            ``"none"``, ``"linear"`` (those without hidden layers) or ``"all"``.
+        per_unit: whether the linear networks divide their decay by the number of units, as the formula is printed.
         iterations: L-BFGS iterations after which the training of a classifier stops; None trains until convergence.
         target: one of ``TARGETS``: the wrong class that an image shall be taken for.
         norm: ``"squared"`` or ``"plain"``, as for ``distortion.minimum_distortion``.
@@ -52,8 +53,7 @@ class Protocol:
 
     linear: float = 1.0
     sigmoid: float = 1.0
-    head: float = 1.0
-    per_unit: str = "none"
+    per_unit: bool = False
     iterations: int | None = None
     target: str = "random"
     norm: str = "squared"
@@ -63,12 +63,10 @@ class Protocol:
     def __post_init__(self) -> None:
         if self.target not in TARGETS:
             raise ValueError(f"expected a target among {', '.join(TARGETS)}, got {self.target!r}")
-        if self.per_unit not in ("none", "linear", "all"):
-            raise ValueError(f"expected per_unit 'none', 'linear' or 'all', got {self.per_unit!r}")
         if not (self.ratio >= 1 or self.ratio == ONE_FOR_ALL):
             raise ValueError(f"expected a ratio of at least 1, or {ONE_FOR_ALL:g} for one c, got {self.ratio}")
-        if not min(self.linear, self.sigmoid, self.head) > 0:
-            raise ValueError(f"expected factors above 0, got {self.linear}, {self.sigmoid} and {self.head}")
+        if not min(self.linear, self.sigmoid) > 0:
+            raise ValueError(f"expected factors above 0, got {self.linear} and {self.sigmoid}")
 
 
 BASE = Protocol()
@@ -123,56 +121,29 @@ def grid_distortion(
         raise ValueError(f"expected penalties (P,) or ({len(images)}, P), got {tuple(penalties.shape)}")
     if not bool((penalties > 0).all()):
         raise ValueError(f"expected values of c above 0, got {float(penalties.min())}")
-    device = next(model.parameters()).device
-    double = copy.deepcopy(model).double().requires_grad_(False)
     count = penalties.shape[-1]
-    c = penalties.double().expand(len(images), count).flatten().to(device)
-    clean = images.repeat_interleave(count, 0).to(device)
-    wanted = targets.repeat_interleave(count).to(device)
-    found, gaps = [torch.empty_like(clean)[:0]], [c[:0]]
-    for rows in torch.arange(len(clean), device=device).split(_ROWS):
-        objective = _penalised(double, clean[rows], wanted[rows], c[rows], norm)
-        start = clean[rows].flatten(1).double()
+    classify = _Classifier(model, images.device)
+    repeated, wanted = images.repeat_interleave(count, 0), targets.repeat_interleave(count)
+    prices = penalties.double().expand(len(images), count).flatten()
+    found, gaps = [images[:0]], [prices[:0]]
+    rows = (part.split(_ROWS) for part in (repeated, wanted, prices))
+    for part, aims, c in zip(*rows, strict=True):
+        search = _Search(classify, part.to(classify.device), aims.to(classify.device), norm)
+        c = c.to(search.clean)
+        every = torch.arange(len(c), device=classify.device)
         best = lbfgsb.minimize(
-            objective,
-            start,
+            search.objective(c, every, torch.ones_like(c)),
+            search.clean,
             max_iterations=max_iterations,
             history=5,
             tolerance=1e-5,
             decrease_tolerance=1e-9,
-            inverse_curvature=1 / (2 * c[rows]) if norm == "squared" else None,
+            inverse_curvature=1 / (2 * c) if norm == "squared" else None,
         )
-        found.append(best.x.view(clean[rows].shape).to(images.dtype))
-        with torch.no_grad():
-            gaps.append(_gap(double(found[-1].double()), wanted[rows]))
+        found.append(best.x.view(part.shape).to(images))
+        gaps.append(search.gaps(best.x, every).to(prices))
     shape = (len(images), count)
-    return torch.cat(found).unflatten(0, shape).to(images.device), torch.cat(gaps).unflatten(0, shape).to(images.device)
-
-
-def _penalised(model: nn.Module, clean: Tensor, targets: Tensor, c: Tensor, norm: str) -> lbfgsb.Objective:
-    """c |r|^2 (or c |r|) + cross-entropy towards the targets, with its gradient, for flat images in float64."""
-    flat = clean.flatten(1).double()
-
-    def value_and_gradient(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        leaf = x.detach().requires_grad_()
-        with torch.enable_grad():
-            logits = model(leaf.view(-1, *clean.shape[1:]))
-            loss = F.cross_entropy(logits, targets[rows], reduction="none")
-            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
-        r, price = x - flat[rows], c[rows]
-        square = r.square().sum(1)
-        if norm == "squared":
-            return loss.detach() + price * square, gradient + 2 * price[:, None] * r
-        length = square.sqrt()
-        return loss.detach() + price * length, gradient + (price / length.clamp(min=1e-12))[:, None] * r
-
-    return value_and_gradient
-
-
-def _gap(logits: Tensor, targets: Tensor) -> Tensor:
-    """The target's logit minus the largest other one."""
-    wanted = logits.gather(1, targets[:, None])[:, 0]
-    return wanted - logits.scatter(1, targets[:, None], -torch.inf).amax(1)
+    return torch.cat(found).unflatten(0, shape), torch.cat(gaps).unflatten(0, shape)
 
 
 def coarse_search(
@@ -213,43 +184,6 @@ def coarse_search(
     return found, reached
 
 
-def softmax_head(features: Tensor, labels: Tensor, decay: float, *, max_iterations: int) -> tuple[Tensor, Tensor]:
-    """A softmax classifier on fixed features, trained by L-BFGS on mean cross-entropy + decay * sum w^2.
-
-    Args:
-        features: (N, d).
-        labels: (N,) long.
-        decay: lambda, at least 0; biases are left alone.
-        max_iterations: L-BFGS iterations.
-
-    Returns:
-        weight (k, d) and bias (k,), float32, k the number of classes.
-
-    Source:
-        Szegedy et al. 2013, section 4.2, the softmax of AE400-10.
-    """
-    classes, width = int(labels.max()) + 1, features.shape[1]
-    parts = list(zip(features.double().split(CHUNK), labels.split(CHUNK), strict=True))
-
-    def objective(x: Tensor, _rows: Tensor) -> tuple[Tensor, Tensor]:
-        weight, bias = x[0, : classes * width].view(classes, width), x[0, classes * width :]
-        total, slopes = decay * weight.square().sum(), [2 * decay * weight, torch.zeros_like(bias)]
-        for inputs, wanted in parts:
-            logits = torch.addmm(bias, inputs, weight.T)  # (n, k)
-            total = total + F.cross_entropy(logits, wanted, reduction="sum") / len(features)
-            error = (logits.softmax(1) - F.one_hot(wanted, classes)) / len(features)
-            slopes[0] = slopes[0] + error.T @ inputs
-            slopes[1] = slopes[1] + error.sum(0)
-        return total[None], torch.cat([slopes[0].flatten(), slopes[1]])[None]
-
-    start = features.new_zeros(1, classes * width + classes, dtype=torch.float64)
-    with torch.no_grad():
-        x = lbfgsb.minimize(
-            objective, start, -math.inf, math.inf, max_iterations=max_iterations, history=20, tolerance=1e-6
-        ).x[0]
-    return x[: classes * width].view(classes, width).float(), x[classes * width :].float()
-
-
 class Sweep:
     """Tables 1 to 4 under any protocol, on the first images of the training and of the test set.
 
@@ -280,7 +214,7 @@ class Sweep:
             "code": fingerprint.of(*_CODE),
         }
         # Tables 3 and 4 rest on other networks, so a choice that concerns linear ones leaves them as they are.
-        shared = replace(protocol, linear=1.0, head=1.0, per_unit="all" if protocol.per_unit == "all" else "none")
+        shared = replace(protocol, linear=1.0, per_unit=False)
         parts = (("protocol", protocol, self._tables_1_and_2), ("protocol-halves", shared, self._tables_3_and_4))
         found: dict[str, Tensor] = {}
         for name, chosen, make in parts:
@@ -323,103 +257,85 @@ class Sweep:
         return source.take(slice(0, self.count))
 
     def _tables_1_and_2(self, protocol: Protocol) -> dict[str, Tensor]:
-        digits = self.digits
         networks = {name: self._named(name, protocol) for name in paper.MODELS}
-        sizes, table2 = self._read(networks, protocol, self.clean(), NOISE2, amplified=False)
-        table1 = [
-            [self._error(network, digits.train), self._error(network, digits.test), sizes[name]]
-            for name, network in networks.items()
-        ]
-        return {
-            "table1": torch.tensor(table1, dtype=torch.float64),
-            "table2": torch.tensor(table2, dtype=torch.float64),
-        }
+        return self._both("table1", "table2", networks, ("train", "test"), NOISE2, protocol)
 
     def _tables_3_and_4(self, protocol: Protocol) -> dict[str, Tensor]:
-        digits, networks = self.digits, {}
-        for name in paper.HALF_MODELS:
-            other = name.endswith("'")
-            networks[name] = self._named(name.removesuffix("'"), protocol, "part2" if other else "part1", other)
-        sizes, table4 = self._read(networks, protocol, self.clean("test"), NOISE4, amplified=True)
-        table3 = [
-            [*(self._error(network, part) for part in (digits.part1, digits.part2, digits.test)), sizes[name]]
-            for name, network in networks.items()
-        ]
-        return {
-            "table3": torch.tensor(table3, dtype=torch.float64),
-            "table4": torch.tensor(table4, dtype=torch.float64),
+        halves = {name: HALVES[name] for name in paper.HALF_MODELS}
+        networks = {
+            name: self._named(half.recipe, protocol, half.part, bool(half.offset)) for name, half in halves.items()
         }
+        return self._both("table3", "table4", networks, ("part1", "part2", "test"), NOISE4, protocol)
 
-    def _read(
-        self, networks: dict[str, _Network], protocol: Protocol, clean: Images, noise: tuple, *, amplified: bool
-    ) -> tuple[dict[str, float], list[list[float]]]:
-        """Mean distortions, and the rows of Table 2 or, with ``amplified``, of Table 4, in the paper's order."""
+    def _both(
+        self, first: str, second: str, networks: dict[str, _Network], parts: tuple, noise: tuple, protocol: Protocol
+    ) -> dict[str, Tensor]:
+        """A table of errors and distortions, and one of who is fooled by whose examples, in the paper's order."""
         models = {name: self._network(network) for name, network in networks.items()}
-        sets = {name: self._distorted(network, protocol) for name, network in networks.items()}
-        steps = {name: found.double() - clean.images[:, None] for name, found in sets.items()}  # (N, K, *shape)
-        sizes = {name: float(step.flatten(2).square().mean(2).sqrt().mean()) for name, step in steps.items()}
-
-        def errors(images: Tensor) -> list[float]:
-            labels = clean.labels.repeat_interleave(images.shape[1])
-            return error_matrix(models, {"set": images.flatten(0, 1).float()}, labels)["set"]
-
-        def noisy(size: float) -> list[float]:
-            return [*errors(gaussian_noise(clean.images, size, clip=protocol.clip)[:, None]), size]
-
-        rows = [[*errors(sets[name]), sizes[name]] for name in networks]
-        if not amplified:
-            return sizes, rows + [noisy(size) for size in noise]
-        rows.append(noisy(noise[0]))
-        for step in steps.values():
-            further = clean.images[:, None] + amplify(step)
-            rows.append([*errors(further.clamp(0, 1) if protocol.clip else further), AMPLIFIED])
-        return sizes, [*rows, noisy(noise[1])]
+        sets = {name: self._distorted(network, protocol).flatten(0, 1) for name, network in networks.items()}
+        clean = self.clean(next(iter(networks.values())).part)
+        each = len(next(iter(sets.values()))) // len(clean)
+        before, labels = clean.images.repeat_interleave(each, 0), clean.labels.repeat_interleave(each)
+        sizes = {name: float(rms(before, found).mean()) for name, found in sets.items()}
+        rows = {
+            name: [*(self._error(network, getattr(self.digits, part)) for part in parts), sizes[name]]
+            for name, network in networks.items()
+        }
+        noisy = {f"Gaussian noise {size}": size for size in noise}
+        sizes |= noisy
+        form, shown = "clipped" if protocol.clip else "printed", dict(sets)
+        for name, found in sets.items():
+            longer = f"{name} amplified to {AMPLIFIED:g}"
+            if longer in paper.TABLES[second].rows:
+                sizes[longer], shown[longer] = AMPLIFIED, amplify(before, found, form=form)
+        blurred = {name: gaussian_noise(clean.images, size, clip=protocol.clip) for name, size in noisy.items()}
+        errors = error_matrix(models, shown, labels) | error_matrix(models, blurred, clean.labels)
+        return {
+            first: torch.tensor([rows[name] for name in paper.TABLES[first].rows], dtype=torch.float64),
+            second: torch.tensor(
+                [[*errors[name], sizes[name]] for name in paper.TABLES[second].rows], dtype=torch.float64
+            ),
+        }
 
     def _named(self, name: str, protocol: Protocol, part: str = "train", other: bool = False) -> _Network:
         """Reduces a protocol to what this network's training depends on, so that protocols share networks."""
-        kind = recipe(name).kind
-        plain = protocol.sigmoid if recipe(name).hidden else protocol.linear
-        factor = protocol.head if kind == "autoencoder" else plain
-        per_unit = protocol.per_unit == "all" or (protocol.per_unit == "linear" and not recipe(name).hidden)
-        return _Network(name, part, self.seed + other, factor, per_unit, protocol.iterations)
+        plan = recipe(name)
+        linear = not plan.hidden
+        factor = protocol.linear if linear else 1.0 if plan.kind == "autoencoder" else protocol.sigmoid
+        return _Network(name, part, self.seed + other, factor, linear and protocol.per_unit, protocol.iterations)
 
     def _network(self, network: _Network) -> nn.Module:
         return self._once(("network", network), lambda: self._trained(network))
 
     def _trained(self, network: _Network) -> nn.Module:
         images, plan = getattr(self.digits, network.part), recipe(network.name)
-        decay = None if network.factor == 1 else tuple(network.factor * value for value in plan.decay)
-        varied = network != replace(network, factor=1.0, per_unit=False, iterations=None)
-        if plan.kind != "autoencoder" or not varied:
-            return trained(
-                network.name,
-                images,
-                seed=network.seed,
-                per_unit=network.per_unit,
-                max_iterations=network.iterations,
-                decay=decay,
-            ).model
-        # The encoder never sees labels or the decay of the softmax: one encoder serves every head.
-        model = copy.deepcopy(trained(network.name, images, seed=network.seed).model)
-        strength = network.factor * plan.decay[0] / (model[-1].out_features if network.per_unit else 1)
-        iterations = network.iterations or scale.profile().training_iterations
-        key = {
-            "decay": strength,
+        options = {"seed": network.seed, "per_unit": network.per_unit}
+        if plan.kind != "autoencoder":
+            decay = None if network.factor == 1 else tuple(network.factor * value for value in plan.decay)
+            options |= {"decay": decay, "max_iterations": network.iterations}
+            return trained(network.name, images, **options).model
+        model = trained(network.name, images, **options).model
+        if network.iterations is None:
+            return model
+        # The encoder never sees labels: one serves every softmax above it.
+        model, head = copy.deepcopy(model), build(network.name, seed=network.seed)[-1]
+        plan = {"model": network.name, "decay": list(plan.decay), "per_unit": False, "iterations": network.iterations}
+        key = plan | {
             "data": images.name,
             "images": len(images),
             "seed": network.seed,
-            "iterations": [iterations, scale.profile().autoencoder_iterations],
-            "code": fingerprint.of("intriguing.lbfgsb", "intriguing.models", "intriguing.training"),
+            "autoencoder": scale.profile().autoencoder_iterations,
+            "code": fingerprint.of("intriguing.models", "intriguing.training"),
         }
 
         def make() -> dict[str, Tensor]:
             with torch.no_grad():
                 features = torch.cat([model[:-1](chunk) for chunk in images.images.split(CHUNK)])
-            weight, bias = softmax_head(features, images.labels, strength, max_iterations=iterations)
-            return {"weight": weight, "bias": bias}
+            _train_classifier(nn.Sequential(head), features, images.labels, plan)
+            return head.state_dict()
 
         model[-1].load_state_dict(artifacts.load_or_make(f"{network.name}-head", key, make))
-        return model
+        return model.requires_grad_(False)
 
     def _error(self, network: _Network, images: Images) -> float:
         compute: Callable[[], float] = lambda: error_rate(self._network(network), images.images, images.labels)  # noqa: E731
@@ -458,20 +374,3 @@ class Sweep:
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
-
-
-def amplify(steps: Tensor, size: float = AMPLIFIED) -> Tensor:
-    """Perturbations brought to one root mean square per pixel; a perturbation of zero stays zero.
-
-    Args:
-        steps: (N, K, *shape).
-        size: the root mean square wanted.
-
-    Returns:
-        (N, K, *shape).
-
-    Source:
-        Szegedy et al. 2013, section 4.2: x + 0.1 (x' - x) / |x' - x|, with |.| the root mean square.
-    """
-    length = steps.flatten(2).square().mean(2).sqrt()[..., None, None, None]
-    return torch.where(length > 0, size * steps / length.clamp(min=torch.finfo(steps.dtype).tiny), steps)

@@ -21,6 +21,9 @@ KNOWN = {Standardize: lambda layer, size: 1 / layer.std}
 """The bounds of this book's own layers, for ``spectrum.network_bound``."""
 
 ROWS = dict(zip(("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"), paper.TABLE5.rows, strict=True))
+SEARCH = ("models", "distortion", "refinement", "projection", "lbfgsb")  # what determines the distances found
+PROOF = ("models", "certificates", "spectrum")  # and those certified
+SLOW = {"ConvNet": 10}  # the search costs it seventy times what it costs the others, so it gets a tenth of the images
 POOLS = 3  # max-poolings of AlexNet, windows of 3 at stride 2
 
 
@@ -50,9 +53,11 @@ def alexnet_norms() -> Table | None:
     """Table 5 from the 8-bit weights of AlexNet, under several conventions.
 
     Returns:
-        A ``Table`` named ``alexnet_norms`` with the layers of Table 5 that are in the file: ``upper bound`` for pixels
-        from 0 to 255; ``printed factor``, the same with s^-2 in formula (1); ``pixels in [0, 1]``; and ``7 bits``, the
-        bound after the weights are rounded once more to steps twice as large. None where the weights are not at hand.
+        A ``Table`` named ``table5`` with the layers of Table 5 that are in the file: ``upper bound`` for pixels from 0
+        to 255; ``printed factor``, the same with s^-2 in formula (1); ``printed formula``, what formula (1) says with
+        that factor at the whole-number frequencies of its transform (no entry for a matrix); ``pixels in [0, 1]``; and
+        ``7 bits``, the bound after the weights are rounded once more to steps twice as large. None where the weights
+        are not at hand.
 
     Source:
         Szegedy et al. 2013, Table 5.
@@ -66,16 +71,17 @@ def alexnet_norms() -> Table | None:
             bound = _alexnet_norm(name, weights[name])
             stride = ALEXNET[name].stride if name in ALEXNET else 1
             scaled = bound * (255 if name == "conv1" else 1)
-            rows[label] = [bound, bound / stride, scaled, _alexnet_norm(name, (weights[name] * 64).round() / 64)]
-    columns = ["upper bound", "printed factor", "pixels in [0, 1]", "7 bits"]
-    return Table("alexnet_norms", columns, rows, {"data": "AlexNet, 8-bit weights"})
+            coarse = _alexnet_norm(name, (weights[name] * 64).round() / 64)
+            rows[label] = [bound, bound / stride, _as_printed(name, weights[name]), scaled, coarse]
+    columns = ["upper bound", "printed factor", "printed formula", "pixels in [0, 1]", "7 bits"]
+    return Table("table5", columns, rows, {"data": "AlexNet, 8-bit weights"})
 
 
 def alexnet_product(norms: Table) -> dict[str, float]:
     """The product over AlexNet with and without the correction for pooling windows that overlap.
 
     Args:
-        norms: of ``alexnet_norms``; the layers that it lacks are taken from Table 5.
+        norms: the table of ``alexnet_norms``; the layers that it lacks are taken from Table 5.
 
     Returns:
         Name of the product -> its value.
@@ -100,6 +106,16 @@ def squeezenet_bound() -> spectrum.NetworkBound | None:
     return spectrum.network_bound(model, (3, 227, 227), known={fire: _fire_norm})
 
 
+def attacked(name: str, images: Images) -> Images:
+    """The images that a network's sandwich is made of: all, or the first part for a network that costs far more.
+
+    Args:
+        name: of the network.
+        images: all there are.
+    """
+    return images.take(slice(0, len(images) // SLOW.get(name, 1)))
+
+
 def sandwich(name: str, model: nn.Sequential, images: Images) -> Sandwich:
     """Certified and found distances to the class with the second largest logit.
 
@@ -112,24 +128,26 @@ def sandwich(name: str, model: nn.Sequential, images: Images) -> Sandwich:
         A ``Sandwich``.
     """
     targets = runners_up(model, images.images)
-    pixels = images.images[0].numel()
-    whole = global_certificate(model, images.images, targets, known=KNOWN)
-    sigmoid = any(isinstance(layer, nn.Sigmoid) for layer in model)
-    local = local_certificate(model, images.images, targets) if sigmoid else whole
-    code = ("models", "distortion", "refinement", "projection", "lbfgsb")
     key = {
         "weights": hashlib.sha256(b"".join(w.cpu().numpy().tobytes() for w in model.state_dict().values())).hexdigest(),
         "images": images.name,
         "count": len(images),
-        "code": fingerprint.of(*(f"intriguing.{room}" for room in code)),
     }
 
     def search() -> dict[str, Tensor]:
         found = minimum_distortion(model, images.images, targets, refine=True)
         return {"rms": found.rms, "success": found.success}
 
-    found = artifacts.load_or_make(f"sandwich-{name}", key, search)
-    return Sandwich(whole.rms(pixels), local.rms(pixels), found["rms"], found["success"])
+    def certify() -> dict[str, Tensor]:
+        whole = global_certificate(model, images.images, targets, known=KNOWN)
+        sigmoid = any(isinstance(layer, nn.Sigmoid) for layer in model)
+        local = local_certificate(model, images.images, targets) if sigmoid else whole
+        pixels = images.images[0].numel()
+        return {"whole": whole.rms(pixels), "local": local.rms(pixels)}
+
+    found = artifacts.load_or_make(f"sandwich-{name}", key | {"code": _code(SEARCH)}, search)
+    proved = artifacts.load_or_make(f"certificates-{name}", key | {"code": _code(PROOF)}, certify)
+    return Sandwich(proved["whole"], proved["local"], found["rms"], found["success"])
 
 
 def sandwich_table(found: dict[str, Sandwich], bounds: dict[str, float], data: str) -> Table:
@@ -141,19 +159,26 @@ def sandwich_table(found: dict[str, Sandwich], bounds: dict[str, float], data: s
         data: what the images are.
 
     Returns:
-        A ``Table`` named ``sandwich``: Lipschitz bound, mean distances, the share of images that is certified, by
-        either certificate, at the radius within which half of the images are fooled, and the largest ratio of a
-        certified to a found distance.
+        A ``Table`` named ``sandwich``: how many images, Lipschitz bound, mean distances, the share of images that is
+        certified, by either certificate, at the radius within which half of the images are fooled, how many images that
+        is, and the largest ratio of a certified to a found distance.
     """
     rows = {}
     for name, one in found.items():
         half = float(one.found.median())
-        certified = [float((part >= half).double().mean()) for part in (one.whole, one.local)]
+        safe = [part >= half for part in (one.whole, one.local)]
         means = [float(part.mean()) for part in (one.whole, one.local, one.found)]
-        rows[name] = [bounds[name], *means, *certified, float((one.local / one.found).max())]
-    columns = ["Lipschitz bound", "certified, global", "certified, local", "found"]
-    columns += ["safe at the median, global", "safe at the median, local", "largest ratio"]
-    return Table("sandwich", columns, rows, {"data": data})
+        shares = [float(part.double().mean()) for part in safe]
+        counts = [int(part.sum()) for part in safe]
+        ratio = float((one.local / one.found)[one.found > 0].max())
+        rows[name] = [len(one.found), bounds[name], *means, half, *shares, *counts, ratio]
+    columns = ["images", "Lipschitz bound", "certified, global", "certified, local", "found", "median found"]
+    columns += ["safe at the median, global", "safe at the median, local", "safe images, global", "safe images, local"]
+    return Table("sandwich", [*columns, "largest ratio"], rows, {"data": data})
+
+
+def _code(rooms: tuple[str, ...]) -> str:
+    return fingerprint.of(*(f"intriguing.{room}" for room in rooms))
 
 
 def _alexnet_norm(name: str, weight: Tensor) -> float:
@@ -162,6 +187,14 @@ def _alexnet_norm(name: str, weight: Tensor) -> float:
     how = ALEXNET[name]
     options = {"stride": how.stride, "padding": how.padding, "groups": how.groups, "input_size": how.input_size}
     return spectrum.conv_norm(weight, **options)
+
+
+def _as_printed(name: str, weight: Tensor) -> float | None:
+    """Formula (1) to the letter, the largest of the groups; None for a matrix."""
+    if name not in ALEXNET:
+        return None
+    parts = weight.chunk(ALEXNET[name].groups)
+    return max(float(spectrum.formula_one(part, stride=ALEXNET[name].stride, corrected=False).max()) for part in parts)
 
 
 def _fire_norm(fire: nn.Module, size: tuple[int, ...]) -> float:

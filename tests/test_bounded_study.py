@@ -1,0 +1,154 @@
+"""The comparison: draws that do not overlap, measures against a network that is known, verdicts against SciPy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from intriguing import bounded_study, figures_bounded
+from intriguing.bounded import DECAY, NONE, NORMALISED, PENALTY
+from intriguing.bounded_study import (
+    MEASURES,
+    SETTINGS,
+    affordable,
+    chosen,
+    draw,
+    label,
+    measure,
+    summary,
+    tolerances,
+    verdicts,
+)
+from intriguing.data import Digits, Images
+
+
+def toy_digits(count: int = 30) -> Digits:
+    images = Images(torch.arange(count * 784).view(count, 1, 28, 28) / (count * 784), torch.arange(count) % 10, "toy")
+    return Digits(train=images, test=images, part1=images, part2=images, name="toy")
+
+
+def toy_outcomes(seeds: int = 4) -> pd.DataFrame:
+    generator = np.random.default_rng(2)
+    rows = {
+        (method, strength, seed): [
+            0.1 + abs(math.log10(strength) + 2) / 50 if strength else 0.2,
+            *(0.2 + 0.01 * generator.standard_normal(4)),
+        ]
+        for method, strength in SETTINGS
+        for seed in range(seeds)
+    }
+    index = pd.MultiIndex.from_tuples(list(rows), names=["method", "strength", "seed"])
+    return pd.DataFrame(list(rows.values()), index=index, columns=list(MEASURES))
+
+
+def at(outcomes: pd.DataFrame, method: str, strength: float) -> pd.DataFrame:
+    """The seeds of one setting."""
+    return outcomes.xs((method, strength), level=("method", "strength"))
+
+
+def test_draws_share_no_image_and_seeds_draw_others():
+    digits = toy_digits()
+    train, held = draw(digits, 20, 0)
+    assert (len(train), len(held)) == (20, 10)
+    first = {float(image[0, 0, 0]) for image in (*train.images, *held.images)}
+    assert len(first) == 30
+    assert not torch.equal(train.images, draw(digits, 20, 1)[0].images)
+    assert torch.equal(train.images, draw(digits, 20, 0)[0].images)
+    with pytest.raises(ValueError, match="at most 20 images"):
+        draw(digits, 21, 0)
+
+
+def test_measures_of_a_network_that_is_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
+    # The answer is whether the first pixel exceeds 1/2; its distance from there is all that counts.
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 2), nn.ReLU(), nn.Linear(2, 2)).eval().requires_grad_(False)
+    for tensor in model.parameters():
+        tensor.zero_()
+    model[1].weight[1, 0], model[3].weight[1, 1], model[3].bias[0] = 3, 1, 1.5
+    first = torch.tensor([0.1, 0.3, 0.7, 1.0])
+    pixels = torch.full((4, 1, 28, 28), 0.5)
+    pixels[:, 0, 0, 0] = first
+    images = Images(pixels, torch.tensor([0, 0, 1, 0]), "first pixel")
+    monkeypatch.setattr(bounded_study, "RADIUS", 0.3 / 28)
+    numbers = dict(zip(MEASURES, measure(model, images, images, images), strict=True))
+    assert numbers["validation error"] == numbers["test error"] == 0.25
+    assert numbers["log10 of the product"] == pytest.approx(math.log10(3))
+    # Both the certified and the true distance are |x - 1/2|: the last difference of rows has norm 1, the first 3.
+    assert numbers["certified"] == 0.25  # the first image alone is read rightly and 0.4 away from the edge
+    assert numbers["distortion"] == pytest.approx((0.4 + 0.2 + 0.2 + 0.5) / 4 / 28, rel=1e-3)
+
+
+def test_the_strength_is_chosen_on_the_images_held_out():
+    outcomes = toy_outcomes()
+    assert chosen(outcomes) == {NONE: 0.0, PENALTY: 1e-2, DECAY: 3e-3, NORMALISED: 1 / 16}
+    outcomes["test error"] = -outcomes["validation error"]
+    assert chosen(outcomes)[PENALTY] == 1e-2
+
+
+def test_only_strengths_that_cost_little_count():
+    outcomes = toy_outcomes()
+    outcomes["certified"] = [strength for _, strength, _ in outcomes.index]
+    base = float(at(outcomes, NONE, 0.0)["validation error"].mean())
+    free = outcomes.assign(**{"validation error": base})
+    assert affordable(free, "certified").to_dict() == {NONE: 0, PENALTY: 3e-2, DECAY: 3e-3, NORMALISED: 1}
+    dear = [base + (0.006 if strength > 1e-3 else 0.004 * (strength > 0)) for _, strength, _ in outcomes.index]
+    found = affordable(outcomes.assign(**{"validation error": dear}), "certified")
+    assert (found[PENALTY], found[DECAY]) == (1e-3, 1e-3) and math.isnan(found[NORMALISED])
+
+
+def test_verdicts_are_paired_intervals_of_student():
+    outcomes = toy_outcomes()
+    found = verdicts({"sigmoid": outcomes, "ReLU": outcomes})
+    assert len(found) == 10
+    one, other = (at(outcomes, *setting)["test error"] for setting in ((PENALTY, 1e-2), (NONE, 0.0)))
+    row = found.loc[f"sigmoid: {PENALTY} − {NONE}"]
+    test = stats.ttest_rel(one, other)
+    assert row["difference"] == pytest.approx((one - other).mean())
+    assert list(row[["low", "high"]]) == pytest.approx(list(test.confidence_interval(0.95)))
+    assert list(row[["low of all", "high of all"]]) == pytest.approx(list(test.confidence_interval(1 - 0.05 / 10)))
+
+
+def test_the_summary_and_what_a_rerun_may_differ_by():
+    outcomes = toy_outcomes()
+    table = summary("sigmoid", outcomes, "toy")
+    assert table.name == "bounded_sigmoid" and table.meta == {"data": "toy", "seeds": 4}
+    expected = at(outcomes, DECAY, 1e-4).mean()
+    assert table.rows["weight decay 0.0001"] == pytest.approx(expected.tolist())
+    allowed = tolerances(outcomes)
+    assert list(allowed.index) == list(table.rows)
+    spread = outcomes["test error"].groupby(level=["method", "strength"], sort=False).std()
+    expected = 4 * math.sqrt(2 / 4) * np.maximum(spread, spread.median())
+    assert allowed["test error"].tolist() == pytest.approx(expected.tolist())
+    assert label(NORMALISED, 0.25) == "spectral normalisation, norm 4" and label(NONE, 0.0) == "none"
+
+
+def test_pictures_show_the_numbers():
+    outcomes = toy_outcomes()
+    outcomes["log10 of the product"] *= 3
+    picks = {"sigmoid": chosen(outcomes)}
+    names = {"test error": "test error", "log10 of the product": "product of norms, log10", "certified": "certified"}
+    figure = figures_bounded.curves({"sigmoid": outcomes}, names, picks, none=NONE, inverse=NORMALISED)
+    line = figure.axes[1].lines[1]
+    means = outcomes["test error"].loc[DECAY].groupby(level="strength").mean()
+    assert line.get_ydata() == pytest.approx(means.to_numpy())
+    assert figure.axes[2].get_title() == NORMALISED
+    figure = figures_bounded.against(
+        {"ReLU": outcomes}, {"test error": "test error"}, none=NONE, product="log10 of the product"
+    )
+    star = figure.axes[0].lines[-1]
+    start = at(outcomes, NONE, 0.0).mean()
+    assert star.get_xdata()[0] == pytest.approx(10 ** start["log10 of the product"])
+    assert star.get_ydata()[0] == pytest.approx(start["test error"])
+    found = verdicts({"sigmoid": outcomes})
+    figure = figures_bounded.forest(found, unit="test error")
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(found.index)
+    with pytest.raises(ValueError, match="at least one of each"):
+        figures_bounded.curves({}, names, {}, none=NONE, inverse=NORMALISED)
+    with pytest.raises(ValueError, match="at least one"):
+        figures_bounded.forest(found.iloc[:0], unit="test error")
