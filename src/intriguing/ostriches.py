@@ -47,7 +47,8 @@ def attack(model: nn.Module, images: Tensor, targets: Tensor, *, progress: str |
     The projections of :mod:`intriguing.refinement` begin at the photograph itself. Where the network is so sure of it
     that thirty of them do not arrive, they begin once more at an image that :func:`overstep` has taken across; the
     penalty method, which ``minimum_distortion`` takes to for that, costs minutes for one photograph. What is found from
-    such a second start can be twice as long as what the penalty method finds. Each result is verified in float64. Chunks that are finished are kept, so that an interruption costs half a minute.
+    such a second start can be twice as long as what the penalty method finds. Each result is verified in float64.
+    Chunks that are finished are kept, so that an interruption costs half a minute.
 
     Args:
         model: images in [0, 1] -> logits, in evaluation mode.
