@@ -36,12 +36,6 @@ def test_a_linear_network_is_sandwiched_from_its_boundary(linear, tmp_path, monk
     assert table.loc["small", "found"] == pytest.approx(float(found.found.mean()))
 
 
-def test_a_slow_network_gets_the_first_part_of_the_images():
-    images = Images(torch.rand(10, 1, 2, 2), torch.zeros(10, dtype=torch.long), "grey")
-    assert len(spectral.attacked("FC10(1)", images)) == 10
-    assert torch.equal(spectral.attacked("ConvNet", images).images, images.images[:1])
-
-
 def test_contradictions_are_counted():
     half, one = torch.tensor([0.5, 0.5]), torch.tensor([0.4, 0.6])
     both = torch.ones(2, dtype=torch.bool)

@@ -23,7 +23,6 @@ KNOWN = {Standardize: lambda layer, size: 1 / layer.std}
 ROWS = dict(zip(("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"), paper.TABLE5.rows, strict=True))
 SEARCH = ("models", "distortion", "refinement", "projection", "lbfgsb")  # what determines the distances found
 PROOF = ("models", "certificates", "spectrum")  # and those certified
-SLOW = {"ConvNet": 10}  # the search costs it seventy times what it costs the others, so it gets a tenth of the images
 POOLS = 3  # max-poolings of AlexNet, windows of 3 at stride 2
 
 
@@ -104,16 +103,6 @@ def squeezenet_bound() -> spectrum.NetworkBound | None:
         return None
     fire = type(model[0][3])
     return spectrum.network_bound(model, (3, 227, 227), known={fire: _fire_norm})
-
-
-def attacked(name: str, images: Images) -> Images:
-    """The images that a network's sandwich is made of: all, or the first part for a network that costs far more.
-
-    Args:
-        name: of the network.
-        images: all there are.
-    """
-    return images.take(slice(0, len(images) // SLOW.get(name, 1)))
 
 
 def sandwich(name: str, model: nn.Sequential, images: Images) -> Sandwich:
