@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -135,3 +136,21 @@ def test_the_pictures_are_drawn() -> None:
     ):
         with pytest.raises(ValueError, match="expected"):
             draw()
+
+
+def test_a_longer_study_has_more_epochs_and_its_own_plans(monkeypatch):
+    monkeypatch.setenv("INTRIGUING_PROFILE", "quick")
+    asked = []
+
+    def note(plan, budget, train, test, *, seed):
+        asked.append((plan, budget.epochs, seed))
+
+    monkeypatch.setattr(backfeeding_study, "back_feed", note)
+    digits = SimpleNamespace(train=IMAGES, test=IMAGES)
+    short = backfeeding_study.BUDGETS["quick"].epochs
+    assert list(backfeeding_study.study(digits)) == list(backfeeding_study.PLANS)
+    assert {epochs for _, epochs, _ in asked} == {short}
+    asked.clear()
+    runs = backfeeding_study.study(digits, backfeeding_study.LONGER, times=2)
+    assert list(runs) == list(backfeeding_study.LONGER) and {epochs for _, epochs, _ in asked} == {2 * short}
+    assert [seed for plan, _, seed in asked if plan.pools == (0,)] == [0, 1]

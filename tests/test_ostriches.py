@@ -69,6 +69,18 @@ def test_photographs_at_which_no_projection_arrives_begin_on_the_other_side(monk
     assert bool((found.rms < (starts[1].view(images.shape) - images).square().flatten(1).mean(1).sqrt()).all())
 
 
+def test_an_image_on_the_edge_itself_is_no_success(monkeypatch):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3, 2)).eval().requires_grad_(False)
+    model[1].weight.copy_(torch.tensor([[0.0, 0, 0], [1, 0, 0]]))
+    model[1].bias.copy_(torch.tensor([0.0, -0.5]))  # the target leads where the first colour exceeds one half
+    images, edge, one = torch.zeros(1, 3, 1, 1), torch.tensor([[0.5, 0, 0]]), torch.ones(1, dtype=torch.long)
+    monkeypatch.setattr(ostriches, "refine", lambda *_, start=None: (edge, one.bool(), one))
+    monkeypatch.setattr(ostriches, "overstep", lambda *_: (edge, one))
+    assert not ostriches._solve(model, images, one)["success"].any()
+    edge[0, 0] += 1e-3
+    assert ostriches._solve(model, images, one)["success"].all()
+
+
 def test_an_ostrich_stays_as_it_is_and_an_impossible_one_is_reported():
     model, images = network(), torch.rand(3, 3, 8, 8)
     own = ostriches.attack(model, images, model(images).argmax(1))
