@@ -304,3 +304,8 @@ def test_a_measurement_is_read_from_its_own_folder(folder):
         results.measured("peers")
     with pytest.raises(ValueError):
         results.measured("../secret")
+
+
+def test_claims_are_listed_with_their_outcome():
+    listed = results.listed({"Snow is white": True, "Grass is blue": False})
+    assert listed == "* Holds: Snow is white.\n* **Does not hold**: Grass is blue."

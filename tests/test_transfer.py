@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from intriguing.distortion import minimum_distortion
-from intriguing.transfer import adversarial_sets, error_matrix, gaussian_noise, rms
+from intriguing.transfer import adversarial_sets, error_matrix, gaussian_noise, noise_of_size, rms
 
 
 def brightest(order: list[int]) -> nn.Module:
@@ -107,3 +107,19 @@ def test_rms_by_hand():
 def test_rms_refuses_two_shapes():
     with pytest.raises(ValueError, match=r"expected two sets of one shape, got \(2, 4\) and \(1, 4\)"):
         rms(torch.zeros(2, 4), torch.zeros(1, 4))
+
+
+def test_noise_of_a_size_has_it_on_every_image():
+    images = torch.full((3, 1, 5, 5), 0.5)
+    sizes = torch.tensor([0.0, 0.1, 0.4]).double()
+    noisy = noise_of_size(images, sizes)
+    assert noisy.dtype == torch.float32
+    torch.testing.assert_close(rms(noisy, images), sizes, rtol=1e-5, atol=1e-7)
+    # The direction does not hang on the size, so that two sizes can be compared.
+    torch.testing.assert_close((noise_of_size(images, sizes / 2) - images) * 2, noisy - images, rtol=1e-4, atol=1e-6)
+    assert not torch.equal((noisy[1] - 0.5) * 4, noisy[2] - 0.5)
+
+
+def test_noise_of_a_size_refuses_another_number_of_sizes():
+    with pytest.raises(ValueError, match=r"got sizes of shape \(2,\); expected \(3,\)"):
+        noise_of_size(torch.zeros(3, 4), torch.zeros(2))

@@ -1,25 +1,34 @@
-"""Tables 1 and 2 of the paper, and what it did not print beside them, computed from networks and image sets."""
+"""Tables 1 and 2 of the paper, their control by noise of equal size, and how far a rerun may lie from a stored run."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
-import torch
-from torch import Tensor, nn
-from tqdm.auto import tqdm
+from torch import nn
 
 from . import paper, results
 from .data import Digits, Images
-from .distortion import Distortion, distortion_to_all, minimum_distortion, wrong_classes
-from .reference import exact_linear_distortion, scipy_distortion
+from .distortion import Distortion
 from .results import Table
 from .training import error_rate
-from .transfer import error_matrix, gaussian_noise
+from .transfer import error_matrix, gaussian_noise, noise_of_size
 
 NOISE = (0.1, 0.3)  # standard deviations of the last two rows of Table 2
 SPREADS = 4  # a rerun may differ from the stored run by this many standard deviations over seeds
+
+
+def errors(model: nn.Module, digits: Digits) -> list[float]:
+    """Training error and test error of a network.
+
+    Args:
+        model: images -> logits (B, 10).
+        digits: the data it was trained on.
+
+    Returns:
+        Two fractions in [0, 1].
+    """
+    return [error_rate(model, part.images, part.labels) for part in (digits.train, digits.test)]
 
 
 def table1(models: Mapping[str, nn.Module], digits: Digits, sets: Mapping[str, Distortion]) -> Table:
@@ -36,14 +45,7 @@ def table1(models: Mapping[str, nn.Module], digits: Digits, sets: Mapping[str, D
     Source:
         Szegedy et al. 2013, Table 1.
     """
-    rows = {
-        name: [
-            error_rate(model, digits.train.images, digits.train.labels),
-            error_rate(model, digits.test.images, digits.test.labels),
-            float(sets[name].rms.mean()),
-        ]
-        for name, model in models.items()
-    }
+    rows = {name: [*errors(model, digits), float(sets[name].rms.mean())] for name, model in models.items()}
     return Table("table1", list(paper.TABLE1.columns), rows, {"data": digits.name})
 
 
@@ -66,10 +68,10 @@ def table2(
     """
     noisy = {f"Gaussian noise {size}": gaussian_noise(images.images, size, clip=clip_noise) for size in NOISE}
     adversarial = {} if clip_noise else {name: found.images for name, found in sets.items()}
-    rows = error_matrix(models, adversarial | noisy, images.labels)
+    matrix = error_matrix(models, adversarial | noisy, images.labels)
     distortions = {name: float(found.rms.mean()) for name, found in sets.items()}
     distortions |= dict(zip(noisy, NOISE, strict=True))
-    rows = {name: [*errors, distortions[name]] for name, errors in rows.items()}
+    rows = {name: [*line, distortions[name]] for name, line in matrix.items()}
     name = "table2_clipped" if clip_noise else "table2"
     return Table(name, [*models, paper.TABLE2.columns[-1]], rows, {"data": images.name})
 
@@ -86,149 +88,8 @@ def equal_noise(models: Mapping[str, nn.Module], images: Images, sets: Mapping[s
         A ``Table`` named ``equal_noise``: the error of each network when every image carries unclipped noise whose root
         mean square equals that image's distortion in the row's set.
     """
-    direction = gaussian_noise(torch.zeros_like(images.images), 1.0, clip=False)
-    direction /= direction.flatten(1).square().mean(1).sqrt()[:, None, None, None]
-    noisy = {name: images.images + found.rms.float()[:, None, None, None] * direction for name, found in sets.items()}
+    noisy = {name: noise_of_size(images.images, found.rms) for name, found in sets.items()}
     return Table("equal_noise", list(models), error_matrix(models, noisy, images.labels), {"data": images.name})
-
-
-def target_choice(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -> Table:
-    """What the choice of the target class does to the distortion and to the transfer.
-
-    Args:
-        models: name -> trained network.
-        images: clean images, attacked once for each of the nine wrong classes.
-        targets: (N,) long, one random wrong class per image.
-
-    Returns:
-        A ``Table`` named ``target_choice``: per network the mean distortion with a random target, with the nearest of
-        the nine and averaged over the nine, and the mean error on the *other* networks with random and with nearest
-        targets.
-    """
-    nearest, rows = {}, {}
-    random: dict[str, Tensor] = {}
-    column = (wrong_classes(images.labels) == targets[:, None]).int().argmax(1)
-    every = torch.arange(len(images))
-    for name, model in models.items():
-        found = distortion_to_all(model, images.images, images.labels)
-        closest = found.rms.argmin(1)
-        random[name], nearest[name] = found.images[every, column], found.images[every, closest]
-        rows[name] = [
-            float(found.rms[every, column].mean()),
-            float(found.rms[every, closest].mean()),
-            float(found.rms.mean()),
-        ]
-    for sets in (random, nearest):
-        errors = error_matrix(models, sets, images.labels)
-        for i, name in enumerate(models):
-            others = [error for j, error in enumerate(errors[name]) if j != i]
-            rows[name].append(sum(others) / len(others))
-    columns = ["random", "nearest", "mean of nine", "transfer, random", "transfer, nearest"]
-    return Table("target_choice", columns, rows, {"data": images.name})
-
-
-def penalty_norms(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -> Table:
-    """The mean distortion under c |r|^2 and under the printed c |r|.
-
-    Args:
-        models: name -> trained network.
-        images: clean images.
-        targets: (N,) long.
-
-    Returns:
-        A ``Table`` named ``penalty_norms`` with one column per form of the penalty.
-    """
-    rows = {
-        name: [
-            float(minimum_distortion(model, images.images, targets, norm=norm).rms.mean())
-            for norm in ("squared", "plain")
-        ]
-        for name, model in models.items()
-    }
-    return Table("penalty_norms", ["c |r|²", "c |r|"], rows, {"data": images.name})
-
-
-def refined(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -> Table:
-    """The paper's method beside the search that goes on to a local minimum of |r|.
-
-    Args:
-        models: name -> trained network.
-        images: clean images.
-        targets: (N,) long.
-
-    Returns:
-        A ``Table`` named ``refined``: per network the mean distortion of both and the first over the second.
-    """
-    rows = {}
-    for name, model in models.items():
-        penalised, shorter = (
-            float(minimum_distortion(model, images.images, targets, refine=refine).rms.mean())
-            for refine in (False, True)
-        )
-        rows[name] = [penalised, shorter, penalised / shorter]
-    return Table("refined", ["penalty method", "refined", "ratio"], rows, {"data": images.name})
-
-
-def scipy_agreement(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -> Table:
-    """The batched search beside a loop over images with SciPy's L-BFGS-B.
-
-    Args:
-        models: name -> trained network.
-        images: clean images; the loop takes about half a second for each image and network.
-        targets: (N,) long.
-
-    Returns:
-        A ``Table`` named ``scipy_agreement``: per network the mean distortion of both, ours over SciPy's, and the
-        fraction of images for which ours succeeded.
-    """
-    rows = {}
-    for name, model in models.items():
-        found = minimum_distortion(model, images.images, targets)
-        double = copy.deepcopy(model).cpu().double()
-        loop = [
-            scipy_distortion(double, image, int(target))
-            for image, target in zip(tqdm(images.images, desc=name, leave=False), targets, strict=True)
-        ]
-        ours, scipy = float(found.rms.mean()), sum(loop) / len(loop)
-        rows[name] = [ours, scipy, ours / scipy, float(found.success.double().mean())]
-    return Table("scipy_agreement", ["batched", "SciPy", "ratio", "success"], rows, {"data": images.name})
-
-
-def exact_linear(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -> Table:
-    """The penalty method beside the exact optimum, on linear classifiers, where the exact problem is convex.
-
-    Args:
-        models: name -> softmax classifier on pixels, that is ``Sequential(Flatten, Linear)``.
-        images: clean images.
-        targets: (N,) long.
-
-    Returns:
-        A ``Table`` named ``exact_linear``: per network the mean distortion of the penalty method, of the refined search
-        and of the optimum; the first two over the third; the smallest of these ratios for any image that is not its
-        target already; and the largest duality gap, which certifies the optimum.
-    """
-    rows = {}
-    for name, model in models.items():
-        weight, bias = model[-1].weight.cpu(), model[-1].bias.cpu()
-        exact = [
-            exact_linear_distortion(weight, bias, image, int(target))
-            for image, target in zip(images.images, targets, strict=True)
-        ]
-        optimum = torch.tensor([one.rms for one in exact], dtype=torch.float64)
-        found = [minimum_distortion(model, images.images, targets, refine=refine).rms for refine in (False, True)]
-        means = [float(rms.mean()) for rms in (*found, optimum)]
-        least = min(float((rms[rms > 0] / optimum[rms > 0]).min()) for rms in found)
-        rows[name] = [*means, means[0] / means[2], means[1] / means[2], least, max(one.gap for one in exact)]
-    columns = [
-        "penalty method",
-        "refined",
-        "optimum",
-        "penalty method / optimum",
-        "refined / optimum",
-        "smallest ratio",
-        "duality gap",
-    ]
-    return Table("exact_linear", columns, rows, {"data": images.name})
 
 
 def tolerances(name: str, *, floor: float = 3e-3) -> pd.DataFrame:
@@ -248,3 +109,17 @@ def tolerances(name: str, *, floor: float = 3e-3) -> pd.DataFrame:
         ResultError: no spread was measured for this table.
     """
     return (SPREADS * results.load(f"spread_{name}", "quick").to_frame()).clip(lower=floor)
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of words in Markdown.
+
+    Args:
+        columns: the headings.
+        rows: one word for each heading; an empty one leaves its cell empty.
+
+    Returns:
+        The heading, the rule below it and the rows, one line for each.
+    """
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("".join(f"| {word} " if word else "| " for word in line) + "|" for line in lines)

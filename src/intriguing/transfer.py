@@ -91,6 +91,27 @@ def gaussian_noise(images: Tensor, stddev: float, *, clip: bool, generator: torc
     return noisy.clamp(0, 1) if clip else noisy
 
 
+def noise_of_size(images: Tensor, sizes: Tensor) -> Tensor:
+    """Images plus Gaussian noise that has exactly a given size on each of them.
+
+    Args:
+        images: (N, *shape) in [0, 1].
+        sizes: (N,) root mean square per pixel of the noise, at least 0.
+
+    Returns:
+        (N, *shape), not cut back to [0, 1]; the same noise for the same images whatever its sizes.
+
+    Raises:
+        ValueError: the number of sizes is not that of the images.
+    """
+    if sizes.shape != images.shape[:1]:
+        raise ValueError(f"got sizes of shape {tuple(sizes.shape)}; expected ({len(images)},); give one for each image")
+    column = (-1, *[1] * (images.ndim - 1))  # (N, 1, ..., 1)
+    direction = gaussian_noise(torch.zeros_like(images), 1.0, clip=False)
+    direction /= direction.flatten(1).square().mean(1).sqrt().view(column)
+    return images + sizes.to(images).view(column) * direction
+
+
 def rms(images: Tensor, others: Tensor) -> Tensor:
     """Distortion between pairs of images: the root of the mean squared difference per pixel.
 

@@ -1,0 +1,79 @@
+"""What the rooms of several chapters share about the paper's tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from intriguing import results, tables
+from intriguing.data import Digits, Images
+from intriguing.distortion import Distortion
+from intriguing.results import Table
+from intriguing.transfer import rms
+
+
+def solved(images: torch.Tensor, sizes: torch.Tensor, successes: int | None = None) -> Distortion:
+    """An outcome of the search with given images and sizes."""
+    count = len(images)
+    success = torch.arange(count) < (count if successes is None else successes)
+    return Distortion(images, sizes, success, torch.ones(count).double(), torch.full((count,), 10))
+
+
+def first_pixels(order: list[int]) -> nn.Module:
+    """Says which of the first three pixels is brightest, with the classes renamed."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3, 3, bias=False)).eval()
+    with torch.no_grad():
+        model[1].weight.copy_(torch.eye(3)[order])
+    return model
+
+
+@pytest.fixture
+def three():
+    """Three images of one bright pixel each, as training and test set: the test labels are wrong once."""
+    pixels = torch.eye(3).view(3, 1, 1, 3)
+    train, test = Images(pixels, torch.arange(3), "three"), Images(pixels, torch.tensor([0, 1, 1]), "wrong once")
+    return Digits(train, test, train, train, "three")
+
+
+MODELS = {"right": first_pixels([0, 1, 2]), "swaps": first_pixels([1, 0, 2])}
+
+
+def test_errors_on_both_sets(three):
+    assert tables.errors(MODELS["right"], three) == [0, pytest.approx(1 / 3)]
+    assert tables.errors(MODELS["swaps"], three) == [pytest.approx(2 / 3), 1]
+
+
+def test_tables_1_and_2_by_hand(three):
+    sets = {name: solved(three.train.images[[1, 0, 2]], torch.tensor([0.1, 0.2, 0.3]).double()) for name in MODELS}
+    table1 = tables.table1(MODELS, three, sets)
+    assert table1.rows["right"] == pytest.approx([0, 1 / 3, 0.2])
+    table2 = tables.table2(MODELS, three.train, sets)
+    assert table2.rows["swaps"] == pytest.approx([2 / 3, 0, 0.2])
+    assert list(table2.rows) == ["right", "swaps", "Gaussian noise 0.1", "Gaussian noise 0.3"]
+    assert table2.rows["Gaussian noise 0.1"] == pytest.approx([0, 2 / 3, 0.1])  # noise too small to change a class
+    clipped = tables.table2(MODELS, three.train, sets, clip_noise=True)
+    assert clipped.name == "table2_clipped" and list(clipped.rows) == ["Gaussian noise 0.1", "Gaussian noise 0.3"]
+
+
+def test_noise_of_equal_size_reaches_the_networks_with_that_size(three):
+    seen, watching = [], first_pixels([0, 1, 2])
+    watching.register_forward_pre_hook(lambda _, arguments: seen.extend(arguments))
+    sizes = torch.tensor([0.01, 0.02, 0.03]).double()
+    table = tables.equal_noise({"watching": watching}, three.train, {"watching": solved(three.train.images, sizes)})
+    torch.testing.assert_close(rms(seen[0], three.train.images), sizes, rtol=1e-4, atol=1e-6)
+    assert table.rows == {"watching": [0.0]}
+
+
+def test_tolerances_are_four_deviations_and_no_less_than_the_floor(monkeypatch):
+    spread = Table("spread_table1", ["test error"], {"a": [0.01], "b": [0.0001]})
+    monkeypatch.setattr(results, "load", lambda name, profile: spread)
+    expected = pd.DataFrame({"test error": {"a": 0.04, "b": 0.003}})
+    pd.testing.assert_frame_equal(tables.tolerances("table1"), expected)
+    assert tables.tolerances("table1", floor=0.0).at["b", "test error"] == pytest.approx(0.0004)
+
+
+def test_words_in_markdown():
+    text = tables.markdown(["network", "error"], [["FC", "1 %"], ["AE", ""]])
+    assert text == "| network | error |\n| --- | --- |\n| FC | 1 % |\n| AE | |"
