@@ -1,0 +1,169 @@
+"""The chapter on the framework: halves by pixels, readings of the decay against the paper, claims."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from intriguing import paper, scale
+from intriguing.chapters import framework
+from intriguing.data import Digits, Images
+from intriguing.results import Table
+from intriguing.training import Trained
+
+
+def pictures(*values: float) -> Images:
+    """Images of one pixel."""
+    return Images(torch.tensor(values).view(-1, 1, 1, 1), torch.zeros(len(values), dtype=torch.long), "toy")
+
+
+def halved(first: Images, second: Images) -> Digits:
+    whole = pictures(0.1, 0.2, 0.3, 0.4)
+    return Digits(whole, whole, first, second, "toy")
+
+
+def readings(change=lambda row, name, per_unit: row) -> Table:
+    """The paper's own rows as what both readings gave, changed by a function of row, network and reading."""
+    rows = {
+        f"{name}, {reading}": change(np.array(paper.TABLE1.rows[name]), name, per_unit)
+        for name in framework.TRIED
+        for reading, per_unit in framework.READINGS.items()
+    }
+    return Table("decay_readings", list(paper.TABLE1.columns), rows)
+
+
+def test_halves_are_told_apart_by_their_pixels():
+    assert framework.halves(halved(pictures(0.1, 0.3), pictures(0.4, 0.2))) == framework.Halves(2, 2, 0, True)
+    assert framework.halves(halved(pictures(0.1, 0.3), pictures(0.3, 0.2))) == framework.Halves(2, 2, 1, False)
+    assert framework.halves(halved(pictures(0.1), pictures(0.4, 0.2))) == framework.Halves(1, 2, 0, False)
+
+
+def test_sizes_list_every_number_of_both_profiles():
+    sizes = framework.sizes()
+    assert list(sizes.columns) == list(scale.PROFILES)
+    assert sizes.at["attack images", "paper"] == scale.PROFILES["paper"].attack_images
+    assert len(sizes) == len(vars(scale.PROFILES["paper"])) - 1  # all but the name
+
+
+def test_architectures_by_hand():
+    shown = framework.architectures(["FC10(1e-2)", "FC100-100-10", "ConvNet"])
+    assert shown.loc["FC10(1e-2)", ["weight matrices", "parameters", "λ of each layer"]].tolist() == [
+        "10×784",
+        7850,
+        "0.01",
+    ]
+    assert shown.at["FC100-100-10", "weight matrices"] == "100×784 · 100×100 · 10×100"
+    assert shown.at["FC100-100-10", "λ of each layer"] == "1e-05, 1e-05, 1e-06"
+
+
+def test_training_is_shown_with_its_end():
+    run = Trained(nn.Identity(), loss=0.12345, iterations=7, gradient=0.00012, seconds=2.6)
+    shown = framework.training_table({"a": run}).data
+    assert shown.loc["a"].to_dict() == {
+        "final loss": 0.12345,
+        "iterations": 7,
+        "largest gradient": 0.00012,
+        "seconds": 2.6,
+    }
+
+
+def test_errors_stand_beside_the_paper_s_in_percent():
+    rows = {name: [train + 0.01, test] for name, (train, test, _) in paper.TABLE1.rows.items()}
+    errors = Table("table1_errors", ["training error", "test error"], rows)
+    shown = framework.against_paper(errors).data
+    assert shown["training error", "difference"].to_numpy() == pytest.approx(np.ones(6))
+    assert shown.at["FC10(1)", ("test error", "paper")] == pytest.approx(20)
+
+
+def test_networks_of_both_readings_are_measured(brief, monkeypatch):
+    digits, models = brief
+    asked = []
+
+    def trained(name, images, *, per_unit):
+        asked.append((name, per_unit))
+        return Trained(models["FC10(1e-2)"], 0, 0, 0, 0)
+
+    monkeypatch.setattr(framework, "trained", trained)
+    few = digits.train.take(slice(0, 3))
+    table = framework.decay_readings(digits, few, (few.labels + 1) % 10)
+    assert asked == [(name, per_unit) for name in framework.TRIED for per_unit in (False, True)]
+    assert list(table.rows)[:2] == ["FC10(1e-4), k dropped", "FC10(1e-4), per unit"]
+    assert table.rows["FC10(1), per unit"] == table.rows["FC10(1), k dropped"]  # one network, measured twice
+    assert all(0 < entry < 1 for entry in table.rows["FC10(1), per unit"])
+    # Whoever rereads the stored run finds a tolerance for each entry of this table.
+    assert list(framework.reading_tolerances().index) == list(table.rows)
+
+
+def test_versions_keep_rows_and_readings_apart():
+    decay = readings(lambda row, name, per_unit: row + 0.01 * per_unit)
+    versions = framework.versions(decay)
+    assert list(versions) == ["the paper", "k dropped", "per unit"]
+    pd.testing.assert_frame_equal(versions["k dropped"], versions["the paper"])
+    assert (versions["per unit"] - versions["the paper"]).to_numpy() == pytest.approx(np.full((4, 3), 0.01))
+    side = framework.side_by_side(decay).data
+    assert list(side.columns[:3]) == [("training error", version) for version in versions]
+    assert side.at["FC10(1)", ("distortion", "per unit")] == pytest.approx(0.15)
+
+
+def test_the_nearer_reading_is_named_and_counted():
+    def change(row, name, per_unit):
+        # Training errors: k dropped is nearer, except for FC10(1). Test errors: alike. Distortions: per unit is nearer.
+        return row + [0.01 * (per_unit != (name == "FC10(1)")), 0.02, 0.01 * (not per_unit)]
+
+    nearer = framework.nearer_reading(readings(change))
+    assert nearer["training error"].tolist() == ["k dropped", "k dropped", "per unit", "k dropped", "k dropped: 2 of 3"]
+    assert nearer["test error"].tolist() == ["both alike"] * 4 + ["k dropped: 0 of 3"]
+    assert nearer["distortion"].tolist() == ["per unit"] * 4 + ["k dropped: 0 of 3"]
+
+
+def test_the_curve_goes_by_effective_decay():
+    # Every number is the effective lambda itself, so each must stand at its own place.
+    def effective(row, name, per_unit):
+        return np.full(3, paper.WEIGHT_DECAY[name][0] / (10 if per_unit else 1))
+
+    curve = framework.decay_curve(readings(effective))
+    assert curve.index.to_numpy() == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1])
+    assert curve["test error"].to_numpy() == pytest.approx(curve.index.to_numpy())
+    picture = framework.curve_picture(curve)
+    drawn = {line.get_label(): line.get_ydata() for line in picture.axes[0].lines}
+    assert drawn["3 × distortion"] == pytest.approx(3 * curve["distortion"].to_numpy())
+
+
+def test_a_factor_is_read_off_the_curve_on_a_logarithmic_scale():
+    decays = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1]
+    # The training error of FC10(1e-4), 0.067, lies half-way between those at 1e-5 and 1e-4; that of FC10(1) beyond all.
+    curve = pd.DataFrame({"training error": [0.06, 0.074, 0.08, 0.1, 0.15, 0.2], "distortion": np.arange(6) / 10})
+    factors = framework.decay_factors(curve.set_axis(decays))
+    assert factors.at["FC10(1e-4)", "training error"] == pytest.approx(10**-0.5)
+    assert factors.at["FC10(1e-2)", "training error"] == pytest.approx(1)
+    assert np.isnan(factors.at["FC10(1)", "training error"])
+    assert factors.at["FC10(1e-2)", "distortion"] == pytest.approx(1e-2)  # 0.1 is reached at 1e-4
+
+
+def test_each_claim_fails_where_its_number_does():
+    parts = framework.Halves(2, 2, 0, True)
+    rows = {name: list(row[:2]) for name, row in paper.TABLE1.rows.items()}
+    decay = readings(lambda row, name, per_unit: row * (0.5 if per_unit else 0.999))
+
+    def failing(parts=parts, convolutional=0.01, decay=decay, **changed):
+        errors = Table("table1_errors", ["training error", "test error"], rows | changed)
+        claims = framework.claims(parts, errors, convolutional, decay)
+        assert all(type(holds) is bool for holds in claims.values())
+        return [number for number, holds in enumerate(claims.values()) if not holds]
+
+    assert failing() == [2]  # halved distortions of different decays do not fall on a rising curve
+    rising = readings(lambda row, name, per_unit: row * (0.9 if per_unit else 1))
+    assert failing(decay=rising) == []
+    assert failing(parts=replace(parts, shared=1), decay=rising) == [0]
+    assert failing(parts=replace(parts, complete=False), decay=rising) == [0]
+    assert failing(decay=rising, **{"FC10(1)": [0.05, 0.2]}) == [1]
+    assert failing(decay=rising, **{"FC100-100-10": [0.002, 0.0164]}) == [3]
+    assert failing(decay=rising, **{"AE400-10": [0.005, 0.09]}) == [4]
+    assert failing(decay=rising, **{"FC200-200-10": [0.0, 0.03]}) == [5]
+    assert failing(decay=rising, convolutional=0.02) == [6]
+    assert failing(decay=readings(lambda row, name, per_unit: row * (1 if per_unit else 1.1))) == [7]
