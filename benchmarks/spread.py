@@ -11,6 +11,7 @@ import pandas as pd
 from rich.progress import track
 
 from intriguing import results, scale, tables
+from intriguing.chapters import blind_spots, transfer
 from intriguing.data import mnist
 from intriguing.distortion import random_targets
 from intriguing.models import TABLE1_MODELS
@@ -34,9 +35,9 @@ def one_seed(seed: int) -> dict[str, pd.DataFrame]:
         tables.table2(models, images, sets),
         tables.table2(models, images, sets, clip_noise=True),
         tables.equal_noise(models, images, sets),
-        tables.target_choice(models, few, random_targets(few.labels)),
-        tables.penalty_norms(models, few, random_targets(few.labels)),
-        tables.refined(models, few, random_targets(few.labels)),
+        transfer.target_choice(models, few, random_targets(few.labels)),
+        blind_spots.penalty_norms(models, few, random_targets(few.labels)),
+        blind_spots.refined(models, few, random_targets(few.labels)),
     )
     return {table.name: table.to_frame() for table in made}
 
