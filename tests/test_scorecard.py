@@ -102,6 +102,128 @@ def test_multiples_refuse(numbers, sizes):
         scorecard.multiples(numbers, sizes)
 
 
-def test_the_paper_s_transfer_rates_fit_256_images():
-    rates = pd.concat([paper.TABLE2.to_frame(), paper.TABLE4.to_frame()]).drop(columns="distortion").stack()
-    assert scorecard.multiples(rates, range(50, 900))["score"].idxmax() == 256
+def test_the_paper_s_transfer_rates_fit_256_images(store):
+    rates = scorecard.rates(scorecard.entries())
+    assert len(rates) == 48 + 24  # Table 2 and both parts of Table 4 without their distortions
+    fits = scorecard.multiples(rates, range(50, 900))
+    assert fits["score"].idxmax() == 256
+    assert scorecard.sample_line(fits).startswith("The best of all is **N = 256**")
+
+
+def test_the_second_best_shares_no_factor_with_the_best():
+    fits = pd.DataFrame({"fit": [5, 9, 7], "expected": [1.0, 2.0, 3.0], "score": [3.0, 8.0, 6.0]}, index=[3, 4, 6])
+    assert scorecard.sample_line(fits) == (
+        "The best of all is **N = 4**: 9 rates fit where 2.0 are expected by chance, 8.0 standard deviations more. "
+        "The best N that shares no factor with it reaches 3.0."
+    )
+
+
+def some(lines):
+    """Entries, each as table, row, column, kind, the paper's number and ours."""
+    return pd.DataFrame(lines, columns=["table", "row", "column", "kind", "paper", "ours"])
+
+
+ALMOST = some(
+    [
+        ["table1", "FC10(1)", "test error", "error", 0.20, 0.23],
+        ["table1", "FC10(1)", "distortion", "distortion", 0.14, 0.07],
+        ["table1", "AE400-10", "distortion", "distortion", 0.10, 0.12],
+        ["table2", "FC10(1)", "AE400-10", "error", 0.36, 0.46],
+        ["table2", "FC10(1)", "FC10(1)", "given", 1.0, 1.0],
+        ["table2", "FC10(1e-4)", "AE400-10", "error", 0.0, math.nan],
+    ]
+)
+
+
+def test_a_glance_tells_what_is_computed_and_what_holds():
+    held = pd.DataFrame({"page": ["a", "a"], "claim": ["x", "y"], "holds": [True, False]})
+    lines = scorecard.at_a_glance(scorecard.counts(ALMOST), held).splitlines()
+    assert lines[0] == (
+        "* Of 3 printed values of the kind *error*, 2 have been computed: **0** lie within 1 of the paper's, "
+        "**1** within 3, **2** within 10 percentage points."
+    )
+    assert lines[1].endswith("**0** lie within 5 % of the paper's, **0** within 10 %, **1** within 20 %.")
+    assert lines[2] == "* No bound has been computed so far, of 0 printed."
+    assert lines[3] == "* Of 2 claims put to the test, **1** hold."
+
+
+def test_points_are_grouped_by_table():
+    panels = scorecard.against(ALMOST)
+    assert {title: list(groups) for title, groups in panels.items()} == {
+        "error rates": ["Table 1", "Table 2"],
+        "distortions": ["Table 1"],
+    }
+    printed, ours = panels["error rates"]["Table 2"]
+    assert (printed.tolist(), ours.tolist()) == ([0.36], [0.46])  # neither what is given nor what is missing
+    assert scorecard.against(ALMOST.assign(ours=math.nan))["distortions"] == {"none yet": ([], [])}
+
+
+def test_a_table_shows_ours_above_the_paper_s(store):
+    rows = {name: [0.5, 0.25, 0.125] for name in paper.MODELS}
+    store("table1", columns=list(paper.TABLE1.columns), rows=rows)
+    shown = scorecard.beside(scorecard.entries(), "table1").data
+    first = "FC10(1e\u20114)"  # with a hyphen at which no line breaks
+    assert list(shown.index[:3]) == [(first, "ours"), (first, "paper"), ("FC10(1e\u20112)", "ours")]
+    assert shown.loc[("FC10(1)", "ours")].tolist() == [50, 25, 0.125]
+    assert shown.loc[("FC10(1)", "paper")].tolist() == pytest.approx([21.2, 20, 0.14])
+
+
+def test_differences_of_table_2_are_empty_where_nothing_was_found(store):
+    grid = scorecard.differences(ALMOST)
+    assert grid.shape == (len(paper.TABLE2.rows), 6)
+    assert grid.at["FC10(1)", "AE400-10"] == pytest.approx(0.1) and grid.count().sum() == 1
+
+
+def test_noise_is_shown_in_as_many_versions_as_are_stored(store):
+    rows = {"Gaussian noise 0.1": [0.25] * 6, "Gaussian noise 0.3": [0.5] * 6}
+    store("table2_clipped", columns=list(paper.MODELS), rows=rows)
+    shown = scorecard.noise_rows().data
+    assert list(shown.index) == [(row, whose) for row in rows for whose in ("paper", "cut back")]
+    assert (shown.loc[("Gaussian noise 0.3", "cut back")] == 50).all()
+
+
+def test_bounds_are_those_of_table_5(store):
+    store("table5", columns=["upper bound"], rows={"Conv. 1": [20.0]})
+    shown = scorecard.bounds(scorecard.entries())
+    assert shown.data.loc["Conv. 1"].tolist() == [20, paper.TABLE5.value("Conv. 1", "upper bound")]
+    assert len(shown.data) == 8 and "not at hand" in shown.to_html()
+
+
+def test_sentences_of_the_paper_find_their_numbers(store):
+    with pytest.raises(results.MissingResult):
+        scorecard.sentences()
+    store("imagenet_ostriches", columns=["mean distortion"], rows={"to the ostrich": [0.5]})
+    rows = {"weight decay": [0.1], "dropout": [0.2], "dropout and all layers": [0.3]}
+    store("back_feeding_longer", columns=["test error"], rows=rows)
+    shown = scorecard.sentences().data
+    assert shown["ours"].tolist() == [0.5, 0.1, 0.2, 0.3]
+    assert shown.at["mean distortion on AlexNet", "paper"] == 0.006508
+
+
+def test_the_worst_come_first():
+    errors, sizes = (scorecard.largest(ALMOST, kind).data for kind in ("error", "distortion"))
+    assert errors["difference"].tolist() == pytest.approx([10, 3])  # percentage points
+    assert sizes["difference"].tolist() == pytest.approx([-50, 20])  # percent
+    assert scorecard.largest(ALMOST, "error", count=1).data["table"].tolist() == ["table2"]
+
+
+def test_sampling_explains_what_lies_within_two_standard_errors():
+    # 0.36 counted on 64 images has a standard error of 0.06, on 1024 one of 0.015.
+    assert "Of 1 computed transfer and noise rates, 1 lie within two" in scorecard.sampling_line(ALMOST, 64)
+    assert "0 lie within two standard errors of the printed one and 0 within" in scorecard.sampling_line(ALMOST, 1024)
+    nothing = scorecard.sampling_line(ALMOST.query("table == 'table1'"), 64)
+    assert nothing == "No transfer rate has been computed so far."
+
+
+def test_claims_are_shown_in_words():
+    held = pd.DataFrame({"page": ["blind spots", "a"], "claim": ["x", "y"], "holds": [True, False]})
+    shown = scorecard.verdicts(held).data
+    assert shown.to_numpy().tolist() == [["blind\u00a0spots", "x", "holds"], ["a", "y", "does\u00a0not\u00a0hold"]]
+
+
+def test_no_other_naming_fits_as_well_as_the_true_one(store):
+    assert scorecard.naming_line(scorecard.entries()) == "Table 2 has not been computed so far."
+    store("table2", columns=list(paper.TABLE2.columns), rows=dict(paper.TABLE2.rows))
+    scores = scorecard.namings(scorecard.entries())
+    assert len(scores) == 720 and scores[0] == pytest.approx(1) and max(scores[1:]) < 1
+    assert scorecard.naming_line(scorecard.entries()) == "Rank correlation 1.00; 1 of 720 namings do as well."
