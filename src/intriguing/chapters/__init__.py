@@ -1,0 +1,1 @@
+"""One room for each chapter of the book: what it computes, its tables and its claims."""
