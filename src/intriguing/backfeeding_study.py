@@ -201,7 +201,14 @@ def compare(runs: Runs, images: Images, pairs: Sequence[tuple[str, str]], name: 
 
 
 def with_pools(plans: Mapping[str, Plan]) -> list[str]:
-    """The names of the plans that keep a pool for some layer."""
+    """The names of the plans that keep a pool for some layer.
+
+    Args:
+        plans: name -> plan.
+
+    Returns:
+        Some of the names, in order.
+    """
     return [name for name, plan in plans.items() if plan.pools]
 
 

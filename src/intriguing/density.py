@@ -441,7 +441,11 @@ def beside_plane(rare: Table) -> Styler:
 
 
 def what_planes_say() -> str:
-    """The sentences on noise of exactly the adversarial distance: its chance to cross one plane, and on the sphere."""
+    """The sentences on noise of exactly the adversarial distance: how likely it crosses one plane.
+
+    Returns:
+        Two sentences, on Gaussian noise and on noise on a sphere.
+    """
     gaussian, sphere = (
         float(half_space(torch.tensor(1.0), torch.tensor(1.0), PIXELS, kind)) for kind in ("gaussian", "sphere")
     )
@@ -457,6 +461,9 @@ def what_sample_says(images: Images, few: Images) -> str:
     Args:
         images: the sample.
         few: those of ``Study``.
+
+    Returns:
+        The sentence.
     """
     return (
         f"The sample has {len(images)} test images, {len(images) // SLOW['ConvNet']} for the convolutional network, "
@@ -582,7 +589,14 @@ def trust(found: Mapping[str, dict[str, Tensor]], samples: int) -> dict[str, Tru
 
 
 def linear(names: Iterable[str]) -> list[str]:
-    """Those of the names that are linear networks."""
+    """Which networks are linear.
+
+    Args:
+        names: of networks.
+
+    Returns:
+        Some of them, in order.
+    """
     return [name for name in names if name.startswith("FC10(")]
 
 
@@ -610,6 +624,9 @@ def trust_table(checks: Mapping[str, Trust]) -> str:
 
     Args:
         checks: what ``trust`` returns.
+
+    Returns:
+        One line for the heads, one below it, and one for each network.
     """
     lines = [
         "| network | outside the exact bracket by | against counts, at most | radii compared "
@@ -660,7 +677,15 @@ def line_ratios(around: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def medians(inside: Mapping[str, dict[str, Tensor]], part: str) -> dict[str, Tensor]:
-    """One part of what ``dimensions`` returns for each network, its median over images."""
+    """Medians over images of one part of what ``dimensions`` returns.
+
+    Args:
+        inside: name -> what ``dimensions`` returns.
+        part: its key, for instance ``aligned``.
+
+    Returns:
+        Name -> the medians, one for each column.
+    """
     return {name: one[part].median(0).values for name, one in inside.items()}
 
 

@@ -76,12 +76,23 @@ class Measured:
 
 
 def measured() -> Measured:
-    """The measurements of the checkout."""
+    """The measurements that are stored in the checkout.
+
+    Raises:
+        ResultError: one of them is missing or cannot be read.
+    """
     return Measured(*(results.measured(name) for name in ("peers", "floor", "growth", "large")))
 
 
 def machine(found: Measured) -> str:
-    """The sentence on where and when the methods were compared."""
+    """The sentence on where and when the methods were compared.
+
+    Args:
+        found: what ``measured`` returns.
+
+    Returns:
+        The sentence.
+    """
     meta = found.peers["meta"]
     hardware = meta["hardware"]
     return (
@@ -92,17 +103,24 @@ def machine(found: Measured) -> str:
 
 
 def panels(found: Measured) -> dict[str, pd.DataFrame]:
-    """What ``figures_minimum.plane`` draws: for each network the methods with the small batch."""
+    """What ``figures_minimum.plane`` draws.
+
+    Args:
+        found: what ``measured`` returns.
+
+    Returns:
+        Title of the panel, which says what the minimum is -> the rows of one network with the small batch.
+    """
     rows = found.small
     rows = rows[~rows["key"].isin(LEFT_OUT)]
     return {f"{name}: the minimum is the {kind}": rows[rows["model"] == name] for name, kind in found.kinds.items()}
 
 
 def methods(found: Measured, model: str) -> Styler:
-    """The methods on one network as the page lists them.
+    """The methods on one network.
 
     Args:
-        found: the measurements.
+        found: what ``measured`` returns.
         model: one of ``found.kinds``.
 
     Returns:
@@ -127,7 +145,14 @@ def methods(found: Measured, model: str) -> Styler:
 
 
 def parts(found: Measured) -> Styler:
-    """Where the time goes: its parts, and the whole over the passes through the network alone."""
+    """Where the time goes: its parts, and the whole over the passes through the network alone.
+
+    Args:
+        found: what ``measured`` returns.
+
+    Returns:
+        The styled table.
+    """
     rows = pd.DataFrame(found.floor["rows"]).set_index(["model", "method"]).drop(columns="images")
     rows["seconds_per_image"] *= 1000
     titles = {"seconds_per_image": "ms per image", "above_floor": "whole / floor"}
@@ -136,7 +161,14 @@ def parts(found: Measured) -> Styler:
 
 
 def growth(found: Measured) -> Styler:
-    """Time and memory from a thousand images to sixty thousand."""
+    """Time and memory from a thousand images to sixty thousand.
+
+    Args:
+        found: what ``measured`` returns.
+
+    Returns:
+        The styled table.
+    """
     formats = {
         "seconds": "{:.1f}",
         "ms per image": "{:.2f}",
@@ -148,7 +180,14 @@ def growth(found: Measured) -> Styler:
 
 
 def photographs(found: Measured) -> Styler:
-    """Both of our methods on photographs of a thousand classes."""
+    """Both of our methods on photographs of a thousand classes.
+
+    Args:
+        found: what ``measured`` returns.
+
+    Returns:
+        The styled table.
+    """
     formats = {
         "seconds_per_image": "{:.0f}",
         "mib_per_image": "{:.0f}",
@@ -195,7 +234,14 @@ def excess(found: Found) -> dict[str, Tensor]:
 
 
 def double(models: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """The same networks in double precision, on the CPU."""
+    """The same networks in double precision, on the CPU.
+
+    Args:
+        models: name -> network, left as it is.
+
+    Returns:
+        Name -> copy.
+    """
     return {name: copy.deepcopy(model).cpu().double() for name, model in models.items()}
 
 
