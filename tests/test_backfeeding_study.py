@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from intriguing import backfeeding_study, figures_backfeeding
-from intriguing.backfeeding import NETWORK, BackFed
+from intriguing import backfeeding_study, figures_backfeeding, paper
+from intriguing.backfeeding import NETWORK, BackFed, Budget
 from intriguing.data import Images
 from intriguing.models import build
+from intriguing.results import Table, frame_against
 
 IMAGES = Images(torch.zeros(100, 1, 2, 2), torch.zeros(100, dtype=torch.long), "hundred")
 
@@ -80,7 +81,14 @@ def test_errors_may_move_and_settings_may_not() -> None:
     assert backfeeding_study.tolerances(table, 0.0, 100)["test error"] == pytest.approx(0.03)
 
 
+def test_distances_may_move_by_the_spread_or_a_thousandth() -> None:
+    distances = {"images": {"a": torch.tensor([0.0, 0.2])}, "hidden": {"a": torch.tensor([0.1, 0.1])}}
+    allowed = backfeeding_study.distance_tolerances(distances)
+    assert allowed == {"images": pytest.approx(4 * 0.1 * math.sqrt(2)), "hidden": 1e-3}
+
+
 def test_the_paper_s_numbers_stand_under_names_of_plans() -> None:
+    assert backfeeding_study.marks() == {"back-feeding": 0.012, "dropout": 0.013, "weight decay": 0.016}
     table = backfeeding_study.printed()
     assert set(table.rows) <= set(backfeeding_study.PLANS)
     assert table.rows["all layers"] == [0.012] and table.rows["weight decay"] == [0.016]
@@ -154,3 +162,104 @@ def test_a_longer_study_has_more_epochs_and_its_own_plans(monkeypatch):
     runs = backfeeding_study.study(digits, backfeeding_study.LONGER, times=2)
     assert list(runs) == list(backfeeding_study.LONGER) and {epochs for _, epochs, _ in asked} == {2 * short}
     assert [seed for plan, _, seed in asked if plan.pools == (0,)] == [0, 1]
+
+
+def test_a_comparison_holds_table_contrasts_and_spread() -> None:
+    found = backfeeding_study.compare(RUNS, IMAGES, [("fed", "plain")], "longer")
+    assert (found.table.name, found.contrasts.name) == ("longer", "longer_contrasts")
+    assert found.table == backfeeding_study.back_feeding(RUNS, "hundred", "longer")
+    assert list(found.contrasts.rows) == ["fed against plain"]
+    assert found.errors["plain"].tolist() == [0.10, 0.14] and found.spread == pytest.approx(0.02 * math.sqrt(2))
+
+
+def test_the_plans_with_pools_are_those_with_some_layer() -> None:
+    assert backfeeding_study.with_pools(backfeeding_study.LONGER) == [
+        "dropout and input", "dropout and both hidden layers", "dropout and all layers"
+    ]  # fmt: skip
+
+
+def test_the_first_images_that_are_read_correctly_are_taken() -> None:
+    images = Images(torch.arange(100.0).view(100, 1, 1, 1) / 100, IMAGES.labels, "hundred")
+    chosen = backfeeding_study.read_rightly(Fixed(range(1, 4)), images, 3)
+    assert chosen.images.flatten().mul(100).tolist() == pytest.approx([0, 4, 5])
+    assert len(backfeeding_study.read_rightly(Fixed(range(1, 100)), images, 3)) == 1
+
+
+def test_the_coarse_search_ends_further_away_and_asks_less() -> None:
+    model = build(NETWORK, seed=2).eval().requires_grad_(False)
+    pixels = torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    frame = backfeeding_study.coarse_search(model, Images(pixels, model(pixels).argmax(1), "noise"))
+    assert list(frame.index) == list(backfeeding_study.LAYERS) and frame.index.name == "layer"
+    assert (frame.iloc[:, 0] > 0.99).all() and (frame.iloc[:, 1] < 1).all()
+
+
+def test_gains_are_shown_in_standard_errors_and_errors_in_percent() -> None:
+    table = Table("x", ["gain", "standard error"], {"a against b": [0.01, 0.004]})
+    frame = backfeeding_study.in_standard_errors(table)
+    assert frame.loc["a against b", "gain in standard errors"] == pytest.approx(2.5)
+    text = backfeeding_study.styled(frame).to_string(delimiter="|")
+    assert text.splitlines()[1] == "a against b|+1.00%|0.40%|+2.5"
+    beside = frame_against(
+        Table("y", ["test error"], {"a": [0.02], "b": [0.03]}), Table("z", ["test error"], {"a": [0.015]})
+    )
+    lines = backfeeding_study.styled(beside).to_string(delimiter="|").splitlines()
+    assert lines[-2:] == ["a|2.00%|1.50%|0.50%", "b|3.00%||"]
+
+
+def test_the_sentences_on_trials_and_budget_hold_their_numbers() -> None:
+    rows = {
+        "no pool": [0.001],
+        "input, at the boundary": [0.02],
+        "first hidden layer, half-way": [0.003],
+        "input, at the boundary, counting 0.3": [0.5],
+    }
+    said = backfeeding_study.what_trials_say(Table("trials", ["training error"], rows))
+    assert "training errors of 2.00% (input);" in said
+    assert "ends at 0.10%." in said and said.endswith("comes down to 0.30%.")
+    story = (torch.tensor([100, 2000]), torch.zeros(2), 0.0, torch.zeros(2, 3), 4321, 0.0)
+    said = backfeeding_study.what_budget_says(Budget(epochs=3, batch=50, pool=1200), BackFed(Fixed(range(0)), *story))
+    assert said.startswith("3 epochs of batches of 50, 2,000 updates, pools of 1,200 of which 400 are replaced")
+    assert said.endswith("saw 4,321 different adversarial examples.")
+
+
+def outcomes(*, good: bool) -> tuple:
+    """A comparison within the budget, a longer one, distances and trials of which all claims hold, or none."""
+    error, gain, far, learned = (0.011, 0.03, 1.2, 0.021) if good else (0.012, 0.02, 1.1, 0.02)
+    columns = ["test error", "best seed"]
+    mean = {"weight decay": 0.02, "dropout": 0.02} | dict.fromkeys(
+        backfeeding_study.with_pools(backfeeding_study.PLANS), error
+    )
+    longer = {"weight decay": 0.02, "dropout": 0.01 if good else 0.02} | dict.fromkeys(
+        backfeeding_study.with_pools(backfeeding_study.LONGER), error
+    )
+    comparisons = (
+        backfeeding_study.Comparison(
+            Table("errors", columns, {name: [value, value] for name, value in values.items()}),
+            Table(
+                "contrasts",
+                ["gain", "standard error"],
+                {f"{one} against {other}": [gain, 0.01] for one, other in pairs},
+            ),
+            {},
+            0.001,
+        )
+        for values, pairs in ((mean, backfeeding_study.PAIRS), (longer, backfeeding_study.LONGER_PAIRS))
+    )
+    layers = list(backfeeding_study.LAYERS)
+    distances = Table("distances", layers, {name: [1.0 if name == "weight decay" else far] * 3 for name in mean})
+    trials = Table("t", ["training error"], {"no pool, rate 0.003": [0.01], "input, at the boundary": [learned]})
+    return *comparisons, distances, trials
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_claims_follow_from_the_tables(good: bool) -> None:
+    claims = backfeeding_study.claims(*outcomes(good=good))
+    assert len(claims) == 14 and {claim: bool(holds) for claim, holds in claims.items()} == dict.fromkeys(claims, good)
+
+
+def test_the_ranking_begins_with_the_smallest_error() -> None:
+    short, longer, *_ = outcomes(good=True)
+    said = backfeeding_study.ranking(short, longer)
+    assert said.startswith("Ranked by mean test error: dropout, longer 1.00%, ")
+    aim = paper.NUMBERS["back-feeding error"].value
+    assert f"misses the printed 1.2 % by {0.01 - aim:.2%}" in said and said.endswith("is 0.10% and 0.10%.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -182,3 +184,185 @@ def test_the_convolutional_network_may_move_further():
     allowed = density.tolerances(table)
     assert allowed.loc["FC10(1)"].tolist() == [density.TOLERANCES["density_near"]] * 2
     assert allowed.loc["ConvNet"].tolist() == [density.CONVOLUTIONAL["density_near"]] * 2
+
+
+def test_sentences_hold_their_numbers(small):
+    said = density.what_planes_say()
+    assert f"\\Phi(-28) = {0.5 * math.erfc(28 / 2**0.5):.1e}".split("e")[0] in said and "\\cdot 10^{-173}" in said
+    assert "the share is 0:" in said
+    said = density.what_sample_says(small, small.take(slice(2)))
+    assert said.startswith("The sample has 12 test images, 2 for the convolutional network") and "; 2 of them" in said
+
+
+def test_tables_are_shown_in_their_formats():
+    table = results.Table("density_rates", [f"radius × {i}" for i in density.SHOWN], {"net": [None, *[-5.0] * 4]})
+    lines = density.beside_plane(table).to_string(delimiter="|").splitlines()
+    assert lines[-2] == "net|no estimate|-5.00|-5.00|-5.00|-5.00"
+    plane = [float(entry) for entry in lines[-1].split("|")[1:]]
+    assert plane == pytest.approx([math.log10(0.5 * math.erfc(28 / i / 2**0.5)) for i in density.SHOWN], abs=6e-3)
+    checks = {"net": {"exit": torch.tensor([1.0, 2.0, 4.5]), "nearest": torch.tensor([1.0, 1.0, 3.0])}}
+    assert density.styled(density.check_ratios(checks)).to_string(delimiter="|").splitlines()[-1] == (
+        "net|3|1.0000|1.5000|2.0000"
+    )
+
+
+def test_curves_set_near_beside_noise(small):
+    model = network("FC10(1)")
+    images = labelled(model, small)
+    around = {"FC10(1)": {"boxed": torch.linspace(0, 0.11, 12).double()}}
+    curve = density.near_curves({"FC10(1)": model}, images, around)["FC10(1)"]
+    errors = density.noise_curve("FC10(1)", model, images)
+    assert torch.equal(curve["noise"], errors["free"]) and torch.equal(curve["clipped"], errors["clipped"])
+    at = density.EPSILONS.index(0.05)
+    assert float(curve["radii"][at]) == 0.05 and float(curve["found"][at]) == pytest.approx(6 / 12)
+    assert float(curve["low"][at]) < 0.5 < float(curve["high"][at])
+
+
+def measured_rates(count: int = 2) -> dict[str, torch.Tensor]:
+    """Estimates of 1e-2 everywhere, known to a tenth, and counts that agree with them in 1,000 draws."""
+    shape = (count, len(density.MULTIPLES))
+    return {
+        "distance": torch.full((count,), 0.05),
+        "radii": 0.05 * torch.tensor(density.MULTIPLES).expand(shape),
+        "log10": torch.full(shape, -2.0).double(),
+        "relative": torch.full(shape, 0.1).double(),
+        "effective": torch.full(shape, 40.0).double(),
+        "bracket": torch.full((2, *shape), -2.0).double(),
+        **{kind: torch.full(shape, 10)[:, density.COUNTED :] for kind in ("gaussian", "sphere", "clipped")},
+    }
+
+
+def test_panels_hold_counts_beside_estimates():
+    panel = density.rate_panels(dict.fromkeys(density.COUNTING, measured_rates()), 1_000_000, count=1)["ConvNet"]
+    assert panel["log10"].shape == (1, len(density.MULTIPLES)) and panel["exact"].shape == panel["log10"].shape
+    assert float(panel["counted"][0, 0]) == pytest.approx(0.05 * density.MULTIPLES[density.COUNTED])
+    assert float(panel["middle"][0, 0]) == pytest.approx(-2)
+    low, high = noise.interval(torch.tensor([10]), 1000)
+    assert float(panel["low"][0, 0]) == pytest.approx(math.log10(low)) and float(panel["high"][0, 0]) == pytest.approx(
+        math.log10(high)
+    )
+
+
+def test_trust_is_measured_in_standard_errors():
+    one = measured_rates()
+    one["log10"][0, 0] = -1.9
+    one["gaussian"][1, 0] = 20
+    one["gaussian"][0, 1] = density.SEEN - 1  # too few errors to compare
+    one["effective"][:, 0] = torch.tensor([3.0, 5.0])
+    found = {"FC10(1e-4)": one, "FC100-100-10": measured_rates(), "AE400-10": measured_rates()}
+    checks = density.trust(found, 1000)
+    linear = checks["FC10(1e-4)"]
+    assert linear.outside == pytest.approx(0.1 / (0.1 / math.log(10)))
+    assert linear.off == pytest.approx(0.01 / math.sqrt(0.02 * 0.98 / 1000 + 0.001**2))
+    assert linear.compared == 2 * (len(density.MULTIPLES) - density.COUNTED) - 1
+    assert linear.effective == 3  # the lower one of two medians, as torch has it
+    assert checks["FC100-100-10"].outside is None and checks["FC100-100-10"].off == pytest.approx(0)
+    assert checks["AE400-10"] == density.Trust(None, None, 0, 40)
+    lines = density.trust_table(checks).splitlines()
+    assert [line.count("|") for line in lines] == [6] * 5
+    assert lines[2].startswith("| FC10(1e-4) | 2.3 s.e. | 2.2 s.e. | 11 ") and "no closed form" in lines[3]
+    assert "not counted" in lines[4]
+
+
+def test_nothing_is_off_where_too_little_was_seen():
+    one = measured_rates() | {"gaussian": torch.zeros(2, len(density.MULTIPLES) - density.COUNTED).long()}
+    check = density.trust({"FC100-100-10": one}, 1000)["FC100-100-10"]
+    assert (check.off, check.compared) == (0.0, 0)
+
+
+def test_kinds_of_noise_are_counted_over_all_images():
+    found = {name: measured_rates() for name in density.COUNTING}
+    found["FC10(1e-4)"]["clipped"][0, density.MULTIPLES.index(16.0) - density.COUNTED] = 0
+    frame = density.kinds_of_noise(found, 10_000_000)
+    assert frame.index.names == ["counted for", "radius"] and len(frame) == 6
+    assert list(frame) == ["Gaussian", "sphere", "Gaussian, cut back to the box"]
+    row = frame.loc["FC10(1e-4)", "× 16"]
+    assert row["Gaussian"].startswith("1.00e-06 [") and row["sphere"].startswith("1.00e-05 [")
+    assert row["Gaussian, cut back to the box"].startswith("5.00e-06 [")
+    assert frame.loc["ConvNet", "× 8"]["Gaussian"].startswith("1.00e-03 [")
+
+
+def surroundings(*, good: bool) -> dict[str, torch.Tensor]:
+    return {
+        "right": torch.tensor([True, True, False]),
+        "boxed": torch.tensor([0.05, 0.08 if good else torch.inf, 0.0]).double(),
+        "free": torch.tensor([0.04, 0.05, 0.0]).double(),
+        "normals": torch.eye(3, 4),
+        "lines": torch.tensor([[[0.4, 9.0]], [[9.0, torch.inf]]]).double(),
+        "ball": torch.tensor([0.01, 0.02 if good else 0.0]).double(),
+    }
+
+
+def test_what_is_shown_of_the_surroundings():
+    around = {"net": surroundings(good=True)}
+    assert density.line_ratios(around)["net"].flatten().tolist() == pytest.approx([10, 180])
+    frame = density.sandwich(around)
+    assert frame.index.name == "network" and frame.loc["net"].tolist() == pytest.approx([0.01, 0.25, 0.4])
+    inside = {"net": {"aligned": torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]])}}
+    assert density.medians(inside, "aligned")["net"].tolist() == [3, 4]
+    found = density.spectra(around, 5)
+    assert list(found) == ["net", "random vectors"] and len(found["random vectors"]) == 5
+    assert found["net"].tolist() == pytest.approx([0.5, 1])
+    figure = figures_density.spectra(found, count=7)
+    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    assert lines["net"].tolist() == pytest.approx([0.5, 1, 1, 1, 1, 1, 1]) and figure.png()
+    assert len(figures_density.spectra(found, count=3).axes[0].lines[1].get_ydata()) == 3
+
+
+def claimed(*, good: bool) -> dict[str, bool]:
+    """The claims for a linear, a deep and a convolutional network of which all but the paper's two hold, or none."""
+    names = ("FC10(1)", "FC100-100-10", "ConvNet")
+    ways = {True: {"FC10(1)": 9, "FC100-100-10": 10, "ConvNet": 10}, False: dict.fromkeys(names, 10) | {"ConvNet": 9}}
+    rates = dict.fromkeys(density.COUNTING, measured_rates())
+    if not good:
+        empty = measured_rates() | {"gaussian": torch.zeros(2, 6).long()}
+        rates = dict.fromkeys(density.COUNTING, empty)
+    reached = 2.0 if good else 2.2
+    inside = {
+        name: {
+            "orthogonal": torch.tensor([[1.0] * ways[good][name] + [torch.inf] * (11 - ways[good][name])] * 3),
+            "aligned": torch.full((3, len(density.ALIGNED)), reached).double(),
+        }
+        for name in names
+    }
+    found = density.Study({name: surroundings(good=good) for name in names}, inside, rates, None)
+    flat = torch.zeros(len(density.EPSILONS)).double()
+    risen = torch.linspace(0, 1, len(density.EPSILONS)).double()
+    curve = {"noise": flat, "clipped": risen} if good else {"noise": risen, "clipped": flat}
+    check = density.Trust(3.9, 4.9, 1, 9.0) if good else density.Trust(4.0, 5.0, 1, 9.0)
+    tables = (
+        results.Table(name, [column], dict.fromkeys(names, [good_value if good else bad]), {"data": "x"})
+        for name, column, good_value, bad in (
+            ("near", "within 0.1", 0.91, 0.9),
+            ("rare", "radius × 1", -51, -50),
+            ("along", "random line / √n", 0.4, 0.39),
+        )
+    )
+    return density.claims(found, dict.fromkeys(names, curve), dict.fromkeys(names, check), *tables)
+
+
+def test_claims_follow_from_what_was_measured():
+    """Two claims take the comparison with the rational numbers at its word: they hold where the others fail."""
+    good, bad = claimed(good=True), claimed(good=False)
+    rational = [claim for claim in good if "as the rational numbers" in claim]
+    assert len(good) == 15 and len(rational) == 2
+    assert good == {claim: claim not in rational for claim in good}
+    zero, everywhere = rational
+    assert bad == {claim: claim == zero for claim in good}
+    assert not bad[everywhere]  # one image of two has a certain ball
+
+
+def test_the_hardest_decayed_network_may_stay_far():
+    names = ("FC10(1)", "ConvNet")
+    around = {name: surroundings(good=True) for name in names}
+    found = density.Study(
+        around, {name: {"orthogonal": torch.ones(1, 1), "aligned": torch.ones(1, 10)} for name in names},
+        dict.fromkeys(density.COUNTING, measured_rates()), None,
+    )  # fmt: skip
+    near = results.Table("near", ["within 0.1"], {"FC10(1)": [0.5], "ConvNet": [0.95]})
+    rare = results.Table("rare", ["radius × 1"], {"FC10(1)": [-60], "ConvNet": [-1]})
+    along = results.Table("along", ["random line / √n"], dict.fromkeys(names, [1.0]))
+    claims = density.claims(found, {}, {}, near, rare, along)
+    assert not claims["For every network nine test images in ten have one within an RMS of 0.1"]
+    assert claims["The same for every network except FC10(1), whose weights are decayed hardest"]
+    assert claims["At the adversarial distance noise errs on the fully connected networks less than once in 10^50"]

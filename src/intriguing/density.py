@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
+from pandas.io.formats.style import Styler
 from torch import Tensor, nn
 
 from . import artifacts, fingerprint, scale
@@ -23,7 +25,7 @@ from .neighbourhood import (
     orthogonal_exits,
     random_frames,
 )
-from .noise import error_counts, interval, linear_bracket, tilted
+from .noise import error_counts, half_space, interval, linear_bracket, tilted
 from .results import Table
 from .training import predict
 
@@ -50,7 +52,31 @@ CONVOLUTIONAL = {"density_near": 0.45, "density_lines": 0.5, "density_dimensions
 """The same for the convolutional network, of which a twenty-fifth of the quick sample is searched, five images: two of
 them may change sides."""
 
+SHOWN = (1, 2, 4, 8, 16)  # those of ``MULTIPLES`` at which probabilities are listed
+SEEN = 10  # errors below which a count is not set against an estimate
 ENOUGH = 3.0  # effective draws below which the median estimate of a probability is none
+
+FORMATS = {
+    "images": "{}",
+    "smallest ratio": "{:.4f}",
+    "median ratio": "{:.4f}",
+    "largest ratio": "{:.4f}",
+    "error": "{:.1%}",
+    "median distance": "{:.3f}",
+    "largest": "{:.3f}",
+    "within 0.02": "{:.0%}",
+    "within 0.05": "{:.0%}",
+    "within 0.1": "{:.0%}",
+    "certain ball": "{:.1e}",
+    "lines that leave": "{:.1%}",
+    "right angles, 2×": "{:.0f}",
+    "right angles, 3×": "{:.0f}",
+    "aligned, 2.1×": "{:.0f}",
+    "aligned, 3.15×": "{:.0f}",
+    "aligned, 5.25×": "{:.0f}",
+    "normals, 90 %": "{:.0f}",
+}
+"""How the columns of this chapter's tables are written; those that are missing here have two decimals."""
 
 
 @dataclass(frozen=True)
@@ -387,13 +413,399 @@ def rates_table(found: Mapping[str, dict[str, Tensor]], data: str) -> Table:
         effective draws in the median, or where no error was met.
     """
     rows = {}
-    chosen = [MULTIPLES.index(float(multiple)) for multiple in (1, 2, 4, 8, 16)]
+    chosen = [MULTIPLES.index(float(multiple)) for multiple in SHOWN]
     for name, one in found.items():
         enough = one["effective"][:, chosen].median(0).values >= ENOUGH
         medians = one["log10"][:, chosen].median(0).values
         rows[name] = torch.where(enough, medians, torch.nan).tolist()
-    columns = [f"radius × {i}" for i in (1, 2, 4, 8, 16)]
-    return Table("density_rates", columns, _without_infinities(rows), {"data": data})
+    return Table("density_rates", _SHOWN_COLUMNS, _without_infinities(rows), {"data": data})
+
+
+_SHOWN_COLUMNS = [f"radius × {multiple}" for multiple in SHOWN]
+
+
+def beside_plane(rare: Table) -> Styler:
+    """The probabilities of an error, and below them what they would be if the boundary were one plane.
+
+    Args:
+        rare: what ``rates_table`` returns.
+
+    Returns:
+        The styled table.
+    """
+    plane = half_space(torch.tensor(1.0), torch.tensor(SHOWN, dtype=torch.float32), PIXELS)
+    frame = pd.concat([rare.to_frame(), pd.DataFrame([plane.tolist()], index=["one plane"], columns=_SHOWN_COLUMNS)])
+    return styled(frame, empty="no estimate").set_caption(
+        "log10 of the probability of an error, median over images, at multiples of the adversarial distance"
+    )
+
+
+def what_planes_say() -> str:
+    """The sentences on noise of exactly the adversarial distance: how likely it crosses one plane.
+
+    Returns:
+        Two sentences, on Gaussian noise and on noise on a sphere.
+    """
+    gaussian, sphere = (
+        float(half_space(torch.tensor(1.0), torch.tensor(1.0), PIXELS, kind)) for kind in ("gaussian", "sphere")
+    )
+    return (
+        f"With $n = 784$, $\\Phi(-28) = {10 ** (gaussian % 1):.1f} \\cdot 10^{{{int(gaussian // 1)}}}$. On the sphere "
+        f"of that radius the share is {10**sphere:g}: it touches the plane in a single point."
+    )
+
+
+def what_sample_says(images: Images, few: Images) -> str:
+    """The sentence on how many images are looked at.
+
+    Args:
+        images: the sample.
+        few: those of ``Study``.
+
+    Returns:
+        The sentence.
+    """
+    return (
+        f"The sample has {len(images)} test images, {len(images) // SLOW['ConvNet']} for the convolutional network, "
+        f"which is expensive; {len(few)} of them are looked at more closely."
+    )
+
+
+def check_ratios(checks: Mapping[str, dict[str, Tensor]]) -> pd.DataFrame:
+    """How long the nearest exits are beside what the paper's search finds.
+
+    Args:
+        checks: name -> what ``penalty_check`` returns.
+
+    Returns:
+        For each network the number of images, and the smallest, median and largest ratio, exit over search.
+    """
+    ratios = {name: one["exit"] / one["nearest"] for name, one in checks.items()}
+    return pd.DataFrame(
+        {
+            "images": {name: len(one) for name, one in ratios.items()},
+            "smallest ratio": {name: float(one.min()) for name, one in ratios.items()},
+            "median ratio": {name: float(one.median()) for name, one in ratios.items()},
+            "largest ratio": {name: float(one.max()) for name, one in ratios.items()},
+        }
+    )
+
+
+def near_curves(
+    models: Mapping[str, nn.Module], images: Images, around: Mapping[str, dict[str, Tensor]]
+) -> dict[str, dict[str, Tensor]]:
+    """For how many images another class is near, against the error under noise of the same radius.
+
+    Args:
+        models: name -> network in evaluation mode.
+        images: the sample.
+        around: name -> what ``surroundings`` returns.
+
+    Returns:
+        Name -> ``radii``; ``found``, ``low`` and ``high`` as from ``fractions_within``; the errors ``noise`` and, cut
+        back to the box, ``clipped``; (E,) each.
+    """
+    curves = {}
+    for name, model in models.items():
+        fraction, low, high = fractions_within(around[name])
+        errors = noise_curve(name, model, images)
+        curves[name] = {
+            "radii": torch.tensor(EPSILONS, dtype=torch.float64),
+            "found": fraction,
+            "low": low,
+            "high": high,
+            "noise": errors["free"],
+            "clipped": errors["clipped"],
+        }
+    return curves
+
+
+def rate_panels(
+    found: Mapping[str, dict[str, Tensor]], samples: int, *, count: int = 3
+) -> dict[str, dict[str, Tensor]]:
+    """Estimates and counts of the probability of an error, for the networks of ``COUNTING``.
+
+    Args:
+        found: name -> what ``rates`` returns.
+        samples: draws counted per image and radius, before they are divided by ``COUNTING``.
+        count: how many images, the first ones.
+
+    Returns:
+        Name -> what ``figures_density.rates`` draws.
+    """
+    panels = {}
+    for name, divisor in COUNTING.items():
+        one, draws = found[name], samples // divisor
+        low, high = interval(one["gaussian"], draws)
+        panels[name] = {
+            "radii": one["radii"][:count],
+            "log10": one["log10"][:count],
+            "relative": one["relative"][:count],
+            "distance": one["distance"][:count],
+            "exact": one["bracket"][1, :count],
+            "counted": one["radii"][:count, COUNTED:],
+            "low": low.log10(),
+            "middle": (one["gaussian"] / draws).log10(),
+            "high": high.log10(),
+        }
+    return panels
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far the tilted estimates of a network may be trusted.
+
+    Attributes:
+        outside: how far the estimates lie outside the exact bracket, at most, in their standard errors; None where the
+            network is not linear.
+        off: the largest difference between count and estimate, in standard errors of the difference; None where
+            nothing was counted.
+        compared: images and radii at which at least ``SEEN`` errors were counted.
+        effective: effective draws behind the estimate at the adversarial distance, in the median over images.
+    """
+
+    outside: float | None
+    off: float | None
+    compared: int
+    effective: float
+
+
+def trust(found: Mapping[str, dict[str, Tensor]], samples: int) -> dict[str, Trust]:
+    """Three checks of the tilted estimates: the exact bracket, the counts, the number of effective draws.
+
+    Args:
+        found: name -> what ``rates`` returns.
+        samples: draws counted per image and radius, before they are divided by ``COUNTING``.
+
+    Returns:
+        Name -> ``Trust``.
+    """
+    checks = {}
+    for name, one in found.items():
+        outside = _outside_bracket(one) if name in linear(found) else None
+        off, compared = _against_counts(one, samples // COUNTING[name]) if name in COUNTING else (None, 0)
+        checks[name] = Trust(outside, off, compared, one["effective"][:, 0].median().item())
+    return checks
+
+
+def linear(names: Iterable[str]) -> list[str]:
+    """Which networks are linear.
+
+    Args:
+        names: of networks.
+
+    Returns:
+        Some of them, in order.
+    """
+    return [name for name in names if name.startswith("FC10(")]
+
+
+def _outside_bracket(one: Mapping[str, Tensor]) -> float:
+    """Largest distance from the bracket, in standard errors of the estimate."""
+    step = one["relative"] / np.log(10)
+    low, high = one["bracket"]
+    away = torch.maximum(low - one["log10"], one["log10"] - high).clamp(min=0)
+    return float((away / step).max())
+
+
+def _against_counts(one: Mapping[str, Tensor], samples: int) -> tuple[float, int]:
+    """Largest difference between count and estimate in standard errors, and how many counts were large enough."""
+    counted = len(one["gaussian"])
+    seen = one["gaussian"] >= SEEN
+    rate = one["gaussian"].double() / samples
+    tilted_rate = 10 ** one["log10"][:counted, COUNTED:]
+    error = (rate * (1 - rate) / samples + (tilted_rate * one["relative"][:counted, COUNTED:]) ** 2).sqrt()
+    away = ((rate - tilted_rate).abs() / error)[seen]
+    return (float(away.max()) if len(away) else 0.0), len(away)
+
+
+def trust_table(checks: Mapping[str, Trust]) -> str:
+    """The three checks as a table in Markdown.
+
+    Args:
+        checks: what ``trust`` returns.
+
+    Returns:
+        One line for the heads, one below it, and one for each network.
+    """
+    lines = [
+        "| network | outside the exact bracket by | against counts, at most | radii compared "
+        "| effective draws at the adversarial distance |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, one in checks.items():
+        bracket = "no closed form" if one.outside is None else f"{one.outside:.1f} s.e."
+        counts = "not counted | " if one.off is None else f"{one.off:.1f} s.e. | {one.compared} "
+        lines.append(f"| {name} | {bracket} | {counts} | {one.effective:.0f} |")
+    return "\n".join(lines)
+
+
+def kinds_of_noise(found: Mapping[str, dict[str, Tensor]], samples: int) -> pd.DataFrame:
+    """Errors counted under Gaussian noise, on the sphere, and under Gaussian noise that is cut back to the box.
+
+    Args:
+        found: name -> what ``rates`` returns.
+        samples: as for ``trust``.
+
+    Returns:
+        For the networks of ``COUNTING`` and two radii the share of errors over all images with its interval, as text.
+    """
+    columns = {"gaussian": "Gaussian", "sphere": "sphere", "clipped": "Gaussian, cut back to the box"}
+    rows = {}
+    for name, divisor in COUNTING.items():
+        for multiple in (8.0, 16.0):
+            at = MULTIPLES.index(multiple) - COUNTED
+            row = rows[name, f"× {multiple:g}"] = {}
+            for kind, title in columns.items():
+                counts = found[name][kind][:, at]
+                total = samples // divisor // (1 if kind == "gaussian" else 10) * len(counts)
+                low, high = interval(counts.sum()[None], total)
+                row[title] = f"{int(counts.sum()) / total:.2e} [{float(low):.1e}, {float(high):.1e}]"
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["counted for", "radius"])
+
+
+def line_ratios(around: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Distance to the boundary along random lines, the shorter of both senses, over the free nearest distance.
+
+    Args:
+        around: name -> what ``surroundings`` returns.
+
+    Returns:
+        Name -> (M, LINES) ratios for the images that are read rightly, infinite where the class holds all the way.
+    """
+    return {name: one["lines"].amin(2) / one["free"][one["right"]][:, None] for name, one in around.items()}
+
+
+def medians(inside: Mapping[str, dict[str, Tensor]], part: str) -> dict[str, Tensor]:
+    """Medians over images of one part of what ``dimensions`` returns.
+
+    Args:
+        inside: name -> what ``dimensions`` returns.
+        part: its key, for instance ``aligned``.
+
+    Returns:
+        Name -> the medians, one for each column.
+    """
+    return {name: one[part].median(0).values for name, one in inside.items()}
+
+
+def spectra(around: Mapping[str, dict[str, Tensor]], count: int) -> dict[str, Tensor]:
+    """How the energy of the boundary's normals gathers in a few directions, and that of random vectors does not.
+
+    Args:
+        around: name -> what ``surroundings`` returns.
+        count: of random vectors, drawn from torch's global generator.
+
+    Returns:
+        Name -> what ``spectrum`` returns, ``random vectors`` last.
+    """
+    found = {name: spectrum(one["normals"][one["right"]]) for name, one in around.items()}
+    random = torch.nn.functional.normalize(torch.randn(count, PIXELS), dim=1)
+    return found | {"random vectors": spectrum(random)}
+
+
+def sandwich(around: Mapping[str, dict[str, Tensor]]) -> pd.DataFrame:
+    """The radius of the ball that holds no other class between what is certain and what was found.
+
+    Args:
+        around: name -> what ``surroundings`` returns.
+
+    Returns:
+        For each network the smallest certain ball, and certain ball over free distance, median and largest.
+    """
+    rows = {}
+    for name, one in around.items():
+        share = one["ball"] / one["free"][one["right"]]
+        rows[name] = [float(one["ball"].min()), float(share.median()), float(share.max())]
+    columns = ["smallest certain ball", "ball over found distance, median", "largest"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("network")
+
+
+def claims(
+    found: Study,
+    curves: Mapping[str, dict[str, Tensor]],
+    checks: Mapping[str, Trust],
+    near: Table,
+    rare: Table,
+    along: Table,
+) -> dict[str, bool]:
+    """What is claimed of rare and near, and whether it came out so.
+
+    Args:
+        found: what ``study`` returns.
+        curves: what ``near_curves`` returns.
+        checks: what ``trust`` returns.
+        near: what ``near_table`` returns.
+        rare: what ``rates_table`` returns.
+        along: what ``lines_table`` returns.
+
+    Returns:
+        The claim, a sentence -> whether it holds.
+    """
+    balls = [one["ball"] > 0 for one in found.around.values()]
+    within = near.to_frame()["within 0.1"]
+    noise_at = EPSILONS.index(0.1)
+    fully = [name for name in found.around if name != "ConvNet"]
+    orthogonal = {name: one["orthogonal"].isfinite().sum(1) for name, one in found.inside.items()}
+    flat = linear(found.inside)
+    return {
+        "Every sampled image has an image of another class in the box, for every network": all(
+            bool(one["boxed"].isfinite().all()) for one in found.around.values()
+        ),
+        "For every network nine test images in ten have one within an RMS of 0.1": bool((within > 0.9).all()),
+        "The same for every network except FC10(1), whose weights are decayed hardest": bool(
+            (within.drop("FC10(1)") > 0.9).all()
+        ),
+        "At RMS 0.5 noise that is cut back to the box errs more than noise that is not, on every network": all(
+            float(one["clipped"][-1]) > float(one["noise"][-1]) for one in curves.values()
+        ),
+        "Random perturbations of RMS 0.1 cost no network more than five percentage points": all(
+            float(one["noise"][noise_at] - one["noise"][0]) < 0.05 for one in curves.values()
+        ),
+        "At the adversarial distance noise errs on the fully connected networks less than once in 10^50": bool(
+            (rare.to_frame().loc[fully, "radius × 1"] < -50).all()
+        ),
+        "Adversarial images have probability zero under noise, as the rational numbers have": not any(
+            bool((found.rates[name]["gaussian"] > 0).any()) for name in COUNTING
+        ),
+        "Every neighbourhood of every image holds an adversarial one, as the rational numbers are dense": not any(
+            bool(positive.any()) for positive in balls
+        ),
+        "Every rightly read image has a ball that certainly holds no adversarial image": all(
+            bool(positive.all()) for positive in balls
+        ),
+        "On linear networks tilted sampling stays within four standard errors of the exact bracket": all(
+            one.outside < 4 for one in checks.values() if one.outside is not None
+        ),
+        "Wherever errors can be counted, tilted sampling agrees with the count to five standard errors": all(
+            one.off < 5 for one in checks.values() if one.off is not None
+        ),
+        "Along random lines the median distance is within a factor of 2.5 of √n times the nearest": bool(
+            along.to_frame()["random line / √n"].between(1 / 2.5, 2.5).all()
+        ),
+        "Linear networks have at most nine exits at right angles": all(
+            int(orthogonal[name].max()) <= 9 for name in flat
+        ),
+        "Every other network has more than nine on the median image": all(
+            float(ways.double().median()) > 9 for name, ways in orthogonal.items() if name not in flat
+        ),
+        "On every network at least four aligned directions lead out within 2.1 times the adversarial distance": all(
+            float(one["aligned"][:, ALIGNED.index(4)].median()) <= 2.1 for one in found.inside.values()
+        ),
+    }
+
+
+def styled(frame: pd.DataFrame, *, empty: str = "nan") -> Styler:
+    """A table of this chapter as the page shows it.
+
+    Args:
+        frame: numbers.
+        empty: stands where there is none.
+
+    Returns:
+        The frame with every column in its format.
+    """
+    return frame.style.format({column: FORMATS.get(column, "{:.2f}") for column in frame}, na_rep=empty)
 
 
 def tolerances(table: Table) -> pd.DataFrame:

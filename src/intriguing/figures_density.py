@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
-from .figures import PALETTE, WIDTH, Figure, _array, _cycle, _styled
+from .figures import PALETTE, WIDTH, Figure, _array, _cycle, _styled, lines
 
 _COLOURS = tuple(PALETTE[name] for name in ("blue", "vermilion", "green", "purple", "sky", "orange", "black"))
 
@@ -192,3 +192,22 @@ def near(panels: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     legend.set_in_layout(spare is None)  # or the columns would make room for it
     figure.supxlabel("radius, RMS per pixel", fontsize=8.5)
     return figure
+
+
+def spectra(curves: Mapping[str, ArrayLike], *, count: int = 40) -> Figure:
+    """Part of the energy in the first singular directions, over their number.
+
+    Args:
+        curves: Label -> (K,) cumulated shares, rising to 1; where there are fewer than ``count``, 1 goes on.
+        count: How many directions are shown.
+
+    Returns:
+        The figure.
+    """
+    shown = {label: _array(values)[:count] for label, values in curves.items()}
+    return lines(
+        np.arange(1, count + 1),
+        {label: np.pad(values, (0, count - len(values)), constant_values=1) for label, values in shown.items()},
+        xlabel="singular directions",
+        ylabel="part of the energy",
+    )

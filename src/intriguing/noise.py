@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import special, stats
+from scipy import special
 from torch import Tensor, nn
 
 BLOCK = 1000  # draws that share a seed: how many blocks are evaluated at a time does not change a draw
@@ -190,30 +190,6 @@ def linear_bracket(distances: Tensor, radii: Tensor, pixels: int, kind: str = "g
         total = largest + np.log10(np.exp(np.log(10) * (each - largest[:, None])).sum(1))
     total = np.where(np.isneginf(largest), largest, np.minimum(total, 0.0))
     return torch.from_numpy(largest), torch.from_numpy(total)
-
-
-def linear_gaussian(weight: Tensor, bias: Tensor, image: Tensor, label: int, radius: float) -> float:
-    """Probability of an error of a linear network under Gaussian noise, by SciPy's integral over the nine leads.
-
-    Args:
-        weight: (k, n).
-        bias: (k,).
-        image: (*shape), n pixels.
-        label: the class that is right.
-        radius: standard deviation of the noise.
-
-    Returns:
-        The probability, to about five decimals: SciPy integrates by quasi-random sampling with a fixed seed.
-
-    Source:
-        A. Genz, Numerical computation of multivariate normal probabilities, 1992, as SciPy has it.
-    """
-    others = [j for j in range(len(weight)) if j != label]
-    rows = (weight[label] - weight[others]).double()
-    mean = rows @ image.flatten().double() + (bias[label] - bias[others]).double()
-    covariance = radius**2 * (rows @ rows.T).numpy()
-    law = stats.multivariate_normal(-mean.numpy(), covariance, allow_singular=True, seed=0)
-    return float(1 - law.cdf(np.zeros(len(others))))
 
 
 @torch.no_grad()

@@ -1,0 +1,172 @@
+"""The chapter on the minimum: tables and claims from measurements that were made up for the purpose."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from intriguing import fingerprint, longrun
+from intriguing.chapters import minimum
+from intriguing.distortion import minimum_distortion
+from intriguing.models import build
+
+NETS = ("one", "two")
+
+
+def method(model: str, key: str, **changed) -> dict:
+    row = {
+        "model": model,
+        "key": key,
+        "method": f"ours, {key}" if key in ("refined", "penalty", "penalty-plain") else key,
+        "batch": 10,
+        "seconds": 0.001,
+        "time_ratio": 1.0,
+        "passes": 5.0,
+        "success_float32": 1.0,
+        "success_float64": 1.0,
+        "ratio": 1.0,
+    }
+    return row | changed
+
+
+@pytest.fixture
+def measured() -> minimum.Measured:
+    """Measurements of two networks from which every claim follows."""
+    meta = {"engine": fingerprint.of(*longrun.CODE)}
+    rows = []
+    for name in NETS:
+        rows += [
+            method(name, "refined"),
+            method(name, "refined", batch=20),
+            method(name, "penalty-plain", ratio=1.01),
+            method(name, "walk", seconds=0.1, ratio=1.0, success_float64=0.9),
+            method(name, "scipy", batch=1, seconds=0.11, ratio=1.02),
+        ]
+    grown = [
+        {"model": name, "images": count, "seconds": 1.0, "seconds_per_image": each, "growth": 1.0, "peak_mib": 500.0}
+        | {"success": 1.0}
+        for name in NETS
+        for count, each in ((1000, 0.01), (4000, 0.02), (60000, 0.024))
+    ]
+    machine = {"cpu": "a processor", "threads": 1, "cores": 2}
+    story = {"created": "2026-11-21T15:53", "hardware": machine, "versions": {"torch": "9"}, "data": "MNIST"}
+    part = {"model": "one", "method": "refined", "images": 9, "seconds_per_image": 0.002, "forward": 0.25}
+    large = {"method": "refined", "images": 2, "classes": 1000, "seconds_per_image": 8.4, "mib_per_image": 180.2}
+    return minimum.Measured(
+        peers={
+            "meta": meta | story | {"small": 10, "large": 20},
+            "references": [{"model": "one", "kind": "optimum"}, {"model": "two", "kind": "best known"}],
+            "rows": rows,
+        },
+        floor={"meta": meta, "rows": [part | {"above_floor": 3.0}]},
+        growth={"meta": meta, "rows": grown},
+        large={"meta": meta, "rows": [large | {"success": 1.0, "rms": 0.00095, "passes": 183.0}]},
+    )
+
+
+def network() -> nn.Module:
+    return build("FC10(1)", seed=1).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def found() -> tuple[dict, dict, torch.Tensor]:
+    """Both searches for three images on one network, with the network and the targets."""
+    model = network()
+    images = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    targets = (model(images).argmax(1) + 1) % 10
+    searches = [minimum_distortion(model, images, targets, refine=refine) for refine in (False, True)]
+    return {"one": searches}, {"one": model}, targets
+
+
+def test_measurements_are_read_by_name(measured):
+    assert measured.kinds == {"one": "optimum", "two": "best known"}
+    assert measured.methods.query("key == 'walk'")["success"].tolist() == [0.9, 0.9]
+    assert len(measured.methods) == 10 and len(measured.small) == 8
+    assert measured.grown.loc[("one", 4000), "ms per image"] == pytest.approx(20)
+    assert measured.grown.loc[("two", 60000), "peak memory, MiB"] == 500
+    assert minimum.machine(measured) == (
+        "Measured on 2026-11-21, a processor, 1 thread of 2 cores, torch 9, MNIST, batches of 10 and 20 images."
+    )
+
+
+def test_the_stored_measurements_are_complete():
+    stored = minimum.measured()
+    assert set(stored.kinds) == {"FC10(1e-4)", "FC100-100-10"} and {"refined", "scipy"} <= set(stored.methods["key"])
+    assert stored.grown.index.get_level_values("images").max() == 60000 and len(stored.photographs) == 2
+
+
+def test_the_plane_shows_the_small_batch(measured):
+    panels = minimum.panels(measured)
+    assert list(panels) == ["one: the minimum is the optimum", "two: the minimum is the best known"]
+    frame = panels["one: the minimum is the optimum"]
+    assert frame["key"].tolist() == ["refined", "walk", "scipy"] and set(frame["model"]) == {"one"}
+
+
+def test_tables_are_shown_in_their_units(measured):
+    lines = minimum.methods(measured, "two").to_string(delimiter="|").splitlines()
+    assert lines[0] == "method|batch|success|in float64|distortion / minimum|ms per image|time / DDN-100|passes"
+    assert lines[4] == "walk|10|100%|90%|1.00000|100.00|1.00|5" and len(lines) == 6
+    assert minimum.parts(measured).to_string(delimiter="|").splitlines()[-1] == "one|refined|2.00|25%|3.00"
+    assert minimum.growth(measured).to_string(delimiter="|").splitlines()[2] == "one|1000|1.0|10.00|1.00|500|100.00%"
+    last = minimum.photographs(measured).to_string(delimiter="|").splitlines()[-1]
+    assert last == "refined|2|1000|8|180|100%|0.000950|183"
+
+
+def test_the_searches_are_set_beside_each_other(found):
+    searches, models, _ = found
+    penalty, nearest = searches["one"]
+    row = minimum.table(searches, "noise").to_frame().loc["one"]
+    assert row["penalty method"] == pytest.approx(float(penalty.rms.mean())) and row["success"] == 1
+    assert row["ratio"] == pytest.approx(row["penalty method"] / row["projections"]) and row["ratio"] > 1
+    assert set(minimum.TOLERANCES) == set(row.index)
+    ratios = minimum.excess(searches)["one"]
+    assert torch.equal(ratios, penalty.rms / nearest.rms)
+    still = dataclasses.replace(nearest, rms=nearest.rms * torch.tensor([1, 0, 1]))
+    assert torch.equal(minimum.excess({"one": [penalty, still]})["one"], ratios[[0, 2]])
+    precise = minimum.double(models)["one"]
+    assert precise[-1].weight.dtype == torch.float64 and models["one"][-1].weight.dtype == torch.float32
+    assert torch.equal(precise[-1].weight.float(), models["one"][-1].weight)
+
+
+def test_claims_follow_from_the_measurements(measured, found):
+    claims = minimum.claims(measured, *found)
+    assert len(claims) == 11 and claims == dict.fromkeys(claims, True)
+
+
+@pytest.mark.parametrize(
+    ("claim", "part", "where", "changed"),
+    [
+        ("The code of the engine", "large", None, {"engine": "another"}),
+        ("The search by projections ends", "peers", {"key": "refined"}, {"ratio": 1.002}),
+        ("It succeeds on every image", "peers", {"key": "refined"}, {"success_float64": 0.99}),
+        ("On 2,000 images it takes", "peers", {"key": "refined", "batch": 20}, {"time_ratio": 1.01}),
+        ("No other method is cheaper", "peers", {"key": "walk"}, {"seconds": 0.001}),
+        ("No other method that succeeds", "peers", {"key": "scipy"}, {"ratio": 0.9997}),
+        ("A loop over images with SciPy", "peers", {"key": "scipy"}, {"seconds": 0.1}),
+        ("Sixty thousand images", "growth", {"images": 60000}, {"peak_mib": 1908.0}),
+        ("From 4,000 to 60,000 images", "growth", {"images": 60000}, {"seconds_per_image": 0.025}),
+        ("On photographs", "large", {"method": "refined"}, {"success": 0.5}),
+    ],
+)
+def test_a_claim_fails_with_its_measurement(measured, found, claim, part, where, changed):
+    content = getattr(measured, part)
+    if where is None:
+        content["meta"] = content["meta"] | changed
+    else:
+        row = next(row for row in content["rows"] if where.items() <= row.items())
+        row.update(changed)
+    claims = minimum.claims(measured, *found)
+    assert [sentence for sentence, holds in claims.items() if not holds] == [
+        sentence for sentence in claims if sentence.startswith(claim)
+    ]
+
+
+def test_a_target_that_is_missed_is_seen(measured, found):
+    searches, models, targets = found
+    claims = minimum.claims(measured, searches, models, (targets + 1) % 10)
+    assert [claim for claim, holds in claims.items() if not holds] == [
+        "Here and now every image reaches its target in double precision"
+    ]
