@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import ArrayLike
 
+from .explanation_study import Walk
 from .figures import DIVERGING, PALETTE, WIDTH, Figure, _array, _styled
 
 _PROBABILITY = LinearSegmentedColormap.from_list("probability", ["#8fc0e0", "#ffffff", "#f4c583"])
@@ -79,13 +80,11 @@ def four_panels(
 
 
 @_styled
-def walk(vectors: ArrayLike, walks: ArrayLike, probabilities: ArrayLike, *, titles: tuple[str, str]) -> Figure:
+def walk(steps: Walk, *, titles: tuple[str, str]) -> Figure:
     """Digits with their explanation vectors and what becomes of them along these, two classes side by side.
 
     Args:
-        vectors: (2, R, height, width), the vectors of R digits of each class, each scaled by its largest entry.
-        walks: (2, R, S, height, width), each digit and its moved versions; cut to [0, 1] for display.
-        probabilities: (2, R, S), written below the pictures.
+        steps: The digits and their vectors. Each vector is scaled by its largest entry, pictures are cut to [0, 1].
         titles: Of the two halves.
 
     Returns:
@@ -94,7 +93,7 @@ def walk(vectors: ArrayLike, walks: ArrayLike, probabilities: ArrayLike, *, titl
     Source:
         Baehrens et al. 2010, Figure 5.
     """
-    vectors, walks, probabilities = map(_array, (vectors, walks, probabilities))
+    vectors, walks, probabilities = map(_array, (steps.vectors, steps.pictures, steps.probabilities))
     rows, steps, height, width = walks.shape[1:]
     down, across, between = round(1.5 * height), width + max(1, width // 12), width // 2
     half = (steps + 1) * across + between // 2
@@ -122,22 +121,18 @@ def walk(vectors: ArrayLike, walks: ArrayLike, probabilities: ArrayLike, *, titl
 
 
 @_styled
-def walk_page(
-    images: ArrayLike, distances: ArrayLike, curves: ArrayLike, place: int, *, names: tuple[str, str]
-) -> Figure:
+def walk_page(steps: Walk, place: int, *, names: tuple[str, str]) -> Figure:
     """One position of the slider: digits moved by one distance, and the probability along the way of each.
 
     Args:
-        images: (2, R, height, width), R digits of each class at this distance; cut to [0, 1] for display.
-        distances: (S,), all positions of the slider.
-        curves: (2, R, S), the probability of the second class there.
+        steps: The digits at all positions of the slider; cut to [0, 1] for display.
         place: Which position this is.
         names: Of the two classes.
 
     Returns:
         The figure, always of the same size.
     """
-    images, distances, curves = map(_array, (images, distances, curves))
+    images, distances, curves = map(_array, (steps.pictures[:, :, place], steps.distances, steps.probabilities))
     figure = Figure(figsize=(WIDTH, 3.75))
     figure.set_layout_engine("none")
     count = images.shape[1]
