@@ -171,12 +171,16 @@ def test_search_says_how_the_image_is_read() -> None:
         linear.bias.copy_(torch.tensor([-0.5, 0.5]))
     model = nn.Sequential(nn.Flatten(), linear).requires_grad_(False).eval()
     image = torch.tensor([[[0.8, 0.5], [0.5, 0.5]]])
-    found = study.search(model, image, 1, 0.01)
+    images = Images(torch.stack([image / 2, image, image / 2]), torch.tensor([1, 0, 0]), "made up")
+    found = study.search(model, images, 0, 1, 0.01)
     assert found.titles[0] == "read as 0" and found.titles[2] == "read as 1"
     assert torch.equal(found.clean, image[0]) and found.found.shape == (2, 2)
     assert float(found.found[0, 0]) < 0.5 and torch.allclose(found.found.flatten()[1:].float(), torch.full((3,), 0.5))
     length = abs(float(found.found[0, 0]) - 0.8) / 2
-    assert found.outcome == f"read as 0 before and as 1 after a distortion of {length:.4f}."
+    assert found.sentence("1e-2") == (
+        "A 0 asked to become a 1 at c = 0.01 and λ = 1e-2: read as 0 before and as 1 after a distortion of "
+        f"{length:.4f}."
+    )
 
 
 def _networks(**changes: list[float]) -> study.Networks:

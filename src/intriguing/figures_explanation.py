@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import ArrayLike
 
+from . import figures
 from .explanation_study import Walk
 from .figures import DIVERGING, PALETTE, WIDTH, Figure, _array, _styled
 
@@ -41,12 +42,12 @@ def four_panels(
     points, second, corners = _array(points), np.asarray(second, dtype=bool), _array(corners)
     probability, places, vectors = map(_array, (probability, places, vectors))
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    figure = Figure(figsize=(WIDTH, 2.15))
-    grid = figure.subplots(1, 4)
-    for axes, title in zip(grid, ("(a) object", "(b) model", "(c) vectors", "(d) directions"), strict=True):
-        axes.set_title(title)
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=[], yticks=[])
-        axes.spines[:].set(visible=True, color="#cccccc")
+    titles = ("(a) object", "(b) model", "(c) vectors", "(d) directions")
+    figure, placed = figures.panels(zip(titles, range(4), strict=True), row=2.15)
+    grid = [axes for axes, _ in placed]
+    for axes in grid:
+        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        figures.frame(axes)
     outline = np.vstack([corners, corners[:1]]).T
     grid[0].plot(*outline, color=PALETTE["grey"], linewidth=1)
     for part, colour, marker in ((~second, _COLOURS[0], "o"), (second, _COLOURS[1], "s")):
@@ -144,8 +145,7 @@ def walk_page(steps: Walk, place: int, *, names: tuple[str, str]) -> Figure:
             axes.imshow(images[side, column].clip(0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             value = curves[side, column, place]
             read = int(value > 0.5)
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set(visible=True, color=_COLOURS[read], linewidth=2.5)
+            figures.frame(axes, _COLOURS[read], linewidth=2.5)
             axes.set_title(f"{names[read]}  ({value:.2f})", fontsize=8, color=_COLOURS[read], pad=3)
     axes = figure.add_axes((0.075, 0.12, 0.9, 0.42))
     for side in range(2):

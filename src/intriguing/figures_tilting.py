@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Arc
 from numpy.typing import ArrayLike
 
+from . import figures
 from .figures import DIVERGING, PALETTE, WIDTH, Figure, _array, _styled
 from .tilting import View
 from .tilting_study import Page, Turned
@@ -32,10 +33,8 @@ def toy_panels(panels: Mapping[str, tuple[ArrayLike, ArrayLike, tuple[float, flo
     Source:
         Tanay 2018, Figure 4.
     """
-    figure = Figure(figsize=(WIDTH, 2.35))
-    for axes, (title, (points, second, line)) in zip(
-        figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
-    ):
+    figure, grid = figures.panels(panels.items(), row=2.35, title_size=8.5, sharey=True)
+    for axes, (points, second, line) in grid:
         points, second = _array(points), np.asarray(second, dtype=bool)
         limits = ((-0.75, 0.75), (-0.75, 0.75))
         _half_planes(axes, line, limits)
@@ -47,7 +46,6 @@ def toy_panels(panels: Mapping[str, tuple[ArrayLike, ArrayLike, tuple[float, flo
             )  # fmt: skip
         _line(axes, line)
         axes.set(xlim=limits[0], ylim=limits[1], aspect="equal", xticks=[-0.5, 0, 0.5], yticks=[-0.5, 0, 0.5])
-        axes.set_title(title, fontsize=8.5)
         axes.set_xlabel("along the bars")
         axes.tick_params(length=0)
     figure.axes[0].set_ylabel("across them, along z")
@@ -103,15 +101,12 @@ def tilting_page(page: Page, *, reach: float) -> Figure:
     size, left = 0.125, 0.6
     for row, (clean, twin) in enumerate(digits):
         bottom = 0.655 - row * 0.265
-        shown = ((clean, "gray", 0, 1), (twin - clean, DIVERGING, -1, 1), (twin, "gray", 0, 1))
-        for column, (image, colours, low, high) in enumerate(shown):
-            place_axes = figure.add_axes((left + column * 0.135, bottom, size, size * WIDTH / 4.25))
-            scale = strongest if column == 1 and strongest > 0 else 1.0
-            place_axes.imshow(image / scale, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
-            place_axes.set(xticks=[], yticks=[])
-            place_axes.spines[:].set(visible=True, color="#cccccc")
-            if row == 0:
-                place_axes.set_title(("digit", "perturbation", "twin")[column], fontsize=8.5, pad=4)
+        places = [(left + column * 0.135, bottom, size, size * WIDTH / 4.25) for column in range(3)]
+        grid = [figure.add_axes(place) for place in places]
+        _added(grid, clean, twin, strongest)
+        if row == 0:
+            for axes, title in zip(grid, ("digit", "perturbation", "twin"), strict=True):
+                axes.set_title(title, fontsize=8.5, pad=4)
     low = figure.add_axes((0.645, 0.11, 0.345, 0.215))
     angles, train, test = map(_array, (page.angles, page.training, page.testing))
     low.plot(angles, 100 * train, color=PALETTE["grey"], linewidth=1.2)
@@ -187,15 +182,13 @@ def law(cosines: ArrayLike, ratios: Mapping[str, ArrayLike], *, ylabel: str) -> 
     Returns:
         The figure.
     """
-    figure = Figure(figsize=(WIDTH, 3.5))
-    for axes, (name, values) in zip(figure.subplots(1, len(ratios), sharey=True, squeeze=False)[0], ratios.items(),
-                                    strict=True):  # fmt: skip
+    figure, grid = figures.panels(ratios.items(), row=3.5, sharey=True)
+    for axes, values in grid:
         x, y = _array(cosines), _array(values)
         axes.plot(x.T, y.T, color=PALETTE["sky"], linewidth=0.6, alpha=0.45)
         axes.plot(x.ravel(), y.ravel(), "o", color=PALETTE["blue"], markersize=3, markeredgecolor="none", alpha=0.8)
         axes.axline((0, 0), slope=1, color=EDGE, linewidth=1.1)
         axes.set(xlim=(0, 1.02), ylim=(0, 1.32), xlabel="cosine of the tilting angle")
-        axes.set_title(name)
         axes.grid()
         axes.tick_params(length=0)
     figure.axes[0].set_ylabel(ylabel)
@@ -214,20 +207,14 @@ def clouds(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str, yl
     Returns:
         The figure.
     """
-    columns = 3
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(WIDTH, 0.45 + 2.15 * rows))
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    figure, grid = figures.panels(panels.items(), row=2.15, rest=0.45, columns=3, sharex=True, sharey=True)
     top = max(np.nanquantile(_array(value), 0.995) for pair in panels.values() for value in pair)
-    for axes, (title, (x, y)) in zip(grid, panels.items(), strict=False):
+    for axes, (x, y) in grid:
         axes.plot(_array(x), _array(y), "o", color=PALETTE["blue"], markersize=2.2, markeredgecolor="none", alpha=0.4)
         axes.axline((0, 0), slope=1, color=EDGE, linewidth=1.1)
         axes.set(xlim=(0, top), ylim=(0, top), aspect="equal")
-        axes.set_title(title)
         axes.grid()
         axes.tick_params(length=0)
-    for axes in grid[len(panels) :]:
-        axes.set_visible(False)
     figure.supxlabel(xlabel, fontsize=8.5)
     figure.supylabel(ylabel, fontsize=8.5)
     return figure
@@ -246,16 +233,18 @@ def trio(clean: ArrayLike, distorted: ArrayLike, titles: Sequence[str]) -> Figur
         The figure, always of the same size.
     """
     clean, distorted = _array(clean), _array(distorted)
-    difference = distorted - clean
-    strongest = max(float(np.abs(difference).max()), 1e-9)
-    figure = Figure(figsize=(5.2, 2.1))
-    shown = ((clean, "gray", 0, 1), (difference / strongest, DIVERGING, -1, 1), (distorted, "gray", 0, 1))
-    for axes, (image, colours, low, high), title in zip(figure.subplots(1, 3), shown, titles, strict=True):
-        axes.imshow(image, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set(visible=True, color="#cccccc")
-        axes.set_title(title, fontsize=8.5)
+    figure, grid = figures.panels(zip(titles, range(3), strict=True), row=2.1, width=5.2, title_size=8.5)
+    _added([axes for axes, _ in grid], clean, distorted, np.abs(distorted - clean).max())
     return figure
+
+
+def _added(grid: Sequence[Axes], clean: np.ndarray, distorted: np.ndarray, strongest: float) -> None:
+    """A digit, what is added to it in the scale of the strongest difference, and the sum."""
+    difference = (distorted - clean) / (strongest or 1.0)
+    shown = ((clean, "gray", 0, 1), (difference, DIVERGING, -1, 1), (distorted, "gray", 0, 1))
+    for axes, (image, colours, low, high) in zip(grid, shown, strict=True):
+        axes.imshow(image, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+        figures.frame(axes)
 
 
 def _plane(axes: Axes, view: View, names: tuple[str, str], limits: _LIMITS) -> None:

@@ -296,15 +296,6 @@ def check_claims(name: str, claims: Mapping[str, bool], meta: Mapping[str, Any] 
     return str(compare_claims(name, claims, meta.get("profile")))
 
 
-def listed(claims: Mapping[str, bool]) -> str:
-    """Returns claims as a list in Markdown, each line beginning with whether the claim holds.
-
-    Args:
-        claims: Whether each claim, a sentence without its full stop, has come out true.
-    """
-    return "\n".join(f"* {'Holds' if holds else '**Does not hold**'}: {claim}." for claim, holds in claims.items())
-
-
 def compare_claims(name: str, claims: Mapping[str, bool], profile: str | None = None) -> Verdict:
     """Compares which claims hold with a stored run.
 

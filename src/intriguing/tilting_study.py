@@ -566,32 +566,45 @@ class Search:
         clean: (height, width), the image.
         found: (height, width), the minimiser.
         titles: three, for the image, what is added to it, and the sum.
-        outcome: the same in a sentence, without its subject.
+        asked: what was searched for.
+        outcome: what came of it.
     """
 
     clean: Tensor
     found: Tensor
     titles: tuple[str, str, str]
+    asked: str
     outcome: str
 
+    def sentence(self, regularisation: str) -> str:
+        """The search in one sentence.
 
-def search(model: nn.Module, image: Tensor, target: int, price: float) -> Search:
-    """The minimiser of c |r|^2 + loss for one image, one class and one price c.
+        Args:
+            regularisation: the weight decay of the network.
+        """
+        return f"{self.asked} and λ = {regularisation}: {self.outcome}."
+
+
+def search(model: nn.Module, images: Images, digit: int, target: int, price: float) -> Search:
+    """The minimiser of c |r|^2 + loss for the first image of a digit, one class and one price c.
 
     Args:
         model: the network.
-        image: (1, height, width) in [0, 1].
+        images: among which there is one of that digit.
+        digit: a label.
         target: the class asked for.
         price: c, above 0.
     """
+    image = images.images[int((images.labels == digit).nonzero()[0, 0])]
     found, _ = penalty_path(model, image, target, torch.tensor([price]).double())
     before, after = predict(model, torch.stack([image, found[0].float()])).tolist()
     length = float(rms(found, image[None].double())[0])
     return Search(
-        image[0],
-        found[0, 0],
-        (f"read as {before}", f"distortion {length:.4f}", f"read as {after}"),
-        f"read as {before} before and as {after} after a distortion of {length:.4f}.",
+        clean=image[0],
+        found=found[0, 0],
+        titles=(f"read as {before}", f"distortion {length:.4f}", f"read as {after}"),
+        asked=f"A {digit} asked to become a {target} at c = {price:g}",
+        outcome=f"read as {before} before and as {after} after a distortion of {length:.4f}",
     )
 
 
