@@ -140,3 +140,17 @@ def test_triangle_holds_its_centre_alone() -> None:
     assert 0.15 < float(inside.double().mean()) < 0.28  # its area is 0.208
     near = (points - torch.tensor([0.5, 0.35])).norm(dim=1) < 0.1
     assert bool(inside[near].all()) and not bool(inside[points[:, 1] < 0.2].any())
+
+
+def test_corners_are_where_the_sides_of_the_triangle_meet() -> None:
+    corners = torch.tensor(explanation.CORNERS, dtype=torch.float64)
+    points, inside = explanation.triangle(4000, seed=1)
+    # Barycentric coordinates: inside means that all three are positive.
+    weights = torch.linalg.solve(
+        torch.cat([corners.T, torch.ones(1, 3).double()]), torch.cat([points.T, torch.ones(1, len(points)).double()])
+    )
+    assert torch.equal((weights > 0).all(0), inside)
+
+
+def test_lattice_goes_row_by_row_from_below() -> None:
+    assert explanation.lattice(2, 0.25, 0.75).tolist() == [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]

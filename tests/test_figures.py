@@ -168,3 +168,32 @@ def test_histograms_write_the_mean():
     assert words(figure)[:2] == ["0.15", "0.5"]
     with pytest.raises(ValueError, match="without values"):
         figures.histograms({"a": [np.nan]}, xlabel="distortion")
+
+
+def test_panels_stand_row_by_row_and_leave_the_rest_empty():
+    entries = [("a", 1), ("b", 2), ("a", 3), ("c", 4)]
+    figure, grid = figures.panels(entries, row=2.0, rest=0.5, width=6.0, columns=3, sharey=True)
+    assert figure.get_size_inches().tolist() == [6.0, 4.5]
+    assert [entry for _, entry in grid] == [1, 2, 3, 4]
+    assert [axes.get_title() for axes, _ in grid] == ["a", "b", "a", "c"]
+    assert [axes.axison for axes in figure.axes] == [True] * 4 + [False] * 2
+    rows = [axes.get_subplotspec().rowspan.start for axes, _ in grid]
+    assert rows == [0, 0, 0, 1]
+    grid[0][0].set_ylim(0, 7)
+    assert grid[3][0].get_ylim() == (0, 7)
+
+
+def test_fewer_panels_than_columns_take_the_whole_width():
+    figure, grid = figures.panels({"a": 1, "b": 2}.items(), row=2.0, columns=5, title_size=5)
+    assert len(figure.axes) == 2 and grid[0][0].title.get_fontsize() == 5
+    with pytest.raises(ValueError, match="no panel"):
+        figures.panels([], row=2.0)
+
+
+def test_frame_has_no_ticks():
+    figure, [(axes, _)] = figures.panels([("a", None)], row=2.0)
+    figures.frame(axes, "#ff0000", linewidth=3)
+    assert not len(axes.get_xticks()) and not len(axes.get_yticks())
+    assert {(line.get_visible(), line.get_edgecolor(), line.get_linewidth()) for line in axes.spines.values()} == {
+        (True, (1.0, 0.0, 0.0, 1.0), 3)
+    }

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from torch import nn
 
-from intriguing import svm, tilting
-from intriguing.data import Images
+from intriguing import tilting
 from intriguing.distortion import minimum_distortion
 from intriguing.projection import project
 from intriguing.tilting import Boundary
@@ -51,8 +50,6 @@ def test_nearest_centroid_asks_which_mean_is_nearer() -> None:
 def test_one_class_has_no_direction(second: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="both classes"):
         tilting.nearest_centroid(torch.eye(3, dtype=torch.float64), second)
-    with pytest.raises(ValueError, match="both classes"):
-        svm.train(torch.eye(3, dtype=torch.float64), second, 1.0)
 
 
 def test_equal_means_have_no_direction() -> None:
@@ -85,6 +82,18 @@ def test_plane_of_a_boundary_that_hardly_leans(lean: float) -> None:
     plane = tilting.tilting_plane(Boundary(5 * z + lean * aside, 0.0), points, second)
     assert abs(float(plane.z @ plane.n)) < 1e-13
     assert float(plane.n.norm()) == pytest.approx(1)
+
+
+def test_view_holds_what_the_plane_shows() -> None:
+    points = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0], [4.0, 0.0, 0.0], [4.0, 2.0, 0.0]], dtype=torch.float64)
+    second = torch.tensor([False, False, True, True])
+    line = Boundary(torch.tensor([0.0, 0.0, 5.0], dtype=torch.float64), 10.0)
+    view = tilting.view(line, points, second, shown=3)
+    # The means are (0, 0, 0) and (4, 1, 0); z has no third coordinate, so the weight is n and the angle is right.
+    assert view.half == pytest.approx(17**0.5 / 2) and view.angle == pytest.approx(90)
+    assert view.line == pytest.approx((0.0, 1.0, 2.0))
+    assert torch.allclose(view.points[:, 1], points[:3, 2]) and view.second.tolist() == [False, False, True]
+    assert view.points[0, 0] == pytest.approx(-view.half)
 
 
 def test_the_line_in_the_plane_tells_true_distances() -> None:
@@ -196,70 +205,6 @@ def test_turn_goes_in_equal_angles() -> None:
         assert float(direction.norm()) == pytest.approx(1)
         assert tilting.tilting_angle(start, direction) == pytest.approx(90 * share, abs=1e-9)
     assert torch.allclose(tilting.turn(start, start, 0.5), start / 2)
-
-
-def test_machine_turns_into_the_nearest_centroid_and_back() -> None:
-    points, second = _two(rows=60, n=8, seed=4)
-    z = tilting.nearest_centroid(points, second).weight
-    angles = []
-    for level in (1e4, 1.0, 1e-3):
-        weight, bias = svm.train(points, second, level)
-        angles.append(tilting.tilting_angle(weight, z))
-        assert tilting.error(Boundary(weight, bias), points, second) < 0.2
-    assert angles[0] < 0.1 and angles[0] < angles[1] < angles[2]
-
-
-def test_machine_solves_its_problem() -> None:
-    points, second = _two(rows=30, n=3, seed=5)
-    level = 0.3
-    weight, bias = svm.train(points, second, level)
-    middle = (points[second].mean(0) + points[~second].mean(0)) / 2
-    sign = torch.where(second, 1.0, -1.0).double()
-    share = torch.where(second, 1 / second.sum(), 1 / (~second).sum()) / 2
-
-    def objective(parameters: np.ndarray) -> float:
-        w, b = torch.from_numpy(parameters[:-1]), float(parameters[-1])
-        hinge = (1 - sign * ((points - middle) @ w + b)).clamp(min=0).square()
-        return float(level / 2 * (w.square().sum() + b * b) + (share * hinge).sum())
-
-    ours = np.append(weight.numpy(), bias + float(weight @ middle))
-    best = minimize(objective, np.zeros(4), method="BFGS", options={"gtol": 1e-8})
-    assert objective(ours) == pytest.approx(best.fun, rel=1e-5)
-
-
-@pytest.mark.parametrize("level", [0.0, -1.0, float("nan")])
-def test_level_above_zero(level: float) -> None:
-    with pytest.raises(ValueError, match="above 0"):
-        svm.train(*_two(), level)
-
-
-def test_path_is_read_from_disk_the_second_time(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
-    points, second = _two()
-    first = svm.path(points, second, [1.0, 0.1], name="a-b", data="made up")
-    monkeypatch.setattr(svm, "train", None)
-    again = svm.path(points, second, [1.0, 0.1], name="a-b", data="made up")
-    assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
-    assert first[0].shape == (2, 5) and first[1].shape == (2,)
-
-
-def test_two_classes_and_every_pair(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(60) % 10
-    images = torch.rand(60, 1, 4, 4, generator=generator) * 0.5 + 0.05 * labels[:, None, None, None]
-    made = Images(images, labels, "made up")
-    points, second = tilting.two_classes(made, 3, 7)
-    assert points.shape == (12, 16) and points.dtype == torch.float64
-    assert second.sum() == 6 and torch.equal(points[second], images[labels == 7].flatten(1).double())
-    with pytest.raises(ValueError, match="twice"):
-        tilting.two_classes(made, 3, 3)
-    with pytest.raises(ValueError, match="some of each"):
-        tilting.two_classes(made, 3, 11)
-    sweep = tilting.every_pair(made, [100.0, 0.1])
-    assert len(sweep.pairs) == 45 and sweep.angle.shape == (45, 2)
-    law = sweep.half[:, None] * torch.cos(torch.deg2rad(sweep.angle))
-    assert torch.allclose(sweep.signed, law, atol=1e-10)
 
 
 def test_local_tilting_of_a_linear_network_is_the_global_one() -> None:

@@ -15,9 +15,10 @@ from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from torch import Tensor
 
-from . import data, scale
+from . import data, scale, two_classes
 
 NODES, REACH = 512, 8.5  # the average over the latent function: points, and standard deviations to either side
+CORNERS = ((0.1, 0.2), (0.9, 0.2), (0.5, 0.72))  # of the triangle
 SUBSET = 300  # points on which the two numbers of the kernel are chosen
 
 
@@ -126,8 +127,7 @@ def gaussian_process(
     Source:
         Rasmussen and Williams 2006, algorithms 3.1 and 3.2, as scikit-learn has them.
     """
-    if not bool(second.any()) or bool(second.all()):
-        raise ValueError(f"got {int(second.sum())} of {len(second)} points in the second class; expected both classes.")
+    two_classes.check_both(second)
     kernel = ConstantKernel(amplitude, (1e-2, 1e4)) * RBF(length, (1e-2, 1e3))
     if not fixed:
         chosen = GaussianProcessClassifier(kernel).fit(points[:SUBSET].numpy(), second[:SUBSET].numpy())
@@ -238,6 +238,21 @@ def along(points: Tensor, directions: Tensor, distance: Tensor, *, clip: bool = 
     return moved.clamp(0, 1) if clip else moved
 
 
+def lattice(side: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Places on a square grid in the plane, row by row from below.
+
+    Args:
+        side: how many places in a row, and how many rows.
+        low: where both coordinates begin.
+        high: where they end.
+
+    Returns:
+        (side * side, 2) float64.
+    """
+    line = torch.linspace(low, high, side, dtype=torch.float64)
+    return torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).view(-1, 2)
+
+
 def triangle(count: int = 260, *, seed: int = scale.SEED) -> tuple[Tensor, Tensor]:
     """The object of the toy: points in a square, of the second class inside a triangle.
 
@@ -270,6 +285,4 @@ def twos_and_eights(per_class: int = 700) -> tuple[data.Digits, Tensor, Tensor]:
         digits = data.usps()
     except data.DataError:
         digits = data.mnist()
-    labels = digits.train.labels
-    kept = torch.cat([(labels == label).nonzero()[:per_class, 0] for label in (2, 8)]).sort().values
-    return digits, digits.train.images[kept].flatten(1).double(), labels[kept] == 8
+    return digits, *two_classes.points(digits.train, 2, 8, at_most=per_class)

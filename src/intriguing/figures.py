@@ -11,7 +11,7 @@ import functools
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
-from typing import ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -42,6 +42,7 @@ _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), "-")
 _GAP = 2  # pixels between two digits
 _P = ParamSpec("_P")
+_Entry = TypeVar("_Entry")
 
 SEQUENTIAL = LinearSegmentedColormap.from_list("book", ["#ffffff", "#cfe3f1", "#56a0cf", "#0072B2", "#013a5c"])
 """White to deep blue, for amounts."""
@@ -75,6 +76,61 @@ def _styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
             return draw(*args, **kwargs)
 
     return inside
+
+
+def panels(
+    entries: Iterable[tuple[str, _Entry]],
+    *,
+    row: float,
+    rest: float = 0.0,
+    width: float = WIDTH,
+    columns: int | None = None,
+    title_size: float | None = None,
+    **settings: Any,
+) -> tuple[Figure, list[tuple[Axes, _Entry]]]:
+    """A figure with one titled panel for each entry, row by row; places that are left over in the last row are empty.
+
+    To be called from within a drawing function, in the style of the book.
+
+    Args:
+        entries: Title and what is to be drawn below it; titles may repeat.
+        row: Inches of height for each row of panels.
+        rest: Inches of height for what stands above or below all rows.
+        width: Inches of width.
+        columns: Panels in a row at the most; None puts all into one row.
+        title_size: Of the titles in points; None takes that of the style.
+        settings: For ``Figure.subplots``, for instance ``sharey``.
+
+    Returns:
+        The figure, and the axes of each panel with its entry, in order.
+
+    Raises:
+        ValueError: No entry.
+    """
+    entries = list(entries)
+    if not entries:
+        raise ValueError("got no panel; expected at least one.")
+    columns = min(columns or len(entries), len(entries))
+    rows = -(-len(entries) // columns)
+    figure = Figure(figsize=(width, rest + row * rows))
+    grid = figure.subplots(rows, columns, squeeze=False, **settings).ravel()
+    for axes, (title, _) in zip(grid, entries, strict=False):
+        axes.set_title(title, **({} if title_size is None else {"fontsize": title_size}))
+    for axes in grid[len(entries) :]:
+        axes.set_axis_off()
+    return figure, [(axes, entry) for axes, (_, entry) in zip(grid, entries, strict=False)]
+
+
+def frame(axes: Axes, colour: str = "#cccccc", **settings: Any) -> None:
+    """Makes axes a plain frame around a picture, without ticks.
+
+    Args:
+        axes: The axes.
+        colour: Of the frame.
+        settings: For its four lines, for instance ``linewidth``.
+    """
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=True, color=colour, **settings)
 
 
 @_styled

@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import ArrayLike
 
+from . import figures
+from .explanation_study import Walk
 from .figures import DIVERGING, PALETTE, WIDTH, Figure, _array, _styled
 
 _PROBABILITY = LinearSegmentedColormap.from_list("probability", ["#8fc0e0", "#ffffff", "#f4c583"])
@@ -40,12 +42,12 @@ def four_panels(
     points, second, corners = _array(points), np.asarray(second, dtype=bool), _array(corners)
     probability, places, vectors = map(_array, (probability, places, vectors))
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    figure = Figure(figsize=(WIDTH, 2.15))
-    grid = figure.subplots(1, 4)
-    for axes, title in zip(grid, ("(a) object", "(b) model", "(c) vectors", "(d) directions"), strict=True):
-        axes.set_title(title)
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=[], yticks=[])
-        axes.spines[:].set(visible=True, color="#cccccc")
+    titles = ("(a) object", "(b) model", "(c) vectors", "(d) directions")
+    figure, placed = figures.panels(zip(titles, range(4), strict=True), row=2.15)
+    grid = [axes for axes, _ in placed]
+    for axes in grid:
+        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        figures.frame(axes)
     outline = np.vstack([corners, corners[:1]]).T
     grid[0].plot(*outline, color=PALETTE["grey"], linewidth=1)
     for part, colour, marker in ((~second, _COLOURS[0], "o"), (second, _COLOURS[1], "s")):
@@ -79,13 +81,11 @@ def four_panels(
 
 
 @_styled
-def walk(vectors: ArrayLike, walks: ArrayLike, probabilities: ArrayLike, *, titles: tuple[str, str]) -> Figure:
+def walk(steps: Walk, *, titles: tuple[str, str]) -> Figure:
     """Digits with their explanation vectors and what becomes of them along these, two classes side by side.
 
     Args:
-        vectors: (2, R, height, width), the vectors of R digits of each class, each scaled by its largest entry.
-        walks: (2, R, S, height, width), each digit and its moved versions; cut to [0, 1] for display.
-        probabilities: (2, R, S), written below the pictures.
+        steps: The digits and their vectors. Each vector is scaled by its largest entry, pictures are cut to [0, 1].
         titles: Of the two halves.
 
     Returns:
@@ -94,7 +94,7 @@ def walk(vectors: ArrayLike, walks: ArrayLike, probabilities: ArrayLike, *, titl
     Source:
         Baehrens et al. 2010, Figure 5.
     """
-    vectors, walks, probabilities = map(_array, (vectors, walks, probabilities))
+    vectors, walks, probabilities = map(_array, (steps.vectors, steps.pictures, steps.probabilities))
     rows, steps, height, width = walks.shape[1:]
     down, across, between = round(1.5 * height), width + max(1, width // 12), width // 2
     half = (steps + 1) * across + between // 2
@@ -122,22 +122,18 @@ def walk(vectors: ArrayLike, walks: ArrayLike, probabilities: ArrayLike, *, titl
 
 
 @_styled
-def walk_page(
-    images: ArrayLike, distances: ArrayLike, curves: ArrayLike, place: int, *, names: tuple[str, str]
-) -> Figure:
+def walk_page(steps: Walk, place: int, *, names: tuple[str, str]) -> Figure:
     """One position of the slider: digits moved by one distance, and the probability along the way of each.
 
     Args:
-        images: (2, R, height, width), R digits of each class at this distance; cut to [0, 1] for display.
-        distances: (S,), all positions of the slider.
-        curves: (2, R, S), the probability of the second class there.
+        steps: The digits at all positions of the slider; cut to [0, 1] for display.
         place: Which position this is.
         names: Of the two classes.
 
     Returns:
         The figure, always of the same size.
     """
-    images, distances, curves = map(_array, (images, distances, curves))
+    images, distances, curves = map(_array, (steps.pictures[:, :, place], steps.distances, steps.probabilities))
     figure = Figure(figsize=(WIDTH, 3.75))
     figure.set_layout_engine("none")
     count = images.shape[1]
@@ -149,8 +145,7 @@ def walk_page(
             axes.imshow(images[side, column].clip(0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             value = curves[side, column, place]
             read = int(value > 0.5)
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set(visible=True, color=_COLOURS[read], linewidth=2.5)
+            figures.frame(axes, _COLOURS[read], linewidth=2.5)
             axes.set_title(f"{names[read]}  ({value:.2f})", fontsize=8, color=_COLOURS[read], pad=3)
     axes = figure.add_axes((0.075, 0.12, 0.9, 0.42))
     for side in range(2):

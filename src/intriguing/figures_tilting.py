@@ -10,7 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Arc
 from numpy.typing import ArrayLike
 
+from . import figures
 from .figures import DIVERGING, PALETTE, WIDTH, Figure, _array, _styled
+from .tilting import View
+from .tilting_study import Page, Turned
 
 FIRST, SECOND, EDGE = PALETTE["blue"], PALETTE["orange"], PALETTE["vermilion"]
 _LIMITS = tuple[tuple[float, float], tuple[float, float]]
@@ -30,10 +33,8 @@ def toy_panels(panels: Mapping[str, tuple[ArrayLike, ArrayLike, tuple[float, flo
     Source:
         Tanay 2018, Figure 4.
     """
-    figure = Figure(figsize=(WIDTH, 2.35))
-    for axes, (title, (points, second, line)) in zip(
-        figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
-    ):
+    figure, grid = figures.panels(panels.items(), row=2.35, title_size=8.5, sharey=True)
+    for axes, (points, second, line) in grid:
         points, second = _array(points), np.asarray(second, dtype=bool)
         limits = ((-0.75, 0.75), (-0.75, 0.75))
         _half_planes(axes, line, limits)
@@ -43,9 +44,8 @@ def toy_panels(panels: Mapping[str, tuple[ArrayLike, ArrayLike, tuple[float, flo
                 name, (points[part, 0].max(), points[part, 1].mean()), xytext=(9, 0), textcoords="offset points",
                 va="center", color=colour, fontsize=11, fontweight="bold",
             )  # fmt: skip
-        _line(axes, line, limits)
+        _line(axes, line)
         axes.set(xlim=limits[0], ylim=limits[1], aspect="equal", xticks=[-0.5, 0, 0.5], yticks=[-0.5, 0, 0.5])
-        axes.set_title(title, fontsize=8.5)
         axes.set_xlabel("along the bars")
         axes.tick_params(length=0)
     figure.axes[0].set_ylabel("across them, along z")
@@ -53,25 +53,12 @@ def toy_panels(panels: Mapping[str, tuple[ArrayLike, ArrayLike, tuple[float, flo
 
 
 @_styled
-def plane(
-    points: ArrayLike,
-    second: ArrayLike,
-    line: tuple[float, float, float],
-    *,
-    names: tuple[str, str],
-    angle: float,
-    half: float,
-    limits: _LIMITS | None = None,
-) -> Figure:
+def plane(view: View, *, names: tuple[str, str], limits: _LIMITS | None = None) -> Figure:
     """Two classes in the tilting plane, with the boundary and the angle by which it leans.
 
     Args:
-        points: (N, 2), coordinates along z and along n.
-        second: (N,) bool.
-        line: (a, b, c) with a * u + b * v + c = 0 on the boundary.
+        view: The points and the boundary in the plane.
         names: Of the two classes.
-        angle: The tilting angle in degrees.
-        half: Half the distance between the two class means, which lie at (-half, 0) and (half, 0).
         limits: Ends of both axes; None takes those of the points.
 
     Returns:
@@ -81,39 +68,17 @@ def plane(
         Tanay 2018, Figure 5.
     """
     figure = Figure(figsize=(0.86 * WIDTH, 4.2))
-    _plane(figure.subplots(), points, second, line, names, angle, half, limits or _around(points))
+    _plane(figure.subplots(), view, names, limits or _around(view.points))
     return figure
 
 
 @_styled
-def tilting_page(
-    points: ArrayLike,
-    second: ArrayLike,
-    line: tuple[float, float, float],
-    moves: ArrayLike,
-    digits: ArrayLike,
-    *,
-    names: tuple[str, str],
-    angle: float,
-    half: float,
-    limits: _LIMITS,
-    errors: tuple[ArrayLike, ArrayLike, ArrayLike],
-    place: int,
-) -> Figure:
+def tilting_page(page: Page, *, reach: float) -> Figure:
     """One position of the slider: tilting plane, digits with their twins, and where on the path of levels this is.
 
     Args:
-        points: (N, 2), coordinates along z and along n.
-        second: (N,) bool.
-        line: Of the boundary, as for :func:`plane`.
-        moves: (K, 2, 2), start and end, in the plane, of the K digits shown.
-        digits: (K, 2, height, width), each digit and its twin in [0, 1].
-        names: Of the two classes.
-        angle: The tilting angle in degrees.
-        half: As for :func:`plane`.
-        limits: Ends of both axes, the same on all pages.
-        errors: (L,) angles in degrees, training errors and test errors of all levels, as fractions.
-        place: Which of the levels this page is.
+        page: What is drawn.
+        reach: Half the width of the drawn part of the plane, the same on all pages.
 
     Returns:
         The figure, always of the same size.
@@ -121,11 +86,11 @@ def tilting_page(
     Source:
         Tanay 2018, Figure 6.
     """
-    digits, moves = _array(digits), _array(moves)
+    digits, moves, place = _array(page.digits), _array(page.moves), page.place
     figure = Figure(figsize=(WIDTH, 4.25))
     figure.set_layout_engine("none")
     axes = figure.add_axes((0.065, 0.11, 0.5, 0.81))
-    _plane(axes, points, second, line, names, angle, half, limits)
+    _plane(axes, page.view, page.names, ((-reach, reach), (-reach, reach)))
     for start, end in moves:
         axes.annotate(
             "", end, start, arrowprops={"arrowstyle": "-|>", "color": PALETTE["black"], "linewidth": 1.3, "shrinkA": 0,
@@ -136,17 +101,14 @@ def tilting_page(
     size, left = 0.125, 0.6
     for row, (clean, twin) in enumerate(digits):
         bottom = 0.655 - row * 0.265
-        shown = ((clean, "gray", 0, 1), (twin - clean, DIVERGING, -1, 1), (twin, "gray", 0, 1))
-        for column, (image, colours, low, high) in enumerate(shown):
-            place_axes = figure.add_axes((left + column * 0.135, bottom, size, size * WIDTH / 4.25))
-            scale = strongest if column == 1 and strongest > 0 else 1.0
-            place_axes.imshow(image / scale, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
-            place_axes.set(xticks=[], yticks=[])
-            place_axes.spines[:].set(visible=True, color="#cccccc")
-            if row == 0:
-                place_axes.set_title(("digit", "perturbation", "twin")[column], fontsize=8.5, pad=4)
+        places = [(left + column * 0.135, bottom, size, size * WIDTH / 4.25) for column in range(3)]
+        grid = [figure.add_axes(place) for place in places]
+        _added(grid, clean, twin, strongest)
+        if row == 0:
+            for axes, title in zip(grid, ("digit", "perturbation", "twin"), strict=True):
+                axes.set_title(title, fontsize=8.5, pad=4)
     low = figure.add_axes((0.645, 0.11, 0.345, 0.215))
-    angles, train, test = map(_array, errors)
+    angles, train, test = map(_array, (page.angles, page.training, page.testing))
     low.plot(angles, 100 * train, color=PALETTE["grey"], linewidth=1.2)
     low.plot(angles, 100 * test, color=PALETTE["green"], linewidth=1.2)
     low.plot(angles[place], 100 * train[place], "o", color=PALETTE["grey"], markersize=5, clip_on=False)
@@ -159,24 +121,11 @@ def tilting_page(
 
 
 @_styled
-def turning(
-    points: ArrayLike,
-    second: ArrayLike,
-    normal: ArrayLike,
-    offset: float,
-    *,
-    angle: float,
-    azimuth: float,
-    reach: float,
-) -> Figure:
+def turning(turned: Turned, *, azimuth: float, reach: float) -> Figure:
     """The boundary as a plane in the three dimensions of z and two weight vectors.
 
     Args:
-        points: (N, 3), coordinates along z and two directions at right angles to it.
-        second: (N,) bool.
-        normal: (3,), unit vector of the boundary.
-        offset: The boundary is where normal . x + offset = 0.
-        angle: The tilting angle in degrees, for the title.
+        turned: The points and the boundary.
         azimuth: From where the reader looks, in degrees around the upright axis.
         reach: Half the width of the drawn cube.
 
@@ -186,7 +135,8 @@ def turning(
     Source:
         Tanay 2018, Figure 7.
     """
-    points, second, normal = _array(points), np.asarray(second, dtype=bool), _array(normal)
+    points, second = _array(turned.cloud), np.asarray(turned.second, dtype=bool)
+    normal, offset, angle = _array(turned.normal), turned.offset, turned.angle
     figure = Figure(figsize=(4.6, 4.1))
     figure.set_layout_engine("none")
     axes = figure.add_axes((-0.08, -0.06, 1.16, 1.12), projection="3d", computed_zorder=False)
@@ -232,15 +182,13 @@ def law(cosines: ArrayLike, ratios: Mapping[str, ArrayLike], *, ylabel: str) -> 
     Returns:
         The figure.
     """
-    figure = Figure(figsize=(WIDTH, 3.5))
-    for axes, (name, values) in zip(figure.subplots(1, len(ratios), sharey=True, squeeze=False)[0], ratios.items(),
-                                    strict=True):  # fmt: skip
+    figure, grid = figures.panels(ratios.items(), row=3.5, sharey=True)
+    for axes, values in grid:
         x, y = _array(cosines), _array(values)
         axes.plot(x.T, y.T, color=PALETTE["sky"], linewidth=0.6, alpha=0.45)
         axes.plot(x.ravel(), y.ravel(), "o", color=PALETTE["blue"], markersize=3, markeredgecolor="none", alpha=0.8)
         axes.axline((0, 0), slope=1, color=EDGE, linewidth=1.1)
         axes.set(xlim=(0, 1.02), ylim=(0, 1.32), xlabel="cosine of the tilting angle")
-        axes.set_title(name)
         axes.grid()
         axes.tick_params(length=0)
     figure.axes[0].set_ylabel(ylabel)
@@ -259,20 +207,14 @@ def clouds(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str, yl
     Returns:
         The figure.
     """
-    columns = 3
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(WIDTH, 0.45 + 2.15 * rows))
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    figure, grid = figures.panels(panels.items(), row=2.15, rest=0.45, columns=3, sharex=True, sharey=True)
     top = max(np.nanquantile(_array(value), 0.995) for pair in panels.values() for value in pair)
-    for axes, (title, (x, y)) in zip(grid, panels.items(), strict=False):
+    for axes, (x, y) in grid:
         axes.plot(_array(x), _array(y), "o", color=PALETTE["blue"], markersize=2.2, markeredgecolor="none", alpha=0.4)
         axes.axline((0, 0), slope=1, color=EDGE, linewidth=1.1)
         axes.set(xlim=(0, top), ylim=(0, top), aspect="equal")
-        axes.set_title(title)
         axes.grid()
         axes.tick_params(length=0)
-    for axes in grid[len(panels) :]:
-        axes.set_visible(False)
     figure.supxlabel(xlabel, fontsize=8.5)
     figure.supylabel(ylabel, fontsize=8.5)
     return figure
@@ -291,39 +233,32 @@ def trio(clean: ArrayLike, distorted: ArrayLike, titles: Sequence[str]) -> Figur
         The figure, always of the same size.
     """
     clean, distorted = _array(clean), _array(distorted)
-    difference = distorted - clean
-    strongest = max(float(np.abs(difference).max()), 1e-9)
-    figure = Figure(figsize=(5.2, 2.1))
-    shown = ((clean, "gray", 0, 1), (difference / strongest, DIVERGING, -1, 1), (distorted, "gray", 0, 1))
-    for axes, (image, colours, low, high), title in zip(figure.subplots(1, 3), shown, titles, strict=True):
-        axes.imshow(image, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set(visible=True, color="#cccccc")
-        axes.set_title(title, fontsize=8.5)
+    figure, grid = figures.panels(zip(titles, range(3), strict=True), row=2.1, width=5.2, title_size=8.5)
+    _added([axes for axes, _ in grid], clean, distorted, np.abs(distorted - clean).max())
     return figure
 
 
-def _plane(
-    axes: Axes,
-    points: ArrayLike,
-    second: ArrayLike,
-    line: tuple[float, float, float],
-    names: tuple[str, str],
-    angle: float,
-    half: float,
-    limits: _LIMITS,
-) -> None:
-    points, second = _array(points), np.asarray(second, dtype=bool)
-    _half_planes(axes, line, limits)
+def _added(grid: Sequence[Axes], clean: np.ndarray, distorted: np.ndarray, strongest: float) -> None:
+    """A digit, what is added to it in the scale of the strongest difference, and the sum."""
+    difference = (distorted - clean) / (strongest or 1.0)
+    shown = ((clean, "gray", 0, 1), (difference, DIVERGING, -1, 1), (distorted, "gray", 0, 1))
+    for axes, (image, colours, low, high) in zip(grid, shown, strict=True):
+        axes.imshow(image, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+        figures.frame(axes)
+
+
+def _plane(axes: Axes, view: View, names: tuple[str, str], limits: _LIMITS) -> None:
+    points, second = _array(view.points), np.asarray(view.second, dtype=bool)
+    _half_planes(axes, view.line, limits)
     for part, colour in ((~second, FIRST), (second, SECOND)):
         axes.plot(*points[part].T, "o", color=colour, markersize=1.9, markeredgecolor="none", alpha=0.5)
-    _line(axes, line, limits)
-    means = [(-half, 0.0), (half, 0.0)]
+    _line(axes, view.line)
+    means = [(-view.half, 0.0), (view.half, 0.0)]
     axes.annotate(
         "", means[1], means[0], arrowprops={"arrowstyle": "<|-|>", "color": PALETTE["black"], "linewidth": 1.1,
                                             "shrinkA": 0, "shrinkB": 0}, zorder=5,
     )  # fmt: skip
-    _angle(axes, line, angle, limits)
+    _angle(axes, view.line, view.angle, limits)
     for name, mean, colour, side in zip(names, means, (FIRST, SECOND), ("right", "left"), strict=True):
         axes.annotate(
             name, mean, xytext=(-9 if side == "right" else 9, 9), textcoords="offset points", ha=side, color=colour,
@@ -362,7 +297,7 @@ def _halo() -> list:
     return [patheffects.withStroke(linewidth=2.5, foreground="white")]
 
 
-def _line(axes: Axes, line: tuple[float, float, float], limits: _LIMITS) -> None:
+def _line(axes: Axes, line: tuple[float, float, float]) -> None:
     a, b, c = line
     axes.axline((-c * a, -c * b), (-c * a - b, -c * b + a), color=EDGE, linewidth=2, zorder=5)
 

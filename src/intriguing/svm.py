@@ -15,13 +15,14 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from . import artifacts, fingerprint
+from . import artifacts, fingerprint, two_classes
+from .tilting import Boundary
 
 TOLERANCE = 1e-4  # of liblinear: the gradient's norm as a fraction of what it was at the start
 MAX_ITERATIONS = 3000
 
 
-def train(points: Tensor, second: Tensor, level: float) -> tuple[Tensor, float]:
+def train(points: Tensor, second: Tensor, level: float) -> Boundary:
     """A linear support vector machine with the squared hinge loss.
 
     It minimises level / 2 |w|^2 plus the squared hinge loss, averaged over each class and then over the two. The points
@@ -34,7 +35,7 @@ def train(points: Tensor, second: Tensor, level: float) -> tuple[Tensor, float]:
         level: L2 regularisation, above 0.
 
     Returns:
-        weight (n,) float64 and bias, for points as they were given.
+        A ``Boundary`` for points as they were given.
 
     Raises:
         ValueError: the level is not above 0, or a class is empty.
@@ -45,9 +46,7 @@ def train(points: Tensor, second: Tensor, level: float) -> tuple[Tensor, float]:
     """
     if not level > 0:
         raise ValueError(f"got the level {level}; expected a number above 0.")
-    if not bool(second.any()) or bool(second.all()):
-        raise ValueError(f"got {int(second.sum())} of {len(second)} points in the second class; expected both classes.")
-    middle = (points[~second].mean(0) + points[second].mean(0)) / 2
+    middle = two_classes.middle(points, second)
     machine = LinearSVC(
         C=1 / (level * len(points)), dual=False, class_weight="balanced", tol=TOLERANCE, max_iter=MAX_ITERATIONS
     )
@@ -60,12 +59,12 @@ def train(points: Tensor, second: Tensor, level: float) -> tuple[Tensor, float]:
                 f"the machine of level {level:g} had not converged after {MAX_ITERATIONS} iterations: raise the level."
             ) from None
     weight = torch.from_numpy(machine.coef_[0].copy())
-    return weight, float(machine.intercept_[0]) - float(weight @ middle)
+    return Boundary(weight, float(machine.intercept_[0]) - float(weight @ middle))
 
 
 def path(
     points: Tensor, second: Tensor, levels: Sequence[float], *, name: str, data: str, progress: bool = False
-) -> tuple[Tensor, Tensor]:
+) -> list[Boundary]:
     """Machines of several levels on the same points, from disk where they have been trained before.
 
     Args:
@@ -77,7 +76,7 @@ def path(
         progress: shows a bar.
 
     Returns:
-        weights (L, n) and biases (L,), float64.
+        One ``Boundary`` for each level.
 
     Raises:
         ValueError: as for :func:`train`.
@@ -93,8 +92,8 @@ def path(
     def make() -> dict[str, Tensor]:
         bar = tqdm(levels, desc=f"machines {name}", leave=False, disable=not progress)
         found = [train(points, second, level) for level in bar]
-        biases = torch.tensor([bias for _, bias in found], dtype=torch.float64)
-        return {"weights": torch.stack([weight for weight, _ in found]), "biases": biases}
+        biases = torch.tensor([machine.bias for machine in found], dtype=torch.float64)
+        return {"weights": torch.stack([machine.weight for machine in found]), "biases": biases}
 
     kept = artifacts.load_or_make(f"svm-{name}", key, make)
-    return kept["weights"], kept["biases"]
+    return [Boundary(weight, float(bias)) for weight, bias in zip(kept["weights"], kept["biases"], strict=True)]

@@ -10,16 +10,14 @@ All points are flat: (N, n) float64, one row for each image.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from . import svm
-from .data import CLASSES, Images
+from . import two_classes
+from .two_classes import angles
 
 
 @dataclass(frozen=True)
@@ -54,29 +52,6 @@ class Plane:
     n: Tensor
 
 
-def two_classes(images: Images, first: int, second: int) -> tuple[Tensor, Tensor]:
-    """The images of two classes as points, and which of them are of the second class.
-
-    Args:
-        images: labelled images, pixels in [0, 1].
-        first: a label.
-        second: another one.
-
-    Returns:
-        points (N, n) float64 and second (N,) bool.
-
-    Raises:
-        ValueError: the labels are equal, or a class has no image.
-    """
-    if first == second:
-        raise ValueError(f"got the class {first} twice; expected two different labels.")
-    counts = [int((images.labels == label).sum()) for label in (first, second)]
-    if not all(counts):
-        raise ValueError(f"got {counts} images of the classes {first} and {second}; expected some of each.")
-    kept = (images.labels == first) | (images.labels == second)
-    return images.images[kept].flatten(1).double(), images.labels[kept] == second
-
-
 def nearest_centroid(points: Tensor, second: Tensor) -> Boundary:
     """The classifier that asks which of the two class means is nearer; its weight is the unit vector z.
 
@@ -93,9 +68,7 @@ def nearest_centroid(points: Tensor, second: Tensor) -> Boundary:
     Source:
         Tanay and Griffin 2016, section 3; the text of 2018 calls its weight the vector through the centroids.
     """
-    if not bool(second.any()) or bool(second.all()):
-        raise ValueError(f"got {int(second.sum())} of {len(second)} points in the second class; expected both classes.")
-    means = points[~second].mean(0), points[second].mean(0)
+    means = two_classes.means(points, second)
     step = means[1] - means[0]
     if not bool(step.norm() > 0):
         raise ValueError("got two classes with one and the same mean; there is no direction between them.")
@@ -143,8 +116,7 @@ def tilting_plane(boundary: Boundary, points: Tensor, second: Tensor) -> Plane:
         rest = torch.zeros_like(z)
         rest[z.abs().argmin()] = 1.0
         rest = rest - (rest @ z) * z
-    middle = (points[~second].mean(0) + points[second].mean(0)) / 2
-    return Plane(middle, z, rest / rest.norm())
+    return Plane(two_classes.middle(points, second), z, rest / rest.norm())
 
 
 def coordinates(points: Tensor, plane: Plane) -> Tensor:
@@ -167,6 +139,53 @@ def boundary_line(boundary: Boundary, plane: Plane) -> tuple[float, float, float
     c = float(boundary.weight @ plane.origin) + boundary.bias
     size = (a * a + b * b) ** 0.5
     return a / size, b / size, c / size
+
+
+@dataclass(frozen=True)
+class View:
+    """Two classes and a boundary as they appear in the boundary's tilting plane.
+
+    Attributes:
+        plane: the plane.
+        points: (N, 2), coordinates along z and along n.
+        second: (N,) bool.
+        line: (a, b, c) of :func:`boundary_line`.
+        angle: the tilting angle in degrees.
+        half: half the distance between the two class means, which lie at (-half, 0) and (half, 0).
+    """
+
+    plane: Plane
+    points: Tensor
+    second: Tensor
+    line: tuple[float, float, float]
+    angle: float
+    half: float
+
+
+def view(boundary: Boundary, points: Tensor, second: Tensor, *, shown: int) -> View:
+    """What a picture of the tilting plane shows.
+
+    Args:
+        boundary: the classifier.
+        points: (N, n), whose class means give z.
+        second: (N,) bool.
+        shown: how many of the points, the first ones, are projected.
+
+    Returns:
+        A ``View``.
+
+    Raises:
+        ValueError: as for :func:`nearest_centroid`.
+    """
+    plane = tilting_plane(boundary, points, second)
+    return View(
+        plane=plane,
+        points=coordinates(points[:shown], plane),
+        second=second[:shown],
+        line=boundary_line(boundary, plane),
+        angle=tilting_angle(boundary.weight, plane.z),
+        half=two_classes.half_distance(points, second),
+    )
 
 
 def signed_distance(points: Tensor, boundary: Boundary) -> Tensor:
@@ -193,8 +212,8 @@ def bisecting_law(boundary: Boundary, points: Tensor, second: Tensor) -> float:
     Returns:
         A Euclidean distance, negative where the boundary calls the classes by each other's names.
     """
-    step = points[second].mean(0) - points[~second].mean(0)
-    return float(step @ boundary.weight / boundary.weight.norm() / 2)
+    first_mean, second_mean = two_classes.means(points, second)
+    return float((second_mean - first_mean) @ boundary.weight / boundary.weight.norm() / 2)
 
 
 def cross(points: Tensor, boundary: Boundary, *, beyond: float = 1e-6) -> Tensor:
@@ -340,13 +359,6 @@ def turn(start: Tensor, end: Tensor, share: float) -> Tensor:
     return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)
 
 
-def angles(one: Tensor, other: Tensor) -> Tensor:
-    """Degrees between the rows of two matrices (N, n), (N,)."""
-    one, other = one / one.norm(dim=1, keepdim=True), other / other.norm(dim=1, keepdim=True)
-    # The arc cosine loses half the digits near 0; these two chords do not.
-    return torch.rad2deg(2 * torch.atan2((one - other).norm(dim=1), (one + other).norm(dim=1)))
-
-
 @dataclass(frozen=True)
 class LocalTilting:
     """The tilting of a network around single images, one entry per image.
@@ -418,58 +430,6 @@ def alignment(gradients: Tensor, groups: Tensor) -> float:
         total += float(part.sum(0).square().sum()) - len(part)
         pairs += len(part) * (len(part) - 1)
     return total / pairs if pairs else float("nan")
-
-
-@dataclass(frozen=True)
-class PairSweep:
-    """Support vector machines for every pair of digits over levels of regularisation.
-
-    Attributes:
-        pairs: the P pairs of labels.
-        angle: (P, L), tilting angles in degrees.
-        half: (P,), half the distance between the two class means, Euclidean.
-        signed: (P, L), the mean signed distance to the boundary on the own side, averaged over the two classes.
-        boxed: (P, L), the mean length of the shortest step across the boundary that keeps pixels in [0, 1].
-    """
-
-    pairs: list[tuple[int, int]]
-    angle: Tensor
-    half: Tensor
-    signed: Tensor
-    boxed: Tensor
-
-
-def every_pair(images: Images, levels: Sequence[float], *, moved: int = 400, progress: bool = False) -> PairSweep:
-    """Tilting angle and distance to the boundary for all pairs of digits, at several levels of regularisation.
-
-    Args:
-        images: the training set.
-        levels: L of them, for :func:`intriguing.svm.path`.
-        moved: of each class so many images, the first ones, are moved across the boundary inside the box.
-        progress: shows a bar.
-
-    Returns:
-        A ``PairSweep`` of all pairs of labels, in order.
-    """
-    pairs = list(itertools.combinations(range(CLASSES), 2))
-    angle, half, signed, boxed = [], [], [], []
-    for first, second_label in tqdm(pairs, desc="pairs of digits", leave=False, disable=not progress):
-        points, second = two_classes(images, first, second_label)
-        weights, biases = svm.path(points, second, levels, name=f"{first}-{second_label}", data=images.name)
-        boundaries = [Boundary(weight, float(bias)) for weight, bias in zip(weights, biases, strict=True)]
-        z = nearest_centroid(points, second).weight
-        few = torch.cat([points[~second][:moved], points[second][:moved]])
-        angle.append([tilting_angle(boundary.weight, z) for boundary in boundaries])
-        half.append(float((points[second].mean(0) - points[~second].mean(0)).norm() / 2))
-        signed.append([_own_side(boundary, points, second) for boundary in boundaries])
-        boxed.append([float((cross_in_box(few, line)[0] - few).norm(dim=1).mean()) for line in boundaries])
-    return PairSweep(pairs, *(torch.tensor(values, dtype=torch.float64) for values in (angle, half, signed, boxed)))
-
-
-def _own_side(boundary: Boundary, points: Tensor, second: Tensor) -> float:
-    """Mean signed distance, positive on the right side, averaged over the two classes."""
-    distance = signed_distance(points, boundary)
-    return float(distance[second].mean() - distance[~second].mean()) / 2
 
 
 def _side(distance: Tensor) -> Tensor:
