@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from spread import store
 
-from intriguing import scale, spectral, spectrum
+from intriguing import scale, spectral
 from intriguing.data import mnist
+from intriguing.lipschitz import network_bound
 from intriguing.models import TABLE1_MODELS
 from intriguing.training import trained
 
@@ -19,7 +20,7 @@ def one_seed(seed: int) -> dict[str, pd.DataFrame]:
     test = digits.test.take(slice(0, scale.profile().certified_images))
     models = {name: trained(name, digits.train, seed=seed).model for name in (*TABLE1_MODELS, "ConvNet")}
     bounds = {
-        name: spectrum.network_bound(model, (1, 28, 28), known=spectral.KNOWN).product for name, model in models.items()
+        name: network_bound(model, (1, 28, 28), known=spectral.KNOWN).product for name, model in models.items()
     }
     found = {name: spectral.sandwich(name, model, test) for name, model in models.items()}
     return {"sandwich": spectral.sandwich_table(found, bounds, digits.name).to_frame()}

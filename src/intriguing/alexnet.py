@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from . import scale, spectrum
+from . import lipschitz, scale
 from .results import Table
 
 FILE = models.AlexNet_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
@@ -79,7 +79,7 @@ def norms(model: nn.Sequential) -> tuple[Table, float]:
     Source:
         Szegedy et al. 2013, Table 5, for another training of nearly the same network.
     """
-    bound = spectrum.network_bound(model, (3, 224, 224))
+    bound = lipschitz.network_bound(model, (3, 224, 224))
     found = {name.split()[0]: norm for name, norm in zip(bound.layers, bound.norms, strict=True)}
     rows = {name: [found[name]] for name in LAYERS}
     return Table("alexnet_torchvision", ["upper bound"], rows, {"data": "AlexNet of torchvision"}), bound.product

@@ -19,8 +19,8 @@ from .certificates import runners_up, smallest
 from .data import Digits, Images
 from .density import sample
 from .distortion import minimum_distortion
+from .lipschitz import network_bound
 from .results import Table
-from .spectrum import network_bound
 from .training import error_rate, predict
 
 STRENGTHS: Mapping[str, tuple[float, ...]] = {
@@ -36,7 +36,8 @@ COST = 0.005  # of error, half a percentage point, that counts as little
 CONFIDENCE = 0.95  # of all intervals together
 SPREADS = 4  # a rerun may differ from the stored run by this many standard deviations
 MEASURES = ("validation error", "test error", "log10 of the product", "certified", "distortion")
-CODE = ("bounded_study", "models", "certificates", "spectrum", "distortion", "refinement", "projection", "lbfgsb")
+CODE = ("bounded_study", "models", "certificates", "lipschitz", "spectrum", "distortion", "refinement",
+        "projection", "lbfgsb")  # fmt: skip
 
 
 def draw(digits: Digits, count: int, seed: int) -> tuple[Images, Images]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from . import artifacts, fingerprint, paper, spectrum
+from . import artifacts, fingerprint, lipschitz, paper, spectrum
 from .certificates import global_certificate, local_certificate, runners_up
 from .data import Images
 from .distortion import minimum_distortion
@@ -18,11 +18,11 @@ from .models import Standardize
 from .results import Table
 
 KNOWN = {Standardize: lambda layer, size: 1 / layer.std}
-"""The bounds of this book's own layers, for ``spectrum.network_bound``."""
+"""The bounds of this book's own layers, for ``lipschitz.network_bound``."""
 
 ROWS = dict(zip(("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"), paper.TABLE5.rows, strict=True))
 SEARCH = ("models", "distortion", "refinement", "projection", "lbfgsb")  # what determines the distances found
-PROOF = ("models", "certificates", "spectrum")  # and those certified
+PROOF = ("models", "certificates", "lipschitz", "spectrum")  # and those certified
 POOLS = 3  # max-poolings of AlexNet, windows of 3 at stride 2
 
 
@@ -96,13 +96,13 @@ def alexnet_product(norms: Table) -> dict[str, float]:
     }
 
 
-def squeezenet_bound() -> spectrum.NetworkBound | None:
+def squeezenet_bound() -> lipschitz.NetworkBound | None:
     """The bounds of SqueezeNet's layers, a Fire module counting as one; None where its weights are not at hand."""
     model = squeezenet()
     if model is None:
         return None
     fire = type(model[0][3])
-    return spectrum.network_bound(model, (3, 227, 227), known={fire: _fire_norm})
+    return lipschitz.network_bound(model, (3, 227, 227), known={fire: _fire_norm})
 
 
 def sandwich(name: str, model: nn.Sequential, images: Images) -> Sandwich:
