@@ -9,14 +9,28 @@ import numpy as np
 import pytest
 
 from intriguing import figures_spectral
-from intriguing.spectral_examples import CONSTANT, layers, outside, parallel, slope, wave
+from intriguing.spectral_examples import (
+    CONSTANT,
+    X,
+    chords,
+    cones,
+    layers,
+    one_weight,
+    outside,
+    parallel,
+    separable,
+    turned,
+    wave,
+)
 
-X = np.linspace(0, 1, 401)
+
+def slope(x: float) -> float:
+    """The derivative of the wave, by finite differences."""
+    return float(wave(x + 1e-6) - wave(x - 1e-6)) / 2e-6
 
 
-def test_the_slope_is_the_derivative_and_the_constant_its_maximum():
-    assert slope(X) == pytest.approx((wave(X + 1e-6) - wave(X - 1e-6)) / 2e-6, abs=1e-8)
-    assert np.abs(slope(X)).max() == pytest.approx(CONSTANT)
+def test_the_constant_is_the_steepest_slope():
+    assert max(abs(slope(x)) for x in X) == pytest.approx(CONSTANT)
     steepest = max(abs(wave(a) - wave(b)) / (a - b) for b, a in itertools.combinations(X[::4], 2))
     assert 0.99 * CONSTANT < steepest <= CONSTANT
 
@@ -33,7 +47,7 @@ def test_the_mean_value_lies_between_the_ends(start, end):
     steep, place = parallel(start, end)
     assert start < place < end
     assert steep == pytest.approx(float(wave(end) - wave(start)) / (end - start))
-    assert float(slope(place)) == pytest.approx(steep, abs=1e-9)
+    assert slope(place) == pytest.approx(steep, abs=1e-8)
 
 
 def test_a_chord_without_length_is_refused():
@@ -66,3 +80,23 @@ def test_pages_show_the_numbers():
     assert np.diff(ends.get_ydata())[0] / np.diff(ends.get_xdata())[0] == pytest.approx(steep)
     figure = figures_spectral.two_layers(*layers(90))
     assert [axes.get_title() for axes in figure.axes] == ["a unit circle", "after the first, 2.00", "after both, 1.00"]
+
+
+def test_a_picture_for_every_position_of_the_sliders():
+    page = cones(places=[0.25, 0.5], bounds=[0.8, 1.9]).html
+    assert page.count("<img") == 4 and 'max="1"' in page
+    share = outside(X, 0.5, 0.8).mean()
+    assert f"<p>{share:.0%} of the curve lies outside the cone of slope 0.8 at 0.5.</p>" in page
+    page = chords(start=0.1, ends=[0.2, 0.6]).html
+    steep, place = parallel(0.1, 0.6)
+    assert f"The chord from 0.1 to 0.6 has slope {steep:.2f}; so has the curve at {place:.2f}. " in page
+    page = turned(angles=[0, 90]).html
+    assert "Product of the norms 4.00, norm of the product 1.00." in page and "norm of the product 4.00." in page
+
+
+def test_a_single_weight_has_norm_one_and_the_printed_factor_loses_a_stride():
+    frame = one_weight((1, 2, 4))
+    assert frame.index.name == "stride"
+    assert frame["true norm"].tolist() == pytest.approx([1, 1, 1]) == frame["corrected"].tolist()
+    assert frame["factor as printed"].tolist() == pytest.approx([1, 1 / 2, 1 / 4])
+    assert separable((1, 0, -2))[0, 0].tolist() == [[1, 0, -2], [0, 0, 0], [-2, 0, 4]]
