@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 
 from intriguing import figures_spectral, imagenet, paper, scale, spectral, spectral_examples
 from intriguing.data import Images
@@ -190,3 +191,35 @@ def test_pictures_show_the_numbers():
     for draw in (figures_spectral.symbols, figures_spectral.sandwiches):
         with pytest.raises(ValueError, match="expected at least one"):
             draw({})
+
+
+def thin() -> nn.Module:
+    """An AlexNet of torchvision's with two channels and two units in place of hundreds, each layer a single weight."""
+    whole = models.AlexNet(num_classes=2)
+    for part in (whole.features, whole.classifier):
+        for place, layer in enumerate(part):
+            if isinstance(layer, nn.Conv2d):
+                inputs = 3 if layer.in_channels == 3 else 2
+                part[place] = nn.Conv2d(inputs, 2, layer.kernel_size, layer.stride, layer.padding)
+            elif isinstance(layer, nn.Linear):
+                part[place] = nn.Linear(72 if layer.in_features == 9216 else 2, 2)
+    for number, name in enumerate(spectral.TORCHVISION_LAYERS, start=1):
+        weight = whole.get_submodule(name).weight.detach()
+        weight.zero_()
+        weight[(0, 0, *(side // 2 for side in weight.shape[2:]))] = number  # the norm of its layer
+    return whole
+
+
+def test_norms_of_single_weights_and_their_product():
+    table, product = spectral.torchvision_norms(imagenet.chain(thin()))
+    assert list(table.rows) == list(spectral.TORCHVISION_LAYERS)
+    assert [row[0] for row in table.rows.values()] == pytest.approx(range(1, 9), rel=1e-6)
+    # Three poolings overlap and count twice each; averaging 6 by 6 onto 6 by 6 changes nothing.
+    assert product == pytest.approx(8 * math.factorial(8), rel=1e-6)
+
+
+def test_the_layers_are_those_of_torchvision():
+    with torch.device("meta"):
+        whole = models.AlexNet()
+    found = [name for name, layer in whole.named_modules() if hasattr(layer, "weight")]
+    assert tuple(found) == spectral.TORCHVISION_LAYERS

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 
-def table(frame: pd.DataFrame, formats: Mapping[str, str]) -> str:
+def table(frame: pd.DataFrame, formats: Sequence[str]) -> str:
     """Writes a data frame as a table.
 
     Args:
         frame: The entries. The name of its index heads the first column, which names the rows.
-        formats: The name of each column -> how its entries are written, for instance ``{:.2f}``.
+        formats: How the entries of each column are written, for instance ``{:.2f}``.
 
     Returns:
         One line for the heads, one below it, and one for each row.
 
     Raises:
-        KeyError: A column has no format.
+        ValueError: There are more columns than formats, or fewer.
     """
     heads = [frame.index.name, *frame.columns]
     body = [
-        [row, *(formats[column].format(value) for column, value in zip(frame.columns, values, strict=True))]
+        [row, *(form.format(value) for form, value in zip(formats, values, strict=True))]
         for row, values in zip(frame.index, frame.to_numpy(dtype=object).tolist(), strict=True)
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in [heads, ["---"] * len(heads), *body])
@@ -37,6 +37,4 @@ def claims(outcomes: Mapping[str, bool]) -> str:
     Returns:
         One line for each claim.
     """
-    return "\n".join(
-        f"* {'Holds' if holds else '**Does not hold**'}: {claim}." for claim, holds in outcomes.items()
-    )
+    return "\n".join(f"* {'Holds' if holds else '**Does not hold**'}: {claim}." for claim, holds in outcomes.items())

@@ -26,6 +26,8 @@ KNOWN = {Standardize: lambda layer, size: 1 / layer.std}
 ROWS = dict(zip(("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"), paper.TABLE5.rows, strict=True))
 SEARCH = ("models", "distortion", "refinement", "projection", "lbfgsb")  # what determines the distances found
 PROOF = ("models", "certificates", "lipschitz", "spectrum")  # and those certified
+TORCHVISION_LAYERS = ("features.0", "features.3", "features.6", "features.8", "features.10",
+          "classifier.1", "classifier.4", "classifier.6")  # fmt: skip
 POOLS = 3  # max-poolings of AlexNet, windows of 3 at stride 2
 FINE = 120  # frequencies in each direction of a kernel's field
 AGREE = 1e-4  # norms of stored weights are deterministic
@@ -143,6 +145,24 @@ def product_lines(norms: Table) -> str:
     """
     rows = [f"| {name} | {value:,.0f} |" for name, value in alexnet_product(norms).items()]
     return "\n".join(["| product over AlexNet | |", "| --- | --- |", *rows])
+
+
+def torchvision_norms(model: nn.Sequential) -> tuple[Table, float]:
+    """The norm of each layer with weights, and the product over the whole network.
+
+    Args:
+        model: as from ``imagenet.torchvision_alexnet``.
+
+    Returns:
+        A ``Table`` named ``alexnet_torchvision`` with the column ``upper bound``, and the product with its poolings.
+
+    Source:
+        Szegedy et al. 2013, Table 5, for another training of nearly the same network.
+    """
+    bound = lipschitz.network_bound(model, (3, 224, 224))
+    found = {name.split()[0]: norm for name, norm in zip(bound.layers, bound.norms, strict=True)}
+    rows = {name: [found[name]] for name in TORCHVISION_LAYERS}
+    return Table("alexnet_torchvision", ["upper bound"], rows, {"data": "AlexNet of torchvision"}), bound.product
 
 
 def squeezenet_bound() -> lipschitz.NetworkBound | None:

@@ -299,27 +299,6 @@ def batch_norm_norm(weight: Tensor | None, variance: Tensor, eps: float) -> floa
     return float((scale.double().abs() / (variance.double() + eps).sqrt()).max())
 
 
-def contrast_norm(eps: float, gamma: float) -> float:
-    """The Lipschitz constant of contrast normalisation x / (eps + |x|^2)^gamma, which is eps^-gamma.
-
-    Args:
-        eps: above 0.
-        gamma: from 0 to 1, where the constant is this one.
-
-    Returns:
-        The constant.
-
-    Raises:
-        ValueError: eps or gamma out of range.
-
-    Source:
-        Szegedy et al. 2013, section 4.3.
-    """
-    if not eps > 0 or not 0 <= gamma <= 1:
-        raise ValueError(f"expected eps above 0 and gamma from 0 to 1, got {eps} and {gamma}")
-    return eps**-gamma
-
-
 def local_response_norm(size: int, beta: float, k: float) -> float:
     """A bound for AlexNet's local response normalisation, x_i / (k + a sum of x_j^2 over the window of i)^beta.
 
