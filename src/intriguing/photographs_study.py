@@ -175,10 +175,8 @@ def unit_rows(photos: Photographs, judges: Judges, one: Survey, count: int) -> t
         For each unit its photographs (8, 3, 227, 227), and a caption.
     """
     places = units_study.drawn(one, count).tolist()
-    captions = [
-        f"unit {int(one.numbers[place])}: {_caption(judges, one.unit_sets, one.of_units, place)}" for place in places
-    ]
-    return [photos.images(one.unit_sets[place, :SHOWN]) for place in places], captions
+    titles = [f"unit {int(one.numbers[place])}" for place in places]
+    return _rows(photos, judges, one.unit_sets[places], one.of_units, places, titles)
 
 
 def direction_rows(photos: Photographs, judges: Judges, one: Survey, count: int) -> tuple[list[Tensor], list[str]]:
@@ -193,11 +191,9 @@ def direction_rows(photos: Photographs, judges: Judges, one: Survey, count: int)
     Returns:
         As for :func:`unit_rows`.
     """
-    captions = [
-        f"direction {place + 1}: {_caption(judges, one.direction_sets, one.of_directions, place)}"
-        for place in range(count)
-    ]
-    return [photos.images(one.direction_sets[place, :SHOWN]) for place in range(count)], captions
+    places = range(count)
+    titles = [f"direction {place + 1}" for place in places]
+    return _rows(photos, judges, one.direction_sets[:count], one.of_directions, places, titles)
 
 
 def coherence_table(surveys: Mapping[str, Survey], data: str) -> Table:
@@ -544,11 +540,21 @@ def disagreements(accuracy: Table, coherence: Table, figure5: Table, claims: Map
     return [line for line in lines if not ("agrees" in line or line.startswith("All"))]
 
 
-def _caption(judges: Judges, sets: Tensor, coherence: units.Coherence, place: int) -> str:
-    """What is to be said about one set of photographs."""
-    kinds = judges.kinds[sets[place, :SHOWN]]
-    same = int((kinds == coherence.label[place]).sum())
-    return f"{same} of {len(kinds)} of one kind, distance {float(coherence.feature_distance[place]):.2f}"
+def _rows(
+    photos: Photographs,
+    judges: Judges,
+    sets: Tensor,
+    coherence: units.Coherence,
+    places: Sequence[int],
+    titles: Sequence[str],
+) -> tuple[list[Tensor], list[str]]:
+    """The photographs of each set and what is to be said about them; the sets stand at ``places`` of ``coherence``."""
+    captions = []
+    for indices, place, title in zip(sets[:, :SHOWN], places, titles, strict=True):
+        same = int((judges.kinds[indices] == coherence.label[place]).sum())
+        apart = float(coherence.feature_distance[place])
+        captions.append(f"{title}: {same} of {len(indices)} of one kind, distance {apart:.2f}")
+    return [photos.images(indices) for indices in sets[:, :SHOWN]], captions
 
 
 def _first(values: Tensor, hits: Tensor) -> Tensor:
