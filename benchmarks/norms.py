@@ -74,7 +74,10 @@ class Layer:
         if self.options is None:
             return [self.weight[None]]
         how = ALEXNET[self.name]
-        points, _ = spectrum._grid(self.weight.shape[2:], (how.stride,) * 2, (how.padding,) * 2, (how.input_size,) * 2)
+        points, _ = spectrum.frequency_grid(
+            self.weight.shape[2:],
+            stride=(how.stride,) * 2, padding=(how.padding,) * 2, input_size=(how.input_size,) * 2,
+        )  # fmt: skip
         parts = [spectrum.polyphase(part, how.stride) for part in self.weight.chunk(how.groups)]
         return [torch.fft.rfft2(part, s=points).permute(2, 3, 0, 1).flatten(0, 1) for part in parts]
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from spread import store
 
-from intriguing import scale, spectral, spectrum
+from intriguing import scale, spectral
 from intriguing.data import mnist
-from intriguing.models import TABLE1_MODELS
-from intriguing.training import trained
 
 SEEDS = 3
 
@@ -17,12 +15,9 @@ def one_seed(seed: int) -> dict[str, pd.DataFrame]:
     """The checked table of the chapter on norms, from networks whose initial weights have this seed."""
     digits = mnist()
     test = digits.test.take(slice(0, scale.profile().certified_images))
-    models = {name: trained(name, digits.train, seed=seed).model for name in (*TABLE1_MODELS, "ConvNet")}
-    bounds = {
-        name: spectrum.network_bound(model, (1, 28, 28), known=spectral.KNOWN).product for name, model in models.items()
-    }
+    models = spectral.networks(digits.train, seed=seed)
     found = {name: spectral.sandwich(name, model, test) for name, model in models.items()}
-    return {"sandwich": spectral.sandwich_table(found, bounds, digits.name).to_frame()}
+    return {"sandwich": spectral.sandwich_table(found, digits.name).to_frame()}
 
 
 if __name__ == "__main__":

@@ -15,10 +15,15 @@ from intriguing import bounded_study, figures_bounded
 from intriguing.bounded import DECAY, NONE, NORMALISED, PENALTY
 from intriguing.bounded_study import (
     MEASURES,
+    NAMES,
     SETTINGS,
+    STRENGTHS,
     affordable,
+    buys,
     chosen,
+    claims,
     draw,
+    in_words,
     label,
     measure,
     summary,
@@ -112,6 +117,69 @@ def test_verdicts_are_paired_intervals_of_student():
     assert row["difference"] == pytest.approx((one - other).mean())
     assert list(row[["low", "high"]]) == pytest.approx(list(test.confidence_interval(0.95)))
     assert list(row[["low of all", "high of all"]]) == pytest.approx(list(test.confidence_interval(1 - 0.05 / 10)))
+
+
+def test_the_table_of_what_it_buys():
+    outcomes = toy_outcomes()
+    found = buys({"sigmoid": outcomes, "ReLU": outcomes + 1})
+    assert list(found) == [f"{name}, {what}" for name in ("sigmoid", "ReLU") for what in ("certified", "distortion")]
+    assert found.index.name == "method" and list(found.index) == [NONE, PENALTY, DECAY, NORMALISED]
+    assert found["sigmoid, distortion"].equals(affordable(outcomes, "distortion").rename("sigmoid, distortion"))
+    assert found.at[NONE, "ReLU, certified"] == pytest.approx(at(outcomes, NONE, 0.0)["certified"].mean() + 1)
+
+
+def test_verdicts_in_words():
+    intervals = {  # low of all, low, high, high of all
+        "a": (-4, -3, -2, -1),
+        "b": (1, 2, 3, 4),
+        "c": (-4, -3, -1, 1),
+        "d": (-1, 1, 3, 4),
+        "e": (-4, -1, 1, 4),
+    }
+    columns = ["low of all", "low", "high", "high of all"]
+    frame = pd.DataFrame.from_dict(intervals, orient="index", columns=columns) / 100
+    words = in_words(frame.assign(difference=(frame["low"] + frame["high"]) / 2))
+    assert words.index.name == "comparison"
+    assert words["verdict"].to_dict() == {
+        "a": "lower, beyond the wide interval",
+        "b": "higher, beyond the wide interval",
+        "c": "lower, if one looks at this comparison alone",
+        "d": "higher, if one looks at this comparison alone",
+        "e": "undecided",
+    }
+    assert words.iloc[0, 0] == "-2.50 [-3.00, -2.00]" and words.iloc[4, 0] == "+0.00 [-1.00, +1.00]"
+
+
+def test_each_claim_can_fail_by_itself():
+    outcomes = {"sigmoid": toy_outcomes().sort_index()}
+    for name, value in (("log10 of the product", 2.0), ("certified", 0.2)):
+        outcomes["sigmoid"][name] = value
+    strongest = (PENALTY, max(STRENGTHS[PENALTY]))
+    outcomes["sigmoid"].loc[strongest, "log10 of the product"] = 1.69
+    outcomes["sigmoid"].loc[strongest, "certified"] = 0.3
+    bought = pd.DataFrame({"sigmoid, certified": {PENALTY: 0.3, DECAY: 0.2}})
+    decided = pd.DataFrame(
+        {"high of all": {f"sigmoid: {PENALTY} − {NONE}": -0.1, f"sigmoid: {PENALTY} − {DECAY}": -0.1}}
+    )
+
+    def failing(frame=outcomes["sigmoid"], decided=decided, bought=bought):
+        found = claims({"sigmoid": frame}, decided, bought)
+        assert all(type(holds) is bool for holds in found.values())
+        return [number for number, holds in enumerate(found.values()) if not holds]
+
+    assert failing() == []
+    assert failing(outcomes["sigmoid"].assign(**{"log10 of the product": 2.0})) == [0]
+    assert failing(outcomes["sigmoid"].assign(certified=0.2)) == [1]
+    assert failing(bought=bought[::-1].set_axis([PENALTY, DECAY])) == [2]
+    assert failing(decided=decided.assign(**{"high of all": [0.1, -0.1]})) == [3]
+    assert failing(decided=decided.assign(**{"high of all": [-0.1, 0.1]})) == [4]
+
+
+def test_the_sizes_are_those_of_the_profile(monkeypatch):
+    monkeypatch.setenv("INTRIGUING_PROFILE", "paper")
+    line = bounded_study.sizes(toy_digits())
+    assert line.startswith("10,000 training images, 5,000 held out, 5 seeds, 19 settings, 30 test images, 200 of them")
+    assert set(NAMES) <= set(MEASURES)
 
 
 def test_the_summary_and_what_a_rerun_may_differ_by():

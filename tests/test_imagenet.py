@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torchvision import models
 
 from intriguing import imagenet, scale
 
@@ -13,8 +16,10 @@ from intriguing import imagenet, scale
 def test_without_the_files_there_is_none(tmp_path, monkeypatch):
     monkeypatch.delenv("INTRIGUING_DATA", raising=False)
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     assert imagenet.alexnet_weights() is None
     assert imagenet.squeezenet() is None
+    assert imagenet.torchvision_alexnet() is None
 
 
 def test_a_corrupt_file_is_reported(tmp_path, monkeypatch):
@@ -23,6 +28,31 @@ def test_a_corrupt_file_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
     with pytest.raises(imagenet.data.DataError, match="corrupt"):
         imagenet.alexnet_weights()
+
+
+@pytest.mark.parametrize("place", ["data/imagenet", "cache/data", "hub/checkpoints"])
+def test_torchvisions_alexnet_is_found_and_its_sum_compared(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    small = models.AlexNet(num_classes=2)
+    small.classifier = nn.Sequential(nn.Linear(9216, 2))
+    monkeypatch.setattr(models, "alexnet", lambda weights: small)
+    for folder in {"data", place}:
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    saved = {name: torch.full_like(weight, 0.01) for name, weight in small.state_dict().items()}
+    torch.save(saved, tmp_path / place / imagenet.TORCHVISION_FILE)
+    with pytest.raises(imagenet.data.DataError, match=r"7be5be79.pth is corrupt: got SHA-256 .* begins with 7be5be79"):
+        imagenet.torchvision_alexnet()
+    total = hashlib.sha256((tmp_path / place / imagenet.TORCHVISION_FILE).read_bytes()).hexdigest()
+    new = tmp_path / place / f"alexnet-owt-{total[:8]}.pth"
+    (tmp_path / place / imagenet.TORCHVISION_FILE).rename(new)
+    monkeypatch.setattr(imagenet, "TORCHVISION_FILE", new.name)
+    found = imagenet.torchvision_alexnet()
+    assert not found.training and not any(weight.requires_grad for weight in found.parameters())
+    assert float(found.classifier[0].weight[0, 0]) == pytest.approx(0.01)
+    images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(found(images), small.eval()(images))
 
 
 def test_a_fire_module_as_one_convolution():

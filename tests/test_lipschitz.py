@@ -1,68 +1,51 @@
-"""The small examples against calculus by finite differences and against NumPy's singular values."""
+"""The bound of a whole network: a walk over its layers, a product that no pair of images exceeds, named refusals."""
 
 from __future__ import annotations
 
-import itertools
 import math
 
-import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
-from intriguing import figures_spectral
-from intriguing.lipschitz import CONSTANT, layers, outside, parallel, slope, wave
-
-X = np.linspace(0, 1, 401)
-
-
-def test_the_slope_is_the_derivative_and_the_constant_its_maximum():
-    assert slope(X) == pytest.approx((wave(X + 1e-6) - wave(X - 1e-6)) / 2e-6, abs=1e-8)
-    assert np.abs(slope(X)).max() == pytest.approx(CONSTANT)
-    steepest = max(abs(wave(a) - wave(b)) / (a - b) for b, a in itertools.combinations(X[::4], 2))
-    assert 0.99 * CONSTANT < steepest <= CONSTANT
+from intriguing.lipschitz import network_bound
+from intriguing.spectrum import conv_norm
 
 
-def test_no_point_is_outside_its_cone_at_the_constant_and_some_are_below():
-    assert not any(outside(X, place, CONSTANT).any() for place in X[::20])
-    assert outside(X, 0.0, 0.8 * CONSTANT).any() and outside(X, 0.5, 0.8 * CONSTANT).any()
-    assert not outside(X, 0.25, 0.8 * CONSTANT).any()  # from its top the curve falls too slowly to leave
-    assert outside(np.array([0.25]), 0.0, 1.19).all() and not outside(np.array([0.25]), 0.0, 1.21).any()  # 0.3 / 0.25
+def test_network_bound_walks_every_layer():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Sequential(nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2)),
+        nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(36, 5), nn.Sigmoid(), nn.Dropout(),
+    ).eval().requires_grad_(False)  # fmt: skip
+    found = network_bound(model, (1, 14, 14))
+    assert found.layers[:3] == ("0.0 Conv2d", "0.1 ReLU", "0.2 MaxPool2d")
+    assert found.input_sizes[0] == (1, 14, 14) and found.input_sizes[6 - 1] == (36,)
+    assert found.norms[1:3] == (1, 2) and found.norms[-2:] == (0.25, 1)
+    assert found.norms[0] == conv_norm(model[0][0].weight, stride=2, padding=1, input_size=14)
+    assert found.product == pytest.approx(math.prod(found.norms))
+    images = torch.rand(50, 1, 14, 14)
+    others = images + 0.1 * torch.randn_like(images)
+    change = (model(images) - model(others)).norm(dim=1) / (images - others).flatten(1).norm(dim=1)
+    assert float(change.max()) <= found.product
 
 
-@pytest.mark.parametrize(("start", "end"), [(0.1, 0.35), (0.1, 0.6), (0.0, 1.0), (0.1, 1.05), (0.4, 0.6), (-0.2, 0.1)])
-def test_the_mean_value_lies_between_the_ends(start, end):
-    steep, place = parallel(start, end)
-    assert start < place < end
-    assert steep == pytest.approx(float(wave(end) - wave(start)) / (end - start))
-    assert float(slope(place)) == pytest.approx(steep, abs=1e-9)
+def test_what_is_not_known_is_refused_by_name():
+    class Twice(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * x
 
+    class Sly(nn.ReLU):
+        def forward(self, x: Tensor) -> Tensor:
+            return 9 * x
 
-def test_a_chord_without_length_is_refused():
-    for end in (0.1, 0.05, 1.2):
-        with pytest.raises(ValueError, match="expected an end above the start"):
-            parallel(0.1, end)
-
-
-def test_layers_multiply_only_when_they_are_aligned():
-    norm = lambda matrix: float(np.linalg.norm(matrix, 2))  # noqa: E731
-    for angle in (0, 30, 60, 90):
-        first, second = layers(angle)
-        assert norm(first) == pytest.approx(2) and norm(second) == pytest.approx(2)
-        assert norm(second @ first) <= 4 + 1e-12
-    assert norm(layers(0)[1] @ layers(0)[0]) == pytest.approx(4)
-    assert norm(layers(90)[1] @ layers(90)[0]) == pytest.approx(1)
-    # Half-way, by hand: the largest singular value of 2 by 2 from its trace and determinant.
-    product = layers(45)[1] @ layers(45)[0]
-    trace, determinant = np.trace(product @ product.T), np.linalg.det(product) ** 2
-    assert norm(product) ** 2 == pytest.approx((trace + math.sqrt(trace**2 - 4 * determinant)) / 2)
-
-
-def test_pages_show_the_numbers():
-    figure = figures_spectral.cone(X, wave(X), 0.5, 1.2, outside(X, 0.5, 1.2))
-    red = figure.axes[0].lines[1].get_ydata()
-    assert np.array_equal(~np.isnan(red), outside(X, 0.5, 1.2))
-    steep, place = parallel(0.1, 0.6)
-    figure = figures_spectral.chord(X, wave(X), (0.1, 0.6), place, steep, CONSTANT)
-    ends = figure.axes[0].lines[1]
-    assert np.diff(ends.get_ydata())[0] / np.diff(ends.get_xdata())[0] == pytest.approx(steep)
-    figure = figures_spectral.two_layers(*layers(90))
-    assert [axes.get_title() for axes in figure.axes] == ["a unit circle", "after the first, 2.00", "after both, 1.00"]
+    for layer in (Twice(), Sly()):
+        with pytest.raises(TypeError, match=f"got {type(layer).__name__}.* at '1'; expected layers with a known bound"):
+            network_bound(nn.Sequential(nn.ReLU(), layer).eval(), (3,))
+    doubled = network_bound(nn.Sequential(Twice()).eval(), (3,), known={Twice: lambda layer, size: 2.0})
+    assert doubled.norms == (2.0,)
+    for layer in (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), nn.AvgPool2d(2, ceil_mode=True)):
+        with pytest.raises(TypeError, match="known bound"):
+            network_bound(layer.eval(), (1, 7, 7))
+    with pytest.raises(ValueError, match=r"model\.eval"):
+        network_bound(nn.ReLU(), (3,))

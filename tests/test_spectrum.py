@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from intriguing import spectrum
-from intriguing.spectrum import conv_norm, formula_one, linear_norm, network_bound
+from intriguing.spectrum import conv_norm, formula_one, layer_norm, linear_norm
 
 RISE = torch.tensor([[-1.0, 2.0, -1.0]])
 RIPPLE = torch.tensor([[1.0, 0.0, -1.0]])
@@ -154,12 +154,9 @@ def test_average_pooling_against_dense_matrices():
     assert spectrum.avg_pool_norm(2) == pytest.approx(0.5)
 
 
-def test_batch_and_contrast_normalisation_by_hand():
+def test_batch_normalisation_by_hand():
     assert spectrum.batch_norm_norm(torch.tensor([1.0, -6.0]), torch.tensor([0.0, 3.0]), 1.0) == pytest.approx(3)
     assert spectrum.batch_norm_norm(None, torch.tensor([3.0]), 1.0) == pytest.approx(0.5)
-    assert spectrum.contrast_norm(4.0, 0.5) == pytest.approx(0.5)
-    with pytest.raises(ValueError, match="gamma from 0 to 1, got 1.0 and 2"):
-        spectrum.contrast_norm(1.0, 2)
 
 
 def stretch(layer, inputs: Tensor) -> float:
@@ -169,58 +166,33 @@ def stretch(layer, inputs: Tensor) -> float:
 
 
 @pytest.mark.parametrize(("size", "beta", "k"), [(5, 0.75, 1.0), (3, 0.5, 2.0), (5, 1.0, 0.5)])
-def test_normalisations_stay_below_their_bounds(size, beta, k):
+def test_local_response_normalisation_stays_below_its_bound(size, beta, k):
     chance = torch.Generator().manual_seed(0)
     inputs = torch.randn(200, 8, generator=chance, dtype=torch.float64) * torch.rand(200, 1, generator=chance) * 4
 
     def local(x: Tensor) -> Tensor:
         return F.local_response_norm(x[..., None], size, alpha=float(size), beta=beta, k=k)[..., 0]
 
-    def contrast(x: Tensor) -> Tensor:
-        return x / (k + x.square().sum(1, keepdim=True)) ** beta
-
     assert 0.5 * k**-beta < stretch(local, inputs) <= spectrum.local_response_norm(size, beta, k)
-    assert stretch(contrast, inputs) <= spectrum.contrast_norm(k, beta)
-    assert stretch(contrast, torch.zeros_like(inputs)) == pytest.approx(spectrum.contrast_norm(k, beta))
 
 
-def test_network_bound_walks_every_layer():
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Sequential(nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2)),
-        nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(36, 5), nn.Sigmoid(), nn.Dropout(),
-    ).eval().requires_grad_(False)  # fmt: skip
-    found = network_bound(model, (1, 14, 14))
-    assert found.layers[:3] == ("0.0 Conv2d", "0.1 ReLU", "0.2 MaxPool2d")
-    assert found.input_sizes[0] == (1, 14, 14) and found.input_sizes[6 - 1] == (36,)
-    assert found.norms[1:3] == (1, 2) and found.norms[-2:] == (0.25, 1)
-    assert found.norms[0] >= dense(model[0][0].weight, (14, 14), stride=2, padding=1)
-    assert found.product == pytest.approx(math.prod(found.norms))
-    images = torch.rand(50, 1, 14, 14)
-    others = images + 0.1 * torch.randn_like(images)
-    change = (model(images) - model(others)).norm(dim=1) / (images - others).flatten(1).norm(dim=1)
-    assert float(change.max()) <= found.product
-
-
-def test_what_is_not_known_is_refused_by_name():
-    class Twice(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return 2 * x
-
-    class Sly(nn.ReLU):
-        def forward(self, x: Tensor) -> Tensor:
-            return 9 * x
-
-    for layer in (Twice(), Sly()):
-        with pytest.raises(TypeError, match=f"{type(layer).__name__}.* at '1'"):
-            network_bound(nn.Sequential(nn.ReLU(), layer).eval(), (3,))
-    doubled = network_bound(nn.Sequential(Twice()).eval(), (3,), known={Twice: lambda layer, size: 2.0})
-    assert doubled.norms == (2.0,)
-    for layer in (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), nn.AvgPool2d(2, ceil_mode=True)):
-        with pytest.raises(TypeError, match="known bound"):
-            network_bound(layer.eval(), (1, 7, 7))
-    with pytest.raises(ValueError, match=r"model\.eval"):
-        network_bound(nn.ReLU(), (3,))
+@pytest.mark.parametrize(
+    ("layer", "size", "norm"),
+    [
+        (nn.ReLU(), (3,), 1),
+        (nn.Sigmoid(), (3,), 0.25),
+        (nn.MaxPool2d(3, 2), (1, 7, 7), 2),
+        (nn.AvgPool2d(2), (1, 8, 8), 0.5),
+        (nn.AdaptiveAvgPool2d(2), (1, 8, 8), 0.25),  # means of sixteen, over the root of their number
+        (nn.AdaptiveAvgPool2d(3), (1, 8, 8), None),  # windows that overlap
+        (nn.AvgPool2d(2, ceil_mode=True), (1, 7, 7), None),
+        (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), (1, 7, 7), None),
+        (nn.Softmax(1), (3,), None),
+    ],
+)
+def test_the_bound_of_one_layer_by_hand(layer, size, norm):
+    found = layer_norm(layer.eval(), size)
+    assert found is None if norm is None else found == pytest.approx(norm)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from .certificates import runners_up, smallest
 from .data import Digits, Images
 from .density import sample
 from .distortion import minimum_distortion
+from .lipschitz import network_bound
 from .results import Table
-from .spectrum import network_bound
 from .training import error_rate, predict
 
 STRENGTHS: Mapping[str, tuple[float, ...]] = {
@@ -34,9 +34,19 @@ SETTINGS = ((NONE, 0.0), *((method, strength) for method, row in STRENGTHS.items
 RADIUS = 0.02  # root mean square per pixel, at which images are counted as certified
 COST = 0.005  # of error, half a percentage point, that counts as little
 CONFIDENCE = 0.95  # of all intervals together
+HALF = 0.301  # the decimal logarithm of 2
 SPREADS = 4  # a rerun may differ from the stored run by this many standard deviations
 MEASURES = ("validation error", "test error", "log10 of the product", "certified", "distortion")
-CODE = ("bounded_study", "models", "certificates", "spectrum", "distortion", "refinement", "projection", "lbfgsb")
+NAMES: Mapping[str, str] = {
+    "test error": "test error",
+    "log10 of the product": "product of norms, log10",
+    "certified": "certified",
+    "distortion": "distance found",
+}
+"""What stands at the axes for the measures that are shown."""
+
+CODE = ("bounded_study", "models", "certificates", "lipschitz", "spectrum", "distortion", "refinement",
+        "projection", "lbfgsb")  # fmt: skip
 
 
 def draw(digits: Digits, count: int, seed: int) -> tuple[Images, Images]:
@@ -124,6 +134,21 @@ def measure(model: nn.Sequential, held_out: Images, test: Images, attacked: Imag
     return artifacts.load_or_make("bounded-measures", key, make)["measures"].tolist()
 
 
+def sizes(digits: Digits) -> str:
+    """The sentences of the page on how much is trained, held out, tested and attacked.
+
+    Args:
+        digits: the data of the profile.
+    """
+    profile = scale.profile()
+    return (
+        f"{profile.bounded_images:,} training images, {profile.bounded_images // 2:,} held out, "
+        f"{profile.table_seeds} seeds, {len(SETTINGS)} settings, {len(digits.test):,} test images, "
+        f"{profile.density_images} of them attacked. Certified means: read rightly, and proved to stay so within "
+        f"{RADIUS} (root mean square per pixel) by the global bound."
+    )
+
+
 def chosen(outcomes: pd.DataFrame) -> dict[str, float]:
     """The strength of each method with the smallest mean error on the images held out.
 
@@ -152,6 +177,25 @@ def affordable(outcomes: pd.DataFrame, measure: str) -> pd.Series:
     most = float(means.xs(NONE, level="method")["validation error"].iloc[0]) + COST
     cheap = means[measure].where(means["validation error"] <= most)
     return cheap.groupby(level="method", sort=False).max()
+
+
+def buys(outcomes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """How much can be proved, and how far away an attack ends, at little cost in error.
+
+    Args:
+        outcomes: activation -> as from ``study``.
+
+    Returns:
+        A row for each ``method``, and for each activation a column for ``certified`` and one for ``distortion``, such
+        as ``ReLU, certified``; the entries are those of :func:`affordable`.
+    """
+    return pd.DataFrame(
+        {
+            f"{activation}, {measure}": affordable(frame, measure)
+            for activation, frame in outcomes.items()
+            for measure in ("certified", "distortion")
+        }
+    )
 
 
 def summary(activation: str, outcomes: pd.DataFrame, data: str) -> Table:
@@ -204,6 +248,70 @@ def verdicts(outcomes: Mapping[str, pd.DataFrame], measure: str = "test error") 
     return pd.DataFrame.from_dict(
         rows, orient="index", columns=["difference", "low", "high", "low of all", "high of all"]
     )
+
+
+def in_words(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The differences of :func:`verdicts`, and what each of them says.
+
+    Args:
+        verdicts: of the test error.
+
+    Returns:
+        A row for each ``comparison``: the difference with the interval of this comparison alone, and the verdict.
+    """
+    points = 100 * verdicts[["difference", "low", "high"]]
+    words = pd.DataFrame(
+        {
+            "difference of the test error in percentage points": [
+                f"{middle:+.2f} [{low:+.2f}, {high:+.2f}]" for middle, low, high in points.to_numpy()
+            ],
+            "verdict": [_word(row) for _, row in verdicts.iterrows()],
+        },
+        index=verdicts.index,
+    )
+    return words.rename_axis(index="comparison")
+
+
+def _word(row: pd.Series) -> str:
+    """What a difference says, the wide interval first."""
+    for low, high, how in (
+        ("low of all", "high of all", "beyond the wide interval"),
+        ("low", "high", "if one looks at this comparison alone"),
+    ):
+        if row[high] < 0 or row[low] > 0:
+            return f"{'lower' if row[high] < 0 else 'higher'}, {how}"
+    return "undecided"
+
+
+def claims(outcomes: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame, buys: pd.DataFrame) -> dict[str, bool]:
+    """What the page claims, and whether it has come out true.
+
+    Args:
+        outcomes: activation -> as from ``study``.
+        verdicts: as from :func:`verdicts`, of the test error.
+        buys: as from :func:`buys`.
+    """
+    halved, certified = [], []
+    for frame in outcomes.values():
+        means = frame.groupby(level=["method", "strength"]).mean()
+        without, strongest = means.loc[(NONE, 0.0)], means.loc[(PENALTY, max(STRENGTHS[PENALTY]))]
+        product = without["log10 of the product"] - strongest["log10 of the product"]
+        halved.append(product > HALF)
+        certified.append(strongest["certified"] > without["certified"])
+    found = {
+        "At its strongest the penalty halves the product of the norms of both networks": all(halved),
+        "At its strongest the penalty certifies more images of both networks than there were": all(certified),
+        "For half a point of error the penalty certifies more than weight decay, for both networks": all(
+            buys.at[PENALTY, f"{name}, certified"] > buys.at[DECAY, f"{name}, certified"] for name in outcomes
+        ),
+    }
+    for name in outcomes:
+        for sentence, other in (
+            ("The penalty lowers the test error, beyond the wide interval", NONE),
+            ("The penalty lowers it more than weight decay does, beyond the wide interval", DECAY),
+        ):
+            found[f"{sentence}: {name}"] = bool(verdicts.at[f"{name}: {PENALTY} − {other}", "high of all"] < 0)
+    return found
 
 
 def tolerances(outcomes: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from .data import check_images
-from .spectrum import SIGMOID, linear_norm, network_bound
+from .lipschitz import network_bound
+from .spectrum import SIGMOID, linear_norm
 
 # The local bound is renewed at radii that grow by a factor, from a fraction of what is certified globally.
 STEPS, GROWTH, FIRST = 64, 1.08, 1 / 8
@@ -52,7 +53,7 @@ def global_certificate(model: nn.Sequential, images: Tensor, targets: Tensor, **
         model: ends in a linear layer; images (B, *shape) -> logits (B, k).
         images: (B, *shape) in [0, 1].
         targets: (B,) long, the class that each image shall not become.
-        **known: passed on to ``spectrum.network_bound``.
+        **known: passed on to ``lipschitz.network_bound``.
 
     Returns:
         A ``Certificate``.
@@ -92,7 +93,6 @@ def local_certificate(model: nn.Sequential, images: Tensor, targets: Tensor) -> 
         The manner of Weng et al. 2018, "Towards fast computation of certified robustness", with sigmoids in place of
         rectifiers and the bound renewed along the radius.
     """
-    check_images(images)
     whole = global_certificate(model, images, targets)
     weights = _sigmoid_layers(model)
     if len(weights) == 1:  # linear: the global bound is exact
@@ -110,7 +110,7 @@ def smallest(model: nn.Sequential, images: Tensor, **known) -> Tensor:
     Args:
         model: as for ``global_certificate``.
         images: (B, *shape) in [0, 1].
-        **known: passed on to ``spectrum.network_bound``.
+        **known: passed on to ``lipschitz.network_bound``.
 
     Returns:
         (B,) float64, Euclidean radii.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -42,12 +43,20 @@ def symbols(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
     return figure
 
 
+class Distances(Protocol):
+    """Three distances of every image of a network, (N,) each: two are proved, the last one is found."""
+
+    whole: ArrayLike
+    local: ArrayLike
+    found: ArrayLike
+
+
 @_styled
-def sandwiches(panels: Mapping[str, Mapping[str, ArrayLike]], *, columns: int = 4) -> Figure:
+def sandwiches(panels: Mapping[str, Distances], *, columns: int = 4) -> Figure:
     """For each network the share of images that is proved safe, and that is fooled, within a radius.
 
     Args:
-        panels: Network -> ``whole``, ``local`` and ``found``, (N,) distances each.
+        panels: Network -> its distances.
         columns: Panels per row.
 
     Returns:
@@ -62,7 +71,7 @@ def sandwiches(panels: Mapping[str, Mapping[str, ArrayLike]], *, columns: int = 
     figure = Figure(figsize=(WIDTH, 0.4 + 1.75 * rows))
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes, (title, one) in zip(grid.ravel(), panels.items(), strict=False):
-        parts = {name: np.sort(_array(one[name])) for name in ("whole", "local", "found")}
+        parts = {name: np.sort(_array(getattr(one, name))) for name in ("whole", "local", "found")}
         top = 1.02 * np.quantile(parts["found"], 0.98)
         radii = np.linspace(0, top, 300)
         share = {name: np.searchsorted(values, radii, side="left") / len(values) for name, values in parts.items()}

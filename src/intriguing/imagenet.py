@@ -1,19 +1,24 @@
-"""The ImageNet networks whose weights lie in the data folder: 8-bit AlexNet without two layers, and SqueezeNet."""
+"""The ImageNet networks whose weights may be on a computer: 8-bit AlexNet without two layers, SqueezeNet, and
+torchvision's AlexNet."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from . import data
+from . import data, scale
 
 STEP = 1 / 128  # one unit of the 8-bit weights
 MISSING = ("fc6", "fc7")
+TORCHVISION_FILE = "alexnet-owt-7be5be79.pth"
+"""The name of torchvision's file; the digits at its end begin its SHA-256 sum."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def alexnet_weights() -> dict[str, Tensor] | None:
     Raises:
         DataError: the file is there and corrupt.
     """
-    tensors = _load("alexnet")
+    tensors = load("alexnet")
     if tensors is None:
         return None
     return {
@@ -74,7 +79,7 @@ def squeezenet() -> nn.Sequential | None:
     Raises:
         DataError: the file is there and corrupt.
     """
-    tensors = _load("squeezenet")
+    tensors = load("squeezenet")
     if tensors is None:
         return None
     from torchvision.models import squeezenet1_0
@@ -99,8 +104,67 @@ def fire_kernel(fire: nn.Module) -> Tensor:
     return torch.cat([centred, fire.expand3x3.weight])
 
 
-def _load(name: str) -> dict[str, Tensor] | None:
-    """The tensors of a file; None where it is nowhere."""
+def torchvision_alexnet() -> nn.Sequential | None:
+    """AlexNet as torchvision has it, as a chain of layers for images (B, 3, height, width), centred and scaled.
+
+    Nothing is downloaded. The file is looked for in the folder ``imagenet`` of ``INTRIGUING_DATA``, in the cache, and
+    where ``torch.hub`` keeps downloads: ``torchvision.models.alexnet(weights="DEFAULT")`` puts it there.
+
+    Returns:
+        The network in evaluation mode, gradients of its weights off; None where the file is not on this computer.
+
+    Raises:
+        DataError: the file is there and its sum is not the one in its name.
+    """
+    given = scale.data_folder()
+    folders = [*([] if given is None else [given / "imagenet"]), scale.cache_folder() / "data"]
+    folders.append(Path(torch.hub.get_dir()) / "checkpoints")
+    path = next((folder / TORCHVISION_FILE for folder in folders if (folder / TORCHVISION_FILE).is_file()), None)
+    if path is None:
+        return None
+    wanted = path.stem.rsplit("-", 1)[-1]
+    total = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not total.startswith(wanted):
+        raise data.DataError(
+            f"{path} is corrupt: got SHA-256 {total}, expected one that begins with {wanted}: "
+            "delete it and fetch it anew."
+        )
+    from torchvision import models
+
+    model = models.alexnet(weights=None)
+    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return chain(model)
+
+
+def chain(model: nn.Module) -> nn.Sequential:
+    """The forward pass of torchvision's AlexNet as a chain of layers that can be walked.
+
+    Args:
+        model: of the class ``torchvision.models.AlexNet``.
+
+    Returns:
+        The same layers under the same names in evaluation mode, gradients of the weights off.
+    """
+    parts = {"features": model.features, "avgpool": model.avgpool, "flatten": nn.Flatten(),
+             "classifier": model.classifier}  # fmt: skip
+    whole = nn.Sequential()
+    for name, part in parts.items():
+        whole.add_module(name, part)
+    return whole.eval().requires_grad_(False)
+
+
+def load(name: str) -> dict[str, Tensor] | None:
+    """The tensors of a network's file as they lie in it.
+
+    Args:
+        name: ``alexnet`` or ``squeezenet``.
+
+    Returns:
+        Tensors by name, those of ``alexnet`` as 8-bit integers; None where the file is not on this computer.
+
+    Raises:
+        DataError: the file is there and corrupt.
+    """
     file = data.MANIFEST[name].files[0]
     try:
         folder = data.find(name)

@@ -1,83 +1,91 @@
-"""The background of the bounds on small examples: a curve with its cones and chords, and two layers of two units."""
+"""How much a whole network can stretch: a Lipschitz bound for each of its layers, and their product.
+
+The bound of one layer comes from :mod:`intriguing.spectrum`; here a network is walked from input to output.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike
+import torch
+from torch import nn
 
-HEIGHT = 0.3
-CONSTANT = 2 * math.pi * HEIGHT
-"""The Lipschitz constant of :func:`wave`, its steepest slope."""
+from .spectrum import layer_norm
 
 
-def wave(x: ArrayLike) -> np.ndarray:
-    """The curve 1/2 + 0.3 sin(2 pi x).
+@dataclass(frozen=True)
+class NetworkBound:
+    """The Lipschitz bounds of the layers of a network, one entry per layer, from input to output.
 
-    Args:
-        x: numbers of any shape.
+    Attributes:
+        layers: name and class of each layer, such as ``features.0 Conv2d``.
+        input_sizes: shape of one input of each layer, without the batch.
+        norms: bound of each layer in the Euclidean norm.
     """
-    return 0.5 + HEIGHT * np.sin(2 * math.pi * np.asarray(x, dtype=float))
+
+    layers: tuple[str, ...]
+    input_sizes: tuple[tuple[int, ...], ...]
+    norms: tuple[float, ...]
+
+    @property
+    def product(self) -> float:
+        """A Lipschitz bound of the whole network."""
+        return math.prod(self.norms)
 
 
-def slope(x: ArrayLike) -> np.ndarray:
-    """The derivative of :func:`wave`.
+def network_bound(
+    model: nn.Module,
+    input_size: Sequence[int],
+    *,
+    known: Mapping[type[nn.Module], Callable[[nn.Module, tuple[int, ...]], float]] | None = None,
+    bound: str = "upper",
+) -> NetworkBound:
+    """The bound of each layer of a network in evaluation mode, and with their product one of the network.
 
     Args:
-        x: numbers of any shape.
-    """
-    return CONSTANT * np.cos(2 * math.pi * np.asarray(x, dtype=float))
-
-
-def outside(x: ArrayLike, place: float, bound: float) -> np.ndarray:
-    """Where :func:`wave` leaves the cone of a bound around one of its points.
-
-    Args:
-        x: numbers of any shape.
-        place: of the cone's tip.
-        bound: slope of the cone's sides, at least 0.
+        model: a layer or a ``Sequential`` of layers and of ``Sequential``.
+        input_size: shape of one input, without the batch, such as (1, 28, 28).
+        known: class of a layer -> function of the layer and of the shape of one input that returns its bound. It goes
+            before what is known here.
+        bound: of convolutions and average pooling, as for ``conv_norm``.
 
     Returns:
-        A mask of the shape of ``x``: True where |f(x) - f(place)| > bound |x - place|.
-    """
-    x = np.asarray(x, dtype=float)
-    return np.abs(wave(x) - wave(place)) > bound * np.abs(x - place) + 1e-12
-
-
-def parallel(start: float, end: float) -> tuple[float, float]:
-    """A chord of :func:`wave` and a place between its ends where the curve has the chord's slope.
-
-    Args:
-        start: of the chord.
-        end: of the chord, larger than ``start`` and at most 1 further.
-
-    Returns:
-        The slope and the place, which the mean value theorem promises.
+        A ``NetworkBound``.
 
     Raises:
-        ValueError: the ends are in the wrong order or too far apart.
+        TypeError: a layer of a class that is not known, or with an option that is not; the message names it.
+        ValueError: a model in training mode.
+
+    Source:
+        Szegedy et al. 2013, section 4.3.
     """
-    if not 0 < end - start <= 1:
-        raise ValueError(f"expected an end above the start by at most 1, got {start} and {end}")
-    steep = float(wave(end) - wave(start)) / (end - start)
-    turn = math.acos(max(-1.0, min(1.0, steep / CONSTANT))) / (2 * math.pi)  # cos(2 pi x) has this value at turn, ...
-    candidates = [turns + sign * turn for turns in range(math.floor(start) - 1, math.ceil(end) + 2) for sign in (1, -1)]
-    return steep, min(candidates, key=lambda x: abs(x - (start + end) / 2))
+    if model.training:
+        raise ValueError("expected a model in evaluation mode; call model.eval() first")
+    names, sizes, norms = [], [], []
+    sample = torch.zeros(1, *input_size, dtype=torch.float32)
+    with torch.no_grad():
+        for name, layer in _layers(model, "", known or {}):
+            size = tuple(sample.shape[1:])
+            rule = (known or {}).get(type(layer))
+            norm = rule(layer, size) if rule else layer_norm(layer, size, bound=bound)
+            if norm is None:
+                raise TypeError(
+                    f"got {layer} at {name or 'the top'!r}; expected layers with a known bound: "
+                    "say in known what its bound is"
+                )
+            names.append(f"{name} {type(layer).__name__}".strip())
+            sizes.append(size)
+            norms.append(float(norm))
+            here = next(layer.parameters(), sample)
+            sample = layer(sample.to(here)).cpu().float()
+    return NetworkBound(tuple(names), tuple(sizes), tuple(norms))
 
 
-def layers(angle: float, long: float = 2.0, short: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-    """Two matrices that stretch one direction and squeeze the other, turned against each other.
-
-    Args:
-        angle: between the direction that comes out of the first layer longest and the one that the second stretches
-            most, in degrees.
-        long: the larger singular value of both.
-        short: the smaller one.
-
-    Returns:
-        The first and the second matrix, (2, 2) each.
-    """
-    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    diagonal = np.diag([long, short])
-    return diagonal, diagonal @ np.array([[cos, sin], [-sin, cos]])
+def _layers(model: nn.Module, name: str, known: Mapping) -> list[tuple[str, nn.Module]]:
+    """The layers of nested chains by name, in the order in which they are applied."""
+    if type(model) is not nn.Sequential or nn.Sequential in known:
+        return [(name, model)]
+    inner = [_layers(child, f"{name}.{key}".strip("."), known) for key, child in model.named_children()]
+    return [pair for pairs in inner for pair in pairs]

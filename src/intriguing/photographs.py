@@ -85,14 +85,6 @@ class Photographs:
         """
         return torch.cat([F.avg_pool2d(part.float() / 255, factor) for part in self.pixels.split(100)])
 
-    def name(self, label: int) -> str:
-        """The first of the names of a class.
-
-        Args:
-            label: 0 to 999.
-        """
-        return self.names[label].split(",")[0]
-
     def summary(self) -> str:
         """One sentence on what was read, with all that was done to it."""
         done = [f"{self.converted} grey or CMYK ones made RGB"] if self.converted else []
@@ -173,7 +165,7 @@ def read(root: Path, count: int | None = None, *, progress: str | None = None) -
     )
 
 
-def families(wnids: Sequence[str]) -> tuple[Tensor, tuple[str, ...]]:
+def families(wnids: Sequence[str]) -> Tensor:
     """A coarse kind for every class, read from its number in WordNet.
 
     WordNet numbers nouns by kind: animals come first and in the order of their taxonomy, so that the first three
@@ -184,11 +176,11 @@ def families(wnids: Sequence[str]) -> tuple[Tensor, tuple[str, ...]]:
         wnids: of all classes, such as ``n01440764``.
 
     Returns:
-        (classes,) int64, the family of each, and what the families are called.
+        (classes,) int64, the family of each, numbered in the order in which they first occur.
     """
     kinds = [_family(wnid) for wnid in wnids]
-    known = tuple(dict.fromkeys(kinds))
-    return torch.tensor([known.index(kind) for kind in kinds]), known
+    known = list(dict.fromkeys(kinds))
+    return torch.tensor([known.index(kind) for kind in kinds])
 
 
 def _family(wnid: str) -> str:

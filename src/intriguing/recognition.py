@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from scipy import stats
@@ -13,13 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from . import artifacts, data, fingerprint, imagenet, photographs, scale
+from . import artifacts, data, fingerprint, imagenet
 from .photographs import Photographs
 
 SQUEEZENET, ALEXNET = "SqueezeNet 1.0", "AlexNet"
 CAFFE_MEAN = (123 / 255, 117 / 255, 104 / 255)  # of red, green and blue, as the weights in the data folder expect them
 TORCHVISION_MEAN, TORCHVISION_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-ALEXNET_FILE, ALEXNET_SHA256 = "alexnet-owt-7be5be79.pth", "7be5be79"  # torchvision's name holds the sum's beginning
 CHUNK = 25  # photographs at a time: 0.2 GB for SqueezeNet
 
 
@@ -76,28 +74,12 @@ def squeezenet() -> Normalised | None:
 def alexnet() -> Normalised | None:
     """torchvision's AlexNet for images in [0, 1]; None where its weights are not on this computer.
 
-    They are looked for in ``INTRIGUING_DATA/imagenet``, in the cache, and where ``torch.hub`` keeps downloads:
-    ``torchvision.models.alexnet(weights="DEFAULT")`` puts them there.
-
     Raises:
         DataError: the file is there and corrupt.
     """
-    from torchvision.models import alexnet as architecture
-
-    given = scale.data_folder()
-    folders = [*([] if given is None else [given / photographs.FOLDER]), scale.cache_folder() / "data"]
-    folders.append(Path(torch.hub.get_dir()) / "checkpoints")
-    path = next((folder / ALEXNET_FILE for folder in folders if (folder / ALEXNET_FILE).is_file()), None)
-    if path is None:
+    network = imagenet.torchvision_alexnet()
+    if network is None:
         return None
-    total = hashlib.sha256(path.read_bytes()).hexdigest()
-    if not total.startswith(ALEXNET_SHA256):
-        raise data.DataError(
-            f"{path} is corrupt: got SHA-256 {total}, expected one that begins with {ALEXNET_SHA256}: "
-            "delete it and fetch it anew."
-        )
-    network = architecture(weights=None)
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return Normalised(network, TORCHVISION_MEAN, TORCHVISION_STD).eval().requires_grad_(False)
 
 
@@ -176,7 +158,7 @@ def alexnet_convolutions(photos: Photographs, *, progress: str | None = None) ->
     Raises:
         DataError: the file is there and corrupt.
     """
-    tensors = imagenet._load("alexnet")
+    tensors = imagenet.load("alexnet")
     if tensors is None:
         return None
     tensors = {key: value.float() * imagenet.STEP for key, value in tensors.items()}

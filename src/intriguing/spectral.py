@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+import pandas as pd
+from torch import Tensor, maximum, nn
 
-from . import artifacts, fingerprint, paper, spectrum
+from . import artifacts, fingerprint, lipschitz, paper, results, scale, spectrum
 from .certificates import global_certificate, local_certificate, runners_up
 from .data import Images
 from .distortion import minimum_distortion
 from .imagenet import ALEXNET, alexnet_weights, fire_kernel, squeezenet
-from .models import Standardize
+from .models import TABLE1_MODELS, Standardize
 from .results import Table
+from .training import trained
 
 KNOWN = {Standardize: lambda layer, size: 1 / layer.std}
-"""The bounds of this book's own layers, for ``spectrum.network_bound``."""
+"""The bounds of this book's own layers, for ``lipschitz.network_bound``."""
 
 ROWS = dict(zip(("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"), paper.TABLE5.rows, strict=True))
 SEARCH = ("models", "distortion", "refinement", "projection", "lbfgsb")  # what determines the distances found
-PROOF = ("models", "certificates", "spectrum")  # and those certified
+PROOF = ("models", "certificates", "lipschitz", "spectrum")  # and those certified
+TORCHVISION_LAYERS = ("features.0", "features.3", "features.6", "features.8", "features.10",
+          "classifier.1", "classifier.4", "classifier.6")  # fmt: skip
 POOLS = 3  # max-poolings of AlexNet, windows of 3 at stride 2
+FINE = 120  # frequencies in each direction of a kernel's field
+AGREE = 1e-4  # norms of stored weights are deterministic
+LINEAR, CONVOLUTIONAL = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)"), "ConvNet"
+SIGMOIDS = tuple(name for name in TABLE1_MODELS if name not in LINEAR)
+DISTANCES = ["Lipschitz bound", "certified, global", "certified, local", "found", "largest ratio"]
+COUNTS = ["median found", "images", "safe images, global", "safe images, local"]
+"""Columns of :func:`sandwich_table` that belong together."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +43,14 @@ class Sandwich:
     """Certified and found distances of one network, root mean squares per pixel, one entry per image.
 
     Attributes:
+        bound: the Lipschitz bound of the network, the product over its layers.
         whole: (N,) certified by the Lipschitz bound of the whole space.
         local: (N,) certified by slopes around each image; the same as ``whole`` for networks without sigmoids.
         found: (N,) of the adversarial image that the search found for the class with the second largest logit.
         success: (N,) bool, whether it found one.
     """
 
+    bound: float
     whole: Tensor
     local: Tensor
     found: Tensor
@@ -45,7 +59,7 @@ class Sandwich:
     @property
     def contradictions(self) -> int:
         """How many images have an adversarial example nearer than is proved possible."""
-        return int((self.success & (torch.maximum(self.whole, self.local) > self.found)).sum())
+        return int((self.success & (maximum(self.whole, self.local) > self.found)).sum())
 
 
 def alexnet_norms() -> Table | None:
@@ -76,6 +90,33 @@ def alexnet_norms() -> Table | None:
     return Table("table5", columns, rows, {"data": "AlexNet, 8-bit weights"})
 
 
+def beside_table5(norms: Table) -> pd.DataFrame:
+    """Our norms of AlexNet beside those that the paper prints.
+
+    Args:
+        norms: the table of ``alexnet_norms``.
+
+    Returns:
+        The layers in the order of Table 5: ``ours``, ``paper``, ``difference``, and the other columns of ``norms``; NaN
+        where a layer is not at hand.
+    """
+    shown = results.frame_against(norms, paper.TABLE5)["upper bound"].loc[list(paper.TABLE5.rows)]
+    return shown.join(norms.to_frame().drop(columns="upper bound"))
+
+
+def table5_agrees(norms: Table | None) -> bool:
+    """Whether the norms of AlexNet are those of the stored run, which a recording run stores first.
+
+    Args:
+        norms: the table of ``alexnet_norms``; None, where the weights are not at hand, contradicts nothing.
+    """
+    if norms is None:
+        return True
+    if scale.recording():
+        results.record(norms)
+    return results.compare(norms, AGREE).ok
+
+
 def alexnet_product(norms: Table) -> dict[str, float]:
     """The product over AlexNet with and without the correction for pooling windows that overlap.
 
@@ -96,13 +137,62 @@ def alexnet_product(norms: Table) -> dict[str, float]:
     }
 
 
-def squeezenet_bound() -> spectrum.NetworkBound | None:
+def product_lines(norms: Table) -> str:
+    """The products of :func:`alexnet_product` as a table in Markdown.
+
+    Args:
+        norms: the table of ``alexnet_norms``.
+    """
+    rows = [f"| {name} | {value:,.0f} |" for name, value in alexnet_product(norms).items()]
+    return "\n".join(["| product over AlexNet | |", "| --- | --- |", *rows])
+
+
+def torchvision_norms(model: nn.Sequential) -> tuple[Table, float]:
+    """The norm of each layer with weights, and the product over the whole network.
+
+    Args:
+        model: as from ``imagenet.torchvision_alexnet``.
+
+    Returns:
+        A ``Table`` named ``alexnet_torchvision`` with the column ``upper bound``, and the product with its poolings.
+
+    Source:
+        Szegedy et al. 2013, Table 5, for another training of nearly the same network.
+    """
+    bound = lipschitz.network_bound(model, (3, 224, 224))
+    found = {name.split()[0]: norm for name, norm in zip(bound.layers, bound.norms, strict=True)}
+    rows = {name: [found[name]] for name in TORCHVISION_LAYERS}
+    return Table("alexnet_torchvision", ["upper bound"], rows, {"data": "AlexNet of torchvision"}), bound.product
+
+
+def squeezenet_bound() -> lipschitz.NetworkBound | None:
     """The bounds of SqueezeNet's layers, a Fire module counting as one; None where its weights are not at hand."""
     model = squeezenet()
     if model is None:
         return None
     fire = type(model[0][3])
-    return spectrum.network_bound(model, (3, 227, 227), known={fire: _fire_norm})
+    return lipschitz.network_bound(model, (3, 227, 227), known={fire: _fire_norm})
+
+
+def squeezenet_line() -> str:
+    """The sentence of the page on SqueezeNet's bound."""
+    found = squeezenet_bound()
+    if found is None:
+        return "SqueezeNet's weights are not on this computer (INTRIGUING_DATA); its bound is left out."
+    return f"SqueezeNet, {len(found.norms)} layers, a Fire module counting as one: product {found.product:.3g}."
+
+
+def networks(images: Images, *, seed: int = scale.SEED) -> dict[str, nn.Sequential]:
+    """The networks of Table 1 and the convolutional one, trained.
+
+    Args:
+        images: the training set.
+        seed: of the initial weights.
+
+    Returns:
+        Name -> network in evaluation mode.
+    """
+    return {name: trained(name, images, seed=seed).model for name in (*TABLE1_MODELS, CONVOLUTIONAL)}
 
 
 def sandwich(name: str, model: nn.Sequential, images: Images) -> Sandwich:
@@ -136,15 +226,15 @@ def sandwich(name: str, model: nn.Sequential, images: Images) -> Sandwich:
 
     found = artifacts.load_or_make(f"sandwich-{name}", key | {"code": _code(SEARCH)}, search)
     proved = artifacts.load_or_make(f"certificates-{name}", key | {"code": _code(PROOF)}, certify)
-    return Sandwich(proved["whole"], proved["local"], found["rms"], found["success"])
+    bound = lipschitz.network_bound(model, images.images.shape[1:], known=KNOWN).product
+    return Sandwich(bound, proved["whole"], proved["local"], found["rms"], found["success"])
 
 
-def sandwich_table(found: dict[str, Sandwich], bounds: dict[str, float], data: str) -> Table:
+def sandwich_table(found: Mapping[str, Sandwich], data: str) -> Table:
     """The sandwiches in numbers.
 
     Args:
         found: name of the network -> its sandwich.
-        bounds: name of the network -> its Lipschitz bound.
         data: what the images are.
 
     Returns:
@@ -160,10 +250,78 @@ def sandwich_table(found: dict[str, Sandwich], bounds: dict[str, float], data: s
         shares = [float(part.double().mean()) for part in safe]
         counts = [int(part.sum()) for part in safe]
         ratio = float((one.local / one.found)[one.found > 0].max())
-        rows[name] = [len(one.found), bounds[name], *means, half, *shares, *counts, ratio]
+        rows[name] = [len(one.found), one.bound, *means, half, *shares, *counts, ratio]
     columns = ["images", "Lipschitz bound", "certified, global", "certified, local", "found", "median found"]
     columns += ["safe at the median, global", "safe at the median, local", "safe images, global", "safe images, local"]
     return Table("sandwich", [*columns, "largest ratio"], rows, {"data": data})
+
+
+def claims(found: Mapping[str, Sandwich], table: Table, factors: pd.DataFrame, ripple: Tensor) -> dict[str, bool]:
+    """What the page claims, and whether it has come out true.
+
+    Args:
+        found: name of the network -> its sandwich.
+        table: the same in numbers, from :func:`sandwich_table`.
+        factors: the norms of a single weight, from :func:`spectral_examples.one_weight`, stride 2 among them.
+        ripple: (1, 1, 3, 3), a kernel whose peak is missed.
+    """
+    frame = table.to_frame()
+    whole, local = frame["certified, global"], frame["certified, local"]
+    return {
+        "No image of any network has an adversarial example nearer than is proved possible": all(
+            one.contradictions == 0 for one in found.values()
+        ),
+        "The search finds an adversarial example for every image": all(
+            bool(one.success.all()) for one in found.values()
+        ),
+        "For some image of each linear network the proof covers nine tenths of the distance": bool(
+            (frame["largest ratio"][list(LINEAR)] > 0.9).all()
+        ),
+        "Following the slopes raises the mean certificate of each sigmoid network by half or more": bool(
+            (local > 1.5 * whole)[list(SIGMOIDS)].all()
+        ),
+        "The product of norms certifies the convolutional network to a tenth of the distance found": bool(
+            whole[CONVOLUTIONAL] > 0.1 * frame["found"][CONVOLUTIONAL]
+        ),
+        "The printed factor of formula (1) falls below the true norm at stride 2": bool(
+            factors.at[2, "factor as printed"] < factors.at[2, "true norm"]
+        ),
+        "The frequencies of a three-point transform miss the supremum": bool(
+            spectrum.formula_one(ripple).max() < 0.9 * spectrum.formula_one(ripple, points=FINE).max()
+        ),
+    }
+
+
+def cost_line(norms: Mapping[str, Any]) -> str:
+    """The sentence of the page on where and how fast norms were measured.
+
+    Args:
+        norms: what ``results.measured("norms")`` gives.
+    """
+    meta = norms["meta"]
+    return (
+        f"Measured on {meta['created'][:10]}, {meta['hardware']['cpu']}, {meta['threads']} threads; "
+        f"the bounds of all layers of AlexNet together: {meta['whole_seconds']:.1f} s "
+        "(fc6 and fc7, which are missing, as random matrices of their sizes)."
+    )
+
+
+def cost_frame(norms: Mapping[str, Any]) -> pd.DataFrame:
+    """Time and error of several methods on layers of AlexNet.
+
+    Args:
+        norms: as for :func:`cost_line`.
+
+    Returns:
+        A row for each layer; for each method, with its kind in brackets, ``seconds`` and ``error``.
+    """
+    rows = pd.DataFrame(norms["rows"])
+    kinds = dict(zip(rows["method"], rows["kind"], strict=True))
+    wide = rows.pivot(index="layer", columns="method", values=["seconds", "error"])
+    places = [(what, method) for method in kinds for what in ("seconds", "error")]
+    wide = wide.loc[list(dict.fromkeys(rows["layer"])), places]
+    wide.columns = pd.MultiIndex.from_tuples([(f"{method} ({kinds[method]})", what) for what, method in places])
+    return wide.rename_axis(index=None)
 
 
 def _code(rooms: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""How much a layer can stretch: operator norms, Lipschitz bounds, and their product over a network.
+"""How much a layer can stretch: the operator norms of matrices and convolutions, and Lipschitz bounds of other layers.
 
 The paper bounds the change of a network's output by the product of the operator norms of its layers. A matrix norm is
 a singular value. A convolution is a very large, very repetitive matrix: over all frequencies it falls apart into small
@@ -8,8 +8,7 @@ ones, the largest singular value of which is its norm. Everything here is comput
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -28,26 +27,6 @@ BATCH = 8  # frequencies whose eigenvalues are computed at a time
 SIGMOID = 0.25  # the largest slope of 1 / (1 + exp(-z)), at z = 0
 
 Pair = int | Sequence[int]
-
-
-@dataclass(frozen=True)
-class NetworkBound:
-    """The Lipschitz bounds of the layers of a network, one entry per layer, from input to output.
-
-    Attributes:
-        layers: name and class of each layer, such as ``features.0 Conv2d``.
-        input_sizes: shape of one input of each layer, without the batch.
-        norms: bound of each layer in the Euclidean norm.
-    """
-
-    layers: tuple[str, ...]
-    input_sizes: tuple[tuple[int, ...], ...]
-    norms: tuple[float, ...]
-
-    @property
-    def product(self) -> float:
-        """A Lipschitz bound of the whole network."""
-        return math.prod(self.norms)
 
 
 def linear_norm(weight: Tensor) -> float:
@@ -128,7 +107,7 @@ def conv_norm(
         if size is None:
             raise ValueError("expected an input_size for bound 'zero-padded', got None; 'upper' can do without")
         return max(_lanczos(part, stride, padding, size) for part in parts)
-    grid, slack = _grid(weight.shape[2:], stride, padding, size)
+    grid, slack = frequency_grid(weight.shape[2:], stride=stride, padding=padding, input_size=size)
     return max(largest_over_grid(part, stride=stride, points=grid) for part in parts) * slack * (1 + ROUNDING)
 
 
@@ -320,27 +299,6 @@ def batch_norm_norm(weight: Tensor | None, variance: Tensor, eps: float) -> floa
     return float((scale.double().abs() / (variance.double() + eps).sqrt()).max())
 
 
-def contrast_norm(eps: float, gamma: float) -> float:
-    """The Lipschitz constant of contrast normalisation x / (eps + |x|^2)^gamma, which is eps^-gamma.
-
-    Args:
-        eps: above 0.
-        gamma: from 0 to 1, where the constant is this one.
-
-    Returns:
-        The constant.
-
-    Raises:
-        ValueError: eps or gamma out of range.
-
-    Source:
-        Szegedy et al. 2013, section 4.3.
-    """
-    if not eps > 0 or not 0 <= gamma <= 1:
-        raise ValueError(f"expected eps above 0 and gamma from 0 to 1, got {eps} and {gamma}")
-    return eps**-gamma
-
-
 def local_response_norm(size: int, beta: float, k: float) -> float:
     """A bound for AlexNet's local response normalisation, x_i / (k + a sum of x_j^2 over the window of i)^beta.
 
@@ -370,61 +328,23 @@ def local_response_norm(size: int, beta: float, k: float) -> float:
     return k**-beta * (1 + 2 * beta * math.sqrt(row * column))
 
 
-def network_bound(
-    model: nn.Module,
-    input_size: Sequence[int],
-    *,
-    known: Mapping[type[nn.Module], Callable[[nn.Module, tuple[int, ...]], float]] | None = None,
-    bound: str = "upper",
-) -> NetworkBound:
-    """The bound of each layer of a network in evaluation mode, and with their product one of the network.
-
-    Args:
-        model: a layer or a ``Sequential`` of layers and of ``Sequential``.
-        input_size: shape of one input, without the batch, such as (1, 28, 28).
-        known: class of a layer -> function of the layer and of the shape of one input that returns its bound. It goes
-            before what is known here.
-        bound: of convolutions and average pooling, as for ``conv_norm``.
-
-    Returns:
-        A ``NetworkBound``.
-
-    Raises:
-        TypeError: a layer of a class that is not known, or with an option that is not; the message names it.
-        ValueError: a model in training mode.
-
-    Source:
-        Szegedy et al. 2013, section 4.3.
-    """
-    if model.training:
-        raise ValueError("expected a model in evaluation mode; call model.eval() first")
-    names, sizes, norms = [], [], []
-    sample = torch.zeros(1, *input_size, dtype=torch.float32)
-    with torch.no_grad():
-        for name, layer in _layers(model, "", known or {}):
-            size = tuple(sample.shape[1:])
-            names.append(f"{name} {type(layer).__name__}".strip())
-            sizes.append(size)
-            rule = next((rule for kind, rule in (known or {}).items() if type(layer) is kind), None)
-            norms.append(float(rule(layer, size) if rule else _layer_norm(name, layer, size, bound)))
-            here = next(layer.parameters(), sample)
-            sample = layer(sample.to(here)).cpu().float()
-    return NetworkBound(tuple(names), tuple(sizes), tuple(norms))
-
-
 CONTRACTIVE = (nn.ReLU, nn.Flatten, nn.Identity, nn.Dropout, nn.Tanh)
 """Layers that never enlarge a difference when they are evaluated."""
 
 
-def _layers(model: nn.Module, name: str, known: Mapping) -> list[tuple[str, nn.Module]]:
-    if type(model) is not nn.Sequential or nn.Sequential in known:
-        return [(name, model)]
-    inner = [_layers(child, f"{name}.{key}".strip("."), known) for key, child in model.named_children()]
-    return [pair for pairs in inner for pair in pairs]
+def layer_norm(layer: nn.Module, input_size: Sequence[int], *, bound: str = "upper") -> float | None:
+    """The bound of one layer in evaluation mode.
 
+    Subclasses may do something else in their forward pass, so the class itself counts.
 
-def _layer_norm(name: str, layer: nn.Module, size: tuple[int, ...], bound: str) -> float:
-    """The bound of one layer; subclasses may do something else in their forward pass, so the class itself counts."""
+    Args:
+        layer: one of torch's.
+        input_size: shape of one input, without the batch, such as (3, 28, 28).
+        bound: of convolutions and average pooling, as for ``conv_norm``.
+
+    Returns:
+        The bound; None where the class of the layer, or an option of it, is not known here.
+    """
     kind = type(layer)
     if kind in CONTRACTIVE:
         return 1.0
@@ -434,38 +354,48 @@ def _layer_norm(name: str, layer: nn.Module, size: tuple[int, ...], bound: str) 
         return linear_norm(layer.weight) * (1 + (ROUNDING if bound == "upper" else 0.0))
     if kind is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
         options = {option: getattr(layer, option) for option in ("stride", "padding", "dilation", "groups")}
-        return conv_norm(layer.weight, input_size=size[1:], bound=bound, **options)
+        return conv_norm(layer.weight, input_size=input_size[1:], bound=bound, **options)
     if kind is nn.MaxPool2d and _pair(layer.dilation, 1, "dilation") == (1, 1):
         return max_pool_norm(layer.kernel_size, stride=layer.stride)
     if kind is nn.AvgPool2d and not layer.ceil_mode and layer.count_include_pad and layer.divisor_override is None:
-        options = {"stride": layer.stride, "padding": layer.padding, "input_size": size[1:], "bound": bound}
+        options = {"stride": layer.stride, "padding": layer.padding, "input_size": input_size[1:], "bound": bound}
         return avg_pool_norm(layer.kernel_size, **options)
     if kind is nn.AdaptiveAvgPool2d:
         wanted = _pair(layer.output_size, 1, "output_size")
-        if all(have % want == 0 for have, want in zip(size[1:], wanted, strict=True)):  # windows that do not overlap
-            return math.sqrt(math.prod(wanted) / math.prod(size[1:]))
+        if all(have % want == 0 for have, want in zip(input_size[1:], wanted, strict=True)):  # no overlap
+            return math.sqrt(math.prod(wanted) / math.prod(input_size[1:]))
     if kind in (nn.BatchNorm1d, nn.BatchNorm2d) and layer.running_var is not None:
         return batch_norm_norm(layer.weight, layer.running_var, layer.eps)
     if kind is nn.LocalResponseNorm and layer.alpha >= 0:
         return local_response_norm(layer.size, layer.beta, layer.k)
-    raise TypeError(
-        f"expected layers with a known bound, got {layer} at {name or 'the top'!r}; say in known what its bound is"
-    )
+    return None
 
 
-def _grid(kernel: Sequence[int], stride: tuple, padding: tuple, size: tuple | None) -> tuple[tuple[int, int], float]:
-    """Frequencies down and across, and the factor by which the supremum can exceed what they show."""
+def frequency_grid(
+    kernel: tuple[int, int], *, stride: tuple[int, int], padding: tuple[int, int], input_size: tuple[int, int] | None
+) -> tuple[tuple[int, int], float]:
+    """The grid of frequencies on which ``conv_norm`` bounds a convolution.
+
+    Args:
+        kernel: height and width.
+        stride: down and across, at least 1.
+        padding: zeros on each side, down and across.
+        input_size: height and width of the image; None stands for all sizes.
+
+    Returns:
+        Frequencies down and across, and the factor, at least 1, by which the supremum can exceed what they show.
+    """
     points, slack = [], 1.0
     for axis, (length, step, zeros) in enumerate(zip(kernel, stride, padding, strict=True)):
         degree = math.ceil(length / step) - 1  # of the polyphase kernel's transform
         if degree == 0:
             points.append(1)  # the same matrix at every frequency
-        elif size is None:
+        elif input_size is None:
             points.append(16 * degree)
             slack /= math.cos(math.pi * degree / (2 * points[-1]))
         else:
             # More zeros than the kernel's length less one only add outputs that see no pixel.
-            points.append(math.ceil((size[axis] + min(zeros, length - 1)) / step))
+            points.append(math.ceil((input_size[axis] + min(zeros, length - 1)) / step))
     return tuple(points), slack
 
 
@@ -489,8 +419,8 @@ def _lanczos(weight: Tensor, stride: tuple, padding: tuple, size: tuple) -> floa
     twice = (lambda x: backward(forward(x))) if small is image else (lambda y: forward(backward(y)))
     count = small.numel()
     if count <= 64:  # ARPACK wants more unknowns than it keeps vectors
-        gram = twice_dense = torch.stack([twice(row.view(small.shape)).flatten() for row in torch.eye(count).double()])
-        return math.sqrt(max(0.0, float(torch.linalg.eigvalsh((gram + twice_dense.T) / 2)[-1])))
+        gram = torch.stack([twice(row.view(small.shape)).flatten() for row in torch.eye(count).double()])
+        return math.sqrt(max(0.0, float(torch.linalg.eigvalsh((gram + gram.T) / 2)[-1])))
     operator = LinearOperator(
         (count, count), lambda v: twice(torch.from_numpy(v).view(small.shape)).flatten().numpy(), dtype=np.float64
     )
