@@ -358,12 +358,14 @@ def test_statements_of_a_module_run_when_anything_imports_it(tree):
         ("class A:\n    def __init_subclass__(cls):\n        ALL.append(cls)\n\nclass B(A):\n    x = 1\n", ["A", "B"]),
         ("def r(f):\n    ALL.append(f)\n    return f\n\ndef g(): pass\n\nh = r(g)\n", ["g", "h", "r"]),
         ("def r(f):\n    ALL.append(f)\n    return f\n\nclass B:\n    @r\n    def f(self): pass\n", ["B", "r"]),
+        ("def r(f):\n    return [f]\n\nh = r(1)\nk = h.append(2)\n", ["h", "k", "r"]),
+        ("try:\n    import fcntl as f\nexcept ImportError:\n    f = None\n", []),
         ("for i in range(3):\n    ALL.append(i)\n", ["i", "statements"]),
         ("ALL += [1]\n", ["statements"]),
         ("del ALL[0]\n", ["statements"]),
         ("if ALL:\n    import json as f\nelse:\n    f = None\n", ["statements"]),
         ("if __name__ == '__main__':\n    ALL.append(1)\n", []),
-        ("import functools\n\ndef w(f):\n    @functools.wraps(f)\n    def g(): f()\n    return g\n\n@w\ndef h(): 1\n", []),
+        ("from functools import wraps\n\ndef w(f):\n    @wraps(f)\n    def g(): f()\n    return g\n\n@w\ndef h(): 1", []),
     ],
 )
 def test_what_may_register_itself_counts_with_its_module(tree, source, names):
@@ -513,5 +515,6 @@ def test_a_real_page_reaches_what_it_is_about_and_no_command(page):
 
 
 def test_the_sizes_have_names_that_nothing_else_has():
-    names = [name for each in sources.read_package().sources for name in sources.read_package().module(each).definitions]
+    package = sources.read_package()
+    names = [name for module in package.sources for name in package.module(module).definitions]
     assert names.count("PAPER") == names.count("QUICK") == 1

@@ -236,9 +236,9 @@ def test_level_above_zero(level: float) -> None:
 def test_path_is_read_from_disk_the_second_time(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
     points, second = _two()
-    first = svm.path(points, second, [1.0, 0.1], name="a-b", data="made up")
+    first = svm.path(points, second, [1.0, 0.1], name="a-b")
     monkeypatch.setattr(svm, "train", None)
-    again = svm.path(points, second, [1.0, 0.1], name="a-b", data="made up")
+    again = svm.path(points, second, [1.0, 0.1], name="a-b")
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
     assert first[0].shape == (2, 5) and first[1].shape == (2,)
 

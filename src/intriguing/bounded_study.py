@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 
@@ -36,7 +35,6 @@ COST = 0.005  # of error, half a percentage point, that counts as little
 CONFIDENCE = 0.95  # of all intervals together
 SPREADS = 4  # a rerun may differ from the stored run by this many standard deviations
 MEASURES = ("validation error", "test error", "log10 of the product", "certified", "distortion")
-CODE = ("bounded_study", "models", "certificates", "spectrum", "distortion", "refinement", "projection", "lbfgsb")
 
 
 def draw(digits: Digits, count: int, seed: int) -> tuple[Images, Images]:
@@ -101,10 +99,9 @@ def measure(model: nn.Sequential, held_out: Images, test: Images, attacked: Imag
         ``RADIUS`` against all other classes by the global bound; the mean distance found.
     """
     key = {
-        "weights": hashlib.sha256(b"".join(w.numpy().tobytes() for w in model.state_dict().values())).hexdigest(),
-        "data": [held_out.name, test.name, attacked.name],
-        "count": [len(held_out), len(test), len(attacked)],
-        "code": fingerprint.of(*(f"intriguing.{room}" for room in CODE)),
+        "model": artifacts.described(model),
+        "data": [held_out.digest, test.digest, attacked.digest],
+        "code": fingerprint.of(measure),
     }
 
     def make() -> dict[str, torch.Tensor]:

@@ -29,11 +29,8 @@ import intriguing
 if TYPE_CHECKING:
     import torch
 
+# PyTorch is imported where it is used, so that whoever asks for a folder or a profile does not wait for it.
 _IMPORTED = time.monotonic()
-
-# cuBLAS is deterministic only with this, and reads it when CUDA starts. PyTorch itself is imported where it is
-# used, so that whoever asks for a folder or a profile does not wait for it.
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 SEED = 0
 """The seed from which every run of the book starts."""
@@ -222,6 +219,8 @@ def seed_everything(seed: int = SEED) -> torch.Generator:
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed!r}; expected an integer from 0 to 2**32 - 1.")
+    # cuBLAS is deterministic only with this, and reads it when it is first used.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import numpy as np
     import torch
 

@@ -22,6 +22,7 @@ _OWN = {f"{__name__.rpartition('.')[0]}.{room}" for room in ("fingerprint", "sou
 _ROUNDS = 3  # in which definitions of one name are told apart by what they reach
 _ANYTHING = {"eval", "exec", "__import__", "importlib.import_module", "sys.modules"}
 _OF_A_MODULE = {"__file__", "__name__", "__path__", "__package__", "__spec__", "__doc__"}
+_LOOKING = {"items", "values", "keys", "get"}  # methods that leave a table as it is
 _KINDS_OF_FIELDS = {"ClassVar", "InitVar", "KW_ONLY"}
 _SILENT = {"ctx", "kind", "type_comment", "type_ignores", "annotation", "returns", "type_params"}
 _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
@@ -195,13 +196,14 @@ class Package:
         if isinstance(statement, _DEFINITIONS):
             called = [(node, 1) for node in statement.decorator_list]
         elif isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
-            called = [(node.func, 0) for node in ast.walk(statement.value) if isinstance(node, ast.Call)]
+            return any(self._keeps(module, node.func) for node in ast.walk(statement.value) if _is_call(node))
         else:
             called = []
         if isinstance(statement, ast.ClassDef):
             inner = [node for part in statement.body for node in _now(part)]
-            called += [(node.func, 0) for node in inner if isinstance(node, ast.Call)]
             called += [(node, 1) for part in inner if isinstance(part, _DEFINITIONS) for node in part.decorator_list]
+            if any(self._keeps(module, node.func) for node in inner if _is_call(node)):
+                return True
             parents = [target for base in statement.bases for target in Reader(self, module).targets(base)]
             if statement.keywords or any(self._notices(parent) for parent in parents):
                 return True
@@ -212,7 +214,7 @@ class Package:
         if not isinstance(parent, Definition):
             return False
         module = self.module(parent.module)
-        for node in module.definitions[parent.name]:
+        for node in self._parts(parent):
             if not isinstance(node, ast.ClassDef):
                 return True
             if node.keywords or any(getattr(part, "name", None) == "__init_subclass__" for part in node.body):
@@ -222,25 +224,35 @@ class Package:
                 return True
         return False
 
+    def _keeps(self, module: Module, node: ast.expr) -> bool:
+        """Whether what is called could keep something in a constant of the package."""
+        if isinstance(node, ast.Attribute) and node.attr in _LOOKING:
+            return False
+        targets = Reader(self, module).targets(node)
+        if all(_is_record(part) for target in targets for part in self._parts(target)):
+            return False
+        return any(not _is_harmless(part) for key in self.reached(targets, {}, alone=True) for part in self._parts(key))
+
+    def _parts(self, target: Target) -> list[ast.stmt]:
+        return self.module(target.module).definitions[target.name] if isinstance(target, Definition) else []
+
     def _takes_note(self, module: Module, node: ast.expr, depth: int) -> bool:
-        """Whether what is called is a function of the package that does more than to wrap another one."""
+        """Whether what decorates is a function of the package that does more than to wrap another one."""
         if isinstance(node, ast.Call):
             node, depth = node.func, depth + 1
         for target in Reader(self, module).targets(node):
             if isinstance(target, Whole):
                 return True
             if isinstance(target, Definition):
-                for part in self.module(target.module).definitions[target.name]:
-                    if isinstance(part, ast.ClassDef) and depth == 0:
-                        continue  # making an object of the package, such as a dataclass of sizes
-                    if not isinstance(part, _FUNCTIONS) or not _wraps(part, max(depth, 1)):
+                for part in self._parts(target):
+                    if not isinstance(part, _FUNCTIONS) or not _wraps(part, depth):
                         return True
         return False
 
     def reached(
-        self, roots: Iterable[Target], own: Mapping[Definition, Text], *texts: Text
+        self, roots: Iterable[Target], own: Mapping[Definition, Text], *texts: Text, alone: bool = False
     ) -> set[Definition | File]:
-        """All that is reached from targets and texts."""
+        """All that is reached from targets and texts; alone, without what their modules execute on being imported."""
         waiting, seen, loaded = list(roots), set(), set()
 
         def take(text: Text) -> None:
@@ -249,7 +261,7 @@ class Package:
                 load(module)
 
         def load(name: str) -> None:
-            while name and name not in loaded:
+            while name and name not in loaded and not alone:
                 loaded.add(name)
                 if name in self.sources and name not in _OWN:
                     waiting.extend(self.arrivals(name))
@@ -580,6 +592,11 @@ def _defined(statement: ast.stmt) -> Iterator[tuple[str, ast.stmt]]:
 def _only_defines(statement: ast.stmt) -> bool:
     if isinstance(statement, _DEFINITIONS):
         return True
+    if isinstance(statement, ast.Try):  # to import, or to do without
+        parts = [*statement.body, *(part for handler in statement.handlers for part in handler.body)]
+        plain = (ast.Pass, *_IMPORTS.__args__)
+        empty = all(isinstance(p, plain) or _is_harmless(p) and _only_defines(p) for p in parts)
+        return empty and not statement.orelse and not statement.finalbody
     if isinstance(statement, ast.Assign):
         parts = [part for target in statement.targets for part in getattr(target, "elts", [target])]
         return all(isinstance(part, ast.Name | ast.Starred) for part in parts)
@@ -597,6 +614,23 @@ def _wraps(function: ast.AST, depth: int) -> bool:
         elif not _idle(part) and not (isinstance(part, ast.Return) and isinstance(part.value, ast.Name)):
             return False
     return True
+
+
+def _is_harmless(part: ast.stmt) -> bool:
+    """Whether a definition is a function, a class, or a constant that nothing can be put into."""
+    if isinstance(part, ast.Assign | ast.AnnAssign):
+        return isinstance(part.value, ast.Constant)
+    return isinstance(part, _DEFINITIONS) and not any(isinstance(inner, ast.Global) for inner in ast.walk(part))
+
+
+def _is_record(part: ast.stmt) -> bool:
+    """Whether a definition is a class whose objects run no code of its own when they are made."""
+    makers = {"__init__", "__new__", "__post_init__"}
+    return isinstance(part, ast.ClassDef) and not any(getattr(inner, "name", "") in makers for inner in part.body)
+
+
+def _is_call(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call)
 
 
 def _is_check(statement: ast.stmt, word: str) -> bool:

@@ -455,7 +455,7 @@ def every_pair(images: Images, levels: Sequence[float], *, moved: int = 400, pro
     angle, half, signed, boxed = [], [], [], []
     for first, second_label in tqdm(pairs, desc="pairs of digits", leave=False, disable=not progress):
         points, second = two_classes(images, first, second_label)
-        weights, biases = svm.path(points, second, levels, name=f"{first}-{second_label}", data=images.name)
+        weights, biases = svm.path(points, second, levels, name=f"{first}-{second_label}")
         boundaries = [Boundary(weight, float(bias)) for weight, bias in zip(weights, biases, strict=True)]
         z = nearest_centroid(points, second).weight
         few = torch.cat([points[~second][:moved], points[second][:moved]])
