@@ -365,7 +365,7 @@ def test_statements_of_a_module_run_when_anything_imports_it(tree):
         ("del ALL[0]\n", ["statements"]),
         ("if ALL:\n    import json as f\nelse:\n    f = None\n", ["statements"]),
         ("if __name__ == '__main__':\n    ALL.append(1)\n", []),
-        ("from functools import wraps\n\ndef w(f):\n    @wraps(f)\n    def g(): f()\n    return g\n\n@w\ndef h(): 1", []),
+        ("from functools import wraps\n\ndef w(f):\n    @wraps(f)\n    def g(): f()\n    return g\n@w\ndef h(): 1", []),
     ],
 )
 def test_what_may_register_itself_counts_with_its_module(tree, source, names):

@@ -165,7 +165,8 @@ def unused(name: str | None = None) -> tuple[str, ...]:
     Raises:
         ValueError: There is no profile of that name.
     """
-    return {"quick": ("PAPER",), "paper": ("QUICK",)}[profile(name).name]
+    chosen = profile() if name is None else profile(name)
+    return {"quick": ("PAPER",), "paper": ("QUICK",)}[chosen.name]
 
 
 def device() -> torch.device:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -25,10 +26,13 @@ _OF_A_MODULE = {"__file__", "__name__", "__path__", "__package__", "__spec__", "
 _LOOKING = {"items", "values", "keys", "get"}  # methods that leave a table as it is
 _KINDS_OF_FIELDS = {"ClassVar", "InitVar", "KW_ONLY"}
 _SILENT = {"ctx", "kind", "type_comment", "type_ignores", "annotation", "returns", "type_params"}
-_FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
-_DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-_COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-_IMPORTS = ast.Import | ast.ImportFrom
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_IMPORTS = (ast.Import, ast.ImportFrom)
+_NAMED = (*_DEFINITIONS, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
+_LEAVES = (ast.Name, ast.Constant, ast.Lambda)
+_SCOPES = (*_DEFINITIONS, ast.Lambda)
 
 
 class Definition(NamedTuple):
@@ -324,7 +328,11 @@ class Reader:
 
     def read(self, body: list[ast.stmt]) -> Text:
         self._entries(body)
-        return Text(tuple(self.pieces), frozenset(self.loads))
+        pieces: list[str | tuple[Target, ...]] = []
+        for of_text, group in itertools.groupby(self.pieces, key=lambda piece: isinstance(piece, str)):
+            run = list(group)
+            pieces += ["".join(run)] if of_text else run
+        return Text(tuple(pieces), frozenset(self.loads))
 
     def targets(self, node: ast.expr) -> list[Target]:
         """What an expression such as ``name`` or ``module.name`` stands for; empty for all others and local names."""
@@ -386,7 +394,7 @@ class Reader:
             self._reference(node)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             self._string(node.value)
-        elif isinstance(node, _DEFINITIONS | ast.Lambda):
+        elif isinstance(node, _SCOPES):
             self._scope(node)
         elif isinstance(node, _COMPREHENSIONS):
             self._comprehension(node)
@@ -552,7 +560,7 @@ def _bindings(statements: Iterable[ast.AST]) -> Iterator[tuple[str, tuple[int, s
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 yield alias.asname or alias.name, (node.level, node.module or "", alias.name)
-        elif isinstance(node, _DEFINITIONS | ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+        elif isinstance(node, _NAMED):
             if node.name is not None:
                 yield node.name, None
         elif isinstance(node, ast.MatchMapping) and node.rest is not None:
@@ -567,11 +575,13 @@ def _now(*nodes: ast.AST) -> Iterator[ast.AST]:
     while waiting:
         node = waiting.pop()
         yield node
+        if isinstance(node, _LEAVES):
+            continue
         if isinstance(node, _DEFINITIONS):
             waiting.extend(node.decorator_list)
         elif isinstance(node, _COMPREHENSIONS):
             waiting.extend(part.target for part in ast.walk(node) if isinstance(part, ast.NamedExpr))
-        elif not isinstance(node, ast.Lambda):
+        else:
             waiting.extend(reversed(list(ast.iter_child_nodes(node))))
 
 
@@ -594,7 +604,7 @@ def _only_defines(statement: ast.stmt) -> bool:
         return True
     if isinstance(statement, ast.Try):  # to import, or to do without
         parts = [*statement.body, *(part for handler in statement.handlers for part in handler.body)]
-        plain = (ast.Pass, *_IMPORTS.__args__)
+        plain = (ast.Pass, *_IMPORTS)
         empty = all(isinstance(p, plain) or _is_harmless(p) and _only_defines(p) for p in parts)
         return empty and not statement.orelse and not statement.finalbody
     if isinstance(statement, ast.Assign):
@@ -649,7 +659,7 @@ def _idle(node: object) -> bool:
     """Tells whether a statement does nothing: a docstring, another string on its own, ``pass`` or an import."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    return isinstance(node, ast.Pass | _IMPORTS)
+    return isinstance(node, (ast.Pass, *_IMPORTS))
 
 
 def _filled(text: Text, names: Mapping[Target, str]) -> str:
