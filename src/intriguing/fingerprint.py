@@ -51,7 +51,7 @@ def of(*definitions: Callable | type) -> str:
         roots += _located(package, thing, own)
     hashes = package.hashes(package.reached(roots, own), own, scale.unused())
     lines = {f"{key.name} {value}" for key, value in hashes.items()}
-    return short("\n".join([*sorted(lines), *sorted({f"{hashes[root]}" for root in roots if root in hashes})]))
+    return short("\n".join([*sorted(lines), *sorted({hashes[root] for root in roots if root in hashes})]))
 
 
 def definitions(sources: Iterable[str], without: Iterable[str] = ()) -> dict[str, str]:
