@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -237,7 +239,8 @@ def test_path_is_read_from_disk_the_second_time(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
     points, second = _two()
     first = svm.path(points, second, [1.0, 0.1], name="a-b")
-    monkeypatch.setattr(svm, "train", None)
+    refuse = functools.wraps(svm.train)(lambda *_: pytest.fail("trained twice"))
+    monkeypatch.setattr(svm, "train", refuse)
     again = svm.path(points, second, [1.0, 0.1], name="a-b")
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
     assert first[0].shape == (2, 5) and first[1].shape == (2,)
