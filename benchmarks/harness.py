@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from intriguing import artifacts, fingerprint
-from intriguing.longrun import CODE
+from intriguing.distortion import minimum_distortion
 
 Attack = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -282,7 +282,7 @@ def hardware() -> dict[str, Any]:
 
 def engine() -> str:
     """Fingerprint of the code that was measured, by which a page can tell whether it is still that code."""
-    return fingerprint.of(*CODE)
+    return fingerprint.of(minimum_distortion)
 
 
 def _processor() -> str:

@@ -116,7 +116,7 @@ def run_at_paper_scale(chapter: Chapter) -> list[str]:
     stamp = chapter.notebook.metadata.get(STAMP, {}) if chapter.notebook is not None else {}
     if stamp.get("profile") != "paper":
         return [f"{chapter.name}: stored in profile {stamp.get('profile')!r}, not 'paper'; run {chapter.again}."]
-    missing = [key for key in ("commit", "created", "modules") if not stamp.get(key)]
+    missing = [key for key in ("commit", "created", "definitions") if not stamp.get(key)]
     return [f"{chapter.name}: the stamp lacks {', '.join(missing)}; run {chapter.again}."] if missing else []
 
 

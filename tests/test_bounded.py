@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -76,7 +78,7 @@ def test_weights_are_kept_and_seeds_differ(blobs, tmp_path, monkeypatch):
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
     one = bounded.bounded("sigmoid", NORMALISED, 0.5, blobs, seed=0)
     assert not one.training and not one[1].weight.requires_grad
-    monkeypatch.setattr(bounded, "fit", lambda *_, **__: pytest.fail("trained twice"))
+    monkeypatch.setattr(bounded, "fit", functools.wraps(bounded.fit)(lambda *_, **__: pytest.fail("trained twice")))
     again = bounded.bounded("sigmoid", NORMALISED, 0.5, blobs, seed=0)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True))
     monkeypatch.undo()

@@ -296,3 +296,11 @@ def test_what_is_no_batch_of_images_is_refused(images, error, message):
 def test_a_batch_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"starts: got shape \(1, 28, 28\); expected \(B, 1, 28, 28\): put"):
         data.check_images(torch.zeros(1, 28, 28), (1, 28, 28), name="starts")
+
+
+def test_a_digest_follows_pixels_and_labels_and_not_the_name():
+    images = data.Images(torch.rand(4, 1, 2, 2), torch.tensor([0, 1, 2, 3]), "made up")
+    assert images.take(slice(None), "another name").digest == images.digest
+    relabelled = dataclasses.replace(images, labels=images.labels.flip(0))
+    others = (images.take([1, 0, 2, 3]), images.take(slice(3)), relabelled)
+    assert len({images.digest, *(other.digest for other in others)}) == 4

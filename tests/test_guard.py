@@ -106,7 +106,7 @@ def _stamp(notebook: NotebookNode) -> None:
         "profile": "paper",
         "commit": "0123abc",
         "created": "2026-01-01T00:00:00+00:00",
-        "modules": {"intriguing.data": "0" * 16},
+        "definitions": {"mnist": "0" * 10},
     }
 
 
@@ -228,7 +228,7 @@ def test_page_that_does_not_say_how_it_was_run_is_found(whole: Path) -> None:
     _assert_only(_break(whole, change), rules.page_says_how_it_was_run, "scale.run_line()")
 
 
-@pytest.mark.parametrize("key", ["profile", "commit", "modules"])
+@pytest.mark.parametrize("key", ["profile", "commit", "definitions"])
 def test_incomplete_stamp_is_found(whole: Path, key: str) -> None:
     def change(notebook: NotebookNode) -> None:
         del notebook.metadata[publishing.STAMP][key]

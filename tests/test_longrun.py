@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import errno
+import functools
 import importlib.util
 import os
 import signal
@@ -142,7 +144,8 @@ def test_a_finished_run_is_read(problem, monkeypatch):
     run = longrun.Run(*problem, chunk=5)
     assert run.finish() == [0, 1, 2]
     before = state(run.folder)
-    monkeypatch.setattr(longrun, "minimum_distortion", None)
+    refuse = functools.wraps(minimum_distortion)(lambda *_, **__: pytest.fail("solved twice"))
+    monkeypatch.setattr(longrun, "minimum_distortion", refuse)
     again = longrun.Run(*problem, chunk=5)
     assert again.finish() == []
     assert state(run.folder) == before
@@ -160,6 +163,7 @@ def test_no_image_is_a_run_too(problem):
 def test_an_interrupted_run_goes_on_where_it_stopped(problem, monkeypatch):
     run, calls = longrun.Run(*problem, chunk=4), []
 
+    @functools.wraps(minimum_distortion)  # for its fingerprint: the run is still the same
     def stopped_in_the_second(*arguments, **settings):
         calls.append(1)
         if len(calls) == 2:
@@ -326,9 +330,20 @@ def test_images_are_hashed_in_blocks(monkeypatch):
     assert longrun._hashed(images.transpose(1, 2).contiguous().transpose(1, 2)) == whole
 
 
-def test_all_the_code_of_the_search_is_in_the_key():
-    elsewhere = {"intriguing.data", "intriguing.scale"}  # checks and folders: they decide no number
-    assert set(fingerprint.closure(["intriguing.distortion"])) - elsewhere == set(longrun.CODE)
+def test_all_the_code_of_the_search_is_in_the_key(problem):
+    assert longrun.Run(*problem).key["code"] == fingerprint.of(minimum_distortion)
+    cell = "from intriguing import distortion\ndistortion.minimum_distortion"
+    assert {"MARGIN", "minimize", "refine", "project"} <= fingerprint.definitions([cell]).keys()
+
+
+def test_buffers_that_a_network_does_not_save_are_in_the_key(problem):
+    model, images, targets = problem
+    before = longrun.Run(*problem).digest
+    model = copy.deepcopy(model)
+    model.register_buffer("shift", torch.zeros(3), persistent=False)
+    first = longrun.Run(model, images, targets).digest
+    model.shift[0] = 1
+    assert len({before, first, longrun.Run(model, images, targets).digest}) == 3
 
 
 def test_a_folder_of_another_run_is_refused(problem, tmp_path):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from intriguing import __main__ as command
 from intriguing import fingerprint, publishing, scale
 
+ROOT = Path(__file__).resolve().parent.parent
 HEADER = "---\nkernelspec:\n  display_name: Python 3 (ipykernel)\n  language: python\n  name: python3\n---\n\n"
 
 
@@ -34,7 +38,7 @@ def test_execution_stamps_every_cell_and_repeats_itself(tmp_path: Path) -> None:
     path = _chapter(
         tmp_path,
         "import os\nprint(os.environ['INTRIGUING_PROFILE'], os.environ['INTRIGUING_RECORD'])",
-        "from intriguing import paper\n1 + 1",
+        "from intriguing import scale\nscale.SEED + 2",
         "import ipywidgets\nslider, other = ipywidgets.IntSlider(description='c'), ipywidgets.IntSlider()",
         "link = ipywidgets.jslink((slider, 'value'), (other, 'value'))\nipywidgets.HBox([slider, other])",
         "import pandas\npandas.DataFrame({'a': [1.0]}).style.format('{:.2f}').highlight_max()",
@@ -57,7 +61,8 @@ def test_execution_stamps_every_cell_and_repeats_itself(tmp_path: Path) -> None:
     kinds = sorted(model.model_name for model in widgets if model.model_name not in ("LayoutModel", "SliderStyleModel"))
     assert kinds == ["HBoxModel", "IntSliderModel", "IntSliderModel", "LinkModel"]
     assert first.metadata.intriguing.profile == "paper"
-    assert first.metadata.intriguing.modules == fingerprint.closure(["intriguing.paper"])
+    expected = fingerprint.definitions(["from intriguing import scale\nscale.SEED"])
+    assert first.metadata.intriguing.definitions == expected
     for notebook in (first, second):
         notebook.metadata.intriguing.pop("created")
         notebook.metadata.intriguing.pop("wall_seconds")
@@ -119,24 +124,25 @@ def test_run_without_chapters_says_so(checkout: Path, capsys: pytest.CaptureFixt
 def test_status_tells_new_changed_and_current_pages(checkout: Path) -> None:
     _chapter(checkout / "notebooks", "x = 1", name="01-never")
     for name in ("02-current", "03-code", "04-cell"):
-        path = _chapter(checkout / "notebooks", "from intriguing import paper", "x = 1", name=name)
+        path = _chapter(checkout / "notebooks", "from intriguing import scale\nscale.SEED", "x = 1", name=name)
         notebook = publishing.read(path)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.metadata[publishing.STAMP] = {"source": publishing.source_hash(cell)}
-        modules = fingerprint.closure(["intriguing.paper"])
+        definitions = publishing.stamp_definitions(["from intriguing import scale\nscale.SEED"], "paper")
+        assert list(definitions) == ["SEED"]
         if name == "03-code":
-            modules["intriguing.paper"] = "0" * 16
-        stamp = {"profile": "paper", "commit": "0123abc", "modules": modules}
+            definitions = {"SEED": "0" * 10} | {f"gone_{i}": "1" * 10 for i in range(9)}
+        stamp = {"profile": "paper", "commit": "0123abc", "definitions": definitions}
         notebook.metadata[publishing.STAMP] = stamp
         publishing.write(notebook, path.with_suffix(".ipynb"))
-    _chapter(checkout / "notebooks", "from intriguing import paper", "x = 2", name="04-cell")
+    _chapter(checkout / "notebooks", "from intriguing import scale\nscale.SEED", "x = 2", name="04-cell")
     never, current, code, cell = publishing.status(checkout)
     assert str(never) == "01-never: never run"
     assert current.current
     assert str(current) == "02-current: run in profile paper at 0123abc; up to date"
-    assert code.changed_modules == ("intriguing.paper",)
-    assert "code changed since in intriguing.paper" in str(code)
+    assert code.changed == ("SEED", *(f"gone_{i}" for i in range(9)))
+    assert "code changed since: SEED, gone_0, gone_1, gone_2, gone_3, gone_4, gone_5, gone_6 and 2 more" in str(code)
     assert cell.changed_cells == (2,)
     assert [page.current for page in (never, current, code, cell)] == [False, True, False, False]
 
@@ -147,16 +153,18 @@ def test_status_command_lists_the_pages_and_always_succeeds(checkout: Path, caps
     assert "0 of 1 pages are up to date. `make paper" in capsys.readouterr().out
 
 
-def test_imported_modules_are_found_in_every_form() -> None:
-    cells = [
-        new_markdown_cell("from intriguing import training"),
-        new_code_cell("%matplotlib inline\nfrom intriguing import data, scale as sizes\nimport numpy"),
-        new_code_cell("import intriguing.models\nfrom intriguing.paper import something"),
-        new_code_cell("def broken("),
-        new_code_cell("from intriguing import nowhere, __version__"),
-    ]
-    expected = [f"intriguing.{name}" for name in ("data", "models", "paper", "scale")]
-    assert publishing.imported_modules(new_notebook(cells=cells)) == expected
+@pytest.mark.parametrize("path", publishing.chapters(ROOT), ids=lambda path: path.stem)
+def test_code_cells_are_those_of_the_notebook_format(path: Path) -> None:
+    cells = jupytext.read(path, fmt="md:myst").cells
+    expected = [cell.source for cell in cells if cell.cell_type == "code"]
+    assert publishing.code_cells(path.read_text(encoding="utf-8")) == expected
+
+
+def test_status_is_quick_because_it_imports_little() -> None:
+    script = "import sys; from intriguing import __main__; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    heavy = {"torch", "numpy", "pandas", "matplotlib", "nbformat", "jupytext", "nbclient"}
+    assert not heavy & set(done.stdout.split())
 
 
 def test_outputs_stay_with_unchanged_cells_when_others_move(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from scipy import stats
@@ -75,7 +77,8 @@ def test_responses_are_those_of_the_whole_network_and_are_kept(monkeypatch):
         hidden = model.network[0](few.images() - model.mean)
     assert found.features.shape == (3, 512)
     assert torch.allclose(found.features, hidden.mean((2, 3)), atol=1e-6)
-    monkeypatch.setattr(recognition, "_in_chunks", lambda *_: pytest.fail("computed twice"))
+    refuse = functools.wraps(recognition._in_chunks)(lambda *_: pytest.fail("computed twice"))
+    monkeypatch.setattr(recognition, "_in_chunks", refuse)
     again = recognition.responses(recognition.SQUEEZENET, model, few)
     assert torch.equal(again.logits, found.logits)
     with pytest.raises(pytest.fail.Exception, match="computed twice"):

@@ -118,12 +118,12 @@ def test_the_checkout_is_the_package_s_own_or_above_the_current_folder(monkeypat
     own = Path(intriguing.__file__).resolve().parent
     if own.parent.name == "src":
         assert scale.checkout() == own.parent.parent
-    monkeypatch.setattr(scale, "__file__", str(tmp_path / "site-packages" / "intriguing" / "scale.py"))
+    monkeypatch.setattr(intriguing, "__file__", str(tmp_path / "site-packages" / "intriguing" / "__init__.py"))
     inside = tmp_path / "book" / "notebooks"
     inside.mkdir(parents=True)
     monkeypatch.chdir(inside)
     assert scale.checkout() is None
-    source = tmp_path / "book" / "src" / "intriguing" / "scale.py"
+    source = tmp_path / "book" / "src" / "intriguing" / "__init__.py"
     source.parent.mkdir(parents=True)
     source.touch()
     assert scale.checkout() == tmp_path / "book"
@@ -143,8 +143,8 @@ def test_provenance_describes_the_run():
 
 
 def test_provenance_has_no_commit_outside_git(monkeypatch, tmp_path):
-    source = tmp_path / "src" / "intriguing" / "scale.py"
-    monkeypatch.setattr(scale, "__file__", str(source))
+    source = tmp_path / "src" / "intriguing" / "__init__.py"
+    monkeypatch.setattr(intriguing, "__file__", str(source))
     assert scale.provenance()["commit"] is None
     (tmp_path / ".git").mkdir()  # there, but no repository
     assert scale.provenance()["commit"] is None

@@ -60,9 +60,9 @@ def test_level_above_zero(level: float) -> None:
 def test_path_is_read_from_disk_the_second_time(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
     points, second = _clouds()
-    first = svm.path(points, second, [1.0, 0.1], name="a-b", data="made up")
+    first = svm.path(points, second, [1.0, 0.1], name="a-b")
     monkeypatch.setattr(svm, "train", None)
-    again = svm.path(points, second, [1.0, 0.1], name="a-b", data="made up")
+    again = svm.path(points, second, [1.0, 0.1], name="a-b")
     assert len(first) == 2 and first[0].weight.shape == (5,)
     for made, kept in zip(first, again, strict=True):
         assert torch.equal(made.weight, kept.weight) and made.bias == kept.bias

@@ -83,7 +83,8 @@ def test_a_second_call_trains_nothing(monkeypatch, digits):
     training.trained("FC10(1e-2)", images, per_unit=True, **options)
     training.trained("FC10(1e-2)", images, decay=(0.02,), **options)
     training.trained("FC10(1e-2)", images, max_iterations=4)
-    training.trained("FC10(1e-2)", replace(images, name="other digits"), **options)
+    training.trained("FC10(1e-2)", replace(images, labels=images.labels.roll(1)), **options)
+    training.trained("FC10(1e-2)", replace(images, name="another name"), **options)  # is the same data
     training.trained("FC10(1e-2)", subset(digits.train, 41), **options)
     assert len(calls) == 7
 

@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nbformat import NotebookNode
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from intriguing import data, longrun, models, publishing, scale
+from intriguing import publishing, scale
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 SLOW = 10.0
 """A cell that takes longer than this many seconds gets a line of its own where there is no live display."""
@@ -31,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status: 0 when all went well, 1 when a chapter failed or the command was impossible.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m intriguing", description="Run and look after the book.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, text in (
@@ -46,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("status", help="list the pages that their code or text has left behind")
     text = "solve D(x, l) of many digits for one network; go on where an earlier run stopped; torchrun shares the work"
     command = commands.add_parser("attack", help=text, description=text)
-    command.add_argument("--model", required=True, choices=tuple(models.RECIPES), metavar="NAME", help="%(choices)s")
+    command.add_argument("--model", required=True, choices=_recipes(arguments), metavar="NAME", help="%(choices)s")
     command.add_argument("--images", type=int, help="how many, from the first (default: as the profile says)")
     command.add_argument("--part", choices=("train", "test"), default="train")
     command.add_argument("--profile", choices=tuple(scale.PROFILES), help="(default: INTRIGUING_PROFILE, or quick)")
@@ -68,7 +72,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
+def _recipes(arguments: list[str]) -> tuple[str, ...]:
+    """Returns the names of the networks, for the one command that asks: they are slow to load."""
+    if arguments[:1] != ["attack"]:
+        return ()
+    from intriguing import models
+
+    return tuple(models.RECIPES)
+
+
 def _attack(options: argparse.Namespace) -> int:
+    from intriguing import data, longrun
+
     started = time.monotonic()
     if options.profile is not None:
         os.environ["INTRIGUING_PROFILE"] = options.profile

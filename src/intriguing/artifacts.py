@@ -17,9 +17,9 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from intriguing import scale
+from intriguing import fingerprint, scale
 
 
 def load_or_make(name: str, key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -52,7 +52,7 @@ def load_or_make(name: str, key: Mapping[str, Any], make: Callable[[], Mapping[s
     tensors = _plain(name, make())
     kept = {
         "key": text,
-        "sha256": _digest(tensors),
+        "sha256": digest(tensors),
         "provenance": json.dumps(scale.provenance(), sort_keys=True),
     }
     write_atomically(path, safetensors.torch.save(tensors, metadata=kept))
@@ -93,6 +93,50 @@ def canonical(key: Mapping[str, Any]) -> str:
     return text
 
 
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Returns the SHA-256 sum of names, types, shapes and contents, in the order of the names.
+
+    Args:
+        tensors: On any device, of any type.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach()
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        # Bytes, not numbers: NumPy has no bfloat16, and a NaN has to match itself.
+        total.update(value.cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+    return total.hexdigest()
+
+
+def described(model: nn.Module) -> dict[str, str]:
+    """Returns what determines a network's numbers, for use in a key.
+
+    Args:
+        model: The network. Its name plays no part: networks with the same entries here are the same.
+
+    Returns:
+        ``weights``, the sum of its parameters and buffers, those that it does not save among them; and
+        ``architecture``, that of the layers in their order, of their plain attributes and tensors, and of the code of
+        those that are not PyTorch's own.
+    """
+    lines = []
+    for path, module in model.named_modules():
+        plain = {
+            key: digest({key: value}) if isinstance(value, Tensor) else repr(value)
+            for key, value in sorted(vars(module).items())
+            if not key.startswith("_") and isinstance(value, bool | int | float | str | tuple | Tensor | None)
+        }
+        lines.append(f"{path} {type(module).__qualname__} {plain} {_own_code(type(module))}\n")
+    weights = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    return {
+        "weights": digest(weights | dict(model.named_buffers())),
+        "architecture": hashlib.sha256("".join(lines).encode()).hexdigest(),
+    }
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file so that a reader finds the old content or the new one, and never a part of it.
 
@@ -126,6 +170,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise OSError(problem.errno, message) from problem
 
 
+def _own_code(kind: type) -> str:
+    """Fingerprint of a class that is not PyTorch's own; empty where there is no source."""
+    if kind.__module__.partition(".")[0] == "torch":
+        return ""
+    try:
+        return fingerprint.of(kind)
+    except ValueError:
+        return ""
+
+
 def _read(path: Path, text: str) -> dict[str, Tensor]:
     """Returns the tensors of a file whose metadata and content agree with the key's text."""
     with safetensors.safe_open(path, framework="pt", device="cpu") as file:
@@ -133,7 +187,7 @@ def _read(path: Path, text: str) -> dict[str, Tensor]:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if kept.get("key") != text:
         raise ValueError("its key is another one")
-    if kept.get("sha256") != _digest(tensors):
+    if kept.get("sha256") != digest(tensors):
         raise ValueError("its content does not match its checksum")
     return tensors
 
@@ -148,14 +202,3 @@ def _plain(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         key: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for key, value in sorted(tensors.items())
     }
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """Returns the SHA-256 sum of names, types, shapes and contents, in the order of the names."""
-    total = hashlib.sha256()
-    for name in sorted(tensors):
-        value = tensors[name]
-        total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        # Bytes, not numbers: NumPy has no bfloat16, and a NaN has to match itself.
-        total.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()

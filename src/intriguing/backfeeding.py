@@ -238,14 +238,13 @@ def back_feed(plan: Plan, budget: Budget, images: Images, held_out: Images, *, s
     Source:
         Szegedy et al. 2013, section 4.2.
     """
-    # The solver's code is left out of the key on purpose: whatever finds the boundary fills the pools alike.
     key = {
         "plan": asdict(plan),
         "budget": asdict(budget),
-        "training": [images.name, len(images)],
-        "held out": [held_out.name, len(held_out)],
+        "training": images.digest,
+        "held out": held_out.digest,
         "seed": seed,
-        "code": fingerprint.of("intriguing.backfeeding", "intriguing.models"),
+        "code": fingerprint.of(build, _train),
     }
     model = build(NETWORK, seed=seed).to(scale.device()).eval()
     kept = artifacts.load_or_make("back-fed", key, lambda: _train(model, plan, budget, images, held_out, seed))

@@ -127,11 +127,9 @@ def bounded(activation: str, method: str, strength: float, images: Images, *, se
         "activation": activation,
         "method": method,
         "strength": strength,
-        "data": images.name,
-        "images": len(images),
+        "data": images.digest,
         "seed": seed,
-        "schedule": [EPOCHS, BATCH, RATE],
-        "code": fingerprint.of("intriguing.bounded", "intriguing.models"),
+        "code": fingerprint.of(network, fit),
     }
     model = network(activation, seed=seed)
     weights = artifacts.load_or_make(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 
@@ -45,8 +44,6 @@ NAMES: Mapping[str, str] = {
 }
 """What stands at the axes for the measures that are shown."""
 
-CODE = ("bounded_study", "models", "certificates", "lipschitz", "spectrum", "distortion", "refinement",
-        "projection", "lbfgsb")  # fmt: skip
 
 
 def draw(digits: Digits, count: int, seed: int) -> tuple[Images, Images]:
@@ -111,10 +108,9 @@ def measure(model: nn.Sequential, held_out: Images, test: Images, attacked: Imag
         ``RADIUS`` against all other classes by the global bound; the mean distance found.
     """
     key = {
-        "weights": hashlib.sha256(b"".join(w.numpy().tobytes() for w in model.state_dict().values())).hexdigest(),
-        "data": [held_out.name, test.name, attacked.name],
-        "count": [len(held_out), len(test), len(attacked)],
-        "code": fingerprint.of(*(f"intriguing.{room}" for room in CODE)),
+        "model": artifacts.described(model),
+        "data": [held_out.digest, test.digest, attacked.digest],
+        "code": fingerprint.of(measure),
     }
 
     def make() -> dict[str, torch.Tensor]:

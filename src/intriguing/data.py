@@ -7,6 +7,7 @@ is in neither. No file is used before its SHA-256 sum has been compared with the
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import os
 import shutil
@@ -21,7 +22,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from intriguing import scale
+from intriguing import artifacts, scale
 
 CLASSES = 10
 """How many classes the sets of digits have."""
@@ -209,6 +210,11 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The SHA-256 sum of pixels and labels, by which keys tell images apart; the name plays no part."""
+        return artifacts.digest({"images": self.images, "labels": self.labels})
 
     def take(self, rows: Tensor | slice | Sequence[int], name: str | None = None) -> Images:
         """Returns some of the images.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -874,17 +872,10 @@ def _kept(
     sizes: Mapping[str, int] | None = None,
 ) -> dict[str, Tensor]:
     """A product of this page, made once for a network, its images, the sizes and the code that determines it."""
-    weights = hashlib.sha256(b"".join(value.cpu().numpy().tobytes() for value in model.state_dict().values()))
-    pixels = hashlib.sha256(images.images.numpy().tobytes() + images.labels.numpy().tobytes())
-    rooms = ("noise", "neighbourhood", "projection", "distortion", "lbfgsb", "refinement")
     key = {
-        "weights": weights.hexdigest(),
-        "images": pixels.hexdigest(),
+        "model": artifacts.described(model),
+        "images": images.digest,
         "sizes": dict(sizes or {}),
-        "constants": [SLOW, MULTIPLES, COUNTED, EPSILONS, ALIGNED, SUBSPACES, LINES, ORTHOGONAL, RIVALS],
-        "code": [
-            fingerprint.of(*(f"intriguing.{room}" for room in rooms)),
-            fingerprint.of_text(inspect.getsource(function)),
-        ],
+        "code": fingerprint.of(function),
     }
     return artifacts.load_or_make(name, key, make)

@@ -1,145 +1,139 @@
-"""Fingerprints of code: hashes that change with what the code does and not with how it is written down.
+"""Fingerprints of code: hashes that change with what the code does and with nothing else.
 
-Comments, formatting and docstrings leave a fingerprint as it is. It is taken from the source text alone: no
-module is imported for it.
+What a function, a class or a page rests on are definitions: the functions, classes and constants of the package that
+it reaches by name, however indirectly. A definition counts by its meaning. Comments, formatting, docstrings and
+annotations, the name of its module and the way in which it is imported leave it as it is, so moving code is free. All
+is read from the source text; no module is imported for it. What cannot be followed in the text counts as reached: a
+name that is looked up in a module at run time reaches all of the module, and ``eval`` all of the package.
+
+Three things are not seen: what another package does, a name that a module is given from outside while the program
+runs, and objects that are handed to a function as arguments; their weights and pixels belong into a key by
+themselves. How fingerprints are taken, here and in :mod:`intriguing.sources`, changes no number of the book, so it
+does not count either.
 """
 
 from __future__ import annotations
 
 import ast
-import hashlib
-from collections.abc import Iterable, Iterator
+import inspect
+import sysconfig
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from types import FunctionType, ModuleType
 
-_PACKAGE = "intriguing"
-_FOLDER = Path(__file__).resolve().parent
+from . import scale
+from .sources import Definition, Module, Package, Reader, Text, Whole, read_package, short
+
+_SHORT = 10  # hexadecimal digits of a definition in a stamp
 
 
-def of(*modules: str) -> str:
-    """Returns one fingerprint for several modules of the package.
+def of(*definitions: Callable | type) -> str:
+    """Returns one fingerprint for functions and classes and all that they reach.
+
+    The sizes of the profile that is not in use are left out. A function or class from outside of the package, such as
+    one of a notebook, counts with its source and with what it reaches of the package.
 
     Args:
-        *modules: Names such as ``intriguing.models``, in any order.
+        *definitions: Functions, classes, methods or partial functions, in any order.
 
     Returns:
         16 hexadecimal digits.
 
     Raises:
-        ValueError: No module is named, or the package has no such module.
-        SyntaxError: A module's source is not Python.
+        ValueError: Nothing is given, or the source of an object cannot be found.
     """
-    if not modules:
-        raise ValueError("got no module; expected at least one name such as 'intriguing.models'.")
-    lines = (f"{module} {of_text(_source(module))}\n" for module in sorted(set(modules)))
-    return _short("".join(lines))
+    if not definitions:
+        raise ValueError("got nothing; expected functions or classes: name those that compute.")
+    package, roots, own = read_package(), [], {}
+    for thing in definitions:
+        roots += _located(package, thing, own)
+    hashes = package.hashes(package.reached(roots, own), own, scale.unused())
+    lines = {f"{key.name} {value}" for key, value in hashes.items()}
+    return short("\n".join([*sorted(lines), *sorted({hashes[root] for root in roots if root in hashes})]))
 
 
-def of_text(source: str) -> str:
-    """Returns the fingerprint of a piece of Python, for instance of a module or a cell.
+def definitions(sources: Iterable[str], without: Iterable[str] = ()) -> dict[str, str]:
+    """Returns what the cells of a page reach in the package.
 
     Args:
-        source: The text.
+        sources: The code of the cells, in order; lines of IPython (``%``, ``!``) are passed over.
+        without: Names of constants that play no part, see :func:`intriguing.scale.unused`.
 
     Returns:
-        16 hexadecimal digits.
-
-    Raises:
-        SyntaxError: The text is not Python.
+        The name of each function, class, constant or file with its hash, sorted by name. Several of one name share an
+        entry. What modules execute on being imported stands under ``statements``.
     """
-    return _short(_described(ast.parse(source)))
+    package, body, opaque = read_package(), [], False
+    for source in sources:
+        lines = [line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))]
+        try:
+            body += ast.parse("\n".join(lines)).body
+        except SyntaxError:
+            opaque = True
+    page = Module(package, "", body, names=False)
+    text = Reader(package, page).read(body)
+    hashes = package.hashes(package.reached([Whole("")] if opaque else [], {}, text), {}, without)
+    found: dict[str, set[str]] = {}
+    for key, value in hashes.items():
+        found.setdefault(key.name, set()).add(value[:_SHORT])
+    return {name: " ".join(sorted(values)) for name, values in sorted(found.items())}
 
 
-def closure(modules: Iterable[str]) -> dict[str, str]:
-    """Returns the fingerprints of modules and of all in the package that they import, however indirectly.
-
-    The package's own ``__init__`` is left out: it holds the version and nothing that computes.
-
-    Args:
-        modules: Names such as ``intriguing.models``.
-
-    Returns:
-        Module names with their fingerprints, sorted by name.
-
-    Raises:
-        ValueError: The package has no such module.
-        SyntaxError: A module's source is not Python.
-    """
-    waiting, found = list(modules), {}
-    while waiting:
-        module = waiting.pop()
-        if module not in found:
-            source = _source(module)
-            found[module] = of_text(source)
-            waiting.extend(imports(source))
-    return dict(sorted(found.items()))
+def changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Returns the names that are new, gone or different between two answers of :func:`definitions`, sorted."""
+    return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
 
 
-def imports(source: str) -> list[str]:
-    """Returns the modules of the package that a piece of Python imports, wherever in it the import stands.
-
-    Args:
-        source: The text of a module of the package or of a cell.
-
-    Returns:
-        Names such as ``intriguing.models``, sorted.
-
-    Raises:
-        SyntaxError: The text is not Python.
-    """
-    names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            # The package is flat, so a relative import starts from the package itself.
-            start = ".".join(filter(None, [_PACKAGE if node.level else "", node.module or ""]))
-            names.add(start)
-            names.update(f"{start}.{alias.name}" for alias in node.names)
-    return sorted(name for name in names if name.startswith(f"{_PACKAGE}.") and _path(name).is_file())
-
-
-def _path(module: str) -> Path:
-    return _FOLDER / f"{module.removeprefix(f'{_PACKAGE}.')}.py"
-
-
-def _source(module: str) -> str:
-    path = _path(module)
-    if not module.startswith(f"{_PACKAGE}.") or not path.is_file():
-        raise ValueError(f"got module {module!r}; expected one of the package, such as 'intriguing.models'.")
-    return path.read_text(encoding="utf-8")
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _described(node: object) -> str:
-    """Returns a text that is the same for all trees with the same meaning.
-
-    ``ast.dump`` would not do: Python versions differ in the empty fields that they add and print.
-    """
-    if isinstance(node, ast.AST):
-        fields = ", ".join(f"{name}={text}" for name, text in _fields(node))
-        return f"{type(node).__name__}({fields})"
-    if isinstance(node, list):
-        return f"[{', '.join(_described(entry) for entry in node if not _idle(entry))}]"
-    return f"{type(node).__name__} {node!r}"
+def _located(package: Package, thing: object, own: dict[Definition, Text]) -> list[Definition]:
+    """The definitions behind an object; those from outside of the package are added to ``own``."""
+    if isinstance(thing, partial):
+        own[key := Definition("", f"partial {thing.args!r} {thing.keywords!r}")] = Text((), frozenset())
+        return [key, *_located(package, thing.func, own)]
+    thing = inspect.unwrap(getattr(thing, "__func__", thing))
+    module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
+    free = inspect.getclosurevars(thing).nonlocals if isinstance(thing, FunctionType) else {}
+    if module in package.sources and name is not None:
+        top = name.partition(".")[0]
+        if top not in package.module(module).definitions:
+            raise ValueError(f"got {name} of {module}; expected a definition in its source: name a function or class.")
+        inner = (value for value in free.values() if isinstance(value, FunctionType | type) and _ours(value))
+        return [Definition(module, top), *(root for value in inner for root in _located(package, value, own))]
+    key = Definition("", str(name), id(thing))
+    if key in own:
+        return [key]
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(thing))).body
+    except (OSError, TypeError, SyntaxError) as problem:
+        raise ValueError(
+            f"got {thing!r}, whose source cannot be read ({problem}); expected a function or class with its source in "
+            "a file or a cell: define it there."
+        ) from None
+    names = {part.id for node in body for part in ast.walk(node) if isinstance(part, ast.Name)}
+    known = dict(getattr(thing, "__globals__", None) or vars(inspect.getmodule(thing) or thing))
+    known |= free
+    place, pieces, found = Module(package, "", []), [], []
+    own[key] = Text((), frozenset())  # stands in while those that it calls are looked for
+    for used in sorted(names & known.keys()):
+        value = known[used]
+        if isinstance(value, ModuleType):
+            place.aliases[used] = [(value.__name__, None)]
+        elif isinstance(value, FunctionType | type) and getattr(value, "__module__", None) in package.sources:
+            place.aliases[used] = [(value.__module__, value.__qualname__.partition(".")[0])]
+        elif isinstance(value, FunctionType | type) and _ours(value):
+            found += _located(package, value, own) if value is not thing else []
+        elif isinstance(value, bool | int | float | str | bytes | tuple | None):
+            pieces.append(f"{used}={value!r} ")
+    text = Reader(package, place).read(body)
+    own[key] = Text((*pieces, *text.pieces), text.loads)
+    return [key, *found]
 
 
-def _fields(node: ast.AST) -> Iterator[tuple[str, str]]:
-    for name, value in ast.iter_fields(node):
-        if isinstance(node, ast.JoinedStr):
-            # Some Python versions end the parts of an f-string with an empty one.
-            value = [part for part in value if not (isinstance(part, ast.Constant) and part.value == "")]
-        # ctx follows from the place in the tree; kind tells u"" from "".
-        if name not in ("ctx", "kind", "type_comment", "type_ignores"):
-            text = _described(value)
-            if value is not None and text != "[]" or isinstance(node, ast.Constant):
-                yield name, text
-
-
-def _idle(node: object) -> bool:
-    """Tells whether a statement does nothing: a docstring, another string on its own, or ``pass``."""
-    if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    return isinstance(node, ast.Pass)
+def _ours(thing: object) -> bool:
+    """Whether a function or class was written for the book: in the package, a test or a notebook."""
+    try:
+        path = Path(inspect.getfile(thing))
+    except (TypeError, OSError):
+        return getattr(thing, "__module__", None) == "__main__"
+    return not any(path.is_relative_to(folder) for folder in sysconfig.get_paths().values())

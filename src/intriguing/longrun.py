@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import textwrap
 import time
 import uuid
 import warnings
@@ -48,7 +47,6 @@ _Made = TypeVar("_Made")
 POLL = 0.5  # seconds between two looks at chunks that others are solving
 PATIENCE = 5.0  # seconds in which a file written on another host has to be seen here
 BLOCK = 16_000_000  # bytes hashed at a time, so that images on another device are never copied whole
-CODE = ("intriguing.lbfgsb", "intriguing.distortion", "intriguing.refinement", "intriguing.projection")
 SETTINGS = {
     name: setting.default
     for name, setting in inspect.signature(minimum_distortion).parameters.items()
@@ -122,7 +120,7 @@ class Run:
             "settings": self.settings,
             "chunk": chunk,
             "device": self.device.type,  # part of the last digits
-            "code": fingerprint.of(*CODE),
+            "code": fingerprint.of(minimum_distortion),
         }
         self.digest = hashlib.sha256(artifacts.canonical(self.key).encode()).hexdigest()[:16]
         self.folder = Path(folder) if folder is not None else scale.cache_folder() / "runs" / self.digest
@@ -239,7 +237,7 @@ class Run:
         found = artifacts._plain("chunk", vars(solved))
         kept = {
             "key": self._text(index),
-            "sha256": artifacts._digest(found),
+            "sha256": artifacts.digest(found),
             "provenance": json.dumps(scale.provenance(started), sort_keys=True),
         }
         artifacts.write_atomically(self.path(index), safetensors.torch.save(found, metadata=kept))
@@ -481,29 +479,7 @@ def _described(model: Callable, name: str | None) -> dict[str, str]:
                 "function changes"
             )
         return {"name": name}
-    lines = []
-    for path, module in model.named_modules():
-        plain = {
-            key: _hashed(value) if isinstance(value, Tensor) else repr(value)
-            for key, value in sorted(vars(module).items())
-            if not key.startswith("_") and isinstance(value, bool | int | float | str | tuple | Tensor | None)
-        }
-        lines.append(f"{path} {type(module).__qualname__} {plain} {_own_code(type(module))}\n")
-    weights = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
-    return {  # not the name: weights that are the same are the same model
-        "weights": artifacts._digest(artifacts._plain("weights", weights)),
-        "architecture": hashlib.sha256("".join(lines).encode()).hexdigest(),
-    }
-
-
-def _own_code(kind: type) -> str:
-    """Fingerprint of the source of a class that is not PyTorch's own; empty where there is no source."""
-    if kind.__module__.split(".")[0] == "torch":
-        return ""
-    try:
-        return fingerprint.of_text(textwrap.dedent(inspect.getsource(kind)))
-    except (OSError, TypeError, SyntaxError):
-        return ""
+    return artifacts.described(model)  # not the name: weights that are the same are the same model
 
 
 def _hashed(tensor: Tensor) -> str:

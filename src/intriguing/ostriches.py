@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from . import artifacts, fingerprint, longrun, scale
+from . import artifacts, fingerprint, scale
 from .data import check_images
 from .distortion import MARGIN, Distortion, check_targets
 from .refinement import refine
@@ -68,16 +68,16 @@ def attack(model: nn.Module, images: Tensor, targets: Tensor, *, progress: str |
     check_targets(images, targets)
     if model.training:
         raise ValueError("expected a model in evaluation mode, got one in training mode; call model.eval()")
-    weights = artifacts._digest(artifacts._plain("weights", model.state_dict()))
+    described = artifacts.described(model)
     parts = []
     quiet = {"disable": True} if progress is None else {}  # else TQDM_DISABLE decides
     with tqdm(total=len(images), desc=progress, unit="image", leave=False, mininterval=1, **quiet) as bar:
         for some, aims in zip(images.split(CHUNK), targets.split(CHUNK), strict=True):
             key = {
-                "weights": weights,
-                "images": longrun._hashed(some),
+                "model": described,
+                "images": artifacts.digest({"images": some}),
                 "targets": aims.tolist(),
-                "code": fingerprint.of("intriguing.ostriches", "intriguing.refinement", "intriguing.projection"),
+                "code": fingerprint.of(_solve),
             }
             kept = artifacts.load_or_make("ostriches", key, lambda some=some, aims=aims: _solve(model, some, aims))
             parts.append(kept)

@@ -29,10 +29,6 @@ from .transfer import error_matrix, gaussian_noise, rms
 TARGETS = ("random", "next class", "mean of nine", "nearest")
 ONE_FOR_ALL = 0.0  # in the place of a ratio of the grid: one c for all images of a set
 _ROWS = 512  # problems solved at a time
-_CODE = tuple(
-    f"intriguing.{room}"
-    for room in ("protocol", "disjoint", "distortion", "lbfgsb", "models", "tables", "training", "transfer")
-)
 
 
 @dataclass(frozen=True)
@@ -207,11 +203,11 @@ class Sweep:
             ``table1`` to ``table4`` -> (rows, columns) float64, in the order of the paper's tables.
         """
         key = {
-            "data": self.digits.name,
+            "data": [getattr(self.digits, part).digest for part in ("train", "test", "part1", "part2")],
             "count": self.count,
             "seed": self.seed,
             "iterations": [scale.profile().training_iterations, scale.profile().autoencoder_iterations],
-            "code": fingerprint.of(*_CODE),
+            "code": fingerprint.of(Sweep),
         }
         # Tables 3 and 4 rest on other networks, so a choice that concerns linear ones leaves them as they are.
         shared = replace(protocol, linear=1.0, per_unit=False)
@@ -321,11 +317,10 @@ class Sweep:
         model, head = copy.deepcopy(model), build(network.name, seed=network.seed)[-1]
         plan = {"model": network.name, "decay": list(plan.decay), "per_unit": False, "iterations": network.iterations}
         key = plan | {
-            "data": images.name,
-            "images": len(images),
+            "data": images.digest,
             "seed": network.seed,
-            "autoencoder": scale.profile().autoencoder_iterations,
-            "code": fingerprint.of("intriguing.models", "intriguing.training"),
+            "encoder": artifacts.described(model[:-1]),
+            "code": fingerprint.of(build, _train_classifier),
         }
 
         def make() -> dict[str, Tensor]:

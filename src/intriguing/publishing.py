@@ -3,13 +3,14 @@
 A chapter is a pair of files in ``notebooks``: the text ``NN-topic.md``, which is the source, and the notebook
 ``NN-topic.ipynb``, which keeps the outputs of its last run at paper scale. Two kinds of stamps make those
 outputs trustworthy. Each code cell carries the hashes of the source that was executed and of the outputs that
-came out. The notebook carries the profile, the commit of ``src`` and the fingerprints of the modules of the
+came out. The notebook carries the profile, the commit of ``src`` and the fingerprints of the definitions of the
 package that it rests on. The guard in ``tests`` reads the first kind, :func:`status` the second.
+
+What reads and executes notebooks is imported where it is used: the answer to :func:`status` needs none of it.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
@@ -20,14 +21,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
-import jupytext
-import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellControlSignal, CellExecutionError, CellTimeoutError, DeadKernelError
-from nbformat import NotebookNode
+from intriguing import fingerprint, scale
 
-from intriguing import artifacts, fingerprint, scale
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 STAMP = "intriguing"
 """The metadata key of the stamps, in cells and in notebooks."""
@@ -46,6 +46,9 @@ _STYLED = re.compile(r"\bT_[0-9a-f]{5}(?=_|\b)")  # what pandas calls a styled t
 _MENTION = re.compile(r"IPY_MODEL_([0-9a-f]{32})")
 _KEPT_IN_TEXT = ("tags", "mystnb")
 _WIDGET_NAME = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+_CODE_CELL = re.compile(r"^(`{3,})\{code-cell\}[^\n]*\n(.*?)^\1[ \t]*$", re.M | re.S)
+_CELL_OPTIONS = re.compile(r"(?:---\n.*?^---\n|(?::[^\n]*\n)+)?\n*", re.M | re.S)
+_SHOWN = 8  # changed definitions that a line of the status names
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -60,19 +63,19 @@ class PageStatus:
     Attributes:
         page: The stem of the chapter's files, for instance ``01-framework``.
         stamp: The notebook's stamp, empty when the page was never run.
-        changed_modules: Modules of the package that differ from those of the run, sorted.
+        changed: Names of the definitions that differ from those of the run, sorted.
         changed_cells: Numbers of the code cells, counted from 1, whose outputs belong to another source.
     """
 
     page: str
     stamp: dict
-    changed_modules: tuple[str, ...]
+    changed: tuple[str, ...]
     changed_cells: tuple[int, ...]
 
     @property
     def current(self) -> bool:
         """Whether the page was run and neither its cells nor its code have changed since."""
-        return bool(self.stamp) and not self.changed_modules and not self.changed_cells
+        return bool(self.stamp) and not self.changed and not self.changed_cells
 
     def __str__(self) -> str:
         """The page and its standing in one line."""
@@ -80,8 +83,10 @@ class PageStatus:
             return f"{self.page}: never run"
         made = f"run in profile {self.stamp.get('profile')} at {self.stamp.get('commit')}"
         notes = []
-        if self.changed_modules:
-            notes.append(f"code changed since in {', '.join(self.changed_modules)}")
+        if self.changed:
+            more = len(self.changed) - _SHOWN
+            names = ", ".join(self.changed[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+            notes.append(f"code changed since: {names}")
         if self.changed_cells:
             notes.append(f"changed since: code cell {', '.join(map(str, self.changed_cells))}")
         return f"{self.page}: {made}; {'; '.join(notes) or 'up to date'}"
@@ -144,6 +149,10 @@ def read(path: Path) -> NotebookNode:
     Returns:
         The notebook, in nbformat 4.5.
     """
+    import jupytext
+    import nbformat
+    from nbformat import NotebookNode
+
     fresh = nbformat.from_dict(jupytext.read(path, fmt="md:myst"))
     fresh.nbformat, fresh.nbformat_minor = 4, 5
     fresh.metadata = NotebookNode(kernelspec=fresh.metadata.get("kernelspec", NotebookNode(name="python3")))
@@ -176,6 +185,10 @@ def write(notebook: NotebookNode, path: Path) -> None:
     Raises:
         nbformat.ValidationError: The notebook does not follow the format; the file is left as it was.
     """
+    import nbformat
+
+    from intriguing import artifacts
+
     nbformat.validate(notebook)
     text = nbformat.writes(notebook).rstrip("\n") + "\n"
     artifacts.write_atomically(path, text.encode())
@@ -190,6 +203,8 @@ def sync(path: Path) -> bool:
     Returns:
         Whether the notebook had to be written.
     """
+    import nbformat
+
     notebook, target = read(path), path.with_suffix(".ipynb")
     if target.is_file() and nbformat.read(target, as_version=4) == notebook:
         return False
@@ -218,6 +233,10 @@ def execute(
     Raises:
         ChapterFailed: A cell raised an error or its kernel died.
     """
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellControlSignal, CellExecutionError, CellTimeoutError, DeadKernelError
+    from nbformat import NotebookNode
+
     scale.profile(profile)
     notebook = read(path)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -226,7 +245,7 @@ def execute(
         cell.metadata.pop(STAMP, None)
     notebook.metadata.pop("widgets", None)
     # Taken before the run: these are the files that the kernel is about to import.
-    modules = fingerprint.closure(imported_modules(notebook))
+    definitions = stamp_definitions((cell.source for cell in code), profile)
     commit = scale.provenance()["commit"]
     started, current = time.monotonic(), 0
 
@@ -260,7 +279,7 @@ def execute(
         commit=commit,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         wall_seconds=round(time.monotonic() - started),
-        modules=modules,
+        definitions=definitions,
     )
     return notebook
 
@@ -272,6 +291,9 @@ def tidy(notebook: NotebookNode, name: str) -> None:
         notebook: The executed notebook.
         name: A word from which the names of the widgets are made.
     """
+    import nbformat
+    from nbformat import NotebookNode
+
     count = 0
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
@@ -341,28 +363,20 @@ def _is_progress(output: NotebookNode, state: dict[str, NotebookNode]) -> bool:
     return view["model_id"] not in state or bool(re.match(r"[^|]*\d+(%\||it \[)", text))
 
 
-def imported_modules(notebook: NotebookNode) -> list[str]:
-    """Returns the modules of the package that the code cells of a notebook import by name, sorted.
+def stamp_definitions(sources: Iterable[str], profile: str) -> dict[str, str]:
+    """Returns what the stamp of a page says of the code: each definition that its cells reach, with its hash.
 
-    ``from intriguing import data, scale`` gives ``intriguing.data`` and ``intriguing.scale``.
+    Args:
+        sources: The code cells of the page, in order.
+        profile: ``quick`` or ``paper``; the sizes of the other one play no part.
     """
-    package = Path(__file__).parent
-    names = set()
-    for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        lines = [line for line in cell.source.splitlines() if not line.lstrip().startswith(("%", "!"))]
-        try:
-            tree = ast.parse("\n".join(lines))
-        except SyntaxError:
-            continue  # the run itself will report it
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                names |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    inside = (name for name in names if name.startswith("intriguing."))
-    return sorted(name for name in inside if (package / f"{name.removeprefix('intriguing.')}.py").is_file())
+    return fingerprint.definitions(sources, scale.unused(profile))
+
+
+def code_cells(text: str) -> list[str]:
+    """Returns the sources of the code cells of a chapter's text, in order, as ``jupytext`` would read them."""
+    bodies = (found[2] for found in _CODE_CELL.finditer(text))
+    return [body[_CELL_OPTIONS.match(body).end() :].rstrip("\n") for body in bodies]
 
 
 def status(root: Path) -> list[PageStatus]:
@@ -374,14 +388,27 @@ def status(root: Path) -> list[PageStatus]:
     Returns:
         One entry for each chapter, in order.
     """
-    entries = []
-    for path in chapters(root):
-        notebook = read(path)
-        stamp = dict(notebook.metadata.get(STAMP, {}))
-        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        stale = [i for i, cell in enumerate(code, 1) if cell.metadata.get(STAMP, {}).get("source") != source_hash(cell)]
-        entries.append(PageStatus(path.stem, stamp, tuple(_changed(stamp, notebook)), tuple(stale if stamp else ())))
-    return entries
+    return [_page_status(path) for path in chapters(root)]
+
+
+def _page_status(path: Path) -> PageStatus:
+    """The standing of one page, from the plain text of its two files."""
+    code = [SimpleNamespace(source=source) for source in code_cells(path.read_text(encoding="utf-8"))]
+    stored = path.with_suffix(".ipynb")
+    notebook = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else {}
+    stamp = notebook.get("metadata", {}).get(STAMP, {})
+    if not stamp:
+        return PageStatus(path.stem, {}, (), ())
+    old = [
+        SimpleNamespace(source="".join(cell["source"]), stamp=cell["metadata"].get(STAMP, {}))
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+    ]
+    partners = _partners(code, old)
+    made = [partners[id(cell)].stamp.get("source") if id(cell) in partners else None for cell in code]
+    stale = [i for i, (cell, source) in enumerate(zip(code, made, strict=True), 1) if source != source_hash(cell)]
+    now = stamp_definitions((cell.source for cell in code), stamp["profile"])
+    return PageStatus(path.stem, stamp, tuple(fingerprint.changed(stamp.get("definitions", {}), now)), tuple(stale))
 
 
 def verdicts(notebook: NotebookNode) -> list[str]:
@@ -411,14 +438,6 @@ def stage(root: Path, folder: Path, notebooks: dict[str, NotebookNode]) -> None:
         shutil.copy2(root / name, folder / name)
     for path in chapters(root):
         write(notebooks.get(path.stem) or read(path), folder / "notebooks" / f"{path.stem}.ipynb")
-
-
-def _changed(stamp: dict, notebook: NotebookNode) -> Iterable[str]:
-    """Yields the modules that are new, gone or different since the run, in order."""
-    if not stamp:
-        return
-    then, now = dict(stamp.get("modules", {})), fingerprint.closure(imported_modules(notebook))
-    yield from sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
 
 
 def _partners(fresh: list[NotebookNode], old: list[NotebookNode]) -> dict[int, NotebookNode]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -141,7 +140,7 @@ def responses(name: str, model: Normalised, photos: Photographs, *, progress: st
         features = hidden.flatten(2).mean(2) if hidden.ndim > 2 else hidden
         return {"logits": head(hidden), "features": features}
 
-    return Responses(**_kept(f"responses-{name.replace(' ', '-')}", both, model.state_dict(), photos, progress))
+    return Responses(**_kept(f"responses-{name.replace(' ', '-')}", both, artifacts.described(model), photos, progress))
 
 
 def alexnet_convolutions(photos: Photographs, *, progress: str | None = None) -> Tensor | None:
@@ -172,7 +171,8 @@ def alexnet_convolutions(photos: Photographs, *, progress: str | None = None) ->
                 x = F.max_pool2d(F.local_response_norm(x, 5, 1e-4, 0.75, 1.0), 3, 2, ceil_mode=True)
         return {"features": x.mean((2, 3))}
 
-    return _kept("responses-AlexNet-convolutions", describe, tensors, photos, progress)["features"]
+    weights = {"weights": artifacts.digest(tensors)}
+    return _kept("responses-AlexNet-convolutions", describe, weights, photos, progress)["features"]
 
 
 @dataclass(frozen=True)
@@ -252,15 +252,15 @@ def check_labels(logits: Tensor, labels: Tensor) -> None:
 def _kept(
     name: str,
     function: Callable[[Tensor], dict[str, Tensor]],
-    weights: Mapping[str, Tensor],
+    determined: Mapping[str, str],
     photos: Photographs,
     progress: str | None,
 ) -> dict[str, Tensor]:
     """The outputs of a function for every photograph, on the CPU, from disk where they are kept."""
     key = {
-        "weights": artifacts._digest(artifacts._plain("weights", weights)),
-        "pixels": hashlib.sha256(photos.pixels.numpy().tobytes()).hexdigest(),
-        "code": fingerprint.of("intriguing.recognition", "intriguing.imagenet"),
+        **determined,
+        "pixels": artifacts.digest({"pixels": photos.pixels}),
+        "code": fingerprint.of(function, _in_chunks, Photographs),
     }
     return artifacts.load_or_make(name, key, lambda: _in_chunks(function, photos, progress))
 

@@ -20,17 +20,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import platformdirs
+
+import intriguing
+
+if TYPE_CHECKING:
+    import torch
+
+# PyTorch is imported where it is used, so that whoever asks for a folder or a profile does not wait for it.
 _IMPORTED = time.monotonic()
-
-# cuBLAS is deterministic only with this, and reads it when CUDA starts: so set it before torch is loaded.
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-
-import numpy as np  # noqa: E402
-import platformdirs  # noqa: E402
-import torch  # noqa: E402
-
-import intriguing  # noqa: E402
 
 SEED = 0
 """The seed from which every run of the book starts."""
@@ -85,52 +85,55 @@ class Profile:
     bounded_images: int
 
 
-PROFILES = {
-    "quick": Profile(
-        name="quick",
-        attack_images=1000,
-        target_images=200,
-        oracle_images=20,
-        training_iterations=400,
-        autoencoder_iterations=150,
-        epochs=6,
-        seeds=2,
-        convolutional_images=100,
-        table_seeds=2,
-        seed_images=400,
-        seed_attacks=100,
-        protocol_images=32,
-        density_images=25,
-        noise_samples=20_000,
-        resamples=500,
-        photographs=100,
-        ostriches=2,
-        certified_images=50,
-        bounded_images=400,
-    ),
-    "paper": Profile(
-        name="paper",
-        attack_images=60000,
-        target_images=2000,
-        oracle_images=50,
-        training_iterations=1500,
-        autoencoder_iterations=300,
-        epochs=4,
-        seeds=3,
-        convolutional_images=500,
-        table_seeds=5,
-        seed_images=2000,
-        seed_attacks=300,
-        protocol_images=256,
-        density_images=200,
-        noise_samples=1_000_000,
-        resamples=5000,
-        photographs=1500,
-        ostriches=64,
-        certified_images=10_000,
-        bounded_images=10_000,
-    ),
-}
+QUICK = Profile(
+    name="quick",
+    attack_images=1000,
+    target_images=200,
+    oracle_images=20,
+    training_iterations=400,
+    autoencoder_iterations=150,
+    epochs=6,
+    seeds=2,
+    convolutional_images=100,
+    table_seeds=2,
+    seed_images=400,
+    seed_attacks=100,
+    protocol_images=32,
+    density_images=25,
+    noise_samples=20_000,
+    resamples=500,
+    photographs=100,
+    ostriches=2,
+    certified_images=50,
+    bounded_images=400,
+)
+"""Sizes for a look at everything in minutes, and for the tests."""
+
+PAPER = Profile(
+    name="paper",
+    attack_images=60000,
+    target_images=2000,
+    oracle_images=50,
+    training_iterations=1500,
+    autoencoder_iterations=300,
+    epochs=4,
+    seeds=3,
+    convolutional_images=500,
+    table_seeds=5,
+    seed_images=2000,
+    seed_attacks=300,
+    protocol_images=256,
+    density_images=200,
+    noise_samples=1_000_000,
+    resamples=5000,
+    photographs=1500,
+    ostriches=64,
+    certified_images=10_000,
+    bounded_images=10_000,
+)
+"""The sizes of the stored pages."""
+
+PROFILES = {"quick": QUICK, "paper": PAPER}
 """The two profiles by name."""
 
 
@@ -153,6 +156,19 @@ def profile(name: str | None = None) -> Profile:
     return PROFILES[name]
 
 
+def unused(name: str | None = None) -> tuple[str, ...]:
+    """Returns the names of the constants that a run in one profile does not depend on: the sizes of the other.
+
+    Args:
+        name: As for :func:`profile`.
+
+    Raises:
+        ValueError: There is no profile of that name.
+    """
+    chosen = profile() if name is None else profile(name)
+    return {"quick": ("PAPER",), "paper": ("QUICK",)}[chosen.name]
+
+
 def device() -> torch.device:
     """Returns the device on which the networks are evaluated.
 
@@ -163,6 +179,8 @@ def device() -> torch.device:
         ValueError: ``INTRIGUING_DEVICE`` names no known kind of device.
         RuntimeError: It names a device that this computer, or this build of PyTorch, does not have.
     """
+    import torch
+
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -202,6 +220,11 @@ def seed_everything(seed: int = SEED) -> torch.Generator:
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed!r}; expected an integer from 0 to 2**32 - 1.")
+    # cuBLAS is deterministic only with this, and reads it when it is first used.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import numpy as np
+    import torch
+
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - for code that still draws from the global generator
     torch.manual_seed(seed)
@@ -257,7 +280,7 @@ def checkout() -> Path | None:
         return here
     current = Path.cwd()
     candidates = [current, *current.parents]
-    return next((folder for folder in candidates if (folder / "src" / "intriguing" / "scale.py").is_file()), None)
+    return next((folder for folder in candidates if (folder / "src" / "intriguing" / "__init__.py").is_file()), None)
 
 
 def provenance(started: float | None = None) -> dict:
@@ -323,6 +346,8 @@ def _version(package: str) -> str | None:
 
 
 def _device_name() -> str:
+    import torch
+
     chosen = device()
     if chosen.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(chosen)})"
@@ -330,7 +355,7 @@ def _device_name() -> str:
 
 
 def _own_checkout() -> Path | None:
-    package = Path(__file__).resolve().parent
+    package = Path(intriguing.__file__).resolve().parent
     return package.parent.parent if package.parent.name == "src" else None
 
 

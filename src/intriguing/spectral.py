@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,8 +24,6 @@ KNOWN = {Standardize: lambda layer, size: 1 / layer.std}
 """The bounds of this book's own layers, for ``lipschitz.network_bound``."""
 
 ROWS = dict(zip(("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"), paper.TABLE5.rows, strict=True))
-SEARCH = ("models", "distortion", "refinement", "projection", "lbfgsb")  # what determines the distances found
-PROOF = ("models", "certificates", "lipschitz", "spectrum")  # and those certified
 TORCHVISION_LAYERS = ("features.0", "features.3", "features.6", "features.8", "features.10",
           "classifier.1", "classifier.4", "classifier.6")  # fmt: skip
 POOLS = 3  # max-poolings of AlexNet, windows of 3 at stride 2
@@ -206,26 +204,13 @@ def sandwich(name: str, model: nn.Sequential, images: Images) -> Sandwich:
     Returns:
         A ``Sandwich``.
     """
-    targets = runners_up(model, images.images)
-    key = {
-        "weights": hashlib.sha256(b"".join(w.cpu().numpy().tobytes() for w in model.state_dict().values())).hexdigest(),
-        "images": images.name,
-        "count": len(images),
-    }
-
-    def search() -> dict[str, Tensor]:
-        found = minimum_distortion(model, images.images, targets, refine=True)
-        return {"rms": found.rms, "success": found.success}
-
-    def certify() -> dict[str, Tensor]:
-        whole = global_certificate(model, images.images, targets, known=KNOWN)
-        sigmoid = any(isinstance(layer, nn.Sigmoid) for layer in model)
-        local = local_certificate(model, images.images, targets) if sigmoid else whole
-        pixels = images.images[0].numel()
-        return {"whole": whole.rms(pixels), "local": local.rms(pixels)}
-
-    found = artifacts.load_or_make(f"sandwich-{name}", key | {"code": _code(SEARCH)}, search)
-    proved = artifacts.load_or_make(f"certificates-{name}", key | {"code": _code(PROOF)}, certify)
+    key = {"model": artifacts.described(model), "images": images.digest}
+    found, proved = (
+        artifacts.load_or_make(
+            f"{kind}-{name}", key | {"code": fingerprint.of(make)}, functools.partial(make, model, images.images)
+        )
+        for kind, make in (("sandwich", _search), ("certificates", _certify))
+    )
     bound = lipschitz.network_bound(model, images.images.shape[1:], known=KNOWN).product
     return Sandwich(bound, proved["whole"], proved["local"], found["rms"], found["success"])
 
@@ -324,8 +309,18 @@ def cost_frame(norms: Mapping[str, Any]) -> pd.DataFrame:
     return wide.rename_axis(index=None)
 
 
-def _code(rooms: tuple[str, ...]) -> str:
-    return fingerprint.of(*(f"intriguing.{room}" for room in rooms))
+def _search(model: nn.Sequential, images: Tensor) -> dict[str, Tensor]:
+    found = minimum_distortion(model, images, runners_up(model, images), refine=True)
+    return {"rms": found.rms, "success": found.success}
+
+
+def _certify(model: nn.Sequential, images: Tensor) -> dict[str, Tensor]:
+    targets = runners_up(model, images)
+    whole = global_certificate(model, images, targets, known=KNOWN)
+    sigmoid = any(isinstance(layer, nn.Sigmoid) for layer in model)
+    local = local_certificate(model, images, targets) if sigmoid else whole
+    pixels = images[0].numel()
+    return {"whole": whole.rms(pixels), "local": local.rms(pixels)}
 
 
 def _alexnet_norm(name: str, weight: Tensor) -> float:

@@ -63,7 +63,7 @@ def train(points: Tensor, second: Tensor, level: float) -> Boundary:
 
 
 def path(
-    points: Tensor, second: Tensor, levels: Sequence[float], *, name: str, data: str, progress: bool = False
+    points: Tensor, second: Tensor, levels: Sequence[float], *, name: str, progress: bool = False
 ) -> list[Boundary]:
     """Machines of several levels on the same points, from disk where they have been trained before.
 
@@ -72,7 +72,6 @@ def path(
         second: likewise.
         levels: L of them, above 0.
         name: what the points are, in letters, digits and ``. _ ( ) ' -``, for instance ``2-3``.
-        data: the data set they were taken from, as its ``name`` says.
         progress: shows a bar.
 
     Returns:
@@ -83,10 +82,9 @@ def path(
         RuntimeError: as for :func:`train`.
     """
     key = {
-        "data": data,
-        "points": [len(points), points.shape[1]],
+        "points": artifacts.digest({"points": points, "second": second}),
         "levels": [float(level) for level in levels],
-        "code": fingerprint.of("intriguing.svm"),
+        "code": fingerprint.of(train),
     }
 
     def make() -> dict[str, Tensor]:

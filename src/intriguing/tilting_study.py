@@ -494,7 +494,7 @@ def every_pair(images: Images, levels: Sequence[float], *, moved: int = 400, pro
     angle, half, signed, boxed = [], [], [], []
     for pair in tqdm(pairs, desc="pairs of digits", leave=False, disable=not progress):
         points, second = two_classes.points(images, *pair)
-        boundaries = svm.path(points, second, levels, name="{}-{}".format(*pair), data=images.name)
+        boundaries = svm.path(points, second, levels, name="{}-{}".format(*pair))
         z = tilting.nearest_centroid(points, second).weight
         few = torch.cat([points[~second][:moved], points[second][:moved]])
         angle.append([tilting.tilting_angle(line.weight, z) for line in boundaries])

@@ -127,14 +127,13 @@ def trained(
         "hidden": list(plan.hidden),
         "decay": list(plan.decay if decay is None else decay),
         "per_unit": per_unit,
-        "data": images.name,
-        "images": len(images),
+        "data": images.digest,
         "seed": seed,
         "iterations": profile.training_iterations if max_iterations is None else max_iterations,
-        "code": fingerprint.of("intriguing.models", "intriguing.training"),
+        "code": fingerprint.of(build, _train),
     }
     if plan.kind == "autoencoder":
-        key |= {"autoencoder": [SPARSITY, SPARSITY_WEIGHT, AUTOENCODER_DECAY, profile.autoencoder_iterations]}
+        key |= {"autoencoder": profile.autoencoder_iterations}
     if plan.kind == "convolutional":
         key |= {"epochs": profile.epochs}
     device = scale.device()
@@ -156,7 +155,7 @@ def _train(model: nn.Sequential, key: dict, images: Images) -> dict[str, Tensor]
         summary = _train_convolutional(model, pixels, labels, epochs=key["epochs"], seed=key["seed"])
     elif kind == "autoencoder":
         encoder, head = model[:-1], model[-1]
-        _train_autoencoder(encoder, pixels, seed=key["seed"], max_iterations=key["autoencoder"][-1])
+        _train_autoencoder(encoder, pixels, seed=key["seed"], max_iterations=key["autoencoder"])
         with torch.no_grad():
             features = torch.cat([encoder(chunk) for chunk in pixels.split(CHUNK)])
         summary = _train_classifier(nn.Sequential(head), features, labels, key)
