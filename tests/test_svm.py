@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -61,7 +63,8 @@ def test_path_is_read_from_disk_the_second_time(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
     points, second = _clouds()
     first = svm.path(points, second, [1.0, 0.1], name="a-b")
-    monkeypatch.setattr(svm, "train", None)
+    refuse = functools.wraps(svm.train)(lambda *_: pytest.fail("trained twice"))
+    monkeypatch.setattr(svm, "train", refuse)
     again = svm.path(points, second, [1.0, 0.1], name="a-b")
     assert len(first) == 2 and first[0].weight.shape == (5,)
     for made, kept in zip(first, again, strict=True):
