@@ -73,9 +73,7 @@ def test_findings_stand_in_the_panel_of_their_table():
         }
     )
     figure = figures_disjoint.findings(frame)
-    labels = {
-        axes.get_title(loc="left"): [text.get_text() for text in axes.get_yticklabels()] for axes in figure.axes
-    }
+    labels = {axes.get_title(loc="left"): [text.get_text() for text in axes.get_yticklabels()] for axes in figure.axes}
     assert labels == {
         "Table 2 (%)": ["m → n"],
         "Table 4 (%)": ["m → n"],
