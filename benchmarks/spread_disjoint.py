@@ -11,8 +11,10 @@ import pandas as pd
 from rich.progress import track
 
 from intriguing import disjoint, results, scale, seeds
+from intriguing.amplification import FORMS
 from intriguing.data import mnist
 from intriguing.distortion import random_targets
+from intriguing.halves import networks
 from intriguing.models import TABLE1_MODELS
 from intriguing.results import Table
 from intriguing.training import trained
@@ -25,10 +27,10 @@ def one_seed(seed: int) -> dict[str, pd.DataFrame]:
     """The checked tables of the chapter that are computed once, from networks with these initial weights."""
     digits, profile = mnist(), scale.profile()
     test = digits.test.take(slice(0, profile.attack_images))
-    halves = disjoint.networks(digits, repetition=seed)
+    halves = networks(digits, repetition=seed)
     sets = disjoint.attack_all(halves, test, random_targets(test.labels))
     made = [disjoint.table3(halves, digits, sets), disjoint.noise_of_equal_size(halves, test, sets)]
-    made += [disjoint.table4(halves, test, sets, form=form) for form in disjoint.FORMS]
+    made += [disjoint.table4(halves, test, sets, form=form) for form in FORMS]
     if seed >= CONVOLUTIONAL_SEEDS:
         return {table.name: table.to_frame() for table in made}
 
@@ -37,7 +39,7 @@ def one_seed(seed: int) -> dict[str, pd.DataFrame]:
     train, test = digits.train.take(few), digits.test.take(few)
     sets = disjoint.attack_all(seven, train, random_targets(train.labels))
     made += disjoint.convolutional_tables(seven, digits, train, sets)
-    five = halves | disjoint.networks(digits, ("ConvNet", "ConvNet'"), repetition=seed)
+    five = halves | networks(digits, ("ConvNet", "ConvNet'"), repetition=seed)
     sets = disjoint.attack_all(five, test, random_targets(test.labels))
     made.append(replace(disjoint.table4(five, test, sets), name="table4_convolutional"))
     return {table.name: table.to_frame() for table in made}
@@ -46,8 +48,7 @@ def one_seed(seed: int) -> dict[str, pd.DataFrame]:
 def seeds_tables() -> dict[str, pd.DataFrame]:
     """The tables over seeds, whose entries are a mean and a deviation each: how far either may move."""
     profile = scale.profile()
-    digits = seeds.small(mnist(), profile.seed_images)
-    found = seeds.study(digits, repetitions=SEEDS, attacked=profile.seed_attacks)
+    found = seeds.study(mnist(), images=profile.seed_images, repetitions=SEEDS, attacked=profile.seed_attacks)
     spread = {f"seeds_{name}": moved.join(moved.add_prefix("± ")) for name, moved in found.deviations.items()}
     kinds = found.same_or_other.to_frame()
     moved = kinds["over pairs"] / SEEDS**0.5  # pairs share networks, so they count as many as there are repetitions

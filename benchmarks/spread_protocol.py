@@ -11,7 +11,7 @@ from dataclasses import replace
 import pandas as pd
 from spread import store
 
-from intriguing import forensics, scale
+from intriguing import forensics, questions, scale
 from intriguing.data import mnist
 from intriguing.protocol import Sweep
 
@@ -22,11 +22,11 @@ def one_seed(seed: int) -> dict[str, pd.DataFrame]:
     """The checked tables of the chapter, from networks whose initial weights have this seed."""
     digits, profile = mnist(), scale.profile()
     sweep = Sweep(digits, profile.protocol_images, seed=seed)
-    small = Sweep(replace(digits, train=forensics.first_images(digits)), profile.protocol_images, seed=seed)
+    small = Sweep(replace(digits, train=questions.first_images(digits)), profile.protocol_images, seed=seed)
     made = (
         forensics.one_at_a_time(sweep),
-        forensics.coarseness(sweep),
-        forensics.sigmoid_decay(small),
+        questions.coarseness(sweep),
+        questions.sigmoid_decay(small),
     )
     return {table.name: table.to_frame() for table in made}
 

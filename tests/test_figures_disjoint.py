@@ -57,3 +57,34 @@ def test_matrices_refuse_other_rows():
         figures_disjoint.matrices({"a": frame, "b": frame.rename(index={"r": "s"})})
     with pytest.raises(ValueError, match="at least one"):
         figures_disjoint.matrices({})
+
+
+def test_findings_stand_in_the_panel_of_their_table():
+    frame = pd.DataFrame(
+        {
+            "table": ["table1", "table2", "table3", "table4", "table2"],
+            "kind": ["error"] * 4 + ["distortion"],
+            "row": ["m"] * 5,
+            "column": ["test error", "n", "error on P1", "n", "distortion"],
+            "mean": [0.1] * 5,
+            "spread": [0.01] * 5,
+            "ours": [0.2] * 5,
+            "paper": [0.3] * 5,
+        }
+    )
+    figure = figures_disjoint.findings(frame)
+    labels = {axes.get_title(loc="left"): [text.get_text() for text in axes.get_yticklabels()] for axes in figure.axes}
+    assert labels == {
+        "Table 2 (%)": ["m → n"],
+        "Table 4 (%)": ["m → n"],
+        "Table 3 (%)": ["m, error on P1"],
+        "Table 1 (%)": ["m, test error"],
+    }
+
+
+def test_a_table_against_the_papers():
+    ours = pd.DataFrame([[0.5, 0.06]], index=["r"], columns=["a", "distortion"])
+    theirs = pd.DataFrame([[0.9, 0.25, 0.1], [0, 0, 0]], index=["r", "s"], columns=["b", "a", "distortion"])
+    figure = figures_disjoint.against(ours, theirs)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["ours (%)", "the paper (%)", "difference (%)"]
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["50.0"], ["25.0"], ["+25.0"]]

@@ -1,34 +1,13 @@
-"""Choosing among readings: the stepwise search on a known landscape, asked factors, tables of a sweep."""
+"""Choosing among readings: the stepwise search on a known landscape, and the misfits of a sweep."""
 
 import math
 
-import numpy as np
 import pytest
-import torch
 
-from intriguing import forensics, misfit, paper
+from intriguing import forensics, misfit
 from intriguing.protocol import BASE, ONE_FOR_ALL, Protocol
-
-
-class Known:
-    """A sweep whose tables are the printed ones, moved by an amount that the protocol decides."""
-
-    class digits:
-        name = "made up"
-
-    def __init__(self, shift):
-        self.shift = shift
-
-    def tables(self, protocol):
-        made = {}
-        for name in misfit.TABLES:
-            rows = [[math.nan if v is None else v for v in row] for row in paper.TABLES[name].rows.values()]
-            made[name] = torch.tensor(rows, dtype=torch.float64)
-        units = misfit.findings()["unit"]
-        for (table, row, column), unit in units.items():
-            place = list(paper.TABLES[table].rows).index(row), paper.TABLES[table].columns.index(column)
-            made[table][place] += self.shift(protocol) * unit
-        return made
+from intriguing.results import Table
+from known_sweep import Known
 
 
 def bowl(protocol):
@@ -101,39 +80,70 @@ def test_scores_and_changes_of_a_known_sweep():
     assert len(table) == 1 + sum(map(len, forensics.LEVELS.values()))
 
 
-def test_coarseness_reads_the_right_cells():
-    table = forensics.coarseness(Known(lambda protocol: 0.0)).to_frame()
-    printed = paper.TABLE2.to_frame()
-    for name in paper.MODELS:
-        assert (table[f"distortion, {name}"] == paper.TABLE1.value(name, "distortion")).all()
-        others = [printed.loc[name, other] for other in paper.MODELS if other != name]
-        assert table[f"transfer, {name}"].to_numpy() == pytest.approx(np.mean(others))
-    assert list(table.index) == ["exact edge", *forensics.LEVELS["search over c"]]
+def test_misfits_by_question_and_what_each_explains():
+    single = forensics.one_at_a_time(Known(bowl))
+    grouped = forensics.by_question(single)
+    assert list(grouped) == list(forensics.LEVELS)
+    assert grouped["decay, linear networks"]["λ × 0.5"] == pytest.approx(2)
+    explained = forensics.explained(single)
+    assert explained.loc["decay, linear networks"].tolist() == ["λ × 0.5", pytest.approx(1 - 4 / 9)]
+    assert explained.loc["search over c", "best answer"] == "c in steps of × 2"
+    assert explained.loc["target"].tolist() == ["that of the base", pytest.approx(0, abs=1e-9)]
+    assert explained["explains"].is_monotonic_decreasing
 
 
-def test_where_a_misfit_sits():
-    base = forensics.compared(Known(lambda protocol: 2.0), BASE)
-    after = base.copy()
-    after["z"] = 0.0
-    after.loc[("table2", "FC10(1)", "AE400-10"), "z"] = 4.0
-    after.loc[("table4", "FC123-456-10 amplified to 0.1", "FC100-100-10"), "z"] = -3.0
-    table = forensics.by_kind(base, after)
-    assert table["findings"].sum() == len(base) == 90 and table["base"].tolist() == pytest.approx([2.0] * len(table))
-    assert list(table.index[:2]) == ["AE400-10 on the examples of others", "Table 4, amplified"]
-    assert table["share"].tolist()[:2] == pytest.approx([16 / 25, 9 / 25])
-    assert table["after"].iloc[0] == pytest.approx(4 / math.sqrt(5))
-    counts = table["findings"]
-    assert counts["distortions"] == 9 and counts["errors under noise"] == 18
-    assert counts["sigmoid networks on each other's"] == 2 and counts["Table 4, as found"] == 6
-    assert counts["errors of the linear networks"] == 6
+def test_tolerances_have_a_floor_by_column_and_grow_with_what_hangs_on_few(monkeypatch):
+    spread = Table("spread_t", ["misfit", "change of mean square", "transfer, m"], {"a": [0.1, 0.01, 0.001]})
+    monkeypatch.setattr(forensics.tables.results, "load", lambda name, profile: spread)
+    table = Table("t", spread.columns, {"a": [3.0, -8.0, 0.5], "b": [3.0, 0.0, 0.5]})
+    allowed = forensics.tolerances(table)
+    assert allowed.loc["a"].tolist() == pytest.approx([0.4, 4.0, 0.02])
+    assert allowed.loc["b"].tolist() == pytest.approx([0.4, 0.05, 0.02])
+    sizes = Table("t", ["distortion, m", "test error"], {"a": [0.1, 0.1]})
+    monkeypatch.setattr(
+        forensics.tables.results, "load", lambda name, profile: Table("spread_t", sizes.columns, {"a": [0.0, 0.0]})
+    )
+    assert forensics.tolerances(sizes).loc["a"].tolist() == [5e-4, 0.01]
 
 
-def test_asked_factors_by_hand():
-    factors = [0.1, 1.0, 10.0]
-    assert forensics.asked(factors, [1.0, 2.0, 3.0], 2.5) == pytest.approx(math.sqrt(10))
-    assert forensics.asked(factors, [1.0, 2.0, 3.0], 1.0) == pytest.approx(0.1)
-    assert math.isnan(forensics.asked(factors, [1.0, 2.0, 3.0], 4.0))
-    # Two crossings: the one nearer to a factor of 1.
-    assert forensics.asked(factors, [2.0, 0.0, 0.5], 0.4) == pytest.approx(10**-0.2)
-    with pytest.raises(ValueError, match="increasing factors above 0"):
-        forensics.asked([1.0, 0.5], [0.0, 1.0], 0.5)
+def test_the_choice_leaves_settled_questions_alone():
+    assert set(forensics.LEVELS) - set(forensics.JOINT) == {"target", "end of training"}
+    chosen, steps = forensics.choose(Known(bowl))
+    assert chosen == Protocol(linear=0.5, ratio=2.0)
+    trail = forensics.trail(steps)
+    assert list(trail.columns) == ["round", "question", "best other answer", "misfit with it", "kept"]
+    assert trail.iloc[0].tolist() == [1, "decay, linear networks", "λ × 0.5", pytest.approx(2), "yes"]
+    assert trail["kept"].tolist().count("no") == len(trail) - 2
+
+
+def test_what_one_pair_chooses_is_held_against_the_other():
+    held_out = forensics.held_out(Known(bowl))
+    assert held_out["protocol"].tolist() == ["λ × 0.5, c in steps of × 2"] * 2
+    for before, after in (("before", "after"), ("unseen before", "unseen after")):
+        assert held_out[before].tolist() == pytest.approx([3, 3])
+        assert held_out[after].tolist() == pytest.approx([1, 1])
+
+
+def test_the_other_pair_is_not_looked_at():
+    sweep = Known(bowl)
+    tables = sweep.tables
+
+    def better_under_clipping_in_the_second_pair(protocol):
+        found = tables(protocol)
+        other = Known(lambda protocol: 0.5 if protocol.clip else 7.0).tables(protocol)
+        return found | {name: other[name] for name in misfit.TABLES[2:]}
+
+    sweep.tables = better_under_clipping_in_the_second_pair
+    held_out = forensics.held_out(sweep)
+    assert held_out["protocol"].tolist() == ["λ × 0.5, c in steps of × 2", "cut back"]
+    assert held_out.loc["Tables 1 and 2", "before":].tolist() == pytest.approx([3, 1, 7, 7])
+    assert held_out.loc["Tables 3 and 4", "before":].tolist() == pytest.approx([7, 0.5, 3, 2.6])
+
+
+def test_a_protocol_is_taken_apart():
+    table = forensics.taken_apart(Known(bowl), Protocol(linear=0.5, ratio=2.0))
+    misfits = table.to_frame()["misfit"]
+    assert table.name == "protocol_chosen"
+    assert misfits.to_dict() == pytest.approx(
+        {"base": 3, "chosen": 1, "without: λ × 0.5": 2, "without: c in steps of × 2": 2}
+    )

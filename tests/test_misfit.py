@@ -25,6 +25,13 @@ def test_the_findings_are_those_of_the_scorecard():
     assert ours["table"].value_counts().to_dict() == {"table1": 18, "table2": 42, "table3": 12, "table4": 18}
 
 
+def test_units_by_table():
+    table = misfit.units_by_table()
+    assert table["findings"].to_dict() == {"table1": 18, "table2": 42, "table3": 12, "table4": 18}
+    assert table.loc["table3", "smallest unit"] == pytest.approx(0.05 * min(paper.TABLE3.to_frame()["distortion"]))
+    assert table.loc["table1", "largest unit"] == pytest.approx(0.01)  # a rate, of no sample
+
+
 def test_units_by_hand():
     assert misfit.unit("table1", "distortion", 0.06) == pytest.approx(0.003)
     assert misfit.unit("table1", "error", 0.2) == 0.01

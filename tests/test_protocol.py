@@ -17,6 +17,7 @@ from intriguing.protocol import (
     Sweep,
     coarse_search,
     grid_distortion,
+    grid_search,
 )
 from intriguing.training import error_rate
 
@@ -81,12 +82,25 @@ def test_the_coarse_search_is_the_search_over_the_whole_grid():
     ratio = 1.7
     found, reached = coarse_search(model, images, targets, exact.penalty, ratio)
     grid = ratio ** torch.arange(-25, 12, dtype=torch.float64)
-    moved, gaps = grid_distortion(model, images, targets, grid)
-    last = (gaps > 0).long() * torch.arange(1, len(grid) + 1)
-    there = exact.rms == 0
-    expected = torch.where(there[:, None, None, None], images, moved[torch.arange(24), last.amax(1) - 1])
-    assert reached.all()
+    expected, there = grid_search(model, images, targets, grid)
+    expected = torch.where((exact.rms == 0)[:, None, None, None], images, expected)
+    assert reached.all() and there.all()
     assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_a_grid_search_takes_the_largest_c_that_succeeds():
+    model, (images, labels) = network(), pictures(6)
+    targets = random_targets(labels)
+    grid = torch.tensor([1e-3, 1e-2, 1e-1, 1.0, 1e3], dtype=torch.float64)
+    moved, gaps = grid_distortion(model, images, targets, grid)
+    found, reached = grid_search(model, images, targets, grid)
+    assert reached.all() and not (gaps[:, -1] > 0).all()
+    for i in range(6):
+        best = max(j for j in range(len(grid)) if gaps[i, j] > 0)
+        assert torch.equal(found[i], moved[i, best])
+    hopeless = model(images).argmin(1)
+    found, reached = grid_search(model, images, hopeless, torch.tensor([1e3, 1e4], dtype=torch.float64))
+    assert not reached.any() and torch.equal(found, images)
 
 
 def test_a_coarser_search_costs_distortion_and_one_c_for_all_reaches_every_target():

@@ -1,4 +1,4 @@
-"""Mean, spread and what lies inside them, by hand; the halves of a small set."""
+"""Mean, spread and what lies inside them, by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from intriguing import disjoint, paper, seeds
+from intriguing import disjoint, halves, paper, seeds
 from intriguing.data import Digits, Images
 from intriguing.results import Table
 
@@ -18,22 +18,6 @@ def toy(count: int = 10) -> Digits:
     images = torch.arange(count).float().view(-1, 1, 1, 1) / count
     whole = Images(images, torch.zeros(count, dtype=torch.long), "toy")
     return Digits(whole, whole, whole, whole, "toy digits")
-
-
-def test_small_takes_the_first_images_and_halves_them():
-    digits = seeds.small(toy(), 6)
-    first = toy().train.images
-    assert torch.equal(digits.train.images, first[:6])
-    assert torch.equal(digits.part1.images, first[:3]) and torch.equal(digits.part2.images, first[3:6])
-    assert len(digits.test) == 10
-    names = {digits.train.name, digits.part1.name, digits.part2.name, seeds.small(toy(), 8).train.name, "toy"}
-    assert len(names) == 5  # weights are kept by name and number, so no two may share both
-
-
-@pytest.mark.parametrize("count", [0, 5, 12, -2])
-def test_small_refuses_what_cannot_be_halved(count):
-    with pytest.raises(ValueError, match="even number"):
-        seeds.small(toy(), count)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +36,7 @@ def test_half_a_unit_of_the_last_digit(value, percent, expected):
 
 
 def a_study(means: dict, deviations: dict) -> seeds.Study:
-    return seeds.Study(means, deviations, Table("same_or_other", ["error"], {"a": [0.0]}), 3, "toy")
+    return seeds.Study(means, deviations, Table("same_or_other", ["error"], {"a": [0.0]}), 3, "toy", 2000, 1300)
 
 
 def test_inside_by_hand():
@@ -83,6 +67,32 @@ def test_inside_by_hand():
     assert counts.loc["all"].tolist() == [6, 4, 2, 4]
 
 
+def test_outside_lists_the_largest_difference_first():
+    lines = [
+        ["table1", "a", "test error", "error", 0.5, 0.6, 0.5, 0.1, True],
+        ["table2", "b", "c", "error", 0.1, 0.2, 0.3, 0.01, False],
+        ["table2", "c", "b", "error", 0.9, 0.5, 0.4, 0.02, False],
+    ]
+    columns = ["table", "row", "column", "kind", "paper", "ours", "mean", "spread", "fair"]
+    left = seeds.outside(pd.DataFrame(lines, columns=columns))
+    assert left["row"].tolist() == ["c", "b"]
+    assert left["difference"].tolist() == pytest.approx([0.4, -0.1])
+    assert list(left.columns) == ["table", "row", "column", *seeds.NUMBERS]
+
+
+def test_sampled_rates_are_those_of_tables_2_and_4():
+    entries = pd.DataFrame(
+        [
+            ["table1", "test error", 0.1],
+            ["table2", "m", 0.2],
+            ["table2", "distortion", 0.06],
+            ["table4", "n", 0.3],
+        ],
+        columns=["table", "column", "paper"],
+    )
+    assert seeds.sampled_rates(entries).tolist() == [0.2, 0.3]
+
+
 def test_a_study_as_tables():
     means = {"table3": pd.DataFrame([[0.1, 0.2]], index=["m"], columns=["a", "b"])}
     spreads = {"table3": pd.DataFrame([[0.01, 0.02]], index=["m"], columns=["a", "b"])}
@@ -91,13 +101,16 @@ def test_a_study_as_tables():
     assert table.columns == ["a", "b", "± a", "± b"]
     assert table.rows == {"m": [0.1, 0.2, 0.01, 0.02]}
     assert table.meta == {"data": "toy", "repetitions": 3}
+    assert str(a_study(means, spreads)) == (
+        "3 repetitions, 2,000 training images (halves of 1,000), 1,300 images attacked for each network."
+    )
 
 
 def test_study_gives_mean_and_deviation_over_repetitions(monkeypatch, tmp_path):
     """Networks are replaced by their seeds and attacks by numbers, so that the arithmetic is all that is left."""
     monkeypatch.setattr(seeds, "trained", lambda name, images, *, seed, max_iterations: _Model(seed))
     monkeypatch.setattr(
-        disjoint, "trained", lambda name, images, *, seed, max_iterations: _Model(seed // 2 if seed % 2 == 0 else 50)
+        halves, "trained", lambda name, images, *, seed, max_iterations: _Model(seed // 2 if seed % 2 == 0 else 50)
     )
     monkeypatch.setattr(seeds, "_attacked", lambda models, images: models)
     rows = {name: table.rows for name, table in paper.TABLES.items()}
@@ -112,19 +125,20 @@ def test_study_gives_mean_and_deviation_over_repetitions(monkeypatch, tmp_path):
 
     for place, name in ((seeds.tables, "table1"), (seeds.tables, "table2"), (disjoint, "table3"), (disjoint, "table4")):
         monkeypatch.setattr(place, name, table(name))
-    monkeypatch.setattr(disjoint, "kinds", lambda halves, images, sets: (halves, sets))
-    found = seeds.study(seeds.small(toy(), 4), repetitions=3, attacked=2)
+    monkeypatch.setattr(disjoint, "kinds", lambda repeated, images, sets: (repeated, sets))
+    found = seeds.study(toy(), images=4, repetitions=3, attacked=2)
     for name in seeds.TABLES:
         assert np.all(found.means[name] == 1) and np.all(found.deviations[name] == 1)  # of 0, 1 and 2
         assert list(found.means[name].index) == list(paper.TABLES[name].rows)
-    halves, sets = found.same_or_other
-    assert len(halves) == len(sets) == 3
-    assert [len(networks) for networks in halves] == [4] * 3  # the square is complete
+    repeated, sets = found.same_or_other
+    assert len(repeated) == len(sets) == 3
+    assert [len(networks) for networks in repeated] == [4] * 3  # the square is complete
+    assert (found.data, found.images, found.attacked) == ("toy digits, first 4", 4, 2)
 
 
 def test_study_needs_two_repetitions():
     with pytest.raises(ValueError, match="at least two repetitions"):
-        seeds.study(toy(), repetitions=1, attacked=2)
+        seeds.study(toy(), images=4, repetitions=1, attacked=2)
 
 
 class _Model:

@@ -6,101 +6,34 @@ allow: what another half of the data costs the transfer, and what another archit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from . import longrun, paper, tables
+from .amplification import AMPLIFIED, amplify
 from .data import Digits, Images
 from .distortion import Distortion
+from .halves import HALVES, NOISE
 from .results import Table
-from .training import error_rate, trained
+from .training import error_rate, predict
 from .transfer import error_matrix, gaussian_noise, rms
-
-NOISE = (0.06, 0.1)  # standard deviations of the two rows of noise in Table 4
-AMPLIFIED = 0.1  # root mean square per pixel after amplification
-FORMS = ("printed", "clipped", "boxed")
 
 # A network with ReLU and max-pooling has kinks, on which L-BFGS creeps until its cap of iterations. A low cap costs a
 # twelfth of the default and one or two percent of distortion.
 KINKED = {"max_iterations": 10, "tolerance": 1e-2, "margin_tolerance": 1e-2}
 
 
-@dataclass(frozen=True)
-class Half:
-    """A network that is trained on one half of the training images.
-
-    Attributes:
-        recipe: a key of ``models.RECIPES``.
-        part: ``"part1"`` or ``"part2"``, the half.
-        offset: the initial weights have the seed 2 s + offset in repetition s, so that the networks of the two halves
-            never start from the same weights.
-    """
-
-    recipe: str
-    part: str
-    offset: int
-
-
-HALVES: Mapping[str, Half] = {
-    "FC100-100-10": Half("FC100-100-10", "part1", 0),
-    "FC123-456-10": Half("FC123-456-10", "part1", 0),
-    "FC100-100-10'": Half("FC100-100-10", "part2", 1),
-    "FC123-456-10'": Half("FC123-456-10", "part2", 1),
-    "ConvNet": Half("ConvNet", "part1", 0),
-    "ConvNet'": Half("ConvNet", "part2", 1),
-}
-"""The networks of Tables 3 and 4, the fourth one that completes the square, and two that are convolutional."""
-
-
-def networks(
-    digits: Digits,
-    names: Iterable[str] = paper.HALF_MODELS,
-    *,
-    repetition: int = 0,
-    max_iterations: int | None = None,
-) -> dict[str, nn.Module]:
-    """Networks trained on halves of the training images.
-
-    Args:
-        digits: the data with their halves.
-        names: keys of ``HALVES``.
-        repetition: s, at least 0; another one starts from other weights.
-        max_iterations: cap on L-BFGS iterations; by default that of the profile.
-
-    Returns:
-        name -> trained network, in the order of ``names``.
-
-    Raises:
-        KeyError: a name that ``HALVES`` does not have.
-
-    Source:
-        Szegedy et al. 2013, Table 3.
-    """
-    return {
-        name: trained(
-            HALVES[name].recipe,
-            getattr(digits, HALVES[name].part),
-            seed=2 * repetition + HALVES[name].offset,
-            max_iterations=max_iterations,
-        ).model
-        for name in names
-    }
-
-
-def attack_all(
-    models: Mapping[str, nn.Module], images: Images, targets: Tensor, *, progress: bool = False
-) -> dict[str, Distortion]:
+def attack_all(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -> dict[str, Distortion]:
     """D(x, l) of every image for every model, kept on disk; networks with convolutions use the settings ``KINKED``.
 
     Args:
         models: name -> network.
         images: the clean images.
         targets: (N,) long, one wrong class per image, the same for all models.
-        progress: shows a bar per model.
 
     Returns:
         name -> ``Distortion``.
@@ -110,7 +43,6 @@ def attack_all(
             model,
             images.images,
             targets,
-            progress=f"attacking {name}" if progress else None,
             **(KINKED if any(isinstance(layer, nn.Conv2d) for layer in model.modules()) else {}),
         )
         for name, model in models.items()
@@ -131,58 +63,30 @@ def shortcut(model: nn.Module, images: Images, targets: Tensor) -> tuple[Distort
     return longrun.attack(model, images.images, targets, **KINKED), longrun.attack(model, images.images, targets)
 
 
-def amplify(images: Tensor, distorted: Tensor, size: float = AMPLIFIED, *, form: str = "printed") -> Tensor:
-    """The same perturbations at another size, one size for all images.
+def amplified_examples(
+    model: nn.Module, images: Images, found: Distortion, *, count: int = 10
+) -> tuple[Tensor, list[str]]:
+    """A few images, their adversarial examples, these amplified, and noise of that size, with what a network reads.
 
     Args:
-        images: (N, *shape) in [0, 1].
-        distorted: (N, *shape), x + r; an image with r = 0 has no direction and is returned as it is.
-        size: root mean square per pixel that is asked for, above 0.
-        form: ``"printed"`` is x + size r / rms(r), which leaves the box; ``"clipped"`` cuts that back to [0, 1], which
-            makes it smaller than ``size``; ``"boxed"`` goes along r until the image, cut back to [0, 1], has moved by
-            ``size``, or by as much as the box allows.
+        model: the network that reads, not necessarily the one that the examples were made for.
+        images: the clean images.
+        found: their adversarial examples.
+        count: of images.
 
     Returns:
-        (N, *shape) of the dtype of ``images``.
-
-    Raises:
-        ValueError: an unknown form, a size that is not above 0, or two shapes.
-
-    Source:
-        Szegedy et al. 2013, section 4.2: x + 0.1 (x' - x) / ||x' - x||_2, with the norm read as the root mean square
-        per pixel that the paper calls stddev.
+        (4 ``count``, *shape) in [0, 1], kind after kind, and as many words.
     """
-    if form not in FORMS:
-        raise ValueError(f"expected the form to be one of {', '.join(FORMS)}, got {form!r}")
-    if not size > 0:
-        raise ValueError(f"expected a size above 0, got {size}")
-    before = rms(images, distorted)  # raises where the shapes differ
-    clean = images.double().flatten(1)
-    step = distorted.double().flatten(1) - clean
-    moved = before > 0
-    factor = torch.where(moved, size / before.where(moved, torch.ones_like(before)), 1.0)
-    if form == "boxed":
-        factor = _reaching(clean, step, factor, size)
-    further = clean + factor[:, None] * step
-    if form != "printed":
-        further = further.clamp(0, 1)
-    return further.view(images.shape).to(images.dtype)
-
-
-def _reaching(clean: Tensor, step: Tensor, factor: Tensor, size: float) -> Tensor:
-    """The factor t at which clip(x + t r) has moved by ``size``: bisection, as the way grows with t."""
-
-    def way(t: Tensor) -> Tensor:
-        return ((clean + t[:, None] * step).clamp(0, 1) - clean).square().mean(1).sqrt()
-
-    low, high = factor, factor
-    for _ in range(12):  # a pixel that still counts has met its bound by then
-        high = torch.where(way(high) < size, 2 * high, high)
-    for _ in range(40):
-        middle = (low + high) / 2
-        short = way(middle) < size
-        low, high = torch.where(short, middle, low), torch.where(short, high, middle)
-    return high
+    clean, distorted = images.images[:count], found.images[:count]
+    shown = torch.cat(
+        [
+            clean,
+            distorted,
+            amplify(clean, distorted, form="boxed"),
+            gaussian_noise(clean, AMPLIFIED, clip=True),
+        ]
+    )
+    return shown, [str(int(label)) for label in predict(model, shown)]
 
 
 def table3(models: Mapping[str, nn.Module], digits: Digits, sets: Mapping[str, Distortion]) -> Table:
@@ -252,11 +156,9 @@ def noise_of_equal_size(models: Mapping[str, nn.Module], images: Images, sets: M
     Returns:
         A ``Table`` named ``table4_noise``; its last row, ``no distortion``, has the errors on the clean images.
     """
-    direction = gaussian_noise(torch.zeros_like(images.images), 1.0, clip=False)
-    direction /= rms(direction, torch.zeros_like(direction)).float()[:, None, None, None]
-    shown = {name: images.images + found.rms.float()[:, None, None, None] * direction for name, found in sets.items()}
-    rows = error_matrix(models, shown | {"no distortion": images.images}, images.labels)
-    return Table("table4_noise", list(models), rows, {"data": images.name})
+    equal = tables.equal_noise(models, images, sets)
+    clean = error_matrix(models, {"no distortion": images.images}, images.labels)
+    return Table("table4_noise", equal.columns, equal.rows | clean, equal.meta)
 
 
 def convolutional_tables(

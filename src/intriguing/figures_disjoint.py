@@ -45,6 +45,25 @@ def intervals(groups: Sequence[Sequence[tuple[str, pd.DataFrame]]], *, width: fl
     return figure
 
 
+def findings(compared: pd.DataFrame, *, width: float = 2.0) -> Figure:
+    """Every finding of Tables 1 to 4 beside the interval of ours over seeds.
+
+    Args:
+        compared: what ``seeds.inside`` returns.
+        width: half the length of an interval, in standard deviations.
+
+    Returns:
+        The figure: Table 2 in its left column, the other three in its right one.
+    """
+
+    def panel(number: int) -> tuple[str, pd.DataFrame]:
+        part = compared[compared["table"].eq(f"table{number}") & compared["kind"].eq("error")]
+        arrow = " → " if number in (2, 4) else ", "  # maker and reader, or network and what is measured
+        return f"Table {number} (%)", part.assign(label=part["row"] + arrow + part["column"])
+
+    return intervals([[panel(2)], [panel(4), panel(3), panel(1)]], width=width)
+
+
 def _intervals(axes, frame: pd.DataFrame, scale: float, width: float):
     """One panel; returns its handles and labels for the legend."""
     rows = np.arange(len(frame))
@@ -112,3 +131,18 @@ def matrices(frames: Mapping[str, pd.DataFrame], *, diverging: str = "") -> Figu
         axes.spines[:].set_visible(False)
     grid[0].invert_yaxis()
     return figure
+
+
+def against(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
+    """Who is fooled by whose examples: our table, the paper's and the difference, side by side.
+
+    Args:
+        ours: fractions, and a column ``distortion``, which is not drawn.
+        theirs: the paper's, with these rows and columns at least.
+
+    Returns:
+        The figure.
+    """
+    ours = ours.drop(columns="distortion")
+    theirs = theirs.loc[ours.index, ours.columns]
+    return matrices({"ours": ours, "the paper": theirs, "difference": ours - theirs}, diverging="difference")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, PercentFormatter
 from numpy.typing import ArrayLike
 
@@ -157,3 +158,71 @@ def deviations(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[
     handles, names = grid[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2)
     return figure
+
+
+def decay(measured: pd.DataFrame, printed: pd.DataFrame, wanted: pd.DataFrame) -> Figure:
+    """What linear networks do under a factor on their decay, with rings where a printed value is met.
+
+    Args:
+        measured: rows by ``factor`` and network, a column for each quantity; all but ``distortion`` are fractions.
+        printed: networks by quantities, in the order of the panels.
+        wanted: the factor at which a network meets what is printed, networks by quantities; NaN for none.
+
+    Returns:
+        The figure.
+    """
+    networks = measured.index.unique("row")
+    return curves(
+        {f"{factor:g}": np.log(factor) for factor in measured.index.unique("factor")},
+        {
+            quantity: {name: measured.xs(name, level="row")[quantity] for name in networks}
+            for quantity in printed.columns
+        },
+        xlabel="factor on λ",
+        percent=[quantity for quantity in printed.columns if quantity != "distortion"],
+        printed={quantity: printed[quantity].to_dict() for quantity in printed.columns},
+        rings={quantity: np.log(wanted[quantity]).to_dict() for quantity in printed.columns},
+    )
+
+
+def coarseness(sizes: pd.DataFrame, transfer: pd.DataFrame, ratios: Sequence[float]) -> Figure:
+    """How distortion and transfer grow as the search over c gets coarser.
+
+    Args:
+        sizes: mean distortions; rows from the exact search over the ratios to one c for all, a column per network.
+        transfer: mean errors of the other networks, likewise.
+        ratios: of neighbouring values of c.
+
+    Returns:
+        The figure.
+    """
+    steps = {"exact": 0.0} | {f"{ratio:g}": np.log(ratio) for ratio in ratios}
+    return curves(
+        steps | {"one c": np.log(2 * ratios[-1])},
+        {
+            "mean distortion, exact search = 1": {name: sizes[name] / sizes[name].iloc[0] for name in sizes},
+            "mean error of the other networks": {name: transfer[name] for name in transfer},
+        },
+        xlabel="neighbouring values of c differ by a factor of",
+        percent=["mean error of the other networks"],
+        apart=1,
+    )
+
+
+def remaining(base: pd.DataFrame, after: pd.DataFrame) -> Figure:
+    """Every finding under the base and under the closest protocol.
+
+    Args:
+        base: rows with the level ``table``; the column ``z``, a difference from the paper in units.
+        after: likewise, for the same findings.
+
+    Returns:
+        The figure.
+    """
+    return deviations(
+        {
+            name.replace("table", "Table "): (base["z"].loc[name], after["z"].loc[name])
+            for name in base.index.unique("table")
+        },
+        ("base", "closest protocol"),
+    )

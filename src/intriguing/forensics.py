@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
-from . import misfit, paper
-from .data import Digits, Images
-from .distortion import minimum_distortion, random_targets
+from . import misfit, paper, tables
 from .protocol import BASE, ONE_FOR_ALL, Protocol, Sweep
 from .results import Table
-from .training import error_rate
 
 Levels = Mapping[str, Mapping[str, Mapping[str, object]]]
 """Factor -> label of a level -> the fields of ``Protocol`` that it changes."""
+
+RATIOS = (1.3, 2.0, 4.0, 10.0)
+"""Of neighbouring values of c on the grids that are tried."""
 
 LEVELS: Levels = {
     "decay, linear networks": {f"λ × {factor:g}": {"linear": factor} for factor in (0.3, 0.5, 2.0, 4.0)},
@@ -30,32 +29,23 @@ LEVELS: Levels = {
     "end of training": {"10 iterations": {"iterations": 10}},
     "target": {name: {"target": name} for name in ("next class", "mean of nine", "nearest")},
     "penalty": {"c |r|": {"norm": "plain"}},
-    "search over c": {f"c in steps of × {ratio:g}": {"ratio": ratio} for ratio in (1.3, 2.0, 4.0, 10.0)}
+    "search over c": {f"c in steps of × {ratio:g}": {"ratio": ratio} for ratio in RATIOS}
     | {"one c for all": {"ratio": ONE_FOR_ALL}},
     "pixels outside the box": {"cut back": {"clip": True}},
 }
 """The open questions and the answers that are tried."""
 
+JOINT: Levels = {factor: levels for factor, levels in LEVELS.items() if factor not in ("target", "end of training")}
+"""Those that are not settled when each has been asked by itself."""
+
 LINEAR, SIGMOID = paper.MODELS[:3], paper.MODELS[3:5]
 """The networks without hidden layers, and those with two layers of sigmoids."""
-
-FACTORS, FIRST, ENOUGH = (0.1, 1.0, 10.0), 1000, 400
-"""Factors on the decay of FC100-100-10, the training images on which they are tried, and iterations of L-BFGS."""
 
 MISFITS = ("misfit", *misfit.TABLES, "change of mean square", "standard error")
 """Columns of ``one_at_a_time``."""
 
-
-def first_images(digits: Digits) -> Images:
-    """The training images on which the decay of a sigmoid network is varied: the first of them, for short trainings.
-
-    Args:
-        digits: the data.
-
-    Returns:
-        ``FIRST`` images under a name of their own.
-    """
-    return digits.train.take(slice(0, FIRST), f"{digits.train.name}, first {FIRST}")
+FLOORS = {"distortion": 5e-4, "test error": 0.01, "transfer": 0.02}
+"""The least tolerance of a column of the checked tables, by the first words of its name."""
 
 
 def compared(sweep: Sweep, protocol: Protocol) -> pd.DataFrame:
@@ -119,46 +109,57 @@ def one_at_a_time(sweep: Sweep, levels: Levels = LEVELS) -> Table:
     return assessed(sweep, {"base": BASE} | protocols, "protocol_misfit")
 
 
-def coarseness(sweep: Sweep, levels: Levels = LEVELS) -> Table:
-    """Mean distortion and transfer of the six networks for every coarseness of the search over c.
+def by_question(single: Table, levels: Levels = LEVELS) -> dict[str, dict[str, float]]:
+    """The misfits of the levels, grouped by factor.
 
     Args:
-        sweep: the data and the networks.
-        levels: with the factor ``search over c``.
+        single: what ``one_at_a_time`` returns.
+        levels: the factors and their levels.
 
     Returns:
-        The ``Table`` ``coarse_search``: a row for the exact search and each level, two columns for each network, its
-        mean distortion and the mean error of the other five on its examples.
+        Factor -> label of a level -> misfit.
     """
-    names, rows = list(paper.MODELS), {}
-    for label, changes in {"exact edge": {}, **levels["search over c"]}.items():
-        ours = compared(sweep, replace(BASE, **changes))["ours"]
-        sizes = ours.loc["table1"].xs("distortion", level="column")
-        others = ours.loc["table2"].groupby(level="row").mean()
-        rows[label] = [*sizes[names], *others[names]]
-    columns = [f"{what}, {name}" for what in ("distortion", "transfer") for name in names]
-    return Table("coarse_search", columns, rows, {"data": sweep.digits.name})
+    misfits = single.to_frame()["misfit"]
+    return {factor: misfits[list(options)].to_dict() for factor, options in levels.items()}
 
 
-def sigmoid_decay(sweep: Sweep, factors: Sequence[float] = FACTORS) -> Table:
-    """Test error and mean distortion of FC100-100-10 under other decays.
+def explained(single: Table, levels: Levels = LEVELS) -> pd.DataFrame:
+    """How much of the mean squared difference each question explains, if it is answered in the best way.
 
     Args:
-        sweep: the data and the networks.
-        factors: on the printed decay of all its layers.
+        single: what ``one_at_a_time`` returns.
+        levels: the factors and their levels.
 
     Returns:
-        The ``Table`` ``sigmoid_decay`` with one row per factor.
+        One row per factor: ``best answer``, its label, and ``explains``, a fraction; the largest first.
     """
-    clean, rows = sweep.clean(), {}
-    targets = random_targets(clean.labels)
-    for factor in factors:
-        network = sweep.network("FC100-100-10", Protocol(sigmoid=factor, iterations=ENOUGH))
-        rows[f"λ × {factor:g}"] = [
-            error_rate(network, sweep.digits.test.images, sweep.digits.test.labels),
-            float(minimum_distortion(network, clean.images, targets).rms.mean()),
-        ]
-    return Table("sigmoid_decay", ["test error", "distortion"], rows, {"data": sweep.digits.train.name})
+    frame = single.to_frame()
+    square, misfits, change = frame.loc["base", "misfit"] ** 2, frame["misfit"], frame["change of mean square"]
+    rows = {
+        factor: [misfits[list(options)].idxmin(), -change[list(options)].min() / square]
+        for factor, options in levels.items()
+    }
+    found = pd.DataFrame.from_dict(rows, orient="index", columns=["best answer", "explains"])
+    found.loc[found["explains"] <= 0, "best answer"] = "that of the base"
+    return found.assign(explains=found["explains"].clip(lower=0)).sort_values("explains", ascending=False)
+
+
+def tolerances(table: Table) -> pd.DataFrame:
+    """How far a rerun of a checked table of the chapter may lie from the stored run.
+
+    Args:
+        table: what ``one_at_a_time``, ``questions.coarseness`` or ``questions.sigmoid_decay`` return.
+
+    Returns:
+        For each entry four spreads over seeds, at least those of the median entry of its column and at least the floor
+        of ``FLOORS``, else 0.05. The changes of the mean square and their errors hang on the few findings that are
+        furthest off, squared: they may move by half their size.
+    """
+    floors = {column: FLOORS.get(column.partition(",")[0], 0.05) for column in table.columns}
+    allowed = tables.pooled_tolerances(table, by="column", floor=floors)
+    rough = [column for column in ("change of mean square", "standard error") if column in table.columns]
+    allowed[rough] = np.maximum(allowed[rough], table.to_frame()[rough].abs() / 2)
+    return allowed
 
 
 @dataclass(frozen=True)
@@ -228,87 +229,80 @@ def described(protocol: Protocol, levels: Levels = LEVELS) -> str:
     Returns:
         The labels of its levels, joined by commas; ``base`` where there are none.
     """
-    labels = [
-        label
+    return ", ".join(label for label, _ in _parts(protocol, levels)) or "base"
+
+
+def choose(sweep: Sweep, tables: Sequence[str] = misfit.TABLES) -> tuple[Protocol, list[Step]]:
+    """The protocol that comes closest on some of the tables, see ``stepwise``.
+
+    Args:
+        sweep: the data and the networks.
+        tables: of ``misfit.TABLES``, those that are looked at.
+
+    Returns:
+        The protocol, made of ``JOINT``, and the steps that led to it.
+    """
+    return stepwise(lambda protocol: score(sweep, protocol, tables), JOINT)
+
+
+def trail(steps: Sequence[Step]) -> pd.DataFrame:
+    """The steps of a search as a table to show.
+
+    Args:
+        steps: in their order.
+
+    Returns:
+        One row per step.
+    """
+    frame = pd.DataFrame([asdict(step) for step in steps])
+    frame["kept"] = frame["kept"].map({True: "yes", False: "no"})
+    return frame.rename(columns={"factor": "question", "label": "best other answer", "score": "misfit with it"})
+
+
+def held_out(sweep: Sweep) -> pd.DataFrame:
+    """Chooses by one pair of tables and looks at the other, both ways.
+
+    Args:
+        sweep: the data and the networks.
+
+    Returns:
+        A row for each pair that was chosen by: ``protocol`` in words, the misfit over that pair under the base and
+        under the protocol, ``before`` and ``after``, and over the pair not seen, ``unseen before`` and
+        ``unseen after``.
+    """
+    pairs = {"Tables 1 and 2": misfit.TABLES[:2], "Tables 3 and 4": misfit.TABLES[2:]}
+    rows = {}
+    for (name, seen), unseen in zip(pairs.items(), reversed(pairs.values()), strict=True):
+        picked, _ = choose(sweep, seen)
+        scores = [score(sweep, protocol, part) for part in (seen, unseen) for protocol in (BASE, picked)]
+        rows[name] = [described(picked), *scores]
+    columns = ["protocol", "before", "after", "unseen before", "unseen after"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def taken_apart(sweep: Sweep, chosen: Protocol, levels: Levels = JOINT) -> Table:
+    """What each part of a protocol contributes: the parts are taken away again, one by one.
+
+    Args:
+        sweep: the data and the networks.
+        chosen: made of levels.
+        levels: the factors and their levels.
+
+    Returns:
+        The ``Table`` ``protocol_chosen``, see ``assessed``: the base, the protocol, and a row without each part.
+    """
+    without = {
+        f"without: {label}": replace(chosen, **{field: getattr(BASE, field) for field in changes})
+        for label, changes in _parts(chosen, levels)
+    }
+    return assessed(sweep, {"base": BASE, "chosen": chosen} | without, "protocol_chosen")
+
+
+def _parts(protocol: Protocol, levels: Levels) -> list[tuple[str, Mapping[str, object]]]:
+    """The levels that a protocol is made of, with their labels."""
+    return [
+        (label, changes)
         for options in levels.values()
         for label, changes in options.items()
         if all(getattr(protocol, field) == value for field, value in changes.items())
     ]
-    return ", ".join(labels) or "base"
-
-
-def kind(table: str, row: str, column: str) -> str:
-    """Which kind of finding a printed number is, for asking where a misfit sits.
-
-    Args:
-        table: of ``misfit.TABLES``.
-        row: of the paper's table.
-        column: of the paper's table.
-
-    Returns:
-        A few words, the same for all findings of one kind.
-    """
-    if column == "distortion":
-        return "distortions"
-    if row.startswith("Gaussian noise"):
-        return "errors under noise"
-    if table == "table1":
-        return "errors of the linear networks" if row in LINEAR else "errors of the other networks"
-    if table == "table2":
-        if column == "AE400-10":
-            return "AE400-10 on the examples of others"
-        if column in LINEAR:
-            return "linear networks on the examples of others"
-        return "sigmoid networks on each other's" if row in SIGMOID else "sigmoid networks on linear and AE400-10's"
-    if table == "table3":
-        return "errors of the other networks"
-    return "Table 4, amplified" if "amplified" in row else "Table 4, as found"
-
-
-def by_kind(base: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """Where the misfit of two protocols sits.
-
-    Args:
-        base: findings of the one, as ``compared`` returns them.
-        after: those of the other.
-
-    Returns:
-        One row per kind of finding: ``findings``, how many; ``base`` and ``after``, the misfit over them; ``share`` of
-        the sum of squares that is left after. The largest share first.
-    """
-    kinds = [kind(*place) for place in after.index]
-    groups = after["z"].groupby(kinds)
-    left = groups.apply(lambda z: float(np.square(z).sum()))
-    return pd.DataFrame(
-        {
-            "findings": groups.size(),
-            "base": base["z"].groupby(kinds).apply(misfit.misfit),
-            "after": groups.apply(misfit.misfit),
-            "share": left / left.sum(),
-        }
-    ).sort_values("share", ascending=False)
-
-
-def asked(factors: ArrayLike, values: ArrayLike, printed: float) -> float:
-    """The factor at which a measured curve passes through a printed value.
-
-    Args:
-        factors: (n,) above 0, increasing.
-        values: (n,) measured there.
-        printed: the value looked for.
-
-    Returns:
-        The factor, from straight lines over its logarithm, at the crossing nearest to 1 where there are several; NaN
-        where the curve does not pass through the value.
-
-    Raises:
-        ValueError: shapes that differ, or factors that do not increase from above 0.
-    """
-    factors, values = np.asarray(factors, dtype=float), np.asarray(values, dtype=float)
-    if factors.shape != values.shape or not (np.diff(factors) > 0).all() or not factors[0] > 0:
-        raise ValueError(f"expected increasing factors above 0, one per value, got {factors} for {values.shape}")
-    gap, x = values - printed, np.log(factors)
-    crossings = list(x[gap == 0])
-    for i in np.flatnonzero(gap[:-1] * gap[1:] < 0):
-        crossings.append(x[i] + (x[i + 1] - x[i]) * gap[i] / (gap[i] - gap[i + 1]))
-    return float(np.exp(min(crossings, key=abs))) if crossings else float("nan")

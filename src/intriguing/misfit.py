@@ -54,6 +54,17 @@ def findings() -> pd.DataFrame:
     return frame.set_index(["table", "row", "column"])
 
 
+def units_by_table() -> pd.DataFrame:
+    """How many findings each table holds and in which units they are measured.
+
+    Returns:
+        The columns ``findings``, ``smallest unit`` and ``largest unit``, one row per table.
+    """
+    columns = {"findings": "size", "smallest unit": "min", "largest unit": "max"}
+    groups = findings().groupby(level="table")["unit"]
+    return groups.agg(list(columns.values())).set_axis(list(columns), axis=1)
+
+
 def unit(table: str, kind: str, printed: float) -> float:
     """How far a faithful repetition could be expected to lie from a printed number: one standard deviation.
 

@@ -4,6 +4,9 @@ The paper names its networks and its loss, and leaves the rest to the reader: ho
 training ends, which wrong class is asked for, how finely the price of distortion is searched. A ``Protocol`` is one
 answer to all of these questions, and a ``Sweep`` computes the four tables for it on a moderate number of images. What
 two protocols have in common is computed once.
+
+The first half holds what such a search computes for given networks and images, on a grid of values of c; it knows
+nothing of protocols.
 """
 
 from __future__ import annotations
@@ -17,68 +20,20 @@ import torch
 from torch import Tensor, nn
 
 from . import artifacts, fingerprint, lbfgsb, paper, scale
+from .amplification import AMPLIFIED, amplify
 from .data import Digits, Images, check_images
-from .disjoint import AMPLIFIED, HALVES, amplify
-from .disjoint import NOISE as NOISE4
 from .distortion import _Classifier, _Search, minimum_distortion, random_targets, wrong_classes
+from .halves import HALVES
+from .halves import NOISE as NOISE4
 from .models import build, recipe
 from .tables import NOISE as NOISE2
 from .training import CHUNK, _train_classifier, error_rate, trained
 from .transfer import error_matrix, gaussian_noise, rms
 
-TARGETS = ("random", "next class", "mean of nine", "nearest")
+# The search over c on a grid.
+
 ONE_FOR_ALL = 0.0  # in the place of a ratio of the grid: one c for all images of a set
 _ROWS = 512  # problems solved at a time
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """One reading of everything that the paper does not say.
-
-    Attributes:
-        linear: factor on the printed decay of the three linear networks, above 0.
-        sigmoid: factor on the printed decay of the sigmoid networks, above 0.
-        per_unit: whether the linear networks divide their decay by the number of units, as the formula is printed.
-        iterations: L-BFGS iterations after which the training of a classifier stops; None trains until convergence.
-        target: one of ``TARGETS``: the wrong class that an image shall be taken for.
-        norm: ``"squared"`` or ``"plain"``, as for ``distortion.minimum_distortion``.
-        ratio: of neighbouring values on the grid in which c is sought, above 1; 1 finds the edge itself;
-            ``ONE_FOR_ALL`` takes for all images of a set the one largest c with which all of them succeed.
-        clip: whether images are cut back to [0, 1] after noise or amplification.
-    """
-
-    linear: float = 1.0
-    sigmoid: float = 1.0
-    per_unit: bool = False
-    iterations: int | None = None
-    target: str = "random"
-    norm: str = "squared"
-    ratio: float = 1.0
-    clip: bool = False
-
-    def __post_init__(self) -> None:
-        if self.target not in TARGETS:
-            raise ValueError(f"expected a target among {', '.join(TARGETS)}, got {self.target!r}")
-        if not (self.ratio >= 1 or self.ratio == ONE_FOR_ALL):
-            raise ValueError(f"expected a ratio of at least 1, or {ONE_FOR_ALL:g} for one c, got {self.ratio}")
-        if not min(self.linear, self.sigmoid) > 0:
-            raise ValueError(f"expected factors above 0, got {self.linear} and {self.sigmoid}")
-
-
-BASE = Protocol()
-"""The protocol of the other chapters: k dropped, converged, random target, squared norm, exact edge, no clipping."""
-
-
-@dataclass(frozen=True)
-class _Network:
-    """Which network, trained on which part from which seed, and everything that its training depends on."""
-
-    name: str
-    part: str
-    seed: int
-    factor: float
-    per_unit: bool
-    iterations: int | None
 
 
 def grid_distortion(
@@ -178,6 +133,92 @@ def coarse_search(
     found[searched] = moved[torch.arange(len(searched)), first]
     reached[searched] = (gaps > 0).any(1)
     return found, reached
+
+
+def grid_search(
+    model: nn.Module, images: Tensor, targets: Tensor, penalties: Tensor, *, norm: str = "squared"
+) -> tuple[Tensor, Tensor]:
+    """The search over c on a whole grid: the minimiser of the largest c whose minimiser reaches the target.
+
+    Args:
+        model: as for ``grid_distortion``.
+        images: (B, *shape) in [0, 1].
+        targets: (B,) long.
+        penalties: (P,) values of c, increasing.
+        norm: as for ``grid_distortion``.
+
+    Returns:
+        images (B, *shape), unchanged where no c reaches the target, and reached (B,) bool.
+
+    Raises:
+        ValueError: as for ``grid_distortion``.
+    """
+    moved, gaps = grid_distortion(model, images, targets, penalties, norm=norm)
+    reached = (gaps > 0).any(1)
+    last = len(penalties) - 1 - (gaps > 0).flip(1).int().argmax(1)
+    found = moved[torch.arange(len(images)), last]
+    return torch.where(reached.view(-1, *[1] * (images.ndim - 1)), found, images), reached
+
+
+# Protocols, and the tables under them.
+
+TARGETS = ("random", "next class", "mean of nine", "nearest")
+_CODE = tuple(
+    f"intriguing.{room}"
+    for room in (
+        "protocol", "amplification", "distortion", "halves", "lbfgsb", "models", "tables", "training", "transfer"
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One reading of everything that the paper does not say.
+
+    Attributes:
+        linear: factor on the printed decay of the three linear networks, above 0.
+        sigmoid: factor on the printed decay of the sigmoid networks, above 0.
+        per_unit: whether the linear networks divide their decay by the number of units, as the formula is printed.
+        iterations: L-BFGS iterations after which the training of a classifier stops; None trains until convergence.
+        target: one of ``TARGETS``: the wrong class that an image shall be taken for.
+        norm: ``"squared"`` or ``"plain"``, as for ``distortion.minimum_distortion``.
+        ratio: of neighbouring values on the grid in which c is sought, above 1; 1 finds the edge itself;
+            ``ONE_FOR_ALL`` takes for all images of a set the one largest c with which all of them succeed.
+        clip: whether images are cut back to [0, 1] after noise or amplification.
+    """
+
+    linear: float = 1.0
+    sigmoid: float = 1.0
+    per_unit: bool = False
+    iterations: int | None = None
+    target: str = "random"
+    norm: str = "squared"
+    ratio: float = 1.0
+    clip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.target not in TARGETS:
+            raise ValueError(f"expected a target among {', '.join(TARGETS)}, got {self.target!r}")
+        if not (self.ratio >= 1 or self.ratio == ONE_FOR_ALL):
+            raise ValueError(f"expected a ratio of at least 1, or {ONE_FOR_ALL:g} for one c, got {self.ratio}")
+        if not min(self.linear, self.sigmoid) > 0:
+            raise ValueError(f"expected factors above 0, got {self.linear} and {self.sigmoid}")
+
+
+BASE = Protocol()
+"""The protocol of the other chapters: k dropped, converged, random target, squared norm, exact edge, no clipping."""
+
+
+@dataclass(frozen=True)
+class _Network:
+    """Which network, trained on which part from which seed, and everything that its training depends on."""
+
+    name: str
+    part: str
+    seed: int
+    factor: float
+    per_unit: bool
+    iterations: int | None
 
 
 class Sweep:
@@ -333,8 +374,10 @@ class Sweep:
         return model.requires_grad_(False)
 
     def _error(self, network: _Network, images: Images) -> float:
-        compute: Callable[[], float] = lambda: error_rate(self._network(network), images.images, images.labels)  # noqa: E731
-        return self._once(("error", network, images.name), compute)
+        return self._once(
+            ("error", network, images.name),
+            lambda: error_rate(self._network(network), images.images, images.labels),
+        )
 
     def _distorted(self, network: _Network, protocol: Protocol) -> Tensor:
         """(N, K, *shape), see ``distorted``."""

@@ -12,6 +12,7 @@ from torch import nn
 from . import disjoint, paper, tables
 from .data import Digits, Images
 from .distortion import Distortion, random_targets
+from .halves import HALVES, networks, small
 from .models import TABLE1_MODELS
 from .results import Table
 from .training import trained
@@ -20,11 +21,14 @@ ITERATIONS = 400  # cap on L-BFGS iterations: a few thousand images are learned 
 WIDTH = 2.0  # standard deviations that count as inside
 
 TABLES = ("table1", "table2", "table3", "table4")
+SAMPLED = ("table2", "table4")  # their rates were counted on a sample of the images
+NUMBERS = ["paper", "ours", "mean", "spread", "difference"]
+"""The columns of :func:`outside` that hold numbers."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """Tables 1 to 4 from networks with several initial weights.
+    """Tables 1 to 4 from networks with several initial weights; ``str`` says how large the study was.
 
     Attributes:
         means: name of the table -> mean of every entry over the repetitions.
@@ -32,6 +36,8 @@ class Study:
         same_or_other: the transfer between networks of different repetitions, see ``disjoint.kinds``.
         repetitions: how many there were.
         data: what the networks were trained on.
+        images: how many training images that were.
+        attacked: how many images were attacked for each network.
     """
 
     means: dict[str, pd.DataFrame]
@@ -39,6 +45,14 @@ class Study:
     same_or_other: Table
     repetitions: int
     data: str
+    images: int
+    attacked: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.repetitions} repetitions, {self.images:,} training images (halves of {self.images // 2:,}), "
+            f"{self.attacked:,} images attacked for each network."
+        )
 
     def table(self, name: str) -> Table:
         """Means and standard deviations of one table as one, named ``seeds_<name>``, for the record.
@@ -51,39 +65,14 @@ class Study:
         return Table.from_frame(f"seeds_{name}", self.means[name].join(spread), meta)
 
 
-def small(digits: Digits, count: int) -> Digits:
-    """The first training images and two halves of them, with all test images.
-
-    Args:
-        digits: the data.
-        count: how many training images, an even number.
-
-    Returns:
-        ``Digits`` with ``count`` training images; names say so, because trained weights are kept by them.
-
-    Raises:
-        ValueError: an odd number, or more images than there are.
-    """
-    if count % 2 or not 0 < count <= len(digits.train):
-        raise ValueError(f"expected an even number of images up to {len(digits.train)}, got {count}")
-    name = f"{digits.train.name}, first {count}"
-    half = count // 2
-    return Digits(
-        train=digits.train.take(slice(0, count), name),
-        test=digits.test,
-        part1=digits.train.take(slice(0, half), f"{name}, P1"),
-        part2=digits.train.take(slice(half, count), f"{name}, P2"),
-        name=f"{digits.name}, first {count}",
-    )
-
-
-def study(digits: Digits, *, repetitions: int, attacked: int) -> Study:
+def study(digits: Digits, *, images: int, repetitions: int, attacked: int) -> Study:
     """Train all networks of Tables 1 to 4 from several initial weights and compute the tables each time.
 
     Data, targets and noise stay the same, so that what moves is due to the initial weights.
 
     Args:
-        digits: the data, see :func:`small`.
+        digits: the data.
+        images: how many of the training images are used, an even number, see ``halves.small``.
         repetitions: how many, at least 2.
         attacked: how many training images (Tables 1 and 2) and test images (Tables 3 and 4) are attacked.
 
@@ -91,12 +80,13 @@ def study(digits: Digits, *, repetitions: int, attacked: int) -> Study:
         A ``Study``.
 
     Raises:
-        ValueError: fewer than two repetitions.
+        ValueError: fewer than two repetitions, or a number of images that cannot be halved.
     """
     if repetitions < 2:
         raise ValueError(f"expected at least two repetitions for a spread, got {repetitions}")
+    digits = small(digits, images)
     train, test = digits.train.take(slice(0, attacked)), digits.test.take(slice(0, attacked))
-    four = [name for name, half in disjoint.HALVES.items() if half.recipe != "ConvNet"]
+    four = [name for name, half in HALVES.items() if half.recipe != "ConvNet"]
     made: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     halves, sets = [], []
     for repetition in range(repetitions):
@@ -104,7 +94,7 @@ def study(digits: Digits, *, repetitions: int, attacked: int) -> Study:
             name: trained(name, digits.train, seed=repetition, max_iterations=ITERATIONS).model
             for name in TABLE1_MODELS
         }
-        halves.append(disjoint.networks(digits, four, repetition=repetition, max_iterations=ITERATIONS))
+        halves.append(networks(digits, four, repetition=repetition, max_iterations=ITERATIONS))
         on_train = _attacked(whole, train)
         sets.append(_attacked(halves[-1], test))
         three = {name: halves[-1][name] for name in paper.HALF_MODELS}
@@ -123,6 +113,8 @@ def study(digits: Digits, *, repetitions: int, attacked: int) -> Study:
         same_or_other=disjoint.kinds(halves, test, sets),
         repetitions=repetitions,
         data=digits.name,
+        images=images,
+        attacked=attacked,
     )
 
 
@@ -150,7 +142,7 @@ def inside(found: Study, entries: pd.DataFrame, *, counted: int) -> pd.DataFrame
     spread = np.array([found.deviations[table].at[row, column] for table, row, column in places])
     ours, printed = entries["ours"].fillna(pd.Series(mean)).to_numpy(), entries["paper"].to_numpy()
     rate = entries["kind"].eq("error").to_numpy()
-    sampled = rate & entries["table"].isin(["table2", "table4"]).to_numpy()
+    sampled = rate & entries["table"].isin(SAMPLED).to_numpy()
     doubt = np.where(sampled, np.sqrt(printed * (1 - printed) / counted), 0.0)
     rounding = np.array([half_unit(value, percent=is_rate) for value, is_rate in zip(printed, rate, strict=True)])
     return entries.assign(
@@ -161,6 +153,34 @@ def inside(found: Study, entries: pd.DataFrame, *, counted: int) -> pd.DataFrame
         sized=np.abs(printed - ours) <= WIDTH * spread,
         fair=np.abs(printed - ours) <= WIDTH * np.hypot(spread, doubt) + rounding,
     )
+
+
+def outside(compared: pd.DataFrame) -> pd.DataFrame:
+    """The numbers of the paper that even the fairest of the three questions leaves outside.
+
+    Args:
+        compared: what :func:`inside` returns.
+
+    Returns:
+        The columns ``table``, ``row``, ``column`` and :data:`NUMBERS`, with ``difference``, the paper's minus ours, at
+        full size; the largest difference first.
+    """
+    left = compared[~compared["fair"]]
+    left = left.assign(difference=left["paper"] - left["ours"])
+    order = left["difference"].abs().sort_values(ascending=False, kind="stable").index
+    return left.loc[order, ["table", "row", "column", *NUMBERS]]
+
+
+def sampled_rates(entries: pd.DataFrame) -> pd.Series:
+    """The paper's rates that were counted on a sample of the images: those of Tables 2 and 4.
+
+    Args:
+        entries: what ``scorecard.entries`` returns.
+
+    Returns:
+        Fractions.
+    """
+    return entries.loc[entries["table"].isin(SAMPLED) & entries["column"].ne("distortion"), "paper"]
 
 
 def half_unit(value: float, *, percent: bool) -> float:

@@ -123,3 +123,32 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("".join(f"| {word} " if word else "| " for word in line) + "|" for line in lines)
+
+
+def pooled_tolerances(table: Table, *, by: str, floor: float | Mapping[str, float] = 3e-3) -> pd.DataFrame:
+    """As :func:`tolerances`, where so few seeds were measured that some of them agreed on an entry by luck.
+
+    Args:
+        table: what is compared; entries that are not measured over seeds may stand in it if ``by`` is ``"column"``.
+        by: ``"row"`` allows a rate that moved at all the root mean square of its row at least, and leaves distortions
+            as they are; ``"column"`` allows every entry the median of its column at least.
+        floor: the least tolerance, in the unit of the entries: one for all, or by column where ``by`` is ``"column"``.
+
+    Returns:
+        The tolerance of each entry.
+
+    Raises:
+        ValueError: another ``by``.
+        ResultError: no spread was measured for this table.
+    """
+    if by == "row":
+        own = tolerances(table.name, floor=floor)
+        rates = own.drop(columns="distortion", errors="ignore")
+        moved = rates.where(rates > own.min(axis=None))  # what never moved stays strict
+        typical = moved.pow(2).mean(axis=1).pow(0.5).fillna(0)
+        return own.assign(**moved.clip(lower=typical, axis=0).fillna(rates))
+    if by == "column":
+        own = tolerances(table.name, floor=0)
+        own = own.reindex(list(table.rows)).fillna(0).clip(lower=own.median(), axis=1)
+        return own.clip(lower=pd.Series(floor) if isinstance(floor, Mapping) else floor, axis=1)
+    raise ValueError(f"got by={by!r}; expected 'row' or 'column'.")

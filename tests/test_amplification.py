@@ -1,0 +1,55 @@
+"""Amplification against hand cases, and what holds for every perturbation."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intriguing.amplification import amplify
+from intriguing.transfer import rms
+
+
+def test_amplify_by_hand():
+    clean = torch.tensor([[0.5, 0.5, 0.5], [0.0, 0.9, 0.5], [0.2, 0.3, 0.4]]).view(3, 1, 1, 3)
+    step = torch.tensor([[0.03, 0.0, 0.04], [0.0, 0.05, 0.0], [0.0, 0.0, 0.0]]).view(3, 1, 1, 3)
+    size = 0.2 / math.sqrt(3)  # a Euclidean length of 0.2
+    printed = amplify(clean, clean + step, size)
+    torch.testing.assert_close(printed[0].flatten(), torch.tensor([0.62, 0.5, 0.66]))
+    torch.testing.assert_close(printed[1].flatten(), torch.tensor([0.0, 1.1, 0.5]))
+    assert torch.equal(printed[2], clean[2])  # no perturbation has no direction
+    clipped = amplify(clean, clean + step, size, form="clipped")
+    torch.testing.assert_close(clipped, printed.clamp(0, 1))
+    boxed = amplify(clean, clean + step, size, form="boxed")
+    torch.testing.assert_close(boxed[0], printed[0])  # nothing to cut
+    torch.testing.assert_close(boxed[1].flatten(), torch.tensor([0.0, 1.0, 0.5]))  # all that the box allows
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.05, 0.3))
+def test_amplified_perturbations_have_the_asked_size(seed, size):
+    generator = torch.Generator().manual_seed(seed)
+    clean = torch.rand(4, 1, 8, 8, generator=generator, dtype=torch.float64)
+    step = 0.02 * torch.randn(4, 1, 8, 8, generator=generator, dtype=torch.float64)
+    distorted = (clean + step).clamp(0, 1)
+    wanted = torch.full((4,), size, dtype=torch.float64)
+    torch.testing.assert_close(rms(clean, amplify(clean, distorted, size)), wanted)
+    boxed = amplify(clean, distorted, size, form="boxed")
+    torch.testing.assert_close(rms(clean, boxed), wanted, rtol=1e-6, atol=1e-9)
+    assert boxed.min() >= 0 and boxed.max() <= 1
+    assert bool((((boxed - clean) * (distorted - clean)) >= 0).all())  # every pixel keeps its direction
+    assert bool((rms(clean, amplify(clean, distorted, size, form="clipped")) <= wanted + 1e-12).all())
+
+
+@pytest.mark.parametrize("arguments", [{"form": "other"}, {"size": 0.0}, {"size": math.nan}])
+def test_amplify_refuses_what_it_cannot_do(arguments):
+    with pytest.raises(ValueError, match="expected"):
+        amplify(torch.zeros(1, 3), torch.zeros(1, 3), **arguments)
+
+
+def test_amplify_refuses_two_shapes():
+    with pytest.raises(ValueError, match="one shape"):
+        amplify(torch.zeros(1, 3), torch.zeros(2, 3))
