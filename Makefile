@@ -20,7 +20,7 @@ INTRIGUING := $(BIN)/python -m intriguing
 .PHONY: help setup run test book paper record spread bench growth sync status lab browser clean
 
 help: ## List the targets
-	@printf 'Targets (PROFILE=quick|paper, CHAPTERS="01 02" for some of them):\n'
+	@printf 'Targets (PROFILE=quick|paper, CHAPTERS="units density" for some of them):\n'
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 setup: $(READY) ## Create .venv and install everything, once

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         ("record", "execute the chapters and store their results, not their outputs"),
     ):
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("chapters", nargs="*", help="beginnings of names, such as 01 (default: all)")
+        command.add_argument("chapters", nargs="*", help="names or their beginnings, such as units (default: all)")
         if name != "paper":
             command.add_argument("--profile", choices=("quick", "paper"), default="quick")
     commands.add_parser("sync", help="bring each notebook up to its text, keeping stored outputs")

@@ -1,7 +1,7 @@
 """From text to page: execute the chapters, stamp their outputs, and say which pages the code left behind.
 
-A chapter is a pair of files in ``notebooks``: the text ``NN-topic.md``, which is the source, and the notebook
-``NN-topic.ipynb``, which keeps the outputs of its last run at paper scale. Two kinds of stamps make those
+A chapter is a pair of files in ``notebooks``, listed in ``_toc.yml``: the text ``topic.md``, which is the source,
+and the notebook ``topic.ipynb``, which keeps the outputs of its last run at paper scale. Two kinds of stamps make those
 outputs trustworthy. Each code cell carries the hashes of the source that was executed and of the outputs that
 came out. The notebook carries the profile, the commit of ``src`` and the fingerprints of the modules of the
 package that it rests on. The guard in ``tests`` reads the first kind, :func:`status` the second.
@@ -16,13 +16,14 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import jupytext
 import nbformat
+import yaml
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -34,6 +35,9 @@ STAMP = "intriguing"
 
 CHECKED = "nbval-check-output"
 """The tag of the cells whose output every test run compares with the stored one."""
+
+LAST = "scorecard"
+"""The chapter that reads the results of all others, and is executed after them."""
 
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 """The MIME type under which a notebook keeps the state of its widgets."""
@@ -58,7 +62,7 @@ class PageStatus:
     """How one page stands to the code and to its own text.
 
     Attributes:
-        page: The stem of the chapter's files, for instance ``01-framework``.
+        page: The stem of the chapter's files, for instance ``framework``.
         stamp: The notebook's stamp, empty when the page was never run.
         changed_modules: Modules of the package that differ from those of the run, sorted.
         changed_cells: Numbers of the code cells, counted from 1, whose outputs belong to another source.
@@ -102,23 +106,49 @@ def repository() -> Path:
     return root
 
 
-def chapters(root: Path, names: Sequence[str] = ()) -> list[Path]:
-    """Returns the text files of the chapters, in the order in which they are read and run.
+def names(root: Path) -> list[str]:
+    """Returns the names of the chapters in the order of ``_toc.yml``, the scorecard last.
+
+    Args:
+        root: The root of the checkout, or of a book that was laid out by :func:`stage`.
+
+    Raises:
+        FileNotFoundError: There is no ``_toc.yml``.
+    """
+    path = root / "_toc.yml"
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no {path}: it lists the chapters, as notebooks/topic, in their order.")
+    files = (Path(entry) for entry in _entries(yaml.safe_load(path.read_text(encoding="utf-8"))))
+    listed = dict.fromkeys(file.stem for file in files if file.parent.name == "notebooks")
+    return sorted(listed, key=lambda name: name == LAST)
+
+
+def chapters(root: Path, chosen: Sequence[str] = ()) -> list[Path]:
+    """Returns the text files of the chapters, in the order in which they are read.
 
     Args:
         root: The root of the checkout.
-        names: Beginnings of file names, for instance ``01``; none of them means every chapter.
+        chosen: Names, or beginnings that only one name has, for instance ``units``; none means every chapter.
 
     Raises:
-        ValueError: A name fits no chapter.
+        FileNotFoundError: There is no ``_toc.yml``, or it lists a chapter that has no text.
+        ValueError: A name fits no chapter, or several.
     """
-    found = sorted((root / "notebooks").glob("[0-9]*.md"))
-    if not names:
-        return found
-    for name in names:
-        if not any(path.stem.startswith(name) for path in found):
-            raise ValueError(f"No chapter begins with {name!r}; there are: {', '.join(path.stem for path in found)}.")
-    return [path for path in found if path.stem.startswith(tuple(names))]
+    known = names(root)
+    found = [root / "notebooks" / f"{name}.md" for name in known]
+    for path in found:
+        if not path.is_file():
+            raise FileNotFoundError(f"_toc.yml lists {path.stem}, but there is no {path}: write it or take it out.")
+    wanted = set()
+    for name in chosen:
+        fitting = [name] if name in known else [other for other in known if other.startswith(name)]
+        if len(fitting) != 1:
+            raise ValueError(
+                f"got {name!r}, which is the beginning of {' and '.join(fitting) or 'no chapter'}; "
+                f"expected names of chapters: choose from {', '.join(known)}."
+            )
+        wanted.update(fitting)
+    return [path for path in found if not chosen or path.stem in wanted]
 
 
 def source_hash(cell: NotebookNode) -> str:
@@ -411,6 +441,16 @@ def stage(root: Path, folder: Path, notebooks: dict[str, NotebookNode]) -> None:
         shutil.copy2(root / name, folder / name)
     for path in chapters(root):
         write(notebooks.get(path.stem) or read(path), folder / "notebooks" / f"{path.stem}.ipynb")
+
+
+def _entries(node: object) -> Iterator[str]:
+    """Yields the files named anywhere in a table of contents, in its order."""
+    if isinstance(node, dict):
+        yield from [str(node["file"])] if "file" in node else []
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from _entries(item)
 
 
 def _changed(stamp: dict, notebook: NotebookNode) -> Iterable[str]:
