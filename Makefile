@@ -6,6 +6,10 @@ MAKEFLAGS += --no-print-directory
 
 PROFILE ?= quick
 CHAPTERS ?=
+# How many chapters are executed at a time (all cores otherwise); AGAIN=1 executes also those that were kept.
+JOBS ?=
+AGAIN ?=
+HOW = $(if $(JOBS),--jobs $(JOBS)) $(if $(AGAIN),--again) $(CHAPTERS)
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -20,7 +24,7 @@ INTRIGUING := $(BIN)/python -m intriguing
 .PHONY: help setup run test book paper record spread bench growth sync status lab browser clean
 
 help: ## List the targets
-	@printf 'Targets (PROFILE=quick|paper, CHAPTERS="units density" for some of them):\n'
+	@printf 'Targets (PROFILE=quick|paper, CHAPTERS="units density" for some of them, JOBS=2, AGAIN=1):\n'
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 setup: $(READY) ## Create .venv and install everything, once
@@ -37,7 +41,7 @@ $(READY): requirements.txt pyproject.toml
 	@touch $@
 
 run: $(READY) ## Execute every chapter here and now, build the executed book, show the score
-	@$(INTRIGUING) run --profile $(PROFILE) $(CHAPTERS)
+	@$(INTRIGUING) run --profile $(PROFILE) $(HOW)
 
 # Each part runs even when an earlier one failed, so that one run shows all that is wrong. pytest comes last,
 # because its browser tests read the book that was just built. Weights are shared by the chapters in a cache
@@ -57,10 +61,10 @@ book: $(READY) ## Publish the stored, paper-scale outputs to _build/html
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 
 paper: $(READY) ## Run every chapter at paper scale; refresh stored outputs and results/paper
-	@$(INTRIGUING) paper $(CHAPTERS)
+	@$(INTRIGUING) paper $(HOW)
 
 record: $(READY) ## Refresh results/PROFILE (default quick) without touching stored outputs
-	@$(INTRIGUING) record --profile $(PROFILE) $(CHAPTERS)
+	@$(INTRIGUING) record --profile $(PROFILE) $(HOW)
 
 spread: $(READY) ## Measure how the tables of the quick profile move from seed to seed
 	@$(BIN)/python benchmarks/spread.py

@@ -10,11 +10,13 @@ package that it rests on. The guard in ``tests`` reads the first kind, :func:`st
 from __future__ import annotations
 
 import ast
+import asyncio
 import hashlib
 import json
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,6 +46,9 @@ WIDGETS = "application/vnd.jupyter.widget-state+json"
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 """The MIME type of an output that shows a widget."""
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""The variables by which the libraries of arithmetic are told how many threads to use."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}(?=>)")
 _STYLED = re.compile(r"\bT_[0-9a-f]{5}(?=_|\b)")  # what pandas calls a styled table, anew in each run
@@ -162,14 +167,15 @@ def outputs_hash(cell: NotebookNode) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def read(path: Path) -> NotebookNode:
+def read(path: Path, stored: Path | None = None) -> NotebookNode:
     """Reads a chapter from its text and adds what its notebook knows: outputs, counts, stamps and cell ids.
 
     A code cell whose source has changed keeps the outputs of the cell that it replaces together with their
     stamp, so that the guard can see that they are no longer its own.
 
     Args:
-        path: The chapter's ``.md`` file; the ``.ipynb`` beside it need not exist.
+        path: The chapter's ``.md`` file.
+        stored: The notebook that knows them; None takes the one beside the text. It need not exist.
 
     Returns:
         The notebook, in nbformat 4.5.
@@ -177,7 +183,7 @@ def read(path: Path) -> NotebookNode:
     fresh = nbformat.from_dict(jupytext.read(path, fmt="md:myst"))
     fresh.nbformat, fresh.nbformat_minor = 4, 5
     fresh.metadata = NotebookNode(kernelspec=fresh.metadata.get("kernelspec", NotebookNode(name="python3")))
-    stored = path.with_suffix(".ipynb")
+    stored = path.with_suffix(".ipynb") if stored is None else stored
     old = nbformat.read(stored, as_version=4) if stored.is_file() else nbformat.v4.new_notebook()
     fresh.metadata = NotebookNode({**old.metadata, **fresh.metadata})
     fresh.metadata.pop("jupytext", None)
@@ -248,6 +254,33 @@ def execute(
     Raises:
         ChapterFailed: A cell raised an error or its kernel died.
     """
+    return asyncio.run(execute_beside(path, profile, record=record, progress=progress))[0]
+
+
+async def execute_beside(
+    path: Path,
+    profile: str,
+    *,
+    record: bool = False,
+    progress: Callable[[int, int, NotebookNode], None] | None = None,
+    threads: int | None = None,
+) -> tuple[NotebookNode, dict[str, str]]:
+    """Does what :func:`execute` does while other chapters are executed in kernels of their own.
+
+    Args:
+        path: As for :func:`execute`.
+        profile: As for :func:`execute`.
+        record: As for :func:`execute`.
+        progress: As for :func:`execute`.
+        threads: How many threads of arithmetic the kernel may use; None leaves that to the libraries.
+
+    Returns:
+        The executed notebook, and the results that it wrote: file -> SHA-256 of the content.
+
+    Raises:
+        ChapterFailed: A cell raised an error or its kernel died.
+        asyncio.CancelledError: The caller wants no more; the kernel has been ended.
+    """
     scale.profile(profile)
     notebook = read(path)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -256,8 +289,7 @@ def execute(
         cell.metadata.pop(STAMP, None)
     notebook.metadata.pop("widgets", None)
     # Taken before the run: these are the files that the kernel is about to import.
-    modules = fingerprint.closure(imported_modules(notebook))
-    commit = scale.provenance()["commit"]
+    stamp = {"profile": profile, "commit": scale.commit(), **reached(notebook)}
     started, current = time.monotonic(), 0
 
     def starting(cell: NotebookNode, cell_index: int) -> None:
@@ -273,26 +305,65 @@ def execute(
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,
+        startup_timeout=180,  # a busy computer takes its time
         extra_arguments=["--log-level=40"],  # the kernel's own warnings are no part of a chapter
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=starting,
     )
-    environment = dict(os.environ, INTRIGUING_PROFILE=profile, INTRIGUING_RECORD="1" if record else "0")
-    try:
-        client.execute(env=environment)
-    except (CellExecutionError, CellTimeoutError, DeadKernelError, CellControlSignal) as error:
-        raise ChapterFailed(_failure(path.stem, current, code, error)) from None
+    with tempfile.TemporaryDirectory() as scratch:
+        ledger = Path(scratch) / "ledger"
+        environment = dict(os.environ, INTRIGUING_PROFILE=profile, INTRIGUING_RECORD="1" if record else "0")
+        environment["INTRIGUING_LEDGER"] = str(ledger)
+        if threads is not None:
+            environment.update(dict.fromkeys(THREADS, str(threads)))
+        try:
+            await _run_cells(client, environment)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError, CellControlSignal, RuntimeError) as error:
+            raise ChapterFailed(_failure(path.stem, current, code, error)) from None
+        lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.is_file() else []
+    entries = [json.loads(line) for line in lines]
     tidy(notebook, path.stem)
     for cell in code:
         cell.metadata[STAMP] = NotebookNode(source=source_hash(cell), outputs=outputs_hash(cell))
-    notebook.metadata[STAMP] = NotebookNode(
-        profile=profile,
-        commit=commit,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        wall_seconds=round(time.monotonic() - started),
-        modules=modules,
+    notebook.metadata[STAMP] = nbformat.from_dict(
+        {
+            **stamp,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "wall_seconds": round(time.monotonic() - started),
+            "computing": scale.computing(entry for entry in entries if "wrote" not in entry),
+        }
     )
-    return notebook
+    return notebook, {entry["wrote"]: entry["sha256"] for entry in entries if "wrote" in entry}
+
+
+def reached(notebook: NotebookNode) -> dict:
+    """Returns the part of a notebook's stamp that says on which code of the package its outputs rest."""
+    return {"modules": fingerprint.closure(imported_modules(notebook))}
+
+
+async def _run_cells(client: NotebookClient, environment: dict[str, str]) -> None:
+    """Executes all cells in a new kernel, which is ended in any case.
+
+    The client's own ``execute`` would do, but it takes over the signals of this process, and several at once would
+    take them from each other.
+    """
+    client.km = client.create_kernel_manager()
+    finished = False
+    try:
+        await client.async_start_new_kernel(env=environment)
+        await client.async_start_new_kernel_client()
+        for index, cell in enumerate(client.nb.cells):
+            await client.async_execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
+        client.set_widgets_metadata()
+        finished = True
+    finally:
+        manager, channels = client.km, client.kc
+        if channels is not None:
+            channels.stop_channels()
+        if manager is not None:
+            if manager.has_kernel:
+                await manager.shutdown_kernel(now=not finished)
+            await manager.cleanup_resources()
 
 
 def tidy(notebook: NotebookNode, name: str) -> None:

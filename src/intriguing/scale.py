@@ -14,6 +14,7 @@ Importing it is cheap and changes nothing outside: PyTorch is loaded by the func
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -384,10 +385,12 @@ def rests_on(name: str, seconds: float | None, device: str | None, *, made: bool
     if name in _LEDGER:
         return
     _LEDGER[name] = {"name": name, "seconds": seconds, "device": device, "made": made}
-    path = _environment("INTRIGUING_LEDGER")
-    if path is not None:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(_LEDGER[name]) + "\n")
+    _write_down(_LEDGER[name])
+
+
+def wrote(path: Path, content: bytes) -> None:
+    """Writes down that this run stored a result, so that the commands see later whether it is still there."""
+    _write_down({"wrote": str(path), "sha256": hashlib.sha256(content).hexdigest()})
 
 
 def computing(entries: Iterable[dict] | None = None) -> dict:
@@ -420,6 +423,14 @@ def computing_line(total: dict) -> str:
     missing = f"; what {total['unknown']} of them took was not written down" if total["unknown"] else ""
     took = f", {duration(total['seconds'])} of computing on {' and '.join(total['devices'])}" if known else ""
     return f"It rests on {files} kept {'computation' if files == 1 else 'computations'} ({origin}){took}{missing}."
+
+
+def _write_down(entry: dict) -> None:
+    """Adds a line to the ledger of the command that started this run, if one did."""
+    path = _environment("INTRIGUING_LEDGER")
+    if path is not None:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
 
 
 def _environment(name: str) -> str | None:
