@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from types import SimpleNamespace
 
@@ -46,3 +47,13 @@ def test_the_hook_writes_it(given, monkeypatch, tmp_path):
     reporter = SimpleNamespace(write_line=lines.append)
     conftest.pytest_terminal_summary(reporter, SimpleNamespace(getoption=lambda name, _: name == given))
     assert lines == [left_out.summary([tmp_path / "data"], NAMES, given is not None)]
+
+
+def test_the_longest_chapters_come_first_and_have_time(tmp_path):
+    for name, seconds in (("short", 1), ("long", 9)):
+        stamp = {publishing.STAMP: {"wall_seconds": seconds}}
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps({"metadata": stamp}))
+    items = [SimpleNamespace(path=tmp_path / name) for name in ("a.py", "short.ipynb", "b.py", "long.ipynb")]
+    conftest.pytest_collection_modifyitems(items)
+    assert [item.path.name for item in items] == ["long.ipynb", "short.ipynb", "a.py", "b.py"]
+    assert items[0].output_timeout > 5 and not hasattr(items[2], "output_timeout")
