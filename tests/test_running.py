@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from rich.console import Console
 
 from intriguing import __main__ as command
 from intriguing import artifacts, publishing, running, scale
@@ -54,22 +56,20 @@ def kept(book: Path, folder: str = "run-quick") -> list[str]:
     return sorted(path.name for path in (book / "_build" / folder / "executed").glob("*"))
 
 
-def test_a_second_run_executes_nothing_and_says_so(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_run_executes_nothing_and_says_so(
+    book: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_chapter(book, "one", note("one"), "1 + 1")
     write_chapter(book, "two", note("two"))
     assert command.main(["run"]) == 0
     assert sorted(trace(book)) == ["one", "two"]
-    assert "Executing 2 chapters at a time" in capsys.readouterr().out or running.usable_cores() == 1
+    assert "Up to 2 chapters at a time" in capsys.readouterr().out or running.usable_cores() == 1
     assert command.main(["run"]) == 0
     assert "Nothing to execute: 2 of 2 chapters are kept in _build/run-quick/executed" in capsys.readouterr().out
     write_chapter(book, "one", note("one"), "1 + 1", prose="Other words.\n\n")
     seen = {}
-    command_build = command._build
-    command._build = lambda root, folder, profile, outcome: seen.update(outcome.notebooks) or True
-    try:
-        assert command.main(["run"]) == 0
-    finally:
-        command._build = command_build
+    monkeypatch.setattr(command, "_build", lambda *given: seen.update(given[-1].notebooks) or True)
+    assert command.main(["run"]) == 0
     assert "Other words." in seen["one"].cells[0].source
     assert seen["one"].cells[-1].outputs[0].data["text/plain"] == "2"
     assert running.GROUNDS not in seen["one"].metadata
@@ -230,6 +230,18 @@ def test_a_signal_ends_the_kernels_and_keeps_what_is_done(
     write_chapter(book, "two", note("two"))
     assert command.main(["run"]) == 0
     assert trace(book).count("one") == 1 and trace(book)[-1] == "two"
+
+
+def test_whoever_watches_sees_a_line_for_each_running_chapter(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(command, "console", Console(file=shown, force_terminal=True, width=100))
+    write_chapter(book, "bad", "1 / 0")
+    write_chapter(book, "good", "first = 1", "import time\nlonger = time.sleep(0.5)")
+    assert command.main(["run", "--jobs", "2"]) == 1
+    said = shown.getvalue()
+    assert "longer = time.sleep(0.5)" in said and "1/2" in said
+    assert "bad: failed" in said and "good: " in said
+    assert "running in profile" not in said
 
 
 def test_a_broken_kept_file_is_executed_again(book: Path) -> None:

@@ -139,7 +139,7 @@ def _execute(root: Path, options: argparse.Namespace) -> int:
     if not paths:
         raise FileNotFoundError(f"_toc.yml of {root} lists no chapter: give it an entry notebooks/topic.")
     if min(jobs, len(paths)) > 1:
-        console.print(f"Executing {min(jobs, len(paths))} chapters at a time, each with one thread of arithmetic.")
+        console.print(f"Up to {min(jobs, len(paths))} chapters at a time, each with one thread of arithmetic.")
     keeper = running.Keeper(root, folder / "executed", profile, record=options.command != "run")
     started = time.monotonic()
     with _Display(profile, root / "notebooks" if options.command == "paper" else None) as display:
