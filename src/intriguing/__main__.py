@@ -9,13 +9,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nbformat import NotebookNode
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from intriguing import publishing, running, scale
+from intriguing import publishing, scale
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from intriguing import running
 
 SLOW = 10.0
 """A cell that takes longer than this many seconds gets a line of its own where there is no live display."""
@@ -130,6 +135,8 @@ def _sync(root: Path) -> int:
 
 
 def _execute(root: Path, options: argparse.Namespace) -> int:
+    from intriguing import running
+
     profile = "paper" if options.command == "paper" else options.profile
     jobs = running.usable_cores() if options.jobs is None else options.jobs
     if jobs < 1:
