@@ -3,15 +3,21 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Without bytecode every command compiles what it imports anew, PyTorch included: many seconds, each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 PROFILE ?= quick
 CHAPTERS ?=
+# How many chapters are executed at a time (all cores otherwise); AGAIN=1 executes also those that were kept.
+JOBS ?=
+AGAIN ?=
+HOW = $(if $(JOBS),--jobs $(JOBS)) $(if $(AGAIN),--again) $(CHAPTERS)
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# The first interpreter that starts and is new enough; PYTHON=/path/to/python names another.
+# The first interpreter that starts and has a version for which the packages are pinned; PYTHON=/path/to/python names another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 # -n: references that lead nowhere; -W: warnings are errors; --all: every page is read anew, so none stays hidden.
 # Pages of an earlier build are removed first: the tests of the site would take them for part of the book.
 BUILD := rm -rf _build/html && $(BIN)/jupyter-book build . --all -n -W --keep-going -q >/dev/null
@@ -20,35 +26,42 @@ INTRIGUING := $(BIN)/python -m intriguing
 .PHONY: help setup run test book paper record spread bench growth sync status lab browser clean
 
 help: ## List the targets
-	@printf 'Targets (PROFILE=quick|paper, CHAPTERS="01 02" for some of them):\n'
+	@printf 'Targets (PROFILE=quick|paper, CHAPTERS="units density" for some of them, JOBS=2, AGAIN=1):\n'
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 setup: $(READY) ## Create .venv and install everything, once
 
 $(READY): requirements.txt pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then \
-		echo "This book needs Python 3.11 or newer, and none was found on the PATH. Install one," \
-			"or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; fi
-	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
-		f"This book needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}.")'
+		echo "This book needs Python 3.11 to 3.13, and none was found on the PATH. Install one," \
+			"or name it: make setup PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else \
+		f"This book needs Python 3.11 to 3.13; {sys.executable} is {v[0]}.{v[1]}: name another one with PYTHON=.")'
 	@if [ ! -x $(BIN)/python ]; then echo "Creating $(VENV) with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv $(VENV); fi
 	@echo "Installing the pinned packages (torch is large: a few minutes on a slow line)"
 	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -r requirements.txt -e '.[dev]'
+	@echo "Compiling them, once"
+	@# A file or two are written for a newer Python and cannot be compiled; nothing imports them.
+	@$(BIN)/python -m compileall -qq -j 0 $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || true
 	@touch $@
 
 run: $(READY) ## Execute every chapter here and now, build the executed book, show the score
-	@$(INTRIGUING) run --profile $(PROFILE) $(CHAPTERS)
+	@$(INTRIGUING) run --profile $(PROFILE) $(HOW)
 
 # Each part runs even when an earlier one failed, so that one run shows all that is wrong. pytest comes last,
-# because its browser tests read the book that was just built. Weights are shared by the chapters in a cache
+# because its browser tests read the book that was just built. It works in several processes, one file at a time in
+# each, with one thread of arithmetic; the longest files are first. Weights are shared by the chapters in a cache
 # of their own, so that a test neither uses nor fills the reader's.
 test: $(READY) ## Style, book build with warnings as errors, unit tests, chapters under nbval, the guard
 	@failed=""; \
 	echo "ruff"; $(BIN)/ruff check . || failed="$$failed ruff"; \
+	echo "deptry"; $(BIN)/deptry src || failed="$$failed deptry"; \
 	echo "jupyter-book build -n -W --keep-going"; $(BUILD) || failed="$$failed build"; \
 	export INTRIGUING_CACHE="$${INTRIGUING_CACHE:-$(CURDIR)/_build/cache}" INTRIGUING_PROFILE=quick; \
+	export OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}"; \
 	unset INTRIGUING_RECORD; \
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 600 tests notebooks \
+	$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder \
+		--nbval-lax --nbval-current-env --nbval-cell-timeout 600 --nbval-kernel-startup-timeout 180 tests notebooks \
 		|| failed="$$failed pytest"; \
 	if [ -n "$$failed" ]; then echo "FAILED:$$failed" >&2; exit 1; fi
 
@@ -57,10 +70,10 @@ book: $(READY) ## Publish the stored, paper-scale outputs to _build/html
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 
 paper: $(READY) ## Run every chapter at paper scale; refresh stored outputs and results/paper
-	@$(INTRIGUING) paper $(CHAPTERS)
+	@$(INTRIGUING) paper $(HOW)
 
 record: $(READY) ## Refresh results/PROFILE (default quick) without touching stored outputs
-	@$(INTRIGUING) record --profile $(PROFILE) $(CHAPTERS)
+	@$(INTRIGUING) record --profile $(PROFILE) $(HOW)
 
 spread: $(READY) ## Measure how the tables of the quick profile move from seed to seed
 	@$(BIN)/python benchmarks/spread.py

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 
 import left_out
@@ -15,11 +18,37 @@ def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.write_line(left_out.summary(photographs._folders(), chapters, executed))
 
 
+def pytest_collection_modifyitems(items):
+    """Puts the longest chapters first, so that no process is left with one at the end, and gives outputs time to come.
+
+    nbval waits five seconds for the outputs of a cell that is done, which a busy computer may exceed, and has no option
+    for it.
+    """
+    seconds = {}
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.output_timeout = 120
+        if item.path not in seconds:
+            seconds[item.path] = _seconds(item.path)
+    items.sort(key=lambda item: -seconds[item.path])
+
+
+def _seconds(path):
+    """How long the stored run of a chapter took; 0 for a file of tests."""
+    if path.suffix != ".ipynb":
+        return 0
+    stamp = json.loads(path.read_text(encoding="utf-8"))["metadata"].get(publishing.STAMP, {})
+    return stamp.get("wall_seconds", 0)
+
+
 @pytest.fixture(scope="session")
 def brief(tmp_path_factory):
     """The 5,000 digits, and two networks trained on them so briefly that a test can wait: linear and sigmoid."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the processes of one session train them once
+        folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INTRIGUING_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("INTRIGUING_CACHE", str(folder / "brief"))
         patch.setenv("INTRIGUING_PROFILE", "quick")
         patch.setenv("INTRIGUING_DEVICE", "cpu")
         sets = data.mnist()

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NEEDS = {
-    "11-imagenet": {
+    "photographs": {
         "imagenet/val": "every measurement on photographs",
         "imagenet/squeezenet1_0_imagenet.safetensors": "the network that looks at them",
     },
-    "12-spectral": {
+    "spectral": {
         "imagenet/alexnet_bvlc_q8.safetensors": "the norms of AlexNet",
         "imagenet/squeezenet1_0_imagenet.safetensors": "the bound of SqueezeNet",
     },
-    "14-explanation": {"usps.npz": "USPS, for which MNIST stands in"},
+    "explanation": {"usps.npz": "USPS, for which MNIST stands in"},
 }
 """Chapter -> what it looks for in the folders with data -> what it leaves out without it."""
 

@@ -3,13 +3,17 @@
 import errno
 import math
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intriguing import artifacts
+from intriguing import artifacts, scale
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -159,3 +163,72 @@ def test_a_key_that_is_not_json_is_refused(key):
 def test_making_something_else_than_named_tensors_is_refused(made):
     with pytest.raises(TypeError, match=r"make\(\) of 'net' returned .*; expected a dict"):
         artifacts.load_or_make("net", {}, lambda: made)
+
+
+SLOW = """
+import pathlib, sys, time, torch
+from intriguing import artifacts
+
+def make():
+    with open(sys.argv[1], "a") as file:
+        file.write("made\\n")
+    time.sleep(float(sys.argv[2]))
+    return {"a": torch.ones(1)}
+
+artifacts.load_or_make("net", {}, make)
+"""
+
+
+def slow(calls, seconds):
+    return subprocess.Popen([sys.executable, "-c", SLOW, str(calls), str(seconds)])
+
+
+def wait_for(path, lines):
+    until = time.monotonic() + 60
+    while not path.exists() or path.read_text().count("\n") < lines:
+        assert time.monotonic() < until, f"{path.name} has not got {lines} lines"
+        time.sleep(0.05)
+
+
+def test_two_processes_that_ask_at_once_make_once(tmp_path):
+    calls = tmp_path / "calls"
+    both = [slow(calls, 1) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert calls.read_text() == "made\n"
+
+
+def test_a_process_that_dies_holds_up_nobody(tmp_path):
+    calls = tmp_path / "calls"
+    first = slow(calls, 600)
+    wait_for(calls, 1)
+    second = slow(calls, 0)
+    first.send_signal(signal.SIGKILL)
+    first.wait(60)
+    assert second.wait(60) == 0
+    assert calls.read_text() == "made\nmade\n"
+
+
+def test_without_locks_everything_is_made_all_the_same(monkeypatch):
+    make = Maker()
+    monkeypatch.setattr(artifacts, "fcntl", None)
+    artifacts.load_or_make("net", {}, make)
+    artifacts.load_or_make("net", {}, make)
+    assert make.calls == 1
+
+
+def test_what_it_took_stands_in_the_file(monkeypatch):
+    def make():
+        time.sleep(0.3)
+        artifacts.load_or_make("inner", {}, lambda: (time.sleep(0.6), {"a": torch.ones(1)})[1])
+        return {"a": torch.ones(1)}
+
+    for made in (2, 0):
+        monkeypatch.setattr(scale, "_LEDGER", {})
+        artifacts.load_or_make("outer", {}, make)
+        if not made:
+            artifacts.load_or_make("inner", {}, make)
+        total = scale.computing()
+        assert (total["made"], total["kept"], total["unknown"]) == (made, 2 - made, 0)
+        seconds = {entry["name"].split("/")[1].split("-")[0]: entry["seconds"] for entry in scale._LEDGER.values()}
+        assert seconds["outer"] >= 0.3 and seconds["inner"] >= 0.6
+        assert total["devices"] == [scale.provenance()["device"]]

@@ -77,7 +77,7 @@ def test_book(rule: Callable[[Path], list[str]]) -> None:
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
     """A chapter that breaks no rule; the path of its text."""
-    path = tmp_path / "01-small.md"
+    path = tmp_path / "small.md"
     path.write_text(TEXT, encoding="utf-8")
     notebook = publishing.read(path)
     code = _code(notebook)
@@ -334,11 +334,11 @@ def book(tmp_path: Path) -> Path:
     for folder in ("book", "notebooks", "src/intriguing"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/api\nparts:\n  - chapters:\n      - file: notebooks/01-small\n"
+        "format: jb-book\nroot: book/api\nparts:\n  - chapters:\n      - file: notebooks/small\n"
     )
     (tmp_path / "book" / "api.md").write_text("# API\n\n.. automodule:: intriguing.data\n\n{cite}`a2000`\n")
     (tmp_path / "book" / "references.bib").write_text("@misc{a2000,\n  title = {A}\n}\n")
-    (tmp_path / "notebooks" / "01-small.md").write_text(TEXT)
+    (tmp_path / "notebooks" / "small.md").write_text(TEXT)
     (tmp_path / "src" / "intriguing" / "data.py").write_text("")
     return tmp_path
 
@@ -353,9 +353,9 @@ def test_whole_book_breaks_no_rule(book: Path) -> None:
 @pytest.mark.parametrize(
     ("rule", "file", "text", "words"),
     [
-        (rules.every_page_is_listed, "notebooks/02-more.md", TEXT, "notebooks/02-more is not in _toc.yml"),
-        (rules.every_page_is_listed, "_toc.yml", "root: book/api\n", "notebooks/01-small is not in _toc.yml"),
-        (rules.every_page_is_listed, "_toc.yml", "root: book/api\nsome: [{file: notebooks/01-small}, "
+        (rules.every_page_is_listed, "notebooks/more.md", TEXT, "notebooks/more is not in _toc.yml"),
+        (rules.every_page_is_listed, "_toc.yml", "root: book/api\n", "notebooks/small is not in _toc.yml"),
+        (rules.every_page_is_listed, "_toc.yml", "root: book/api\nsome: [{file: notebooks/small}, "
          "{file: book/gone}]\n", "book/gone, which does not exist"),
         (rules.every_module_is_documented, "src/intriguing/new.py", "", "no entry for intriguing.new"),
         (rules.every_module_is_documented, "book/api.md", "automodule:: intriguing.data "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from types import SimpleNamespace
 
@@ -24,12 +25,12 @@ def test_every_chapter_that_can_go_without_data_is_listed():
 
 
 def test_the_line_names_chapters_and_reasons(tmp_path):
-    line = left_out.summary([tmp_path], ["11-imagenet", "12-spectral", "14-explanation"], True)
+    line = left_out.summary([tmp_path], ["photographs", "spectral", "explanation"], True)
     assert line.startswith("Chapters: executed again only in part") and "\n" not in line
-    assert "14-explanation without USPS, for which MNIST stands in (usps.npz)" in line
-    assert "11-imagenet without every measurement on photographs (imagenet/val) and the network" in line
+    assert "explanation without USPS, for which MNIST stands in (usps.npz)" in line
+    assert "photographs without every measurement on photographs (imagenet/val) and the network" in line
     (tmp_path / "usps.npz").touch()
-    line = left_out.summary([tmp_path / "nowhere", tmp_path], ["14-explanation"], True)
+    line = left_out.summary([tmp_path / "nowhere", tmp_path], ["explanation"], True)
     assert line == "Chapters: all 1 were executed again in full."
 
 
@@ -46,3 +47,13 @@ def test_the_hook_writes_it(given, monkeypatch, tmp_path):
     reporter = SimpleNamespace(write_line=lines.append)
     conftest.pytest_terminal_summary(reporter, SimpleNamespace(getoption=lambda name, _: name == given))
     assert lines == [left_out.summary([tmp_path / "data"], NAMES, given is not None)]
+
+
+def test_the_longest_chapters_come_first_and_have_time(tmp_path):
+    for name, seconds in (("short", 1), ("long", 9)):
+        stamp = {publishing.STAMP: {"wall_seconds": seconds}}
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps({"metadata": stamp}))
+    items = [SimpleNamespace(path=tmp_path / name) for name in ("a.py", "short.ipynb", "b.py", "long.ipynb")]
+    conftest.pytest_collection_modifyitems(items)
+    assert [item.path.name for item in items] == ["long.ipynb", "short.ipynb", "a.py", "b.py"]
+    assert items[0].output_timeout > 5 and not hasattr(items[2], "output_timeout")

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import distributed, nn
 
-from intriguing import __main__, artifacts, fingerprint, longrun, models
+from intriguing import __main__, artifacts, fingerprint, longrun, models, scale
 from intriguing.distortion import Distortion, minimum_distortion
 
 # The problem and the worker are one file, imported here and run as processes: the same code on both sides.
@@ -497,6 +497,15 @@ def test_the_command_solves_and_goes_on(untrained, capsys, cache):
     assert "Process 1 of 1 solved 0 of 3 chunks" in capsys.readouterr().out
     assert __main__.main([*words, "--refine"]) == 0
     assert len(list((cache / "runs").iterdir())) == 2
+
+
+def test_a_page_rests_on_the_chunks_that_were_solved_and_found(untrained, cache, monkeypatch):
+    words = ["attack", "--model", "FC10(1e-4)", "--images", "5", "--chunk", "2", "--profile", "quick"]
+    for made in (3, 0):
+        monkeypatch.setattr(scale, "_LEDGER", {})
+        assert __main__.main(words) == 0
+        total = scale.computing()
+        assert (total["made"], total["kept"], total["unknown"]) == (made, 3 - made, 0)
 
 
 def test_the_command_says_what_is_wrong(untrained, capsys):

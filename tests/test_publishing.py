@@ -18,8 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADER = "---\nkernelspec:\n  display_name: Python 3 (ipykernel)\n  language: python\n  name: python3\n---\n\n"
 
 
-def _chapter(folder: Path, *cells: str, name: str = "01-small") -> Path:
+def _chapter(folder: Path, *cells: str, name: str = "small", listed: bool = True) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
+    contents = folder.parent / "_toc.yml"
+    entry = f"- file: notebooks/{name}\n"
+    if folder.name == "notebooks" and listed and entry not in (known := contents.read_text() or "chapters:\n"):
+        contents.write_text(known + entry)
     path = folder / f"{name}.md"
     blocks = [f"```{{code-cell}} ipython3\n{cell}\n```\n" for cell in cells]
     path.write_text(HEADER + "# Small\n\n" + "\n".join(blocks), encoding="utf-8")
@@ -30,6 +34,7 @@ def _chapter(folder: Path, *cells: str, name: str = "01-small") -> Path:
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that the commands take for the book."""
     (tmp_path / "notebooks").mkdir()
+    (tmp_path / "_toc.yml").touch()
     monkeypatch.setattr(scale, "checkout", lambda: tmp_path)
     return tmp_path
 
@@ -81,16 +86,16 @@ def test_failing_cell_names_the_place_and_keeps_the_old_file(
     before = stored.read_bytes()
     assert command.main(["paper"]) == 1
     printed = capsys.readouterr().out
-    assert "01-small: code cell 2 of 2 failed." in printed
+    assert "small: code cell 2 of 2 failed." in printed
     assert "x / 0" in printed
     assert "ZeroDivisionError: division by zero" in printed
     assert stored.read_bytes() == before
-    assert sorted(file.name for file in stored.parent.iterdir()) == ["01-small.ipynb", "01-small.md"]
+    assert sorted(file.name for file in stored.parent.iterdir()) == ["small.ipynb", "small.md"]
 
 
 def test_dying_kernel_is_a_failure_of_its_chapter(tmp_path: Path) -> None:
     path = _chapter(tmp_path, "import os\nos._exit(3)")
-    with pytest.raises(publishing.ChapterFailed, match=r"01-small: code cell 1 of 1 failed"):
+    with pytest.raises(publishing.ChapterFailed, match=r"small: code cell 1 of 1 failed"):
         publishing.execute(path, "quick")
 
 
@@ -99,13 +104,24 @@ def test_unknown_profile_is_refused(tmp_path: Path) -> None:
         publishing.execute(_chapter(tmp_path, "1"), "huge")
 
 
-def test_chapters_are_chosen_by_the_beginning_of_their_names(checkout: Path) -> None:
-    for name in ("01-one", "02-two", "notes"):
+def test_chapters_are_chosen_by_name_and_ordered_by_the_table_of_contents(checkout: Path) -> None:
+    for name in ("scorecard", "units", "transfer", "tilting", "back_feeding"):
         _chapter(checkout / "notebooks", "1", name=name)
-    assert [path.stem for path in publishing.chapters(checkout)] == ["01-one", "02-two"]
-    assert [path.stem for path in publishing.chapters(checkout, ["02"])] == ["02-two"]
-    with pytest.raises(ValueError, match=r"No chapter begins with '03'; there are: 01-one, 02-two\."):
-        publishing.chapters(checkout, ["03"])
+    _chapter(checkout / "notebooks", "1", name="unlisted", listed=False)
+    order = ["units", "transfer", "tilting", "back_feeding", "scorecard"]
+
+    def chosen(*names: str) -> list[str]:
+        return [path.stem for path in publishing.chapters(checkout, names)]
+
+    assert chosen() == order
+    assert chosen("scorecard", "u", "back") == ["units", "back_feeding", "scorecard"]
+    with pytest.raises(ValueError, match=r"got 'x', which is the beginning of no chapter; .* units, transfer,"):
+        chosen("x")
+    with pytest.raises(ValueError, match="got 't', which is the beginning of transfer and tilting; expected"):
+        chosen("units", "t")
+    (checkout / "notebooks" / "units.md").unlink()
+    with pytest.raises(FileNotFoundError, match=r"_toc.yml lists units, but there is no .*units.md"):
+        chosen()
 
 
 def test_commands_outside_a_checkout_say_so(
@@ -118,12 +134,12 @@ def test_commands_outside_a_checkout_say_so(
 
 def test_run_without_chapters_says_so(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["run"]) == 1
-    assert "There is no chapter in" in capsys.readouterr().out
+    assert "lists no chapter" in capsys.readouterr().out
 
 
 def test_status_tells_new_changed_and_current_pages(checkout: Path) -> None:
-    _chapter(checkout / "notebooks", "x = 1", name="01-never")
-    for name in ("02-current", "03-code", "04-cell"):
+    _chapter(checkout / "notebooks", "x = 1", name="never")
+    for name in ("current", "code", "cell"):
         path = _chapter(checkout / "notebooks", "from intriguing import scale\nscale.SEED", "x = 1", name=name)
         notebook = publishing.read(path)
         for cell in notebook.cells:
@@ -131,16 +147,16 @@ def test_status_tells_new_changed_and_current_pages(checkout: Path) -> None:
                 cell.metadata[publishing.STAMP] = {"source": publishing.source_hash(cell)}
         definitions = publishing.stamp_definitions(["from intriguing import scale\nscale.SEED"], "paper")
         assert list(definitions) == ["SEED"]
-        if name == "03-code":
+        if name == "code":
             definitions = {"SEED": "0" * 10} | {f"gone_{i}": "1" * 10 for i in range(9)}
         stamp = {"profile": "paper", "commit": "0123abc", "definitions": definitions}
         notebook.metadata[publishing.STAMP] = stamp
         publishing.write(notebook, path.with_suffix(".ipynb"))
-    _chapter(checkout / "notebooks", "from intriguing import scale\nscale.SEED", "x = 2", name="04-cell")
+    _chapter(checkout / "notebooks", "from intriguing import scale\nscale.SEED", "x = 2", name="cell")
     never, current, code, cell = publishing.status(checkout)
-    assert str(never) == "01-never: never run"
+    assert str(never) == "never: never run"
     assert current.current
-    assert str(current) == "02-current: run in profile paper at 0123abc; up to date"
+    assert str(current) == "current: run in profile paper at 0123abc; up to date"
     assert code.changed == ("SEED", *(f"gone_{i}" for i in range(9)))
     assert "code changed since: SEED, gone_0, gone_1, gone_2, gone_3, gone_4, gone_5, gone_6 and 2 more" in str(code)
     assert cell.changed_cells == (2,)
@@ -209,18 +225,18 @@ def test_verdicts_are_the_lines_of_the_checked_cells() -> None:
 
 
 def test_staged_book_shows_the_executed_chapter_and_the_stored_ones(checkout: Path) -> None:
-    for file in ("_config.yml", "_toc.yml", "book/welcome.md"):
+    for file in ("_config.yml", "book/welcome.md"):
         (checkout / file).parent.mkdir(exist_ok=True)
         (checkout / file).write_text("x", encoding="utf-8")
-    one = _chapter(checkout / "notebooks", "1", name="01-one")
-    _chapter(checkout / "notebooks", "2", name="02-two")
+    one = _chapter(checkout / "notebooks", "1", name="one")
+    _chapter(checkout / "notebooks", "2", name="two")
     executed = publishing.read(one)
     executed.cells[1].execution_count = 5
     folder = checkout / "_build" / "run"
     for _ in range(2):
-        publishing.stage(checkout, folder, {"01-one": executed})
+        publishing.stage(checkout, folder, {"one": executed})
     shown = {path.stem: nbformat.read(path, as_version=4) for path in (folder / "notebooks").iterdir()}
-    assert sorted(shown) == ["01-one", "02-two"]
-    assert shown["01-one"].cells[1].execution_count == 5
-    assert shown["02-two"].cells[1].execution_count is None
+    assert sorted(shown) == ["one", "two"]
+    assert shown["one"].cells[1].execution_count == 5
+    assert shown["two"].cells[1].execution_count is None
     assert not one.with_suffix(".ipynb").exists()

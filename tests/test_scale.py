@@ -3,6 +3,8 @@
 import json
 import random
 import re
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -153,13 +155,51 @@ def test_provenance_has_no_commit_outside_git(monkeypatch, tmp_path):
 
 
 def test_the_run_line_says_the_provenance_in_one_sentence(monkeypatch):
+    monkeypatch.setattr(scale, "_LEDGER", {})
     line = scale.run_line(time.monotonic() - 125)
     about = scale.provenance()
     assert line.startswith(f"Run in profile quick on {about['device']} in 2 min 5 s, {about['created'][:10]} ")
     assert all(f"{name} {version}" in line for name, version in about["versions"].items())
     assert "\n" not in line and line.endswith(".")
-    monkeypatch.setattr(scale, "_commit", lambda: "abc1234 + changes")
+    monkeypatch.setattr(scale, "commit", lambda: "abc1234 + changes")
     assert scale.run_line().endswith("code: commit abc1234 + changes.")
-    monkeypatch.setattr(scale, "_commit", lambda: None)
+    monkeypatch.setattr(scale, "commit", lambda: None)
     assert scale.run_line(time.monotonic()).endswith("code: no commit known.")
     assert " in 0 s, " in scale.run_line(time.monotonic())
+    scale.rests_on("weights/a", 3700.0, "cuda (H100)", made=False)
+    scale.rests_on("weights/b", None, None, made=True)
+    assert scale.run_line().endswith(
+        "known. It rests on 2 kept computations (1 made now and 1 kept from before), 1 h 1 min of computing on "
+        "cuda (H100); what 1 of them took was not written down."
+    )
+
+
+def test_the_kept_computing_is_counted_once_and_apart(monkeypatch, tmp_path):
+    clock = iter(range(100))
+    monkeypatch.setattr(scale.time, "monotonic", lambda: next(clock))
+    with scale.own_seconds() as outer:  # 0
+        with scale.counted_apart(), scale.own_seconds() as inner:  # 1, 2
+            assert inner() == 1  # 3
+        # until 4
+        assert outer() == 2  # 5: five, less the three inside
+    monkeypatch.undo()
+    monkeypatch.setattr(scale, "_LEDGER", {})
+    monkeypatch.setenv("INTRIGUING_LEDGER", str(tmp_path / "ledger"))
+    assert scale.computing_line(scale.computing()) == ""
+    for _ in range(2):
+        scale.rests_on("a", 2.0, "cpu", made=True)
+    scale.rests_on("b", 3.0, "cuda", made=False)
+    expected = {"seconds": 5.0, "devices": ["cpu", "cuda"], "made": 1, "kept": 1, "unknown": 0}
+    assert scale.computing() == expected
+    entries = [json.loads(line) for line in (tmp_path / "ledger").read_text().splitlines()]
+    assert scale.computing(entries) == expected
+
+
+def test_importing_the_package_and_its_settings_is_cheap_and_changes_nothing():
+    code = (
+        "import os, sys; before = dict(os.environ); import intriguing; from intriguing import scale, artifacts\n"
+        "slow = {'torch', 'pandas', 'matplotlib', 'numpy'} & set(sys.modules)\n"
+        "assert not slow, slow; assert dict(os.environ) == before"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

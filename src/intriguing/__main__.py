@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from intriguing import publishing, scale
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+    from intriguing import running
+
 SLOW = 10.0
 """A cell that takes longer than this many seconds gets a line of its own where there is no live display."""
 
@@ -32,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: The words of the command line; None takes them from the process.
 
     Returns:
-        The exit status: 0 when all went well, 1 when a chapter failed or the command was impossible.
+        The exit status: 0 when all went well, 1 when a chapter failed or the command was impossible, 130 and 143
+        when it was interrupted or terminated.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m intriguing", description="Run and look after the book.")
@@ -43,7 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
         ("record", "execute the chapters and store their results, not their outputs"),
     ):
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("chapters", nargs="*", help="beginnings of names, such as 01 (default: all)")
+        command.add_argument("chapters", nargs="*", help="names or their beginnings, such as units (default: all)")
+        command.add_argument("--jobs", type=int, help="chapters executed at a time (default: one for each core)")
+        command.add_argument("--again", action="store_true", help="execute also what was kept and is still true")
         if name != "paper":
             command.add_argument("--profile", choices=("quick", "paper"), default="quick")
     commands.add_parser("sync", help="bring each notebook up to its text, keeping stored outputs")
@@ -67,9 +73,12 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "sync":
             return _sync(root)
         return _execute(root, options)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         console.print(f"[red]{escape(str(error))}[/red]")
         return 1
+    except KeyboardInterrupt as interruption:
+        console.print("[yellow]Stopped.[/yellow] What was finished before is kept.")
+        return 128 + int(interruption.args[0] if interruption.args else signal.SIGINT)
 
 
 def _recipes(arguments: list[str]) -> tuple[str, ...]:
@@ -126,75 +135,118 @@ def _sync(root: Path) -> int:
 
 
 def _execute(root: Path, options: argparse.Namespace) -> int:
+    from intriguing import running
+
     profile = "paper" if options.command == "paper" else options.profile
+    jobs = running.usable_cores() if options.jobs is None else options.jobs
+    if jobs < 1:
+        raise ValueError(f"got {jobs} jobs; expected at least 1: leave --jobs out to use every core.")
     folder = root / "_build" / f"{options.command}-{profile}"
-    executed: dict[str, NotebookNode] = {}
-    failed: list[str] = []
     paths = publishing.chapters(root, options.chapters)
     if not paths:
-        raise FileNotFoundError(f"There is no chapter in {root / 'notebooks'}: a chapter is a file NN-topic.md.")
+        raise FileNotFoundError(f"_toc.yml of {root} lists no chapter: give it an entry notebooks/topic.")
+    if min(jobs, len(paths)) > 1:
+        console.print(f"Up to {min(jobs, len(paths))} chapters at a time, each with one thread of arithmetic.")
+    keeper = running.Keeper(root, folder / "executed", profile, record=options.command != "run")
     started = time.monotonic()
-    for path in paths:
-        try:
-            notebook = _chapter(path, profile, record=options.command != "run")
-        except publishing.ChapterFailed as error:
-            console.print(f"[red]{escape(str(error))}[/red]")
-            failed.append(path.stem)
-            continue
-        executed[path.stem] = notebook
-        target = path.parent if options.command == "paper" else folder / "notebooks"
-        publishing.write(notebook, target / f"{path.stem}.ipynb")
-    _times(executed, time.monotonic() - started)
-    if failed:
-        console.print(f"[red]Failed: {', '.join(failed)}.[/red] The files of these chapters are as they were before.")
-        return 1
-    if options.command != "run":
-        return 0
-    publishing.stage(root, folder, executed)
+    with _Display(profile, root / "notebooks" if options.command == "paper" else None) as display:
+        outcome = running.run(paths, keeper, display, jobs=jobs, again=options.again)
+    _account(outcome, paths, keeper.folder.relative_to(root), time.monotonic() - started)
+    if outcome.stopped:
+        return 1 if outcome.signal is None else 128 + outcome.signal
+    if options.command == "paper":
+        for name, notebook in outcome.reused.items():
+            publishing.write(notebook, root / "notebooks" / f"{name}.ipynb")
+    built = options.command != "run" or _build(root, folder, profile, outcome)
+    return 1 if outcome.failed or not built else 0
+
+
+def _build(root: Path, folder: Path, profile: str, outcome: running.Outcome) -> bool:
+    """Builds the book from what was executed, with the stored pages of the other chapters, and shows the score."""
+    publishing.stage(root, folder, outcome.notebooks)
     console.print("Building the executed book")
     build = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(folder), "--all", "-q"]
-    done = subprocess.run(build, capture_output=True, text=True)
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        done = subprocess.run(build, capture_output=True, text=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if done.returncode:
         console.print(escape(done.stdout + done.stderr))
         console.print("[red]The chapters ran, but the book could not be built: see the lines above.[/red]")
-        return 1
-    _score(root, executed, profile)
+        return False
+    _score(root, outcome.notebooks, profile)
     console.print(f"The executed book: {(folder / '_build' / 'html' / 'index.html').as_uri()}")
-    return 0
+    return True
 
 
-def _chapter(path: Path, profile: str, record: bool) -> NotebookNode:
-    """Executes one chapter under a moving bar, or with plain lines where nobody watches."""
-    watched = console.is_terminal
-    last: list = []
+def _terminated(number: int, _: object) -> None:
+    raise KeyboardInterrupt(number)
 
-    def slow_cell() -> None:
-        if last and time.monotonic() - last[3] >= SLOW and not watched:
-            number, total, cell, then = last
-            taken, line = time.monotonic() - then, escape(_first_line(cell.source))
-            console.print(f"  cell {number} of {total}: {taken:.0f} s, {line}")
 
-    columns = (
-        TextColumn("{task.fields[chapter]}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.description}"),
-    )
-    with Progress(*columns, console=console, disable=not watched) as display:
-        task = display.add_task("starting", total=None, chapter=path.stem)
+class _Display:
+    """A moving line for each chapter that is being executed, or plain lines where nobody watches.
 
-        def progress(number: int, total: int, cell: NotebookNode) -> None:
-            slow_cell()
-            last[:] = [number, total, cell, time.monotonic()]
-            display.update(task, total=total, completed=number - 1, description=escape(_first_line(cell.source)[:40]))
+    Args:
+        profile: ``quick`` or ``paper``.
+        publish: The folder into which each chapter is written as soon as it is done; None for nowhere.
+    """
 
-        if not watched:
-            console.print(f"{path.stem}: running in profile {profile}")
-        notebook = publishing.execute(path, profile, record=record, progress=progress)
-        slow_cell()
-        display.update(task, completed=last[1] if last else 0, total=last[1] if last else 0, description="done")
-    return notebook
+    def __init__(self, profile: str, publish: Path | None) -> None:
+        self.profile, self.publish, self.watched = profile, publish, console.is_terminal
+        self._tasks: dict[str, int] = {}
+        self._last: dict[str, tuple[int, int, NotebookNode, float]] = {}
+        columns = (
+            TextColumn("{task.fields[chapter]}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.description}"),
+        )
+        self._progress = Progress(*columns, console=console, disable=not self.watched)
+
+    def __enter__(self) -> _Display:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.__exit__(*error)
+
+    def started(self, name: str, because: str) -> None:
+        if self.watched:
+            self._tasks[name] = self._progress.add_task("starting", total=None, chapter=name)
+        else:
+            console.print(f"{name}: running in profile {self.profile}{f' ({because})' if because else ''}")
+
+    def cell(self, name: str, number: int, total: int, cell: NotebookNode) -> None:
+        self._slow_cell(name)
+        self._last[name] = (number, total, cell, time.monotonic())
+        if self.watched:
+            line = escape(_first_line(cell.source)[:40])
+            self._progress.update(self._tasks[name], total=total, completed=number - 1, description=line)
+
+    def done(self, name: str, notebook: NotebookNode) -> None:
+        self._slow_cell(name)
+        if self.publish is not None:
+            publishing.write(notebook, self.publish / f"{name}.ipynb")
+        self._ended(name, scale.duration(notebook.metadata[publishing.STAMP].wall_seconds))
+
+    def failed(self, name: str, problem: str) -> None:
+        console.print(f"[red]{escape(problem)}[/red]")
+        self._ended(name, "failed")
+
+    def _ended(self, name: str, how: str) -> None:
+        if self.watched:
+            self._progress.remove_task(self._tasks.pop(name))
+        console.print(f"{name}: {how}")
+
+    def _slow_cell(self, name: str) -> None:
+        if name in self._last and not self.watched:
+            number, total, cell, then = self._last[name]
+            taken = time.monotonic() - then
+            if taken >= SLOW:
+                line = escape(_first_line(cell.source))
+                console.print(f"  {name}, cell {number} of {total}: {taken:.0f} s, {line}")
 
 
 def _first_line(source: str) -> str:
@@ -204,15 +256,31 @@ def _first_line(source: str) -> str:
     return next(telling, lines[0] if lines else "")
 
 
-def _times(executed: dict[str, NotebookNode], total: float) -> None:
-    for name, notebook in executed.items():
-        console.print(f"  {name}: {_duration(notebook.metadata[publishing.STAMP].wall_seconds)}")
-    console.print(f"Chapters executed: {len(executed)}, in {_duration(total)}.")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+def _account(outcome: running.Outcome, paths: list[Path], folder: Path, total: float) -> None:
+    """Says in a sentence or two what was done, what is kept, and how to go on."""
+    executed, reused = len(outcome.executed), len(outcome.reused)
+    if outcome.stopped:
+        cause = outcome.problem or f"Stopped by {signal.Signals(outcome.signal).name}."
+        kept = ", ".join(path.stem for path in paths if path.stem in outcome.notebooks) or "none"
+        console.print(
+            f"[yellow]{escape(cause)}[/yellow] {executed + reused} of {len(paths)} chapters are done and kept in "
+            f"{folder} ({kept}); the same command goes on from there."
+        )
+    elif executed or outcome.failed:
+        console.print(
+            f"Chapters executed: {executed}, in {scale.duration(total)}"
+            + (f"; kept from before: {reused}." if reused else ".")
+        )
+    else:
+        console.print(
+            f"Nothing to execute: {reused} of {reused} chapters are kept in {folder} and rest on the "
+            "same text, code, data and packages as now."
+        )
+    if outcome.failed:
+        console.print(
+            f"[red]Failed: {', '.join(outcome.failed)}.[/red] Stored pages and notebooks of these chapters are as they "
+            "were before."
+        )
 
 
 def _score(root: Path, executed: dict[str, NotebookNode], profile: str) -> None:

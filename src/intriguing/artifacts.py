@@ -10,16 +10,21 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from intriguing import fingerprint, scale
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes may make the same tensors there, with equal results
+    fcntl = None
+
+if TYPE_CHECKING:  # the commands write files with this module and need no PyTorch, which is slow to load
+    from torch import Tensor, nn
+
+_LOCKS: dict[str, int] = {}  # open files; closing one would free every lock that this process holds on it
 
 
 def load_or_make(name: str, key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -27,6 +32,8 @@ def load_or_make(name: str, key: Mapping[str, Any], make: Callable[[], Mapping[s
 
     The file's name holds a hash of the key, so that tensors of several keys lie side by side and a
     changed key makes new ones. A file that cannot be trusted is reported by a warning and made anew.
+    Processes that ask for the same tensors at once make them once: the first makes them while the others wait, and
+    one that dies meanwhile holds up nobody. The file says how long it took and on what, for the page's account.
 
     Args:
         name: What the tensors are, in letters, digits and ``. _ ( ) ' -``, for instance ``FC10(1e-4)``.
@@ -41,22 +48,15 @@ def load_or_make(name: str, key: Mapping[str, Any], make: Callable[[], Mapping[s
         TypeError: ``make`` returned something else than named tensors.
         OSError: The file cannot be written, for instance because the disk is full.
     """
-    text = canonical(key)
-    path = location(name, key)
-    if path.exists():
-        try:
-            return _read(path, text)
-        except (safetensors.SafetensorError, OSError, ValueError) as problem:
-            reason = " ".join(str(problem).split())
-            warnings.warn(f"The kept weights {path} cannot be used ({reason}) and are made anew.", stacklevel=2)
-    tensors = _plain(name, make())
-    kept = {
-        "key": text,
-        "sha256": digest(tensors),
-        "provenance": json.dumps(scale.provenance(), sort_keys=True),
-    }
-    write_atomically(path, safetensors.torch.save(tensors, metadata=kept))
-    return tensors
+    text, path = canonical(key), location(name, key)
+    with scale.counted_apart():
+        found = _trusted(path, text)
+        if found is None:
+            with _alone(path):
+                found = _trusted(path, text, quiet=True)
+                if found is None:
+                    found = _make(name, path, text, make)
+        return found
 
 
 def location(name: str, key: Mapping[str, Any]) -> Path:
@@ -102,6 +102,8 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     Returns:
         64 hexadecimal digits.
     """
+    import torch
+
     total = hashlib.sha256()
     for name in sorted(tensors):
         value = tensors[name].detach()
@@ -122,6 +124,8 @@ def described(model: nn.Module) -> dict[str, str]:
         ``architecture``, that of the layers in their order, of their plain attributes and tensors, and of the code of
         those that are not PyTorch's own.
     """
+    from torch import Tensor
+
     lines = []
     for path, module in model.named_modules():
         plain = {
@@ -180,8 +184,64 @@ def _own_code(kind: type) -> str:
         return ""
 
 
+def _make(name: str, path: Path, text: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Makes the tensors, keeps them, and says in the file what that took."""
+    import safetensors.torch
+
+    with scale.own_seconds() as seconds:
+        tensors = _plain(name, make())
+        about = scale.provenance()
+        about["wall_seconds"] = about["seconds"] = round(seconds(), 1)
+    kept = {"key": text, "sha256": digest(tensors), "provenance": json.dumps(about, sort_keys=True)}
+    write_atomically(path, safetensors.torch.save(tensors, metadata=kept))
+    scale.rests_on(f"{path.parent.name}/{path.name}", about["seconds"], about["device"], made=True)
+    return tensors
+
+
+def _trusted(path: Path, text: str, quiet: bool = False) -> dict[str, Tensor] | None:
+    """Returns the tensors of a file; None where there is none, or none that can be used, which is reported."""
+    if not path.exists():
+        return None
+    import safetensors
+
+    try:
+        return _read(path, text)
+    except (safetensors.SafetensorError, OSError, ValueError) as problem:
+        reason = " ".join(str(problem).split())
+        if not quiet:
+            warnings.warn(f"The kept weights {path} cannot be used ({reason}) and are made anew.", stacklevel=3)
+        return None
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keeps other processes from making the same file, for the length of the block.
+
+    One byte of a file beside the folder stands for each name. POSIX locks go with their process, so that none
+    outlives its owner; where the file system has none, everybody goes on at once.
+    """
+    place = int(hashlib.sha256(path.name.encode()).hexdigest()[:15], 16)
+    locked = None
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            locks = path.parent.parent / "locks"
+            locks.parent.mkdir(parents=True, exist_ok=True)
+            if str(locks) not in _LOCKS:
+                _LOCKS[str(locks)] = os.open(locks, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            locked = _LOCKS[str(locks)]
+            fcntl.lockf(locked, fcntl.LOCK_EX, 1, place)
+    try:
+        yield
+    finally:
+        if locked is not None:
+            with contextlib.suppress(OSError):
+                fcntl.lockf(locked, fcntl.LOCK_UN, 1, place)
+
+
 def _read(path: Path, text: str) -> dict[str, Tensor]:
     """Returns the tensors of a file whose metadata and content agree with the key's text."""
+    import safetensors
+
     with safetensors.safe_open(path, framework="pt", device="cpu") as file:
         kept = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -189,13 +249,19 @@ def _read(path: Path, text: str) -> dict[str, Tensor]:
         raise ValueError("its key is another one")
     if kept.get("sha256") != digest(tensors):
         raise ValueError("its content does not match its checksum")
+    about = json.loads(kept.get("provenance") or "{}")
+    # The wall time of a chunk was always its own; that of other files once counted from the start of their process.
+    seconds = about.get("seconds", about.get("wall_seconds") if path.name.startswith("chunk-") else None)
+    scale.rests_on(f"{path.parent.name}/{path.name}", seconds, about.get("device"), made=False)
     return tensors
 
 
 def _plain(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Returns copies on the CPU that share no memory, which is what the file format can hold."""
+    import torch
+
     if not isinstance(tensors, Mapping) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in tensors.items()
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in tensors.items()
     ):
         raise TypeError(f"make() of {name!r} returned {type(tensors).__name__}; expected a dict from names to tensors.")
     return {

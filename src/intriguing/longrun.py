@@ -233,13 +233,18 @@ class Run:
         started = time.monotonic()
         start, stop = self.ranges[index]
         images, targets = self.images[start:stop].to(self.device), self.targets[start:stop].to(self.device)
-        solved = minimum_distortion(self.model, images, targets, chunk=self._chunk, **self.settings)
-        found = artifacts._plain("chunk", vars(solved))
+        with scale.counted_apart():
+            solved = minimum_distortion(self.model, images, targets, chunk=self._chunk, **self.settings)
+            found = artifacts._plain("chunk", vars(solved))
+        about = scale.provenance(started)
+        about["seconds"] = about["wall_seconds"]
         kept = {
             "key": self._text(index),
             "sha256": artifacts.digest(found),
-            "provenance": json.dumps(scale.provenance(started), sort_keys=True),
+            "provenance": json.dumps(about, sort_keys=True),
         }
+        name = f"{self.folder.name}/{self.path(index).name}"
+        scale.rests_on(name, about["seconds"], about["device"], made=True)
         artifacts.write_atomically(self.path(index), safetensors.torch.save(found, metadata=kept))
         return Distortion(**found)
 

@@ -1,7 +1,7 @@
 """From text to page: execute the chapters, stamp their outputs, and say which pages the code left behind.
 
-A chapter is a pair of files in ``notebooks``: the text ``NN-topic.md``, which is the source, and the notebook
-``NN-topic.ipynb``, which keeps the outputs of its last run at paper scale. Two kinds of stamps make those
+A chapter is a pair of files in ``notebooks``, listed in ``_toc.yml``: the text ``topic.md``, which is the source,
+and the notebook ``topic.ipynb``, which keeps the outputs of its last run at paper scale. Two kinds of stamps make those
 outputs trustworthy. Each code cell carries the hashes of the source that was executed and of the outputs that
 came out. The notebook carries the profile, the commit of ``src`` and the fingerprints of the definitions of the
 package that it rests on. The guard in ``tests`` reads the first kind, :func:`status` the second.
@@ -11,22 +11,27 @@ What reads and executes notebooks is imported where it is used: the answer to :f
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
 import re
 import shutil
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import yaml
+
 from intriguing import fingerprint, scale
 
 if TYPE_CHECKING:
+    from nbclient import NotebookClient
     from nbformat import NotebookNode
 
 STAMP = "intriguing"
@@ -35,11 +40,17 @@ STAMP = "intriguing"
 CHECKED = "nbval-check-output"
 """The tag of the cells whose output every test run compares with the stored one."""
 
+LAST = "scorecard"
+"""The chapter that reads the results of all others, and is executed after them."""
+
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 """The MIME type under which a notebook keeps the state of its widgets."""
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 """The MIME type of an output that shows a widget."""
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""The variables by which the libraries of arithmetic are told how many threads to use."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}(?=>)")
 _STYLED = re.compile(r"\bT_[0-9a-f]{5}(?=_|\b)")  # what pandas calls a styled table, anew in each run
@@ -61,7 +72,7 @@ class PageStatus:
     """How one page stands to the code and to its own text.
 
     Attributes:
-        page: The stem of the chapter's files, for instance ``01-framework``.
+        page: The stem of the chapter's files, for instance ``framework``.
         stamp: The notebook's stamp, empty when the page was never run.
         changed: Names of the definitions that differ from those of the run, sorted.
         changed_cells: Numbers of the code cells, counted from 1, whose outputs belong to another source.
@@ -107,23 +118,49 @@ def repository() -> Path:
     return root
 
 
-def chapters(root: Path, names: Sequence[str] = ()) -> list[Path]:
-    """Returns the text files of the chapters, in the order in which they are read and run.
+def names(root: Path) -> list[str]:
+    """Returns the names of the chapters in the order of ``_toc.yml``, the scorecard last.
+
+    Args:
+        root: The root of the checkout, or of a book that was laid out by :func:`stage`.
+
+    Raises:
+        FileNotFoundError: There is no ``_toc.yml``.
+    """
+    path = root / "_toc.yml"
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no {path}: it lists the chapters, as notebooks/topic, in their order.")
+    files = (Path(entry) for entry in _entries(yaml.safe_load(path.read_text(encoding="utf-8"))))
+    listed = dict.fromkeys(file.stem for file in files if file.parent.name == "notebooks")
+    return sorted(listed, key=lambda name: name == LAST)
+
+
+def chapters(root: Path, chosen: Sequence[str] = ()) -> list[Path]:
+    """Returns the text files of the chapters, in the order in which they are read.
 
     Args:
         root: The root of the checkout.
-        names: Beginnings of file names, for instance ``01``; none of them means every chapter.
+        chosen: Names, or beginnings that only one name has, for instance ``units``; none means every chapter.
 
     Raises:
-        ValueError: A name fits no chapter.
+        FileNotFoundError: There is no ``_toc.yml``, or it lists a chapter that has no text.
+        ValueError: A name fits no chapter, or several.
     """
-    found = sorted((root / "notebooks").glob("[0-9]*.md"))
-    if not names:
-        return found
-    for name in names:
-        if not any(path.stem.startswith(name) for path in found):
-            raise ValueError(f"No chapter begins with {name!r}; there are: {', '.join(path.stem for path in found)}.")
-    return [path for path in found if path.stem.startswith(tuple(names))]
+    known = names(root)
+    found = [root / "notebooks" / f"{name}.md" for name in known]
+    for path in found:
+        if not path.is_file():
+            raise FileNotFoundError(f"_toc.yml lists {path.stem}, but there is no {path}: write it or take it out.")
+    wanted = set()
+    for name in chosen:
+        fitting = [name] if name in known else [other for other in known if other.startswith(name)]
+        if len(fitting) != 1:
+            raise ValueError(
+                f"got {name!r}, which is the beginning of {' and '.join(fitting) or 'no chapter'}; "
+                f"expected names of chapters: choose from {', '.join(known)}."
+            )
+        wanted.update(fitting)
+    return [path for path in found if not chosen or path.stem in wanted]
 
 
 def source_hash(cell: NotebookNode) -> str:
@@ -137,14 +174,15 @@ def outputs_hash(cell: NotebookNode) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def read(path: Path) -> NotebookNode:
+def read(path: Path, stored: Path | None = None) -> NotebookNode:
     """Reads a chapter from its text and adds what its notebook knows: outputs, counts, stamps and cell ids.
 
     A code cell whose source has changed keeps the outputs of the cell that it replaces together with their
     stamp, so that the guard can see that they are no longer its own.
 
     Args:
-        path: The chapter's ``.md`` file; the ``.ipynb`` beside it need not exist.
+        path: The chapter's ``.md`` file.
+        stored: The notebook that knows them; None takes the one beside the text. It need not exist.
 
     Returns:
         The notebook, in nbformat 4.5.
@@ -156,7 +194,7 @@ def read(path: Path) -> NotebookNode:
     fresh = nbformat.from_dict(jupytext.read(path, fmt="md:myst"))
     fresh.nbformat, fresh.nbformat_minor = 4, 5
     fresh.metadata = NotebookNode(kernelspec=fresh.metadata.get("kernelspec", NotebookNode(name="python3")))
-    stored = path.with_suffix(".ipynb")
+    stored = path.with_suffix(".ipynb") if stored is None else stored
     old = nbformat.read(stored, as_version=4) if stored.is_file() else nbformat.v4.new_notebook()
     fresh.metadata = NotebookNode({**old.metadata, **fresh.metadata})
     fresh.metadata.pop("jupytext", None)
@@ -233,9 +271,36 @@ def execute(
     Raises:
         ChapterFailed: A cell raised an error or its kernel died.
     """
+    return asyncio.run(execute_beside(path, profile, record=record, progress=progress))[0]
+
+
+async def execute_beside(
+    path: Path,
+    profile: str,
+    *,
+    record: bool = False,
+    progress: Callable[[int, int, NotebookNode], None] | None = None,
+    threads: int | None = None,
+) -> tuple[NotebookNode, dict[str, str]]:
+    """Does what :func:`execute` does while other chapters are executed in kernels of their own.
+
+    Args:
+        path: As for :func:`execute`.
+        profile: As for :func:`execute`.
+        record: As for :func:`execute`.
+        progress: As for :func:`execute`.
+        threads: How many threads of arithmetic the kernel may use; None leaves that to the libraries.
+
+    Returns:
+        The executed notebook, and the results that it wrote: file -> SHA-256 of the content.
+
+    Raises:
+        ChapterFailed: A cell raised an error or its kernel died.
+        asyncio.CancelledError: The caller wants no more; the kernel has been ended.
+    """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, CellExecutionError, CellTimeoutError, DeadKernelError
-    from nbformat import NotebookNode
+    from nbformat import NotebookNode, from_dict
 
     scale.profile(profile)
     notebook = read(path)
@@ -245,8 +310,7 @@ def execute(
         cell.metadata.pop(STAMP, None)
     notebook.metadata.pop("widgets", None)
     # Taken before the run: these are the files that the kernel is about to import.
-    definitions = stamp_definitions((cell.source for cell in code), profile)
-    commit = scale.provenance()["commit"]
+    stamp = {"profile": profile, "commit": scale.commit(), **reached(notebook, profile)}
     started, current = time.monotonic(), 0
 
     def starting(cell: NotebookNode, cell_index: int) -> None:
@@ -262,26 +326,66 @@ def execute(
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,
+        startup_timeout=180,  # a busy computer takes its time
         extra_arguments=["--log-level=40"],  # the kernel's own warnings are no part of a chapter
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=starting,
     )
-    environment = dict(os.environ, INTRIGUING_PROFILE=profile, INTRIGUING_RECORD="1" if record else "0")
-    try:
-        client.execute(env=environment)
-    except (CellExecutionError, CellTimeoutError, DeadKernelError, CellControlSignal) as error:
-        raise ChapterFailed(_failure(path.stem, current, code, error)) from None
+    with tempfile.TemporaryDirectory() as scratch:
+        ledger = Path(scratch) / "ledger"
+        environment = dict(os.environ, INTRIGUING_PROFILE=profile, INTRIGUING_RECORD="1" if record else "0")
+        environment["INTRIGUING_LEDGER"] = str(ledger)
+        if threads is not None:
+            environment.update(dict.fromkeys(THREADS, str(threads)))
+        try:
+            await _run_cells(client, environment)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError, CellControlSignal, RuntimeError) as error:
+            raise ChapterFailed(_failure(path.stem, current, code, error)) from None
+        lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.is_file() else []
+    entries = [json.loads(line) for line in lines]
     tidy(notebook, path.stem)
     for cell in code:
         cell.metadata[STAMP] = NotebookNode(source=source_hash(cell), outputs=outputs_hash(cell))
-    notebook.metadata[STAMP] = NotebookNode(
-        profile=profile,
-        commit=commit,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        wall_seconds=round(time.monotonic() - started),
-        definitions=definitions,
+    notebook.metadata[STAMP] = from_dict(
+        {
+            **stamp,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "wall_seconds": round(time.monotonic() - started),
+            "computing": scale.computing(entry for entry in entries if "wrote" not in entry),
+        }
     )
-    return notebook
+    return notebook, {entry["wrote"]: entry["sha256"] for entry in entries if "wrote" in entry}
+
+
+def reached(notebook: NotebookNode, profile: str) -> dict[str, dict[str, str]]:
+    """Returns the part of a notebook's stamp that says on which code of the package its outputs rest."""
+    code = (cell.source for cell in notebook.cells if cell.cell_type == "code")
+    return {"definitions": stamp_definitions(code, profile)}
+
+
+async def _run_cells(client: NotebookClient, environment: dict[str, str]) -> None:
+    """Executes all cells in a new kernel, which is ended in any case.
+
+    The client's own ``execute`` would do, but it takes over the signals of this process, and several at once would
+    take them from each other.
+    """
+    client.km = client.create_kernel_manager()
+    finished = False
+    try:
+        await client.async_start_new_kernel(env=environment)
+        await client.async_start_new_kernel_client()
+        for index, cell in enumerate(client.nb.cells):
+            await client.async_execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
+        client.set_widgets_metadata()
+        finished = True
+    finally:
+        manager, channels = client.km, client.kc
+        if channels is not None:
+            channels.stop_channels()
+        if manager is not None:
+            if manager.has_kernel:
+                await manager.shutdown_kernel(now=not finished)
+            await manager.cleanup_resources()
 
 
 def tidy(notebook: NotebookNode, name: str) -> None:
@@ -438,6 +542,16 @@ def stage(root: Path, folder: Path, notebooks: dict[str, NotebookNode]) -> None:
         shutil.copy2(root / name, folder / name)
     for path in chapters(root):
         write(notebooks.get(path.stem) or read(path), folder / "notebooks" / f"{path.stem}.ipynb")
+
+
+def _entries(node: object) -> Iterator[str]:
+    """Yields the files named anywhere in a table of contents, in its order."""
+    if isinstance(node, dict):
+        yield from [str(node["file"])] if "file" in node else []
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from _entries(item)
 
 
 def _partners(fresh: list[NotebookNode], old: list[NotebookNode]) -> dict[int, NotebookNode]:

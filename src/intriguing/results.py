@@ -389,7 +389,9 @@ def location(name: str, profile: str | None = None) -> Path:
 
 def _write(name: str, profile: str, content: dict[str, Any]) -> Path:
     path = location(name, profile)
-    artifacts.write_atomically(path, _text(content).encode())
+    encoded = _text(content).encode()
+    artifacts.write_atomically(path, encoded)
+    scale.wrote(path, encoded)
     return path
 
 

@@ -6,16 +6,23 @@ This is the only module that reads environment variables:
 * ``INTRIGUING_DATA``: a folder with data sets that are already on this computer (optional);
 * ``INTRIGUING_CACHE``: where weights and downloads are kept (the user's cache folder by default);
 * ``INTRIGUING_DEVICE``: ``cuda``, ``mps`` or ``cpu`` (the best one available by default);
-* ``INTRIGUING_RECORD``: ``1`` makes a run write the stored results instead of comparing with them.
+* ``INTRIGUING_RECORD``: ``1`` makes a run write the stored results instead of comparing with them;
+* ``INTRIGUING_LEDGER``: a file to which the kept computing that a run rests on is written down, set by the commands.
+
+Importing it is cheap and changes nothing outside: PyTorch is loaded by the functions that need it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
 import random
 import subprocess
 import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -207,7 +214,8 @@ def seed_everything(seed: int = SEED) -> torch.Generator:
 
     The same seed gives the same numbers again on the same computer with the same versions. Another processor,
     another number of threads or another version may change the last digits. Deterministic algorithms are not
-    asked for on MPS, where PyTorch refuses some operations that have none.
+    asked for on MPS, where PyTorch refuses some operations that have none. cuBLAS is deterministic only with a
+    workspace of fixed size, which it reads from the environment at its first product: so call this before CUDA is used.
 
     Args:
         seed: An integer from 0 to 2^32 - 1.
@@ -283,6 +291,17 @@ def checkout() -> Path | None:
     return next((folder for folder in candidates if (folder / "src" / "intriguing" / "__init__.py").is_file()), None)
 
 
+def commit() -> str | None:
+    """Returns the last commit that touched ``src``, marked when files there have changed since; None outside git."""
+    root = _own_checkout()
+    if root is None or not (root / ".git").exists():
+        return None
+    last = _git(root, "log", "-1", "--format=%h", "--", "src")
+    if not last:
+        return None
+    return f"{last} + changes" if _git(root, "status", "--porcelain", "--", "src") else last
+
+
 def provenance(started: float | None = None) -> dict:
     """Describes the run for the record: what ran, where, with which versions, and for how long.
 
@@ -304,7 +323,7 @@ def provenance(started: float | None = None) -> dict:
         "versions": versions | {"intriguing": intriguing.__version__},
         "wall_seconds": round(time.monotonic() - (_IMPORTED if started is None else started), 1),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit(),
     }
 
 
@@ -315,18 +334,121 @@ def run_line(started: float | None = None) -> str:
         started: As for :func:`provenance`.
 
     Returns:
-        Profile, device, wall time, date, seed, versions and the commit of ``src``.
+        Profile, device, wall time, date, seed, versions and the commit of ``src``; a second sentence on the
+        computing that was kept by earlier runs or made by this one, where there is any.
     """
     run = provenance(started)
-    minutes, seconds = divmod(round(run["wall_seconds"]), 60)
-    took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    took = duration(run["wall_seconds"])
     when = datetime.fromisoformat(run["created"]).strftime("%Y-%m-%d %H:%M UTC")
     versions = ", ".join(f"{name} {version or 'missing'}" for name, version in run["versions"].items())
-    commit = f"commit {run['commit']}" if run["commit"] else "no commit known"
+    code = f"commit {run['commit']}" if run["commit"] else "no commit known"
+    rests = computing_line(computing())
     return (
         f"Run in profile {run['profile']} on {run['device']} in {took}, {when}, seed {run['seed']}, "
-        f"with {versions}; code: {commit}."
+        f"with {versions}; code: {code}." + (f" {rests}" if rests else "")
     )
+
+
+def duration(seconds: float) -> str:
+    """Returns a duration, rounded to the second, as a reader would say it: ``12 s``, ``3 min 5 s``, ``2 h 7 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours = minutes // 60
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+# What a run rests on. Its own wall time says little where hours of training were kept by an earlier one.
+
+_LEDGER: dict[str, dict] = {}
+_INSIDE: list[float] = []  # for each computation under way, the seconds that count for others inside of it
+
+
+@contextmanager
+def own_seconds() -> Iterator[Callable[[], float]]:
+    """Times a computation that will be kept, without the kept computations that it asks for on its way.
+
+    Yields:
+        A function without arguments that returns the seconds so far.
+    """
+    started = time.monotonic()
+    _INSIDE.append(0.0)
+    depth = len(_INSIDE)
+    try:
+        yield lambda: time.monotonic() - started - _INSIDE[depth - 1]
+    finally:
+        _INSIDE.pop()
+
+
+@contextmanager
+def counted_apart() -> Iterator[None]:
+    """Takes the time of a block, waiting for other processes included, out of the computation that asked for it."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        if _INSIDE:
+            _INSIDE[-1] += time.monotonic() - started
+
+
+def rests_on(name: str, seconds: float | None, device: str | None, *, made: bool) -> None:
+    """Writes down that this run rests on a kept computation; each counts once however often it is used.
+
+    Args:
+        name: Of the file that keeps it.
+        seconds: What it took to make, at least 0; None where the file does not say.
+        device: On what it was made; None where the file does not say.
+        made: Whether this run made it, not an earlier one or another process.
+    """
+    if name in _LEDGER:
+        return
+    _LEDGER[name] = {"name": name, "seconds": seconds, "device": device, "made": made}
+    _write_down(_LEDGER[name])
+
+
+def wrote(path: Path, content: bytes) -> None:
+    """Writes down that this run stored a result, so that the commands see later whether it is still there."""
+    _write_down({"wrote": str(path), "sha256": hashlib.sha256(content).hexdigest()})
+
+
+def computing(entries: Iterable[dict] | None = None) -> dict:
+    """Sums up the kept computing that a run rests on.
+
+    Args:
+        entries: As written by :func:`rests_on`; None takes those of this process.
+
+    Returns:
+        JSON values: seconds, devices (sorted), made (files made by this run), kept (files found), unknown
+        (files that do not say what they took; their seconds are missing in the sum).
+    """
+    rows = list(_LEDGER.values() if entries is None else {entry["name"]: entry for entry in entries}.values())
+    return {
+        "seconds": round(sum(row["seconds"] or 0 for row in rows), 1),
+        "devices": sorted({row["device"] for row in rows if row["device"]}),
+        "made": sum(row["made"] for row in rows),
+        "kept": sum(not row["made"] for row in rows),
+        "unknown": sum(row["seconds"] is None for row in rows),
+    }
+
+
+def computing_line(total: dict) -> str:
+    """Returns what :func:`computing` found as one sentence, empty where the run rests on no kept computing."""
+    files = total["made"] + total["kept"]
+    if not files:
+        return ""
+    known = files - total["unknown"]
+    origin = f"{total['made']} made now and {total['kept']} kept from before"
+    missing = f"; what {total['unknown']} of them took was not written down" if total["unknown"] else ""
+    took = f", {duration(total['seconds'])} of computing on {' and '.join(total['devices'])}" if known else ""
+    return f"It rests on {files} kept {'computation' if files == 1 else 'computations'} ({origin}){took}{missing}."
+
+
+def _write_down(entry: dict) -> None:
+    """Adds a line to the ledger of the command that started this run, if one did."""
+    path = _environment("INTRIGUING_LEDGER")
+    if path is not None:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
 
 
 def _environment(name: str) -> str | None:
@@ -357,16 +479,6 @@ def _device_name() -> str:
 def _own_checkout() -> Path | None:
     package = Path(intriguing.__file__).resolve().parent
     return package.parent.parent if package.parent.name == "src" else None
-
-
-def _commit() -> str | None:
-    root = _own_checkout()
-    if root is None or not (root / ".git").exists():
-        return None
-    commit = _git(root, "log", "-1", "--format=%h", "--", "src")
-    if not commit:
-        return None
-    return f"{commit} + changes" if _git(root, "status", "--porcelain", "--", "src") else commit
 
 
 def _git(root: Path, *arguments: str) -> str | None:
