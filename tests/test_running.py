@@ -90,7 +90,7 @@ def test_a_chapter_is_executed_again_when_its_grounds_change(
     if what == "cells":
         write_chapter(book, "one", note("one"), "2")
     if what == "code":
-        monkeypatch.setattr(publishing, "reached", lambda notebook, profile: {"definitions": {"TABLE1": "0"}})
+        monkeypatch.setattr(publishing, "reached", lambda *_: {"modules": {"intriguing.paper": "0"}})
     if what == "data":
         (tmp_path / "data" / "usps.npz").write_bytes(b"123")
     if what == "packages":

@@ -174,16 +174,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise OSError(problem.errno, message) from problem
 
 
-def _own_code(kind: type) -> str:
-    """Fingerprint of a class that is not PyTorch's own; empty where there is no source."""
-    if kind.__module__.partition(".")[0] == "torch":
-        return ""
-    try:
-        return fingerprint.of(kind)
-    except ValueError:
-        return ""
-
-
 def _make(name: str, path: Path, text: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Makes the tensors, keeps them, and says in the file what that took."""
     import safetensors.torch
@@ -236,6 +226,16 @@ def _alone(path: Path) -> Iterator[None]:
         if locked is not None:
             with contextlib.suppress(OSError):
                 fcntl.lockf(locked, fcntl.LOCK_UN, 1, place)
+
+
+def _own_code(kind: type) -> str:
+    """Fingerprint of a class that is not PyTorch's own; empty where there is no source."""
+    if kind.__module__.partition(".")[0] == "torch":
+        return ""
+    try:
+        return fingerprint.of(kind)
+    except ValueError:
+        return ""
 
 
 def _read(path: Path, text: str) -> dict[str, Tensor]:

@@ -298,9 +298,10 @@ async def execute_beside(
         ChapterFailed: A cell raised an error or its kernel died.
         asyncio.CancelledError: The caller wants no more; the kernel has been ended.
     """
+    import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, CellExecutionError, CellTimeoutError, DeadKernelError
-    from nbformat import NotebookNode, from_dict
+    from nbformat import NotebookNode
 
     scale.profile(profile)
     notebook = read(path)
@@ -346,7 +347,7 @@ async def execute_beside(
     tidy(notebook, path.stem)
     for cell in code:
         cell.metadata[STAMP] = NotebookNode(source=source_hash(cell), outputs=outputs_hash(cell))
-    notebook.metadata[STAMP] = from_dict(
+    notebook.metadata[STAMP] = nbformat.from_dict(
         {
             **stamp,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -357,10 +358,10 @@ async def execute_beside(
     return notebook, {entry["wrote"]: entry["sha256"] for entry in entries if "wrote" in entry}
 
 
-def reached(notebook: NotebookNode, profile: str) -> dict[str, dict[str, str]]:
+def reached(notebook: NotebookNode, profile: str) -> dict:
     """Returns the part of a notebook's stamp that says on which code of the package its outputs rest."""
-    code = (cell.source for cell in notebook.cells if cell.cell_type == "code")
-    return {"definitions": stamp_definitions(code, profile)}
+    sources = (cell.source for cell in notebook.cells if cell.cell_type == "code")
+    return {"definitions": stamp_definitions(sources, profile)}
 
 
 async def _run_cells(client: NotebookClient, environment: dict[str, str]) -> None:

@@ -122,7 +122,7 @@ class Keeper:
         apart = changing if self.record and path.stem != publishing.LAST else None
         return {
             "cells": _digest(cells),
-            "code": _digest(publishing.reached(notebook, profile)),
+            "code": _digest(publishing.reached(notebook, self.profile)),
             "profile": self.profile,
             "device": os.environ.get("INTRIGUING_DEVICE", ""),
             "data": _digest(list(_data())),
