@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from intriguing import units, units_study
+from intriguing.data import Images
 from intriguing.models import build
 
 
@@ -152,3 +153,47 @@ def test_sizes_are_those_of_the_survey():
     frame = units_study.size_frame(FOUND)
     assert list(frame.index) == [4, 8, 16, 60, 64]
     assert frame.loc[60, "high"] == FOUND.by_k[60].high
+
+
+HALVED = Images(IMAGES / 2, LABELS, "a cloud")
+
+
+def test_rows_name_the_unit_and_count_the_label_that_they_share():
+    assert units_study.shared(torch.tensor([0, 6, 12, 1]), LABELS) == "3 of 4 show a 0"
+    rows = units_study.unit_rows(FOUND, HALVED, 2, 4)
+    places = units_study.drawn(FOUND, 4)[2:].tolist()
+    for row, place in zip(rows, places, strict=True):
+        assert row.words == f"unit {place}" and row.caption == f"unit {place}: 8 of 8 show a {place}"
+        assert torch.equal(row.images, HALVED.images[FOUND.unit_sets[place, :8]])
+    (row,) = units_study.direction_rows(FOUND, HALVED, 5, 6)
+    assert row.caption == f"direction 6: {units_study.shared(FOUND.direction_sets[5, :8], LABELS)}"
+
+
+def test_random_sets_of_one_class_are_pure_and_those_of_many_are_not():
+    assert units_study.random_purity(torch.zeros(50, dtype=torch.long)) == 1.0
+    # Two classes of equal size: eight draws have 4 + E|x - 4| in the larger one, 5.09 for coins.
+    assert units_study.random_purity(torch.arange(2000) % 2) == pytest.approx(5.094 / 8, abs=0.01)
+
+
+def test_often_keeps_the_units_that_fire_on_enough_images():
+    assert units_study.often(FEATURES, 8).shape == (600, 6)
+    assert torch.equal(units_study.often(FEATURES, 8), FEATURES[:, :6])
+
+
+def test_turnings_and_mixings_leave_rare_units_out():
+    layers = {"cloud": (FEATURES, FEATURES)}
+    found = units_study.turnings(layers, LABELS, ["cloud"])
+    assert list(found) == [("cloud", 8), ("cloud", 60)]
+    assert found["cloud", 60][0] == 1.0 and found["cloud", 60][2] < 0.1
+    frame = units_study.turned_frame(found)
+    assert frame.loc["cloud, sets of 60", "natural basis"] == 1.0
+    assert frame.loc["cloud, sets of 60", "turned bases, mean"] == pytest.approx(float(found["cloud", 60][1].mean()))
+    sizes, curves = units_study.mixings(layers, LABELS, ["cloud"])["cloud"]
+    assert sizes == [1, 2, 4, 6] and curves["positive weights"][0] == 1.0
+
+
+def test_clouds_tell_trained_layers_from_the_others():
+    frame = units_study.purity_table(dict.fromkeys(("pixels", "dense", units_study.TURNED), FOUND), "x").to_frame()
+    found = units_study.clouds(frame)
+    assert list(found["trained"]) == ["dense"] and list(found["untrained or pixels"]) == ["pixels"]
+    assert found["trained"]["dense"] == (FOUND.between, FOUND.measures["purity"].directions)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
+from pandas.io.formats.style import Styler
 from torch import Tensor, nn
 
-from . import scale, units
-from .data import Images
+from . import scale, seeds, units
+from .data import Digits, Images
 from .results import Table
+from .training import error_rate, trained
 from .units import Coherence, Comparison
 
 SHOWN = 8  # images in a row of a figure, and in the sets that the tables speak about
@@ -79,6 +81,21 @@ class Guess:
     rows: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Row:
+    """The top images of one unit or one direction, with what to say about them.
+
+    Attributes:
+        images: (``SHOWN``, *shape), the largest first.
+        words: ``unit 7`` or ``direction 3``.
+        caption: the words and how many of the images share a label.
+    """
+
+    images: Tensor
+    words: str
+    caption: str
+
+
 def layers(
     conv: nn.Sequential, sigmoid: nn.Sequential, blank_conv: nn.Sequential, blank_sigmoid: nn.Sequential, images: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
@@ -103,7 +120,7 @@ def layers(
     blank_dense = units.features(blank_conv[7:].eval(), blank_maps, 2)
     second = units.features(sigmoid, images, 4)
     by_sigmoid, by_conv = units.standardised(second), units.standardised(dense)
-    live = dense[:, units.firing(dense) >= SHOWN]
+    live = often(dense, SHOWN)
     away = units.rotation(live.shape[1], torch.Generator().manual_seed(scale.SEED + 1))
     channels = conv[4].out_channels
     return {
@@ -301,6 +318,87 @@ def guesses(one: Survey, count: int, *, skip: int = 0, seed: int = scale.SEED) -
     return found
 
 
+def shared(indices: Tensor, labels: Tensor) -> str:
+    """How many images of a set show the same digit, in words.
+
+    Args:
+        indices: (k,) long.
+        labels: (N,) long.
+
+    Returns:
+        Such as ``5 of 8 show a 3``; the smallest label where several are as frequent.
+    """
+    shown = labels[indices]
+    label = int(shown.mode().values)
+    return f"{int((shown == label).sum())} of {len(indices)} show a {label}"
+
+
+def unit_rows(one: Survey, images: Images, start: int, stop: int) -> list[Row]:
+    """Rows of top images of units, from ``start`` to before ``stop`` in the order of :func:`drawn`.
+
+    Args:
+        one: the survey of a layer.
+        images: what the survey was made of.
+        start: the first of the units drawn, from 0.
+        stop: one beyond the last.
+    """
+    return [
+        _row(f"unit {int(one.numbers[place])}", one.unit_sets[place], images)
+        for place in drawn(one, stop)[start:].tolist()
+    ]
+
+
+def direction_rows(one: Survey, images: Images, start: int, stop: int) -> list[Row]:
+    """Rows of top images of random directions, from ``start`` to before ``stop`` in the order drawn.
+
+    Args:
+        one: the survey of a layer.
+        images: what the survey was made of.
+        start: the first direction, from 0.
+        stop: one beyond the last.
+    """
+    return [_row(f"direction {place + 1}", one.direction_sets[place], images) for place in range(start, stop)]
+
+
+def hidden_layer(model: nn.Module, one: Survey, test: Images) -> str:
+    """A sentence on the network and its hidden layer.
+
+    Args:
+        model: the network.
+        one: the survey of its hidden layer.
+        test: the test images.
+    """
+    return (
+        f"The network misreads {error_rate(model, test.images, test.labels):.1%} of the {len(test):,} test images. "
+        f"Of the {len(one.firing)} units of its hidden layer, {one.dead} are active on none of them."
+    )
+
+
+def often(features: Tensor, k: int) -> Tensor:
+    """The units that fire on at least k images.
+
+    Args:
+        features: (N, D).
+        k: images in a set.
+
+    Returns:
+        (N, D') with D' at most D.
+    """
+    return features[:, units.firing(features) >= k]
+
+
+def random_purity(labels: Tensor, *, sets: int = 2000, seed: int = scale.SEED) -> float:
+    """The mean purity of random sets of ``SHOWN`` images, the yardstick of the tables.
+
+    Args:
+        labels: (N,) long.
+        sets: how many are drawn.
+        seed: of the draw.
+    """
+    found = units.random_sets(sets, SHOWN, len(labels), torch.Generator().manual_seed(seed))
+    return float(units.purity(found, labels).mean())
+
+
 def purity_table(surveys: Mapping[str, Survey], data: str) -> Table:
     """Purity of the first eight images, layer by layer.
 
@@ -317,6 +415,18 @@ def purity_table(surveys: Mapping[str, Survey], data: str) -> Table:
         ]  # fmt: skip
     columns = ["all units", "dead", "units", "directions", "difference", "low", "high", "win", "between", "foretold"]
     return Table("units_purity", columns, rows, {"data": data})
+
+
+def purity_view(table: Table, surveys: Mapping[str, Survey]) -> Styler:
+    """The table of purities with a verdict for each layer, for display.
+
+    Args:
+        table: what :func:`purity_table` returns.
+        surveys: by the name of the layer.
+    """
+    verdicts = [one.measures["purity"].verdict(MARGIN) for one in surveys.values()]
+    view = table.to_frame().assign(verdict=verdicts).style.format("{:.3f}")
+    return view.format("{:.0f}", subset=["all units", "dead"]).format(str, subset=["verdict"])
 
 
 def measures_table(surveys: Mapping[str, Survey], data: str) -> Table:
@@ -350,6 +460,190 @@ def p_values(surveys: Mapping[str, Survey]) -> pd.DataFrame:
     return pd.DataFrame(raised.numpy(), list(surveys), [measure.replace("_", " ") for measure in MEASURES])
 
 
+def tests_note(p: pd.DataFrame, resamples: int) -> str:
+    """What has to be known about many tests at once, in words.
+
+    Args:
+        p: what :func:`p_values` returns.
+        resamples: how often each test shuffles.
+    """
+    least = min(1.0, 2 * p.size / (resamples + 1))
+    return (
+        f"These are {p.size} permutation tests at once, and by chance alone about {0.05 * p.size:.0f} of them would "
+        f"fall below 0.05. The p values are therefore raised after Holm. Each test shuffles {resamples:,} "
+        f"times and counts the observed order, so that none can come out below {least:.3f} after raising."
+    )
+
+
+def turnings(
+    layers: Mapping[str, tuple[Tensor, Tensor]], labels: Tensor, names: Sequence[str]
+) -> dict[tuple[str, int], tuple[float, Tensor, float]]:
+    """The natural basis among bases turned at random, for sets of ``SHOWN`` and of a tenth of all images.
+
+    Args:
+        layers: see :func:`layers`.
+        labels: (N,) long.
+        names: which layers.
+
+    Returns:
+        Layer and number of images in a set -> what :func:`turned` returns.
+    """
+    return {
+        (name, k): turned(often(layers[name][0], k), labels, k) for name in names for k in (SHOWN, len(labels) // 10)
+    }
+
+
+def turned_frame(found: Mapping[tuple[str, int], tuple[float, Tensor, float]]) -> pd.DataFrame:
+    """What :func:`turnings` returns as a table, one row for each layer and size of the sets."""
+    rows = {
+        f"{name}, sets of {k}": [natural, float(null.mean()), float(null.std()), p]
+        for (name, k), (natural, null, p) in found.items()
+    }
+    columns = ["natural basis", "turned bases, mean", "deviation", "p"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def mixings(
+    layers: Mapping[str, tuple[Tensor, Tensor]], labels: Tensor, names: Sequence[str]
+) -> dict[str, tuple[list[int], dict[str, list[float]]]]:
+    """Mean purity against the number of units mixed, from one to all, see :func:`mixing`.
+
+    Args:
+        layers: see :func:`layers`.
+        labels: (N,) long.
+        names: which layers.
+
+    Returns:
+        Layer -> sizes of the mixtures, and kind of weights -> mean purity by size.
+    """
+    found = {}
+    for name in names:
+        kept = often(layers[name][0], SHOWN)
+        sizes = [size for size in (1, 2, 4, 8, 16, 32, 64) if size < kept.shape[1]] + [kept.shape[1]]
+        found[name] = sizes, mixing(kept, labels, sizes, SHOWN)
+    return found
+
+
+def clouds(frame: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
+    """How far the classes are apart in each layer, and how pure random directions are there.
+
+    Args:
+        frame: the table of purities; the layer without a natural basis is left out.
+
+    Returns:
+        Trained or not -> layer -> variance between classes, purity of random directions.
+    """
+    groups: dict[str, dict[str, tuple[float, float]]] = {"trained": {}, "untrained or pixels": {}}
+    for name, row in frame.drop(TURNED).iterrows():
+        raw = name == "pixels" or name.startswith("untrained")
+        where = groups["untrained or pixels" if raw else "trained"]
+        where[name.removeprefix("untrained: ")] = (row["between"], row["directions"])
+    return groups
+
+
+def small_networks(digits: Digits, others: Tensor, *, images: int, networks: int, resamples: int) -> pd.DataFrame:
+    """The hidden ReLU layer of further ConvNets with other initial weights, trained on fewer images.
+
+    Args:
+        digits: the data.
+        others: (N, E), a feature space of the test images that is independent of these networks.
+        images: how many training images.
+        networks: how many.
+        resamples: of the intervals.
+
+    Returns:
+        One row for each seed; columns ``units``, ``directions``, ``difference``, ``low``, ``high`` and ``win``.
+    """
+    few, test = seeds.small(digits, images).train, digits.test
+    columns, rows = ["units", "directions", "difference", "low", "high", "win"], {}
+    for seed in range(networks):
+        found = units.features(trained("ConvNet", few, seed=seed).model, test.images, 9)
+        one = survey("dense", found, test.images, test.labels, others, resamples=resamples).measures["purity"]
+        rows[f"seed {seed}"] = [getattr(one, column) for column in columns]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def small_note(small: pd.DataFrame) -> str:
+    """The mean over further networks, in words.
+
+    Args:
+        small: what :func:`small_networks` returns.
+    """
+    return (
+        f"Mean difference over the {len(small)} networks: {small['difference'].mean():+.3f}, "
+        f"standard deviation from network to network {small['difference'].std():.3f}. "
+        f"Units are ahead in {int((small['difference'] > 0).sum())} of them."
+    )
+
+
+def claims(
+    frame: pd.DataFrame,
+    p: pd.DataFrame,
+    found: Mapping[tuple[str, int], tuple[float, Tensor, float]],
+    mixed: Mapping[str, tuple[list[int], dict[str, list[float]]]],
+    small: pd.DataFrame,
+    chance: float,
+) -> dict[str, bool]:
+    """What the chapter says, decided by its numbers.
+
+    Args:
+        frame: the table of purities.
+        p: what :func:`p_values` returns.
+        found: what :func:`turnings` returns.
+        mixed: what :func:`mixings` returns.
+        small: what :func:`small_networks` returns.
+        chance: purity of random sets.
+
+    Returns:
+        Sentence -> whether it holds.
+    """
+    at = frame.loc
+    raw = frame[(frame.index == "pixels") | frame.index.str.startswith("untrained")]
+    learned = frame.drop(TURNED)
+    tenth = max(k for _, k in found)
+    natural, null, _ = found["logits", tenth]
+    positive = mixed["dense"][1]["positive weights"]
+    decided = {
+        "Random directions of the hidden ReLU layer are more than twice as pure as random sets":
+            at["dense", "directions"] > 2 * chance,
+        "Those of pixels and of untrained layers are at least one and a half times as pure":
+            raw["directions"].min() > 1.5 * chance,
+        "Training makes the directions of the hidden ReLU layer purer by more than a tenth":
+            at["dense", "directions"] - at["untrained: dense", "directions"] > 0.1,
+        "In the hidden ReLU layer units and directions differ by less than half an image in a row of eight":
+            abs(at["dense", "difference"]) < MARGIN,
+        "The exact test tells the natural basis of that layer from turned ones at 5 %":
+            found["dense", SHOWN][2] < 0.05,
+        "The small networks have units ahead of directions there, on average":
+            small["difference"].mean() > 0,
+        "So has the large one before its ReLU":
+            at["dense, before ReLU", "difference"] > 0,
+        "On the positions of the second convolution units are ahead":
+            at["conv 2, positions", "difference"] > 0,
+        "After raising for all tests no permutation test of the hidden ReLU layer is below 5 %":
+            p.loc["dense"].min() > 0.05,
+        "In the untrained hidden layer the interval holds zero":
+            at["untrained: dense", "low"] < 0 < at["untrained: dense", "high"],
+        "Where the axes were turned on purpose the interval holds zero":
+            at[TURNED, "low"] < 0 < at[TURNED, "high"],
+        "In the logits of both networks units are ahead by more than the margin":
+            at[["logits", "sigmoid logits"], "low"].min() > MARGIN,
+        "On sets of a tenth of all images no turned basis of the logits is as pure as the natural one":
+            natural > null.max(),
+        "In the second sigmoid layer directions are ahead of units":
+            at["sigmoid 2", "difference"] < 0,
+        "In pixels and channels of the first convolution the whole interval of the difference is below zero":
+            at[["pixels", "conv 1, channels"], "high"].max() < 0,
+        "Mixing all ReLU units with positive weights costs more than a tenth of purity":
+            positive[0] - positive[-1] > 0.1,
+        "The class mean that lies furthest along foretells the label of more than half of the directions there":
+            at["dense", "foretold"] > 0.5,
+        "Over the layers, purity of directions and variance between classes have a rank correlation above 0.9":
+            learned["between"].corr(learned["directions"], method="spearman") > 0.9,
+    }  # fmt: skip
+    return {claim: bool(holds) for claim, holds in decided.items()}
+
+
 def size_frame(one: Survey) -> pd.DataFrame:
     """The difference of the purities and its interval, by the number of images in a set.
 
@@ -361,6 +655,11 @@ def size_frame(one: Survey) -> pd.DataFrame:
     """
     found = one.by_k.items()
     return pd.DataFrame({k: {c: getattr(v, c) for c in ("difference", "low", "high")} for k, v in found}).T
+
+
+def _row(words: str, indices: Tensor, images: Images) -> Row:
+    indices = indices[:SHOWN]
+    return Row(images.images[indices], words, f"{words}: {shared(indices, images.labels)}")
 
 
 def _relative(found: Coherence, pixels: float, vectors: float) -> Coherence:
