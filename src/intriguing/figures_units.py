@@ -214,11 +214,12 @@ def by_size(panels: Mapping[str, pd.DataFrame], *, margin: float, columns: int =
 
 
 @_styled
-def among(panels: Mapping[str, tuple[float, ArrayLike]], *, xlabel: str) -> Figure:
+def among(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str) -> Figure:
     """Where the natural basis stands among bases turned at random, one panel for each layer.
 
     Args:
-        panels: Layer -> value of the natural basis, (R,) values of the others.
+        panels: Layer -> value of the natural basis, or (S,) values of those of several networks; (R,) values of the
+            others.
         xlabel: What the values are.
 
     Returns:
@@ -233,17 +234,19 @@ def among(panels: Mapping[str, tuple[float, ArrayLike]], *, xlabel: str) -> Figu
     for axes, (title, (natural, null)) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
-        null = _array(null)
-        ends = min(natural, null.min()), max(natural, null.max())
+        null, natural = _array(null), np.atleast_1d(_array(natural))
+        ends = min(natural.min(), null.min()), max(natural.max(), null.max())
         room = 0.08 * (ends[1] - ends[0] or 1)
         heights, edges = np.histogram(null, bins=22, range=(null.min(), null.max()) if np.ptp(null) else None)
         axes.stairs(heights, edges, fill=True, color=DIRECTIONS, alpha=0.3)
         axes.stairs(heights, edges, color=DIRECTIONS, linewidth=1)
-        axes.axvline(natural, color=UNITS, linewidth=1.8)
-        side = "right" if natural > sum(ends) / 2 else "left"
+        for value in natural:
+            axes.axvline(value, color=UNITS, linewidth=1.8 if len(natural) == 1 else 1.1)
+        side = "right" if natural.mean() > sum(ends) / 2 else "left"
+        edge, shift = (natural.min(), -4) if side == "right" else (natural.max(), 4)
         axes.annotate(
-            "natural\nbasis", (natural, 1), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
-            xytext=(-4 if side == "right" else 4, -1), ha=side, va="top", fontsize=7.5, color=UNITS,
+            "natural\nbasis", (edge, 1), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+            xytext=(shift, -1), ha=side, va="top", fontsize=7.5, color=UNITS,
         )  # fmt: skip
         axes.set(xlim=(ends[0] - room, ends[1] + room), ylim=(0, 1.35 * heights.max()), yticks=[], xlabel=xlabel)
         axes.set_title(title)
