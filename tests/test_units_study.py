@@ -237,15 +237,18 @@ def test_networks_are_listed_and_counted():
 def test_claims_speak_about_the_effects_of_all_networks():
     effects = units_study.effects(POPULATION, 0.2)
     assert all(len(effect) == 3 for effect in effects.values())
-    lead = [one["layers"].loc["dense", "difference"] for one in MADE]
-    assert effects["In the hidden ReLU layer units are ahead of directions"].tolist() == lead
+    lead = [one["sizes"].loc["dense", 60] for one in MADE]
+    ahead = "In the hidden ReLU layer units are ahead of directions, on sets of a tenth of all images"
+    assert effects[ahead].tolist() == lead
+    same = "In rows of eight, those of the untrained hidden layer differ by less than half an image"
+    margin = [units_study.MARGIN - abs(one["layers"].loc["dense", "difference"]) for one in MADE]
+    assert effects[same].tolist() == margin
     training = effects["Training makes the directions of the hidden ReLU layer purer by more than a twentieth"]
     assert training.tolist() == pytest.approx([-0.05] * 3)  # the layers are all the same here
     claims = units_study.claims(POPULATION, 0.2)
-    assert claims["In the hidden ReLU layer units are ahead of directions"] is True
+    assert claims[ahead] is True
     assert claims["Training makes the directions of the hidden ReLU layer purer by more than a twentieth"] is False
-    assert claims["In the second sigmoid layer directions are ahead of units"] is False
-    assert "no turned basis of the logits" in next(claim for claim in claims if "turned basis" in claim)
+    assert next(holds for claim, holds in claims.items() if "second sigmoid" in claim) is False
     listed = units_study.claim_list({"One": True, "Two": False, "Three": None})
     assert listed == "* Holds: One.\n* **Does not hold**: Two.\n* **Undecided**: Three."
 

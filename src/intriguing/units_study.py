@@ -321,7 +321,7 @@ def numbers(
         seed: of bases and mixtures.
     """
     return {
-        "layers": pd.DataFrame({name: _numbers(one) for name, one in surveys.items()}).T,
+        "layers": pd.DataFrame({name: _numbers(one, len(labels) // 10) for name, one in surveys.items()}).T,
         "sizes": pd.DataFrame(
             {name: {k: found.difference for k, found in one.by_k.items()} for name, one in surveys.items()}
         ).T,
@@ -728,46 +728,44 @@ def effects(found: Population, chance: float) -> dict[str, pd.Series]:
     Returns:
         Sentence -> effect by network.
     """
-    layers, turned, mixed = (found.numbers[topic] for topic in ("layers", "turned", "mixed"))
+    layers, turned = found.numbers["layers"], found.numbers["turned"]
     lead, pure = layers["difference"].unstack(sort=False), layers["directions"].unstack(sort=False)
+    tenth = layers["tenth"].unstack(sort=False)
     raw = [name for name in pure if name == "pixels" or name.startswith("untrained")]
     natural = turned["natural basis"].unstack(sort=False)
     ahead = natural - turned["turned"].unstack(sort=False)
     others = turned.drop(columns=["natural basis", "turned"]).max(axis=1).unstack(sort=False)
-    positive = mixed.xs("dense, positive weights", level=1)
     related = layers.drop(TURNED, level=1).groupby(level=0)[["between", "directions"]]
     return {
         "Random directions of the hidden ReLU layer are more than twice as pure as random sets":
             pure["dense"] - 2 * chance,
-        "Those of pixels and of untrained layers are more than one and a half times as pure":
+        "Random directions of pixels and of untrained layers are more than one and a half times as pure as that":
             pure[raw].min(axis=1) - 1.5 * chance,
         "Training makes the directions of the hidden ReLU layer purer by more than a twentieth":
             pure["dense"] - pure["untrained: dense"] - 0.05,
-        "In the hidden ReLU layer units are ahead of directions":
-            lead["dense"],
-        "The two differ there by less than half an image in a row of eight":
-            MARGIN - lead["dense"].abs(),
-        "The natural basis of that layer is purer than turned ones, on sets of a tenth of all images":
+        "In the hidden ReLU layer units are ahead of directions, on sets of a tenth of all images":
+            tenth["dense"],
+        "The natural basis of the hidden ReLU layer is purer than turned ones, on sets of a tenth of all images":
             ahead["dense, sets of a tenth"],
-        "Before its ReLU units are ahead as well":
-            lead["dense, before ReLU"],
-        "In the untrained hidden layer units and directions differ by less than the margin":
-            MARGIN - lead["untrained: dense"].abs(),
-        "So they do where the axes were turned on purpose":
-            MARGIN - lead[TURNED].abs(),
-        "So they do on the positions of the second convolution":
+        "In rows of eight, units and directions of the hidden ReLU layer differ by less than half an image":
+            MARGIN - lead["dense"].abs(),
+        "On the positions of the second convolution units are ahead, on sets of a tenth of all images":
+            tenth["conv 2, positions"],
+        "In rows of eight, those of these positions differ by less than half an image":
             MARGIN - lead["conv 2, positions"].abs(),
-        "In the logits of both networks units are ahead by more than the margin":
+        "In rows of eight, those of the untrained hidden layer differ by less than half an image":
+            MARGIN - lead["untrained: dense"].abs(),
+        "In rows of eight, those of a layer whose axes were turned on purpose differ by less than half an image":
+            MARGIN - lead[TURNED].abs(),
+        "In rows of eight, units are ahead by more than half an image in the logits of both networks":
             lead[["logits", "sigmoid logits"]].min(axis=1) - MARGIN,
         "On sets of a tenth of all images no turned basis of the logits is as pure as the natural one":
             (natural - others)["logits, sets of a tenth"],
-        "In the second sigmoid layer directions are ahead of units":
-            -lead["sigmoid 2"],
-        "In pixels and in channels of the first convolution directions are ahead of units":
+        "In the second sigmoid layer directions are ahead of units, on sets of a tenth of all images":
+            -tenth["sigmoid 2"],
+        "In rows of eight, directions are ahead of units in pixels and in channels of the first convolution":
             -lead[["pixels", "conv 1, channels"]].max(axis=1),
-        "Mixing all ReLU units with positive weights costs more than a tenth of purity":
-            positive[1] - positive["all"] - 0.1,
-        "The class mean that lies furthest along foretells the label of more than half of the directions there":
+        "The class mean that lies furthest along foretells the label of more than half of all hidden directions":
             layers["foretold"].unstack(sort=False)["dense"] - 0.5,
         "Over the layers, purity of directions and variance between classes have a rank correlation above 0.8":
             related.corr(method="spearman").xs("between", level=1)["directions"] - 0.8,
@@ -867,13 +865,14 @@ def _row(words: str, indices: Tensor, images: Images) -> Row:
 _DISTANCES = [f"{measure.replace('_', ' ')}, {side}" for measure in MEASURES[1:] for side in ("units", "directions")]
 
 
-def _numbers(one: Survey) -> dict[str, float]:
-    """What is averaged over networks of one layer."""
+def _numbers(one: Survey, tenth: int) -> dict[str, float]:
+    """What is averaged over networks of one layer; ``tenth`` is how many images the largest sets hold."""
     pure = one.measures["purity"]
     others = (getattr(one.measures[m], side) for m in MEASURES[1:] for side in ("units", "directions"))
     return {
         "all units": len(one.firing), "dead": one.dead, "units": pure.units, "directions": pure.directions,
-        "difference": pure.difference, "win": pure.win, "between": one.between, "foretold": one.foretold,
+        "difference": pure.difference, "tenth": one.by_k[tenth].difference, "win": pure.win,
+        "between": one.between, "foretold": one.foretold,
     } | dict(zip(_DISTANCES, others, strict=True))  # fmt: skip
 
 
