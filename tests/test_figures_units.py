@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from intriguing import figures_units
+from intriguing import figures_units, units_study
+from intriguing.data import Images
 from intriguing.figures import Figure
 
 CHANCE = np.random.default_rng(0)
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 def drawn(figure: Figure) -> bool:
@@ -121,3 +127,18 @@ def test_names_are_kept_apart_and_near_their_points() -> None:
 def test_nothing_to_draw_is_refused(draw) -> None:
     with pytest.raises(ValueError, match="expected at least one"):
         draw()
+
+
+def test_sliders_show_a_picture_for_each_position_and_say_what_it_is() -> None:
+    labels = torch.arange(200) % 10
+    features = torch.nn.functional.one_hot(labels, 10) + 0.2 * torch.rand(200, 10, generator=generator())
+    images = Images(torch.rand(200, 1, 4, 4, generator=generator()), labels, "noise")
+    one = units_study.survey("a", features, images.images, labels, features, resamples=9, directions=20)
+    html = figures_units.game(one, images, pairs=2, skip=1).html
+    assert html.count("<img") == 4 and html.count("A above B") == 2
+    guess = units_study.guesses(one, 2, skip=1)[0]
+    names = [f"unit {guess.unit}", f"direction {guess.direction + 1}"]
+    assert " above ".join(names if guess.first else names[::-1]) in html
+    html = figures_units.gallery({"a": one, "b": one}, images, start="b", pages=2, skip=0).html
+    assert html.count("<img") == 4 and html.count("Layer a. unit") == 2
+    assert "direction 8: " in html and "direction 9: " not in html

@@ -207,9 +207,21 @@ def test_claims_are_recorded_and_compared(folder, recording, monkeypatch):
     assert "no stored run in results/quick/others.json" in results.check_claims("others", claims)
 
 
-def test_claims_are_true_or_false():
-    for value in (1, None, math.nan, "yes", torch.tensor(True)):
-        with pytest.raises(TypeError, match="Claim 'It holds.' came out as .*; expected a sentence with True or"):
+def test_an_undecided_claim_agrees_with_an_undecided_one_only(folder, recording, monkeypatch):
+    claims = {"Units are ahead.": None, "Both are coherent.": True}
+    assert results.check_claims("three", claims) == "All 2 claims come out as in the stored run."
+    assert '"Units are ahead.": null' in (folder / "quick" / "three.json").read_text(encoding="utf-8")
+    monkeypatch.delenv("INTRIGUING_RECORD")
+    assert results.check_claims("three", claims) == "All 2 claims come out as in the stored run."
+    for holds in (True, False):
+        line = results.check_claims("three", claims | {"Units are ahead.": holds})
+        assert f"'Units are ahead.': {str(holds).lower()} (stored undecided)" in line
+    assert "undecided (stored true)" in results.check_claims("three", claims | {"Both are coherent.": None})
+
+
+def test_claims_are_true_false_or_undecided():
+    for value in (1, math.nan, "yes", torch.tensor(True)):
+        with pytest.raises(TypeError, match="Claim 'It holds.' came out as .*; expected a sentence with True, False"):
             results.check_claims("claims", {"It holds.": value})
 
 

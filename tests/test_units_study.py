@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
+import pandas as pd
 import pytest
 import torch
 
 from intriguing import units, units_study
+from intriguing.data import Images, mnist
 from intriguing.models import build
 
 
@@ -49,9 +54,9 @@ def test_sets_are_the_top_images_and_measures_belong_to_the_first_eight():
 
 def test_axes_of_the_classes_are_found_to_be_distinguished():
     assert FOUND.by_k[64].units == 1.0
-    assert FOUND.by_k[64].verdict(units_study.MARGIN) == "units higher"
-    natural, null, p = units_study.turned(FEATURES[:, :6], LABELS, 64, rotations=39)
-    assert natural == 1.0 and len(null) == 39 and p == pytest.approx(0.05)
+    assert units.verdict(FOUND.by_k[64].low, FOUND.by_k[64].high, units_study.MARGIN) == "units higher"
+    natural, null = units_study.turned(FEATURES[:, :6], LABELS, 64, rotations=39)
+    assert natural == 1.0 and len(null) == 39 and null.max() < 1
 
 
 def test_turning_the_axes_takes_the_distinction_away():
@@ -129,26 +134,143 @@ def test_layers_are_those_of_the_networks():
     assert not torch.allclose(found["untrained: dense"][0], dense)
 
 
-def test_tables_hold_what_the_surveys_found():
-    surveys = {"cloud": FOUND}
-    table = units_study.purity_table(surveys, "a cloud").to_frame().loc["cloud"]
-    assert table["all units"] == 8 and table["dead"] == 2
-    assert table["difference"] == pytest.approx(table["units"] - table["directions"])
-    assert table["low"] <= table["difference"] <= table["high"]
-    whole = units_study.measures_table(surveys, "a cloud")
-    assert whole.to_frame().loc["cloud", "entropy, units"] == pytest.approx(FOUND.measures["entropy"].units)
-    assert whole.to_frame().loc["cloud", "purity, directions"] == pytest.approx(FOUND.measures["purity"].directions)
-    assert whole.meta["data"] == "a cloud"
+HALVED = Images(IMAGES / 2, LABELS, "a cloud")
 
 
-def test_p_values_of_all_layers_are_raised_together():
-    frame = units_study.p_values({"one": FOUND, "two": FOUND})
-    raw = torch.tensor([FOUND.measures[measure].p for measure in units_study.MEASURES] * 2)
-    assert frame.to_numpy().ravel().tolist() == pytest.approx(units.holm(raw).tolist())
-    assert list(frame.index) == ["one", "two"] and list(frame.columns)[2:] == ["pixel distance", "feature distance"]
+def test_rows_name_the_unit_and_count_the_label_that_they_share():
+    assert units_study.shared(torch.tensor([0, 6, 12, 1]), LABELS) == "3 of 4 show a 0"
+    rows = units_study.unit_rows(FOUND, HALVED, 2, 4)
+    places = units_study.drawn(FOUND, 4)[2:].tolist()
+    for row, place in zip(rows, places, strict=True):
+        assert row.words == f"unit {place}" and row.caption == f"unit {place}: 8 of 8 show a {place}"
+        assert torch.equal(row.images, HALVED.images[FOUND.unit_sets[place, :8]])
+    (row,) = units_study.direction_rows(FOUND, HALVED, 5, 6)
+    assert row.caption == f"direction 6: {units_study.shared(FOUND.direction_sets[5, :8], LABELS)}"
 
 
-def test_sizes_are_those_of_the_survey():
-    frame = units_study.size_frame(FOUND)
+def test_random_sets_of_one_class_are_pure_and_those_of_many_are_not():
+    assert units_study.random_purity(torch.zeros(50, dtype=torch.long)) == 1.0
+    # Two classes of equal size: eight draws have 4 + E|x - 4| in the larger one, 5.09 for coins.
+    assert units_study.random_purity(torch.arange(2000) % 2) == pytest.approx(5.094 / 8, abs=0.01)
+
+
+def test_often_keeps_the_units_that_fire_on_enough_images():
+    assert units_study.often(FEATURES, 8).shape == (600, 6)
+    assert torch.equal(units_study.often(FEATURES, 8), FEATURES[:, :6])
+
+
+def test_an_interval_over_networks_is_student_s():
+    index = pd.MultiIndex.from_product([range(4), ["a", "b"]])
+    found = units_study.interval(pd.Series([1.0, 5.0, 2.0, 5.0, 3.0, 5.0, 4.0, math.nan], index))
+    # 2.5 and sqrt(5 / 3) over 2 times 3.1824, the 97.5 % point of Student's law with 3 degrees of freedom.
+    assert found.loc["a"].tolist() == pytest.approx([2.5, 2.5 - 2.05426, 2.5 + 2.05426], abs=1e-4)
+    assert found.loc["b"].tolist() == [5, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("effect", "holds"), [((1, 2, 3, 4), True), ((-1, -2, -3, -4), False), ((-1, 2, 3, 1), None), ((0, 0), None)]
+)
+def test_a_claim_is_decided_by_the_sign_of_its_interval(effect, holds):
+    assert units_study.decided(effect) is holds
+
+
+def numbers(seed: int) -> dict[str, pd.DataFrame]:
+    """What a network shows whose layers are all the cloud with other noise, without an effect of training."""
+    names = (
+        "pixels", "conv 1, channels", "conv 2, positions", "dense, before ReLU", "dense", units_study.TURNED, "logits",
+        "untrained: dense", "sigmoid 2", "sigmoid logits",
+    )  # fmt: skip
+    one = units_study.survey(
+        "cloud", FEATURES, IMAGES, LABELS, FEATURES, resamples=None, directions=200 + seed, seed=seed
+    )
+    layers = dict.fromkeys(names, (FEATURES, FEATURES))
+    return units_study.numbers(dict.fromkeys(names, one), layers, LABELS, rotations=5, count=30, seed=seed)
+
+
+FIRST = units_study.Network(None, {}, {"dense": FOUND}, {})
+MADE = [numbers(seed) for seed in range(3)]
+POPULATION = units_study.Population(FIRST, units_study.together(MADE), "clouds")
+
+
+def test_tables_hold_means_over_networks_and_the_interval_of_the_difference():
+    each = [one["layers"].loc["dense"] for one in MADE]
+    row = units_study.purity_table(POPULATION).to_frame().loc["dense"]
+    for column in ("units", "directions", "difference", "win", "foretold"):
+        assert row[column] == pytest.approx(sum(one[column] for one in each) / 3)
+    assert row["all units"] == 8 and row["dead"] == 2
+    assert row["low"] < row["difference"] < row["high"]
+    table = units_study.measures_table(POPULATION)
+    assert table.meta["data"] == "clouds" and len(table.columns) == 8
+    entropy = FOUND.measures["entropy"].units
+    assert table.to_frame().loc["dense", "entropy, units"] == pytest.approx(entropy)  # units are the same in all
+    assert table.to_frame().loc["dense", "purity, units"] == pytest.approx(row["units"])
+    view = units_study.purity_view(units_study.purity_table(POPULATION)).to_html()
+    assert "equivalent" in view and "nan" not in view
+
+
+def test_sizes_turnings_and_mixings_are_means_over_networks():
+    frame = units_study.size_frames(POPULATION, ["dense"])["dense"]
     assert list(frame.index) == [4, 8, 16, 60, 64]
-    assert frame.loc[60, "high"] == FOUND.by_k[60].high
+    assert frame.loc[60, "difference"] == pytest.approx(sum(one["sizes"].loc["dense", 60] for one in MADE) / 3)
+    frame = units_study.turned_frame(POPULATION)
+    row = frame.loc["dense, sets of a tenth"]
+    assert row["natural basis"] == 1.0 and row["difference"] == pytest.approx(1 - row["turned"])
+    assert row["low"] < row["difference"] < row["high"]
+    natural, null = units_study.turned_panels(POPULATION)["dense"]
+    assert natural == pytest.approx([1 - one["turned"].loc["dense, sets of a tenth", "turned"] for one in MADE])
+    assert len(null) == 15 and null.mean() == pytest.approx(0) and null.max() < natural.min()
+    sizes, curves = units_study.mixed_panels(POPULATION)["dense"]
+    assert sizes == [1, 2, 4, 6] and list(curves) == ["weights of both signs", "positive weights"]
+    assert curves["positive weights"][0] == pytest.approx(FOUND.measures["purity"].units, abs=0.05)
+
+
+def test_networks_are_listed_and_counted():
+    frame = units_study.by_network(POPULATION, "dense")
+    assert list(frame.index) == ["seed 0", "seed 1", "seed 2"]
+    note = units_study.by_network_note(frame.assign(difference=[0.1, -0.2, 0.4]))
+    assert note == (
+        "Mean difference over the 3 networks: +0.100, standard deviation from network to network 0.300. "
+        "Units are ahead in 2 of them."
+    )
+
+
+def test_claims_speak_about_the_effects_of_all_networks():
+    effects = units_study.effects(POPULATION, 0.2)
+    assert all(len(effect) == 3 for effect in effects.values())
+    lead = [one["sizes"].loc["dense", 60] for one in MADE]
+    ahead = "In the hidden ReLU layer units are ahead of directions, on sets of a tenth of all images"
+    assert effects[ahead].tolist() == lead
+    same = "In rows of eight, those of the untrained hidden layer differ by less than half an image"
+    margin = [units_study.MARGIN - abs(one["layers"].loc["dense", "difference"]) for one in MADE]
+    assert effects[same].tolist() == margin
+    training = effects["Training makes the directions of the hidden ReLU layer purer by more than a twentieth"]
+    assert training.tolist() == pytest.approx([-0.05] * 3)  # the layers are all the same here
+    claims = units_study.claims(POPULATION, 0.2)
+    assert claims[ahead] is True
+    assert claims["Training makes the directions of the hidden ReLU layer purer by more than a twentieth"] is False
+    assert next(holds for claim, holds in claims.items() if "second sigmoid" in claim) is False
+    listed = units_study.claim_list({"One": True, "Two": False, "Three": None})
+    assert listed == "* Holds: One.\n* **Does not hold**: Two.\n* **Undecided**: Three."
+
+
+def test_clouds_tell_trained_layers_from_the_others():
+    frame = units_study.purity_table(POPULATION).to_frame()
+    found = units_study.clouds(frame)
+    assert list(found["untrained or pixels"]) == ["pixels", "dense"] and units_study.TURNED not in found["trained"]
+    assert found["trained"]["dense"] == (FOUND.between, frame.loc["dense", "directions"])
+
+
+def test_a_population_is_networks_that_differ_in_their_seed(monkeypatch, tmp_path):
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
+    digits = mnist()
+    few = dataclasses.replace(digits, test=digits.test.take(slice(0, 200), "few"))
+    sizes = units_study.Sizes(networks=2, images=128, iterations=5, directions=20, rotations=2)
+    found = units_study.population(few, sizes)
+    table = found.numbers["layers"]
+    assert table.index.get_level_values(0).unique().tolist() == [0, 1]
+    again = units_study.network(few, sizes, 1).numbers["layers"]
+    assert table.loc[1].equals(again) and not table.loc[0].equals(again)
+    assert units_study.purity_table(found).meta["data"].endswith("trained on 128")
+    assert "2 networks of each kind, on 128 images each" in units_study.opening(found, sizes, few.test)
+    with pytest.raises(ValueError, match="got 1 networks; expected at least two"):
+        units_study.population(few, dataclasses.replace(sizes, networks=1))

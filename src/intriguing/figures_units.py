@@ -10,6 +10,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
+from . import sliders, units_study
+from .data import Images
 from .figures import PALETTE, WIDTH, Figure, _array, _images, _mosaic, _styled
 
 UNITS, DIRECTIONS = PALETTE["blue"], PALETTE["vermilion"]
@@ -53,6 +55,70 @@ def strips(rows: Sequence[ArrayLike], captions: Sequence[str], *, columns: int =
     for axes in grid[len(shown) :]:
         axes.set_axis_off()
     return figure
+
+
+def rows(rows: Sequence[units_study.Row]) -> Figure:
+    """Rows of top images with what their images share.
+
+    Args:
+        rows: of one layer.
+
+    Returns:
+        The figure.
+    """
+    return strips([row.images for row in rows], [row.caption for row in rows])
+
+
+def game(one: units_study.Survey, images: Images, *, pairs: int = 12, skip: int = 4) -> sliders.Pages:
+    """Pairs of a unit's row and a direction's, for a reader who wants to tell them apart, with a slider for the answer.
+
+    Args:
+        one: the survey of a layer.
+        images: what it was made of.
+        pairs: how many.
+        skip: how many of the drawn units and directions were shown before.
+
+    Returns:
+        The pictures behind their sliders.
+    """
+    pictures, alts = [], []
+    for guess in units_study.guesses(one, pairs, skip=skip):
+        names = [f"unit {guess.unit}", f"direction {guess.direction + 1}"]
+        names = names if guess.first else names[::-1]
+        for words in (["A", "B"], names):
+            pictures.append(strips(images.images[guess.rows], words, columns=1, inches=4.2))
+            first, second = (units_study.shared(row, images.labels) for row in guess.rows)
+            alts.append(f"Two rows of eight digits, {words[0]} above {words[1]}: {first}; {second}.")
+    choices = {"pair": range(1, pairs + 1), "answer": ["hidden", "shown"]}
+    return sliders.pages(pictures, choices, alts, start={"pair": 0, "answer": 0}, colours=32)
+
+
+def gallery(
+    surveys: Mapping[str, units_study.Survey], images: Images, *, start: str, pages: int = 4, skip: int = 16
+) -> sliders.Pages:
+    """Further rows of several layers, four units on the left of each page and four directions on the right.
+
+    Args:
+        surveys: layer -> its survey.
+        images: what they were made of.
+        start: the layer to begin with.
+        pages: per layer.
+        skip: how many of the drawn units and directions were shown before.
+
+    Returns:
+        The pictures behind their sliders.
+    """
+    choices = {"layer": list(surveys), "page": range(1, pages + 1)}
+    pictures, alts = [], []
+    for name, page in sliders.positions(choices):
+        ends = skip + 4 * (page - 1), skip + 4 * page
+        left = units_study.unit_rows(surveys[name], images, *ends)
+        right = units_study.direction_rows(surveys[name], images, *ends)
+        pairs = [row for pair in zip(left, right, strict=True) for row in pair]
+        pictures.append(rows(pairs))
+        alts.append(f"Layer {name}. " + ". ".join(row.caption for row in pairs) + ".")
+    begin = {"layer": list(surveys).index(start), "page": 0}
+    return sliders.pages(pictures, choices, alts, start=begin, dpi=100, colours=24)
 
 
 @_styled
@@ -148,11 +214,12 @@ def by_size(panels: Mapping[str, pd.DataFrame], *, margin: float, columns: int =
 
 
 @_styled
-def among(panels: Mapping[str, tuple[float, ArrayLike]], *, xlabel: str) -> Figure:
+def among(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str) -> Figure:
     """Where the natural basis stands among bases turned at random, one panel for each layer.
 
     Args:
-        panels: Layer -> value of the natural basis, (R,) values of the others.
+        panels: Layer -> value of the natural basis, or (S,) values of those of several networks; (R,) values of the
+            others.
         xlabel: What the values are.
 
     Returns:
@@ -167,17 +234,19 @@ def among(panels: Mapping[str, tuple[float, ArrayLike]], *, xlabel: str) -> Figu
     for axes, (title, (natural, null)) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
-        null = _array(null)
-        ends = min(natural, null.min()), max(natural, null.max())
+        null, natural = _array(null), np.atleast_1d(_array(natural))
+        ends = min(natural.min(), null.min()), max(natural.max(), null.max())
         room = 0.08 * (ends[1] - ends[0] or 1)
         heights, edges = np.histogram(null, bins=22, range=(null.min(), null.max()) if np.ptp(null) else None)
         axes.stairs(heights, edges, fill=True, color=DIRECTIONS, alpha=0.3)
         axes.stairs(heights, edges, color=DIRECTIONS, linewidth=1)
-        axes.axvline(natural, color=UNITS, linewidth=1.8)
-        side = "right" if natural > sum(ends) / 2 else "left"
+        for value in natural:
+            axes.axvline(value, color=UNITS, linewidth=1.8 if len(natural) == 1 else 1.1)
+        side = "right" if natural.mean() > sum(ends) / 2 else "left"
+        edge, shift = (natural.min(), -4) if side == "right" else (natural.max(), 4)
         axes.annotate(
-            "natural\nbasis", (natural, 1), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
-            xytext=(-4 if side == "right" else 4, -1), ha=side, va="top", fontsize=7.5, color=UNITS,
+            "natural\nbasis", (edge, 1), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+            xytext=(shift, -1), ha=side, va="top", fontsize=7.5, color=UNITS,
         )  # fmt: skip
         axes.set(xlim=(ends[0] - room, ends[1] + room), ylim=(0, 1.35 * heights.max()), yticks=[], xlabel=xlabel)
         axes.set_title(title)

@@ -23,6 +23,7 @@ from intriguing import artifacts, scale
 
 _REFRESH = "run it once with INTRIGUING_RECORD=1 to store it"
 _ABSENT, _PRESENT = "absent", "present"
+_UNDECIDED = "undecided"
 
 
 Tolerance = float | Mapping[str, float] | pd.DataFrame
@@ -266,28 +267,30 @@ def check(table: Table, tolerance: Tolerance) -> str:
     return str(compare(table, tolerance))
 
 
-def check_claims(name: str, claims: Mapping[str, bool], meta: Mapping[str, Any] | None = None) -> str:
+def check_claims(name: str, claims: Mapping[str, bool | None], meta: Mapping[str, Any] | None = None) -> str:
     """Compares which claims hold with the stored run of this profile, in a recording run after storing them.
+
+    A claim may be undecided. That is an outcome of its own: it agrees with an undecided one only.
 
     Args:
         name: The name of the file: letters, digits, ``-`` and ``_``.
-        claims: Whether each claim, a sentence, has come out true.
+        claims: Whether each claim, a sentence, has come out true; None where the run has not decided it.
         meta: JSON values about the run that go before what :func:`intriguing.scale.provenance` says.
 
     Returns:
         The verdict in one line.
 
     Raises:
-        TypeError: A claim came out as something else than true or false.
+        TypeError: A claim came out as something else than true, false or undecided.
         ValueError: The name or the meta data cannot be stored.
         ResultError: This is no checkout of the source, or the stored file holds no claims.
         OSError: The file cannot be written.
     """
     _check_name(name)
     for claim, holds in claims.items():
-        if not isinstance(claim, str) or not isinstance(holds, bool | np.bool_):
-            raise TypeError(f"Claim {claim!r} came out as {holds!r}; expected a sentence with True or False.")
-    claims = {claim: bool(holds) for claim, holds in claims.items()}
+        if not isinstance(claim, str) or not isinstance(holds, bool | np.bool_ | None):
+            raise TypeError(f"Claim {claim!r} came out as {holds!r}; expected a sentence with True, False or None.")
+    claims = {claim: None if holds is None else bool(holds) for claim, holds in claims.items()}
     meta = dict(meta or {})
     _check_meta(name, meta)
     if scale.recording():
@@ -305,12 +308,12 @@ def listed(claims: Mapping[str, bool]) -> str:
     return "\n".join(f"* {'Holds' if holds else '**Does not hold**'}: {claim}." for claim, holds in claims.items())
 
 
-def compare_claims(name: str, claims: Mapping[str, bool], profile: str | None = None) -> Verdict:
+def compare_claims(name: str, claims: Mapping[str, bool | None], profile: str | None = None) -> Verdict:
     """Compares which claims hold with a stored run.
 
     Args:
         name: The name of the file.
-        claims: Whether each claim, a sentence, has come out true.
+        claims: Whether each claim, a sentence, has come out true; None where the run has not decided it.
         profile: The profile of the stored run; None takes the one of this run.
 
     Raises:
@@ -326,7 +329,8 @@ def compare_claims(name: str, claims: Mapping[str, bool], profile: str | None = 
     differences = list(_unmatched(claims, stored, lambda claim: (claim, None)))
     for claim in claims:
         if claim in stored and claims[claim] != stored[claim]:
-            differences.append(Difference(claim, None, claims[claim], stored[claim], None))
+            got, kept = (_UNDECIDED if holds is None else holds for holds in (claims[claim], stored[claim]))
+            differences.append(Difference(claim, None, got, kept, None))
     agreeing = f"All {len(claims)} claims come out as in the stored run."
     return _verdict(subject, len(claims), differences, agreeing)
 

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from scipy import stats
 from torch import Tensor, nn
+from torch.nn import functional
 
 UNITS = ("position", "maximum", "mean")
-_SCORES = 20_000_000  # scores, or gathered numbers, held at a time; bounds memory and changes no result
+_SCORES = 20_000_000  # scores held at a time; bounds memory and changes no result
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ class Comparison:
         units: mean over the units.
         directions: mean over the directions.
         difference: the first minus the second.
-        low: lower end of the bootstrap interval of the difference.
-        high: upper end.
-        p: of the permutation test that units and directions do not differ, two-sided, counting the observed order.
+        low: lower end of the bootstrap interval of the difference; NaN where none was asked for.
+        high: upper end; likewise.
+        p: of the permutation test that units and directions do not differ, two-sided, counting the observed order;
+            likewise.
         win: chance that a unit drawn at random has a larger value than a direction drawn at random, ties counted half.
     """
 
@@ -68,26 +70,6 @@ class Comparison:
     high: float
     p: float
     win: float
-
-    def verdict(self, margin: float) -> str:
-        """What the interval says, with a margin below which a difference would not be noticed.
-
-        Args:
-            margin: positive, in the units of the measure.
-
-        Returns:
-            ``"units higher"`` or ``"directions higher"`` where the interval leaves out zero and reaches beyond the
-            margin; ``"equivalent"`` where it lies within the margin on both sides, as in two one-sided tests of
-            equivalence, whether it holds zero or not; ``"open"`` where it holds zero and reaches beyond the margin.
-
-        Source:
-            Schuirmann 1987, for the two one-sided tests.
-        """
-        if -margin < self.low and self.high < margin:
-            return "equivalent"
-        if self.low > 0:
-            return "units higher"
-        return "directions higher" if self.high < 0 else "open"
 
 
 @torch.no_grad()
@@ -362,7 +344,7 @@ def overall_distance(vectors: Tensor) -> float:
 
 
 def compare(
-    units: Tensor, directions: Tensor, *, resamples: int, seed: int = 0, confidence: float = 0.95
+    units: Tensor, directions: Tensor, *, resamples: int | None, seed: int = 0, confidence: float = 0.95
 ) -> Comparison:
     """One measure on units and on directions: difference, interval, test and chance of winning.
 
@@ -373,7 +355,7 @@ def compare(
     Args:
         units: (U,) values of the measure, U at least 2.
         directions: (V,) values, V at least 2.
-        resamples: how often both are drawn again, and shuffled.
+        resamples: how often both are drawn again, and shuffled; None leaves interval and test out.
         seed: of the draws.
         confidence: of the interval.
 
@@ -389,39 +371,44 @@ def compare(
     one, two = units.double().numpy(), directions.double().numpy()
     if len(one) < 2 or len(two) < 2:
         raise ValueError(f"got {len(one)} units and {len(two)} directions; expected at least two of each.")
-    chance = np.random.default_rng(seed)
-    difference = one.mean() - two.mean()
-    means = stats.bootstrap(
-        (one, two), _difference, n_resamples=resamples, confidence_level=confidence, method="percentile",
-        batch=_batch(one, two), rng=chance,
-    )  # fmt: skip
-    test = stats.permutation_test(
-        (one, two), _difference, n_resamples=resamples, vectorized=True, batch=_batch(one, two), rng=chance
-    )
     ranks = stats.rankdata(np.concatenate([one, two]))[: len(one)]
     win = (ranks.sum() - len(one) * (len(one) + 1) / 2) / (len(one) * len(two))
-    low, high = map(float, means.confidence_interval)
-    return Comparison(
-        float(one.mean()), float(two.mean()), float(difference), low, high, float(test.pvalue), float(win)
-    )
+    low = high = p = math.nan
+    if resamples is not None:
+        chance, batch = np.random.default_rng(seed), _batch(one, two)
+        drawn = stats.bootstrap(
+            (one, two), _difference, n_resamples=resamples, confidence_level=confidence, method="percentile",
+            batch=batch, rng=chance,
+        )  # fmt: skip
+        test = stats.permutation_test(
+            (one, two), _difference, n_resamples=resamples, vectorized=True, batch=batch, rng=chance
+        )
+        low, high, p = *map(float, drawn.confidence_interval), float(test.pvalue)
+    means = float(one.mean()), float(two.mean())
+    return Comparison(*means, float(one.mean() - two.mean()), low, high, p, float(win))
 
 
-def holm(p: Tensor) -> Tensor:
-    """p values of several tests, raised so that the chance of one false alarm among all stays at the level.
+def verdict(low: float, high: float, margin: float) -> str:
+    """What the interval of a difference says, with a margin below which a difference would not be noticed.
 
     Args:
-        p: (T,) from 0 to 1.
+        low: lower end of the interval of units minus directions.
+        high: upper end.
+        margin: positive, in the units of the measure.
 
     Returns:
-        (T,) float64 adjusted values, at most 1, in the order given.
+        ``"units higher"`` or ``"directions higher"`` where the interval leaves out zero and reaches beyond the
+        margin; ``"equivalent"`` where it lies within the margin on both sides, as in two one-sided tests of
+        equivalence, whether it holds zero or not; ``"open"`` where it holds zero and reaches beyond the margin.
 
     Source:
-        Holm 1979.
+        Schuirmann 1987, for the two one-sided tests.
     """
-    order = p.double().argsort(stable=True)
-    factors = torch.arange(len(p), 0, -1, dtype=torch.float64)
-    raised = (p.double()[order] * factors).cummax(0).values.clamp(max=1.0)
-    return torch.empty_like(raised).scatter_(0, order, raised)
+    if -margin < low and high < margin:
+        return "equivalent"
+    if low > 0:
+        return "units higher"
+    return "directions higher" if high < 0 else "open"
 
 
 def rotated(
@@ -502,12 +489,12 @@ def _counts(indices: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 def _spread(vectors: Tensor, indices: Tensor) -> Tensor:
     """(M,) float64: root mean square over pairs of the root mean square difference per coordinate."""
     k, width = indices.shape[1], vectors.shape[1]
-    parts = []
-    for chunk in indices.split(max(1, _SCORES // (k * width))):
-        gathered = vectors[chunk].double()
-        deviation = gathered - gathered.mean(1, keepdim=True)
-        parts.append(2 * deviation.square().sum((1, 2)) / ((k - 1) * width))
-    return torch.cat(parts).sqrt() if parts else torch.empty(0, dtype=torch.float64)
+    wide = vectors.double()
+    wide = wide - wide.mean(0)  # near zero less is lost when the square of the sum is taken away
+    # Sums over the sets alone: gathering all their vectors would take k times the memory.
+    sums = functional.embedding_bag(indices, wide, mode="sum")
+    squares = wide.square().sum(1)[indices].sum(1) - sums.square().sum(1) / k
+    return (2 * squares.clamp(min=0) / ((k - 1) * width)).sqrt()
 
 
 def _difference(one: np.ndarray, two: np.ndarray, axis: int = -1) -> np.ndarray:
