@@ -41,7 +41,7 @@ class Method:
 
 def _ours(**options: object) -> Callable[[nn.Module], Attack]:
     def build(model: nn.Module) -> Attack:
-        from intriguing.distortion import minimum_distortion
+        from intriguing.attack.distortion import minimum_distortion
 
         return lambda images, targets, _: minimum_distortion(model, images, targets, **options).images
 
@@ -49,7 +49,7 @@ def _ours(**options: object) -> Callable[[nn.Module], Attack]:
 
 
 def _scipy(model: nn.Module) -> Attack:
-    from intriguing.reference import scipy_distortion
+    from intriguing.attack.oracles import scipy_distortion
 
     def attack(images: Tensor, targets: Tensor, _: Tensor) -> Tensor:
         # The function returns a number; the image behind it is the nearest it looked at that reached the target.

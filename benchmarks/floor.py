@@ -21,10 +21,12 @@ import torch
 from harness import engine, hardware, render, write_json
 from torch import nn
 
-from intriguing import lbfgsb, refinement, scale
+from intriguing.attack import lbfgsb, refinement
+from intriguing.attack.distortion import minimum_distortion
+from intriguing.attack.perturbations import random_targets
+from intriguing.book import settings
 from intriguing.data import mnist
-from intriguing.distortion import minimum_distortion, random_targets
-from intriguing.training import trained
+from intriguing.models.training import trained
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmarks" / "floor.json"
 MODELS = ("FC10(1e-4)", "FC100-100-10")
@@ -94,8 +96,8 @@ def split(model: nn.Module, images: torch.Tensor, targets: torch.Tensor, **optio
     timed = Timed(model, clock).eval()
     with (
         mock.patch("torch.autograd.grad", clock.around("backward", torch.autograd.grad)),
-        mock.patch.object(refinement, "project", clock.around("projection", refinement.project)),
-        mock.patch.object(lbfgsb, "_direction", clock.around("direction", lbfgsb._direction)),
+        mock.patch.object(refinement, "project_polyhedron", clock.around("projection", refinement.project_polyhedron)),
+        mock.patch.object(lbfgsb, "_direction", clock.around("direction", lbfgsb._direction)),  # noqa: SLF001 - the clock
         clock.span("rest"),
     ):
         minimum_distortion(timed, images, targets, **options)
@@ -125,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
             minimum_distortion(model, images[:2], targets[:2], refine=refine)
             row = {"model": name, "method": "refine=True" if refine else "penalty method", "images": len(images)}
             rows.append(row | split(model, images, targets, refine=refine))
-    meta = scale.provenance(started) | {"data": mnist().name, "engine": engine(), "hardware": hardware()}
+    meta = settings.provenance(started) | {"data": mnist().name, "engine": engine(), "hardware": hardware()}
     write_json(options.output, {"name": "floor", "meta": meta, "rows": rows})
     print(render(COLUMNS, [[row[column] for column in COLUMNS] for row in rows]))
     print(f"Written: {os.path.relpath(options.output)}")

@@ -20,10 +20,11 @@ from typing import Any
 import torch
 from harness import alone, engine, hardware, render, write_json
 
-from intriguing import scale
+from intriguing.attack.distortion import minimum_distortion
+from intriguing.attack.perturbations import random_targets
+from intriguing.book import settings
 from intriguing.data import mnist
-from intriguing.distortion import minimum_distortion, random_targets
-from intriguing.training import trained
+from intriguing.models.training import trained
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmarks" / "growth.json"
 REPEAT = 10.0  # seconds for which one size is measured at least
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
             rows.append(json.loads(done.stdout.splitlines()[-1]))
             print(f"  {name}, {size} images: {rows[-1]['seconds']:.1f} s", flush=True)
     rows = with_growth(rows)
-    meta = scale.provenance(started) | {
+    meta = settings.provenance(started) | {
         "data": mnist().name,
         "engine": engine(),
         "hardware": hardware(),

@@ -22,8 +22,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from intriguing import artifacts, fingerprint
-from intriguing.distortion import minimum_distortion
+from intriguing.attack import files
+from intriguing.attack.distortion import minimum_distortion
+from intriguing.book import fingerprint
 
 Attack = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -328,7 +329,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         content: JSON values.
     """
     text = json.dumps(rounded(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    artifacts.write_atomically(path, text.encode())
+    files.write_atomically(path, text.encode())
 
 
 def rounded(value: Any) -> Any:

@@ -22,9 +22,10 @@ from PIL import Image
 from torch import nn
 from torchvision.transforms.functional import pil_to_tensor
 
-from intriguing import scale
-from intriguing.distortion import minimum_distortion
-from intriguing.imagenet import squeezenet
+from intriguing import data
+from intriguing.attack.distortion import minimum_distortion
+from intriguing.book import settings
+from intriguing.models.imagenet import squeezenet
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmarks" / "large.json"
 OSTRICH = 9
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--worker", choices=("penalty method", "refine=True"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    folder = scale.data_folder()
+    folder = data.data_folder()
     if folder is None or not (folder / "imagenet" / "val").is_dir():
         sys.exit("No folder imagenet/val with validation images: set INTRIGUING_DATA to the folder that holds it.")
     if options.worker:
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
         command += ["--chunk", str(options.chunk)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=alone())
         rows.append(json.loads(done.stdout.splitlines()[-1]))
-    meta = scale.provenance(started) | {"engine": engine(), "hardware": hardware(), "data": "ImageNet validation"}
+    meta = settings.provenance(started) | {"engine": engine(), "hardware": hardware(), "data": "ImageNet validation"}
     write_json(options.output, {"name": "large", "meta": meta, "rows": rows})
     print(render(COLUMNS, [[row[column] for column in COLUMNS] for row in rows]))
     print(f"Written: {os.path.relpath(options.output)}")

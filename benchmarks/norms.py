@@ -23,8 +23,9 @@ from scipy.sparse.linalg import LinearOperator, svds
 from torch import Tensor
 from torch.nn import functional as F
 
-from intriguing import scale, spectrum
-from intriguing.imagenet import ALEXNET, alexnet_weights
+from intriguing.book import settings
+from intriguing.lipschitz import norms
+from intriguing.models.imagenet import ALEXNET, alexnet_weights
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmarks" / "norms.json"
 COLUMNS = ("layer", "method", "kind", "seconds", "value", "error")
@@ -74,19 +75,19 @@ class Layer:
         if self.options is None:
             return [self.weight[None]]
         how = ALEXNET[self.name]
-        points, _ = spectrum.frequency_grid(
+        points, _ = norms.frequency_grid(
             self.weight.shape[2:],
             stride=(how.stride,) * 2, padding=(how.padding,) * 2, input_size=(how.input_size,) * 2,
         )  # fmt: skip
-        parts = [spectrum.polyphase(part, how.stride) for part in self.weight.chunk(how.groups)]
+        parts = [norms.polyphase(part, how.stride) for part in self.weight.chunk(how.groups)]
         return [torch.fft.rfft2(part, s=points).permute(2, 3, 0, 1).flatten(0, 1) for part in parts]
 
 
 def ours(layer: Layer) -> float:
     """The package's bound."""
     if layer.options is None:
-        return spectrum.linear_norm(layer.weight)
-    return spectrum.conv_norm(layer.weight, input_size=layer.size[1:], **layer.options)
+        return norms.linear_norm(layer.weight)
+    return norms.conv_norm(layer.weight, input_size=layer.size[1:], **layer.options)
 
 
 def all_values(layer: Layer) -> float:
@@ -143,8 +144,8 @@ METHODS: dict[str, tuple[str, Callable[[Layer], float]]] = {
 def truth(layer: Layer) -> float:
     """The norm of the zero-padded layer."""
     if layer.options is None:
-        return spectrum.linear_norm(layer.weight)
-    return spectrum.conv_norm(layer.weight, input_size=layer.size[1:], bound="zero-padded", **layer.options)
+        return norms.linear_norm(layer.weight)
+    return norms.conv_norm(layer.weight, input_size=layer.size[1:], bound="zero-padded", **layer.options)
 
 
 def timed(method: Callable[[Layer], float], layer: Layer) -> tuple[float, float]:
@@ -200,7 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
                 row["seconds"] = whole[row["layer"]]
     else:
         rows = compare(layers, COMPARED)
-    meta = scale.provenance(started) | {
+    meta = settings.provenance(started) | {
         "hardware": hardware(),
         "threads": options.threads,
         "data": "AlexNet, 8-bit weights; fc6 and fc7 random",

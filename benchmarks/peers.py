@@ -28,11 +28,11 @@ from harness import Case, Counted, alone, engine, hardware, judge, measure, reas
 from references import best_known, exact, is_linear, starting_images
 from safetensors.torch import load_file, save_file
 
-from intriguing import scale
+from intriguing.attack.perturbations import random_targets
+from intriguing.book import settings
 from intriguing.data import mnist
-from intriguing.distortion import random_targets
-from intriguing.models import build
-from intriguing.training import trained
+from intriguing.models.recipes import build
+from intriguing.models.training import trained
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
     interpreter, troubles = environment(install=not options.no_install)
     with tempfile.TemporaryDirectory() as folder:
         content = compare(options, Path(folder), interpreter)
-    content["meta"] = scale.provenance(started) | content["meta"]
+    content["meta"] = settings.provenance(started) | content["meta"]
     if troubles:
         content["meta"]["not_installed"] = troubles
     write_json(options.output, content)

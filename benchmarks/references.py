@@ -8,11 +8,11 @@ import torch
 from harness import Case, lead
 from torch import Tensor, nn
 
-from intriguing.distortion import minimum_distortion
-from intriguing.models import weight_layers
-from intriguing.projection import project
-from intriguing.reference import exact_linear_distortion
-from intriguing.refinement import refine
+from intriguing.attack.distortion import minimum_distortion
+from intriguing.attack.oracles import exact_linear_distortion
+from intriguing.attack.polyhedron import project_polyhedron
+from intriguing.attack.refinement import refine
+from intriguing.models.recipes import weight_layers
 
 GAP = 1e-7  # duality gap up to which a batched solution counts as certified
 MARGIN = 1e-6  # of the spread of the logits: what the best known solutions lead by
@@ -58,7 +58,7 @@ def _exact_part(weight: Tensor, bias: Tensor, x: Tensor, targets: Tensor) -> tup
     rivals = ladder + (ladder >= targets[:, None])
     a = weight[targets][:, None] - weight[rivals]
     b = bias[rivals] - bias[targets][:, None]
-    z, y = project(x, a, b)
+    z, y = project_polyhedron(x, a, b)
     slack = torch.bmm(a, z[:, :, None])[:, :, 0] - b
     primal = 0.5 * (z - x).square().sum(1)
     gap = (y * slack).sum(1).abs() / primal.clamp(min=torch.finfo(x.dtype).tiny)

@@ -10,14 +10,14 @@ from collections.abc import Callable
 import pandas as pd
 from rich.progress import track
 
-from intriguing import results, scale, tables
+from intriguing.attack.perturbations import random_targets
+from intriguing.book import results, settings, tables
+from intriguing.book.results import Table
+from intriguing.book.tables import adversarial_sets
 from intriguing.chapters import blind_spots, transfer
 from intriguing.data import mnist
-from intriguing.distortion import random_targets
-from intriguing.models import TABLE1_MODELS
-from intriguing.results import Table
-from intriguing.training import trained
-from intriguing.transfer import adversarial_sets
+from intriguing.models.recipes import TABLE1_MODELS
+from intriguing.models.training import trained
 
 SEEDS = 5
 
@@ -25,7 +25,7 @@ SEEDS = 5
 def one_seed(seed: int) -> dict[str, pd.DataFrame]:
     """Every checked table of the chapters, from networks whose initial weights have this seed."""
     digits = mnist()
-    profile = scale.profile()
+    profile = settings.profile()
     models = {name: trained(name, digits.train, seed=seed).model for name in TABLE1_MODELS}
     images = digits.train.take(slice(0, profile.attack_images))
     few = digits.train.take(slice(0, profile.target_images))
@@ -49,7 +49,7 @@ def store(one_seed: Callable[[int], dict[str, pd.DataFrame]], seeds: int) -> Non
         one_seed: seed -> the tables by name.
         seeds: how many, from 0.
     """
-    scale.seed_everything()
+    settings.seed_everything()
     runs = [one_seed(seed) for seed in track(range(seeds), "seeds")]
     for name in runs[0]:
         spread = pd.concat([run[name] for run in runs]).groupby(level=0, sort=False).std()

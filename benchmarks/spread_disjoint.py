@@ -10,14 +10,14 @@ from dataclasses import replace
 import pandas as pd
 from rich.progress import track
 
-from intriguing import disjoint, results, scale, seeds
-from intriguing.amplification import FORMS
+from intriguing.attack.perturbations import FORMS, random_targets
+from intriguing.book import results, settings
+from intriguing.book.halves import networks
+from intriguing.book.results import Table
+from intriguing.chapters.disjoint_sets import seeds, study
 from intriguing.data import mnist
-from intriguing.distortion import random_targets
-from intriguing.halves import networks
-from intriguing.models import TABLE1_MODELS
-from intriguing.results import Table
-from intriguing.training import trained
+from intriguing.models.recipes import TABLE1_MODELS
+from intriguing.models.training import trained
 
 SEEDS = 3
 CONVOLUTIONAL_SEEDS = 2  # of the tables with a convolutional network, which cost most of the time
@@ -25,30 +25,30 @@ CONVOLUTIONAL_SEEDS = 2  # of the tables with a convolutional network, which cos
 
 def one_seed(seed: int) -> dict[str, pd.DataFrame]:
     """The checked tables of the chapter that are computed once, from networks with these initial weights."""
-    digits, profile = mnist(), scale.profile()
+    digits, profile = mnist(), settings.profile()
     test = digits.test.take(slice(0, profile.attack_images))
     halves = networks(digits, repetition=seed)
-    sets = disjoint.attack_all(halves, test, random_targets(test.labels))
-    made = [disjoint.table3(halves, digits, sets), disjoint.noise_of_equal_size(halves, test, sets)]
-    made += [disjoint.table4(halves, test, sets, form=form) for form in FORMS]
+    sets = study.attack_all(halves, test, random_targets(test.labels))
+    made = [study.table3(halves, digits, sets), study.noise_of_equal_size(halves, test, sets)]
+    made += [study.table4(halves, test, sets, form=form) for form in FORMS]
     if seed >= CONVOLUTIONAL_SEEDS:
         return {table.name: table.to_frame() for table in made}
 
     few = slice(0, profile.convolutional_images)
     seven = {name: trained(name, digits.train, seed=seed).model for name in (*TABLE1_MODELS, "ConvNet")}
     train, test = digits.train.take(few), digits.test.take(few)
-    sets = disjoint.attack_all(seven, train, random_targets(train.labels))
-    made += disjoint.convolutional_tables(seven, digits, train, sets)
+    sets = study.attack_all(seven, train, random_targets(train.labels))
+    made += study.convolutional_tables(seven, digits, train, sets)
     five = halves | networks(digits, ("ConvNet", "ConvNet'"), repetition=seed)
-    sets = disjoint.attack_all(five, test, random_targets(test.labels))
-    made.append(replace(disjoint.table4(five, test, sets), name="table4_convolutional"))
+    sets = study.attack_all(five, test, random_targets(test.labels))
+    made.append(replace(study.table4(five, test, sets), name="table4_convolutional"))
     return {table.name: table.to_frame() for table in made}
 
 
 def seeds_tables() -> dict[str, pd.DataFrame]:
     """The tables over seeds, whose entries are a mean and a deviation each: how far either may move."""
-    profile = scale.profile()
-    found = seeds.study(mnist(), images=profile.seed_images, repetitions=SEEDS, attacked=profile.seed_attacks)
+    profile = settings.profile()
+    found = seeds.trained_anew(mnist(), images=profile.seed_images, repetitions=SEEDS, attacked=profile.seed_attacks)
     spread = {f"seeds_{name}": moved.join(moved.add_prefix("± ")) for name, moved in found.deviations.items()}
     kinds = found.same_or_other.to_frame()
     moved = kinds["over pairs"] / SEEDS**0.5  # pairs share networks, so they count as many as there are repetitions
@@ -57,7 +57,7 @@ def seeds_tables() -> dict[str, pd.DataFrame]:
 
 def main() -> None:
     """Run all seeds and store the standard deviation of every entry."""
-    scale.seed_everything()
+    settings.seed_everything()
     runs = [one_seed(seed) for seed in track(range(SEEDS), "seeds")]
     frames = {name: pd.concat([run[name] for run in runs if name in run]) for name in runs[0]}
     spreads = {name: frame.groupby(level=0, sort=False).std() for name, frame in frames.items()}

@@ -11,16 +11,17 @@ from dataclasses import replace
 import pandas as pd
 from spread import store
 
-from intriguing import forensics, questions, scale
+from intriguing.book import settings
+from intriguing.chapters.protocol import forensics, questions
+from intriguing.chapters.protocol.study import Sweep
 from intriguing.data import mnist
-from intriguing.protocol import Sweep
 
 SEEDS = 2
 
 
 def one_seed(seed: int) -> dict[str, pd.DataFrame]:
     """The checked tables of the chapter, from networks whose initial weights have this seed."""
-    digits, profile = mnist(), scale.profile()
+    digits, profile = mnist(), settings.profile()
     sweep = Sweep(digits, profile.protocol_images, seed=seed)
     small = Sweep(replace(digits, train=questions.first_images(digits)), profile.protocol_images, seed=seed)
     made = (

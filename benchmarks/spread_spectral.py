@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from spread import store
 
-from intriguing import scale, spectral
+from intriguing.book import settings
+from intriguing.chapters.spectral import study
 from intriguing.data import mnist
 
 SEEDS = 3
@@ -14,10 +15,10 @@ SEEDS = 3
 def one_seed(seed: int) -> dict[str, pd.DataFrame]:
     """The checked table of the chapter on norms, from networks whose initial weights have this seed."""
     digits = mnist()
-    test = digits.test.take(slice(0, scale.profile().certified_images))
-    models = spectral.networks(digits.train, seed=seed)
-    found = {name: spectral.sandwich(name, model, test) for name, model in models.items()}
-    return {"sandwich": spectral.sandwich_table(found, digits.name).to_frame()}
+    test = digits.test.take(slice(0, settings.profile().certified_images))
+    models = study.networks(digits.train, seed=seed)
+    found = {name: study.sandwich(name, model, test) for name, model in models.items()}
+    return {"sandwich": study.sandwich_table(found, digits.name).to_frame()}
 
 
 if __name__ == "__main__":

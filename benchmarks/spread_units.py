@@ -24,9 +24,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from intriguing import results, scale, units_study
+from intriguing.book import results, settings
+from intriguing.book.results import Table
+from intriguing.chapters.units import study
 from intriguing.data import mnist
-from intriguing.results import Table
 
 SEEDS = 16  # under the first arithmetic; under each other one as many as the chapter has networks
 POPULATIONS = 400
@@ -51,9 +52,9 @@ Numbers = dict[str, pd.DataFrame]
 
 def measure(seeds: int, file: Path) -> None:
     """Train networks under the arithmetic of this process and keep their numbers."""
-    scale.seed_everything()
-    digits, sizes = mnist(), units_study.SIZES[scale.profile().name]
-    file.write_bytes(pickle.dumps([units_study.network(digits, sizes, seed).numbers for seed in range(seeds)]))
+    settings.seed_everything()
+    digits, sizes = mnist(), study.SIZES[settings.profile().name]
+    file.write_bytes(pickle.dumps([study.network(digits, sizes, seed).numbers for seed in range(seeds)]))
 
 
 def under(name: str, seeds: int, folder: Path) -> list[Numbers]:
@@ -66,14 +67,14 @@ def under(name: str, seeds: int, folder: Path) -> list[Numbers]:
     return pickle.loads(file.read_bytes())
 
 
-def population(networks: list[Numbers]) -> units_study.Population:
+def population(networks: list[Numbers]) -> study.Population:
     """Networks as the chapter takes them; nothing here needs a picture of the first one."""
-    return units_study.Population(None, units_study.together(networks), mnist().name)
+    return study.Population(None, study.together(networks), mnist().name)
 
 
-def tables(found: units_study.Population) -> dict[str, pd.DataFrame]:
+def tables(found: study.Population) -> dict[str, pd.DataFrame]:
     """The tables that the chapter checks."""
-    made = units_study.purity_table(found), units_study.measures_table(found)
+    made = study.purity_table(found), study.measures_table(found)
     return {table.name: table.to_frame() for table in made}
 
 
@@ -86,8 +87,8 @@ def main() -> None:
     if options.measure:
         measure(options.measure, options.file)
         return
-    networks = units_study.SIZES["quick"].networks
-    chance = units_study.random_purity(mnist().test.labels)
+    networks = study.SIZES["quick"].networks
+    chance = study.random_purity(mnist().test.labels)
     with tempfile.TemporaryDirectory() as folder:
         made = {}
         for place, name in enumerate(ARITHMETICS):
@@ -95,7 +96,7 @@ def main() -> None:
             print(f"{name}: {len(made[name])} networks", flush=True)
     whole = {name: population(some[:networks]) for name, some in made.items()}
     pool = [one for some in made.values() for one in some]
-    draw = np.random.default_rng(scale.SEED)
+    draw = np.random.default_rng(settings.SEED)
     drawn = [population([pool[i] for i in draw.integers(len(pool), size=networks)]) for _ in range(POPULATIONS)]
 
     spreads = {}
@@ -114,8 +115,8 @@ def main() -> None:
             gap = (tables(whole[other])[name] - first).abs()
             print(f"  {other}: at most {(gap / spreads[name].clip(lower=0.005)).max().max():.1f} spreads from here")
 
-    verdicts = pd.DataFrame({name: units_study.claims(found, chance) for name, found in whole.items()})
-    several = pd.DataFrame([units_study.claims(found, chance) for found in drawn]).map(str)
+    verdicts = pd.DataFrame({name: study.claims(found, chance) for name, found in whole.items()})
+    several = pd.DataFrame([study.claims(found, chance) for found in drawn]).map(str)
     for claim in verdicts.index:
         said, share = several[claim].mode()[0], several[claim].value_counts(normalize=True).max()
         under_each = " ".join(str(holds)[0] for holds in verdicts.loc[claim])

@@ -8,14 +8,17 @@ import os
 import pytest
 
 import left_out
-from intriguing import data, photographs, publishing, training
+from intriguing import data
+from intriguing.data import manifest
+from intriguing.models import training
+from intriguing.press import publishing
 
 
 def pytest_terminal_summary(terminalreporter, config):
     """Says in one line which chapters this run did not execute again, and why."""
     executed = bool(config.getoption("--nbval", False) or config.getoption("--nbval-lax", False))
     chapters = [path.stem for path in publishing.chapters(publishing.repository())]
-    terminalreporter.write_line(left_out.summary(photographs._folders(), chapters, executed))
+    terminalreporter.write_line(left_out.summary(manifest.looked_in("imagenet"), chapters, executed))
 
 
 def pytest_collection_modifyitems(items):

@@ -17,7 +17,7 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
-from intriguing.publishing import CHECKED, STAMP, WIDGETS, outputs_hash, source_hash
+from intriguing.press.publishing import CHECKED, STAMP, WIDGETS, outputs_hash, source_hash
 
 # A path below one of these belongs to one computer; Windows drives count as well.
 MACHINE_PATH = re.compile(r"(?<![\w.:/])(?:/(?:home|root|Users|work|tmp|private|mnt|opt|usr|var)/\w|[A-Z]:\\\w)")

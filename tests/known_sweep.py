@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from intriguing import misfit, paper
+from intriguing.book import paper
+from intriguing.chapters.protocol import misfit
 
 
 class Known:

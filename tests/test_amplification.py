@@ -9,8 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intriguing.amplification import amplify
-from intriguing.transfer import rms
+from intriguing.attack.perturbations import amplify, rms
 
 
 def test_amplify_by_hand():

@@ -24,14 +24,14 @@ import large
 import peers
 import references
 
-from intriguing import models
-from intriguing.reference import exact_linear_distortion
+from intriguing.attack.oracles import exact_linear_distortion
+from intriguing.models import recipes
 
 
 def toy_case(count: int = 4) -> harness.Case:
     """An untrained linear network, random images, and each image's starting point in the corner of its target."""
     generator = torch.Generator().manual_seed(1)
-    model = models.build("FC10(1e-4)").eval().requires_grad_(False)
+    model = recipes.build("FC10(1e-4)").eval().requires_grad_(False)
     images = torch.rand(count, 1, 28, 28, generator=generator)
     targets = (model(images).argmax(1) + 1) % 10
     starts = (model[1].weight[targets] > 0).float().view(images.shape)
@@ -41,7 +41,7 @@ def toy_case(count: int = 4) -> harness.Case:
 def test_a_case_survives_the_way_to_another_process(tmp_path):
     case = toy_case()
     case.save(tmp_path / "case.safetensors")
-    loaded = harness.Case.load(tmp_path / "case.safetensors", models.build)
+    loaded = harness.Case.load(tmp_path / "case.safetensors", recipes.build)
     assert loaded.name == case.name
     assert not loaded.model.training
     assert torch.equal(loaded.model(case.images), case.model(case.images))
@@ -100,7 +100,7 @@ def test_copies_of_a_model_share_its_count():
 
 def test_the_judge_believes_nothing():
     case = toy_case()
-    double = models.build("FC10(1e-4)").double()
+    double = recipes.build("FC10(1e-4)").double()
     double.load_state_dict(case.model.state_dict())
     found = case.starts.clone()
     found[1] = case.images[1]  # unchanged: not the target
@@ -188,9 +188,9 @@ def test_a_process_that_dies_is_told(tmp_path, monkeypatch):
 def test_the_batched_exact_reference_is_that_of_one_image():
     case = toy_case()
     assert references.is_linear(case.model)
-    assert not references.is_linear(models.build("FC100-100-10"))
+    assert not references.is_linear(recipes.build("FC100-100-10"))
     rms, gap = references.exact(case)
-    (layer,) = models.weight_layers(case.model)
+    (layer,) = recipes.weight_layers(case.model)
     one = exact_linear_distortion(layer.weight, layer.bias, case.images[0], int(case.targets[0]))
     assert float(rms[0]) == pytest.approx(one.rms, rel=1e-6)
     assert gap < 1e-6

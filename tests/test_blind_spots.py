@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from intriguing import figures
+from intriguing.attack.distortion import Distortion
+from intriguing.book import plots
+from intriguing.book.results import Table
 from intriguing.chapters import blind_spots
 from intriguing.data import Images
-from intriguing.distortion import Distortion
-from intriguing.models import TABLE1_MODELS
-from intriguing.results import Table
+from intriguing.models.recipes import TABLE1_MODELS
 
 
 def solved(images: torch.Tensor, sizes: torch.Tensor, *, success: bool = True) -> Distortion:
@@ -44,7 +44,7 @@ def test_the_path_is_drawn_with_its_edge():
 
 def test_minimisers_along_the_path_say_what_they_reached(monkeypatch):
     seen = {}
-    monkeypatch.setattr(figures, "digits", lambda images, titles, columns: seen.update(images=images, titles=titles))
+    monkeypatch.setattr(plots, "digits", lambda images, titles, columns: seen.update(images=images, titles=titles))
     path = torch.linspace(0, 1, 5).view(5, 1, 1, 1)
     gaps = torch.tensor([1.0, 1.0, 1.0, 0.0, -1.0])
     blind_spots.path_images(torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5]), path, gaps, count=3)
@@ -126,7 +126,7 @@ def test_accuracy_is_listed_above_the_paper_s():
 
 def test_figure_7_names_the_size_of_the_whole_set(monkeypatch):
     panels = {}
-    monkeypatch.setattr(figures, "pairs", panels.update)
+    monkeypatch.setattr(plots, "pairs", panels.update)
     images = Images(torch.zeros(4, 1, 2, 2), torch.zeros(4).long(), "black")
     blind_spots.figure7(images, {"FC": solved(images.images, torch.tensor([0.1, 0.1, 0.1, 0.5]).double())}, count=2)
     assert list(panels) == ["FC, stddev 0.200", "Gaussian noise, stddev 1"]
@@ -164,5 +164,3 @@ def test_each_claim_fails_where_its_number_does():
     assert failing(exact={"FC10(1e-2)": [1.01, 1.002]}) == [4, 6]
     assert failing(ratio=1.0) == [4, 7]
     assert failing(accuracy=0.33) == [4, 8]
-
-

@@ -11,9 +11,9 @@ import torch
 from scipy import stats
 from torch import nn
 
-from intriguing import bounded_study, figures_bounded
-from intriguing.bounded import DECAY, NONE, NORMALISED, PENALTY
-from intriguing.bounded_study import (
+from intriguing.chapters.bounded import pictures, study
+from intriguing.chapters.bounded.networks import DECAY, NONE, NORMALISED, PENALTY
+from intriguing.chapters.bounded.study import (
     MEASURES,
     NAMES,
     SETTINGS,
@@ -80,7 +80,7 @@ def test_measures_of_a_network_that_is_known(tmp_path, monkeypatch):
     pixels = torch.full((4, 1, 28, 28), 0.5)
     pixels[:, 0, 0, 0] = first
     images = Images(pixels, torch.tensor([0, 0, 1, 0]), "first pixel")
-    monkeypatch.setattr(bounded_study, "RADIUS", 0.3 / 28)
+    monkeypatch.setattr(study, "RADIUS", 0.3 / 28)
     numbers = dict(zip(MEASURES, measure(model, images, images, images), strict=True))
     assert numbers["validation error"] == numbers["test error"] == 0.25
     assert numbers["log10 of the product"] == pytest.approx(math.log10(3))
@@ -177,7 +177,7 @@ def test_each_claim_can_fail_by_itself():
 
 def test_the_sizes_are_those_of_the_profile(monkeypatch):
     monkeypatch.setenv("INTRIGUING_PROFILE", "paper")
-    line = bounded_study.sizes(toy_digits())
+    line = study.sizes(toy_digits())
     assert line.startswith("10,000 training images, 5,000 held out, 5 seeds, 19 settings, 30 test images, 200 of them")
     assert set(NAMES) <= set(MEASURES)
 
@@ -201,12 +201,12 @@ def test_pictures_show_the_numbers():
     outcomes["log10 of the product"] *= 3
     picks = {"sigmoid": chosen(outcomes)}
     names = {"test error": "test error", "log10 of the product": "product of norms, log10", "certified": "certified"}
-    figure = figures_bounded.curves({"sigmoid": outcomes}, names, picks, none=NONE, inverse=NORMALISED)
+    figure = pictures.curves({"sigmoid": outcomes}, names, picks, none=NONE, inverse=NORMALISED)
     line = figure.axes[1].lines[1]
     means = outcomes["test error"].loc[DECAY].groupby(level="strength").mean()
     assert line.get_ydata() == pytest.approx(means.to_numpy())
     assert figure.axes[2].get_title() == NORMALISED
-    figure = figures_bounded.against(
+    figure = pictures.against(
         {"ReLU": outcomes}, {"test error": "test error"}, none=NONE, product="log10 of the product"
     )
     star = figure.axes[0].lines[-1]
@@ -214,9 +214,9 @@ def test_pictures_show_the_numbers():
     assert star.get_xdata()[0] == pytest.approx(10 ** start["log10 of the product"])
     assert star.get_ydata()[0] == pytest.approx(start["test error"])
     found = verdicts({"sigmoid": outcomes})
-    figure = figures_bounded.forest(found, unit="test error")
+    figure = pictures.forest(found, unit="test error")
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(found.index)
     with pytest.raises(ValueError, match="at least one of each"):
-        figures_bounded.curves({}, names, {}, none=NONE, inverse=NORMALISED)
+        pictures.curves({}, names, {}, none=NONE, inverse=NORMALISED)
     with pytest.raises(ValueError, match="at least one"):
-        figures_bounded.forest(found.iloc[:0], unit="test error")
+        pictures.forest(found.iloc[:0], unit="test error")

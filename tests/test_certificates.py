@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from intriguing.certificates import global_certificate, local_certificate, runners_up, smallest
-from intriguing.distortion import minimum_distortion
+from intriguing.attack.distortion import minimum_distortion
+from intriguing.lipschitz.certificates import global_certificate, local_certificate, runners_up, smallest
 
 
 def network(*widths: int, scale: float = 1.0, seed: int = 0) -> nn.Sequential:

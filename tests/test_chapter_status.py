@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from intriguing import publishing, scale
+from intriguing.book import settings
+from intriguing.press import publishing
 
 ROOT = Path(__file__).resolve().parent.parent
 spec = importlib.util.spec_from_file_location("chapter_status", ROOT / "book" / "_extensions" / "chapter_status.py")
@@ -26,11 +27,11 @@ def page(foot: str, *lines: str, **stamp: object):
 
 def test_a_row_says_what_the_notebook_says() -> None:
     computing = {"seconds": 61.0, "devices": ["cpu", "cuda (H100)"], "made": 1, "kept": 2, "unknown": 1}
-    notebook = page(scale.run_line(), "Table 'a' agrees.", "Table 'b' differs from it.", computing=computing)
+    notebook = page(settings.run_line(), "Table 'a' agrees.", "Table 'b' differs from it.", computing=computing)
     link, profile, took, rests, device, date, commit, verdicts = chapter_status.row("units", notebook)
     assert (link, profile, took) == ("[](../notebooks/units.ipynb)", "paper", "1 h 1 min")
     assert rests == "1 min 1 s on cpu and cuda (H100); unknown for 1 of 3"
-    assert device == scale.provenance()["device"]
+    assert device == settings.provenance()["device"]
     assert (date, commit, verdicts) == ("2026-01-02", "0123abc", "1 of 2")
 
 

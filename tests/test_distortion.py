@@ -12,15 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from intriguing.distortion import (
-    MARGIN,
-    distortion_to_all,
-    minimum_distortion,
-    penalty_path,
-    random_targets,
-    wrong_classes,
-)
-from intriguing.reference import exact_linear_distortion, scipy_distortion
+from intriguing.attack.distortion import MARGIN, distortion_to_all, minimum_distortion
+from intriguing.attack.oracles import exact_linear_distortion, scipy_distortion
+from intriguing.attack.penalty import penalty_path
+from intriguing.attack.perturbations import random_targets, wrong_classes
 
 DOZEN = slice(3, 1000, 84)  # twelve of the 1,000 test images
 

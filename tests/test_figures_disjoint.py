@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from intriguing import figures_disjoint
+from intriguing.chapters.disjoint_sets import pictures
 
 
 def test_intervals_draw_what_they_are_given():
@@ -19,7 +19,7 @@ def test_intervals_draw_what_they_are_given():
             "paper": [0.3, 0.6],
         }
     )
-    figure = figures_disjoint.intervals([[("Table 2 (%)", frame)], [("Sizes (rms)", frame), ("More (%)", frame)]])
+    figure = pictures.intervals([[("Table 2 (%)", frame)], [("Sizes (rms)", frame), ("More (%)", frame)]])
     assert len(figure.axes) == 3
     axes = figure.axes[0]
     assert axes.get_title(loc="left") == "Table 2 (%)"
@@ -37,12 +37,12 @@ def test_intervals_draw_what_they_are_given():
 @pytest.mark.parametrize("groups", [[], [[]]])
 def test_intervals_refuse_an_empty_figure(groups):
     with pytest.raises(ValueError, match="no panel"):
-        figures_disjoint.intervals(groups)
+        pictures.intervals(groups)
 
 
 def test_matrices_write_every_value():
     frame = pd.DataFrame([[0.5, np.nan], [1.0, 0.02]], index=["r", "s"], columns=["a-b", "c"])
-    figure = figures_disjoint.matrices({"ours": frame, "gap": frame - 0.75}, diverging="gap")
+    figure = pictures.matrices({"ours": frame, "gap": frame - 0.75}, diverging="gap")
     first, second = figure.axes
     assert [text.get_text() for text in first.texts] == ["50.0", "100.0", "2.0"]
     assert [text.get_text() for text in second.texts] == ["−25.0", "+25.0", "−73.0"]
@@ -54,9 +54,9 @@ def test_matrices_write_every_value():
 def test_matrices_refuse_other_rows():
     frame = pd.DataFrame([[0.5]], index=["r"], columns=["a"])
     with pytest.raises(ValueError, match="same rows"):
-        figures_disjoint.matrices({"a": frame, "b": frame.rename(index={"r": "s"})})
+        pictures.matrices({"a": frame, "b": frame.rename(index={"r": "s"})})
     with pytest.raises(ValueError, match="at least one"):
-        figures_disjoint.matrices({})
+        pictures.matrices({})
 
 
 def test_findings_stand_in_the_panel_of_their_table():
@@ -72,7 +72,7 @@ def test_findings_stand_in_the_panel_of_their_table():
             "paper": [0.3] * 5,
         }
     )
-    figure = figures_disjoint.findings(frame)
+    figure = pictures.findings(frame)
     labels = {axes.get_title(loc="left"): [text.get_text() for text in axes.get_yticklabels()] for axes in figure.axes}
     assert labels == {
         "Table 2 (%)": ["m → n"],
@@ -85,6 +85,6 @@ def test_findings_stand_in_the_panel_of_their_table():
 def test_a_table_against_the_papers():
     ours = pd.DataFrame([[0.5, 0.06]], index=["r"], columns=["a", "distortion"])
     theirs = pd.DataFrame([[0.9, 0.25, 0.1], [0, 0, 0]], index=["r", "s"], columns=["b", "a", "distortion"])
-    figure = figures_disjoint.against(ours, theirs)
+    figure = pictures.against(ours, theirs)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["ours (%)", "the paper (%)", "difference (%)"]
     assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["50.0"], ["25.0"], ["+25.0"]]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from intriguing import figures_imagenet
+from intriguing.chapters.photographs import pictures
 
 
 def shown(figure):
@@ -17,7 +17,7 @@ def shown(figure):
 
 
 def test_a_photo_is_shown_as_a_jpeg():
-    figure = figures_imagenet.rows([np.zeros((2, 3, 8, 8))], ["black"], pixels=8)
+    figure = pictures.rows([np.zeros((2, 3, 8, 8))], ["black"], pixels=8)
     assert figure._repr_png_() is None
     picture = Image.open(io.BytesIO(figure._repr_jpeg_()))
     assert picture.format == "JPEG" and picture.size[0] > 500
@@ -25,19 +25,19 @@ def test_a_photo_is_shown_as_a_jpeg():
 
 def test_rows_hold_their_photographs_in_order():
     colours = np.linspace(0.1, 0.9, 6).reshape(2, 3, 1, 1, 1) * np.ones((2, 3, 3, 10, 10))
-    figure = figures_imagenet.rows(list(colours), ["one", "two"], pixels=10)
+    figure = pictures.rows(list(colours), ["one", "two"], pixels=10)
     first, second = shown(figure)
     for picture, values in ((first, colours[0]), (second, colours[1])):
         assert [picture[5, 12 * i + 5, 0] for i in range(3)] == pytest.approx(values[:, 0, 5, 5], abs=0.01)
     assert [axes.get_title() for axes in figure.axes] == ["one", "two"]
     with pytest.raises(ValueError, match="got 2 rows and 1 captions"):
-        figures_imagenet.rows(list(colours), ["one"])
+        pictures.rows(list(colours), ["one"])
 
 
 def test_triptychs_magnify_shift_and_clamp():
     clean = np.full((3, 3, 8, 8), 0.5)
     step = np.array([0.01, -0.02, 0.2]).reshape(3, 1, 1, 1)
-    figure = figures_imagenet.triptychs(clean, clean + step, magnifications=(10, 100), columns=2, pixels=8)
+    figure = pictures.triptychs(clean, clean + step, magnifications=(10, 100), columns=2, pixels=8)
     left, right = shown(figure)
     at = [5, 15, 25, 35]  # the middles of four tiles of 8 with gaps of 2
     grey = 128 / 255
@@ -48,26 +48,24 @@ def test_triptychs_magnify_shift_and_clamp():
     heads = [text.get_text() for text in figure.axes[0].texts]
     assert heads == ["original", "difference × 10", "× 100", "distorted"]
     with pytest.raises(ValueError, match="expected \\(N, 3, height, width\\) twice"):
-        figures_imagenet.triptychs(clean, clean[:1])
+        pictures.triptychs(clean, clean[:1])
 
 
 def test_differences_are_sampled_and_not_averaged():
     clean = np.full((1, 3, 16, 16), 0.5)
     checks = np.indices((16, 16)).sum(0) % 2 * 0.2 - 0.1  # neighbours would cancel
-    figure = figures_imagenet.triptychs(clean, clean + checks, magnifications=(5,), columns=1, pixels=8)
+    figure = pictures.triptychs(clean, clean + checks, magnifications=(5,), columns=1, pixels=8)
     (picture,) = shown(figure)
     middle = picture[:8, 10:18, 0]
     assert set(np.round(middle, 2).ravel()) <= {0.0, 1.0}
 
 
 def test_the_cumulative_share_by_hand():
-    figure = figures_imagenet.cumulative(
-        {"a": [0.02, 0.01, np.inf, 0.04, 0.0]}, marks={"printed": 0.03}, xlabel="distortion"
-    )
+    figure = pictures.cumulative({"a": [0.02, 0.01, np.inf, 0.04, 0.0]}, marks={"printed": 0.03}, xlabel="distortion")
     (axes,) = figure.axes
     x, y = axes.lines[0].get_data()
     assert x[1:-1] == pytest.approx([0.01, 0.02, 0.04])
     assert y == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8]) and axes.get_xscale() == "log"
     assert axes.lines[1].get_xdata()[0] == 0.03 and axes.texts[0].get_text() == "printed"
     with pytest.raises(ValueError, match="without positive values"):
-        figures_imagenet.cumulative({"a": [np.inf]})
+        pictures.cumulative({"a": [np.inf]})

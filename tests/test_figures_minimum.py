@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from intriguing import figures_minimum
+from intriguing.chapters import minimum
 
 
 @pytest.fixture
@@ -22,15 +22,15 @@ def frame() -> pd.DataFrame:
 
 
 def test_points_stand_where_their_numbers_say(frame):
-    axes = figures_minimum.plane({"FC10": frame}).axes[0]
+    axes = minimum.plane({"FC10": frame}).axes[0]
     points = {tuple(map(float, line.get_xydata()[0])) for line in axes.lines if len(line.get_xydata()) == 1}
-    expected = {(0.001, figures_minimum.NEAREST), (0.002, 0.02), (1.0, 0.001), (0.5, 1.0)}
+    expected = {(0.001, minimum.NEAREST), (0.002, 0.02), (1.0, 0.001), (0.5, 1.0)}
     assert {(x, round(y, 9)) for x, y in points} == expected
     assert axes.get_xscale() == axes.get_yscale() == "log"
 
 
 def test_failures_are_named_and_missing_results_left_out(frame):
-    axes, beside = figures_minimum.plane({"FC10": frame}).axes
+    axes, beside = minimum.plane({"FC10": frame}).axes
     words = [text.get_text() for text in beside.texts]
     assert words == ["1  ours, refined", "2  a fast one", "3  one that fails (93%)", "4  a slow one"]
     where = {text.get_text(): text.xy for text in axes.texts}
@@ -38,8 +38,8 @@ def test_failures_are_named_and_missing_results_left_out(frame):
 
 
 def test_one_panel_for_each_network(frame):
-    figure = figures_minimum.plane({"FC10": frame, "FC100": frame})
+    figure = minimum.plane({"FC10": frame, "FC100": frame})
     assert [axes.get_title() for axes in figure.axes] == ["FC10", "", "FC100", ""]
     assert figure.png()[:8] == b"\x89PNG\r\n\x1a\n"
     with pytest.raises(ValueError, match="got no panel"):
-        figures_minimum.plane({})
+        minimum.plane({})

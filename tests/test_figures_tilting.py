@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intriguing import figures_tilting, sliders
-from intriguing.figures import Figure
-from intriguing.tilting import View
-from intriguing.tilting_study import Page, Turned
+from intriguing.book import sliders
+from intriguing.book.plots import Figure
+from intriguing.chapters.tilting import pictures
+from intriguing.chapters.tilting.geometry import View
+from intriguing.chapters.tilting.study import Page, Turned
 
 CHANCE = np.random.default_rng(0)
 POINTS, SECOND = CHANCE.normal(size=(40, 2)), np.arange(40) % 2 == 0
@@ -19,18 +20,18 @@ def _view(line: tuple[float, float, float], angle: float) -> View:
 
 
 def test_plane_cut_by_hand() -> None:
-    square = figures_tilting._cut(np.array([1.0, 0.0, 0.0]), -0.5, 2.0)
+    square = pictures._cut(np.array([1.0, 0.0, 0.0]), -0.5, 2.0)
     assert sorted(map(tuple, np.round(square, 9))) == [(0.5, y, z) for y in (-2.0, 2.0) for z in (-2.0, 2.0)]
     # In order around the polygon: neighbours are the four sides, of length 4.
     assert np.allclose(np.linalg.norm(square - np.roll(square, 1, 0), axis=1), 4)
-    hexagon = figures_tilting._cut(np.ones(3) / 3**0.5, 0.0, 1.0)
+    hexagon = pictures._cut(np.ones(3) / 3**0.5, 0.0, 1.0)
     assert np.allclose(np.linalg.norm(hexagon - np.roll(hexagon, 1, 0), axis=1), 2**0.5) and len(hexagon) == 6
-    assert len(figures_tilting._cut(np.array([0.0, 0.0, 1.0]), -9.0, 1.0)) == 0
+    assert len(pictures._cut(np.array([0.0, 0.0, 1.0]), -9.0, 1.0)) == 0
 
 
 @pytest.mark.parametrize("line", [(1.0, 0.0, 0.0), (0.6, 0.8, -0.5), (0.0, 1.0, 0.3)])
 def test_boundary_is_drawn_where_it_is(line: tuple[float, float, float]) -> None:
-    figure = figures_tilting.plane(_view(line, 30.0), names=("2", "3"))
+    figure = pictures.plane(_view(line, 30.0), names=("2", "3"))
     a, b, c = line
     axes = figure.axes[0]
     drawn = [artist for artist in axes.lines if type(artist).__name__ == "AxLine"][0]
@@ -55,7 +56,7 @@ def _page(place: int, angle: float) -> Figure:
         view, ("2", "3"), CHANCE.normal(size=(2, 2, 2)), CHANCE.uniform(size=(2, 2, 28, 28)),
         [0, 40, 80], [0.3, 0.2, 0.1], [0.2, 0.1, 0.15], place,
     )  # fmt: skip
-    return figures_tilting.tilting_page(page, reach=6.0)
+    return pictures.tilting_page(page, reach=6.0)
 
 
 def test_pages_of_one_slider_line_up() -> None:
@@ -70,14 +71,14 @@ def test_pages_of_one_slider_line_up() -> None:
 
 def test_turning_boundary_keeps_its_frame() -> None:
     turned = Turned(CHANCE.normal(size=(40, 3)), SECOND, np.array([1.0, 0, 0]), 0.0, 0.0)
-    figures = [figures_tilting.turning(turned, azimuth=azimuth, reach=3.0) for azimuth in (-60, 0)]
+    figures = [pictures.turning(turned, azimuth=azimuth, reach=3.0) for azimuth in (-60, 0)]
     assert [figure.axes[0].azim for figure in figures] == [-60, 0]
     assert all(figure.axes[0].get_zlim() == (-3, 3) for figure in figures)
 
 
 def test_law_and_clouds_draw_the_diagonal() -> None:
-    law = figures_tilting.law(np.full((3, 2), 0.5), {"a": np.ones((3, 2)), "b": np.ones((3, 2))}, ylabel="ratio")
-    clouds = figures_tilting.clouds({"net": ([0.1, 0.2], [0.1, 0.3])}, xlabel="x", ylabel="y")
+    law = pictures.law(np.full((3, 2), 0.5), {"a": np.ones((3, 2)), "b": np.ones((3, 2))}, ylabel="ratio")
+    clouds = pictures.clouds({"net": ([0.1, 0.2], [0.1, 0.3])}, xlabel="x", ylabel="y")
     for axes in (*law.axes, clouds.axes[0]):
         diagonal = [line for line in axes.lines if type(line).__name__ == "AxLine"][0]
         assert diagonal.get_xy1() == (0, 0) and diagonal.get_slope() == 1
@@ -85,8 +86,8 @@ def test_law_and_clouds_draw_the_diagonal() -> None:
 
 
 def test_toy_panels_and_trio_have_their_titles() -> None:
-    toy = figures_tilting.toy_panels({"2-D": (POINTS * 0.1, SECOND, (0.6, 0.8, 0.0))})
+    toy = pictures.toy_panels({"2-D": (POINTS * 0.1, SECOND, (0.6, 0.8, 0.0))})
     assert toy.axes[0].get_title() == "2-D"
-    trio = figures_tilting.trio(np.zeros((4, 4)), np.eye(4), ("one", "two", "three"))
+    trio = pictures.trio(np.zeros((4, 4)), np.eye(4), ("one", "two", "three"))
     assert [axes.get_title() for axes in trio.axes] == ["one", "two", "three"]
     assert float(trio.axes[1].images[0].get_array().max()) == 1.0

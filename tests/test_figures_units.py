@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from intriguing import figures_units, units_study
+from intriguing.book import coherence, plots
+from intriguing.book.plots import Figure
+from intriguing.chapters.units import pictures, study
 from intriguing.data import Images
-from intriguing.figures import Figure
 
 CHANCE = np.random.default_rng(0)
 
@@ -37,13 +38,13 @@ def frame() -> pd.DataFrame:
 
 def test_strips_show_every_image_in_its_place_with_its_caption() -> None:
     rows = CHANCE.uniform(size=(3, 4, 1, 5, 5))
-    figure = figures_units.strips(rows, ["a", "b", "c"])
+    figure = pictures.strips(rows, ["a", "b", "c"])
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", ""]
     second = figure.axes[1].images[0].get_array()
     assert second.shape[:2] == (5, 4 * 5 + 3 * 2)
     assert np.allclose(second[:, 7:12, 0], rows[1, 1, 0], atol=1 / 255)
     assert drawn(figure)
-    colour = figures_units.strips(CHANCE.uniform(size=(1, 2, 3, 5, 5)), ["d"])
+    colour = pictures.strips(CHANCE.uniform(size=(1, 2, 3, 5, 5)), ["d"])
     assert colour.axes[0].images[0].get_array().shape == (5, 12, 4)
 
 
@@ -51,13 +52,13 @@ def test_strips_refuse_what_does_not_fit() -> None:
     rows = CHANCE.uniform(size=(2, 4, 1, 5, 5))
     for wrong in ([], [rows[0], rows[1][:3]]):
         with pytest.raises(ValueError, match="expected rows of one shape"):
-            figures_units.strips(wrong, ["a"] * len(wrong))
+            pictures.strips(wrong, ["a"] * len(wrong))
     with pytest.raises(ValueError, match="1 captions"):
-        figures_units.strips(rows, ["a"])
+        pictures.strips(rows, ["a"])
 
 
 def test_versus_draws_both_sides_and_colours_by_the_interval() -> None:
-    figure = figures_units.versus(frame(), chance=0.3, margin=0.06)
+    figure = pictures.versus(frame(), chance=0.3, margin=0.06)
     left, right = figure.axes
     assert [line.get_xdata().tolist() for line in left.lines[:2]] == [[0.9, 0.5, 0.7], [0.8, 0.6, 0.7]]
     assert left.lines[2].get_xdata()[0] == 0.3
@@ -68,12 +69,12 @@ def test_versus_draws_both_sides_and_colours_by_the_interval() -> None:
     assert ends == [[0.05, 0.15], [-0.15, -0.05], [-0.02, 0.02]]
     assert drawn(figure)
     with pytest.raises(ValueError, match="empty frame"):
-        figures_units.versus(frame()[:0], chance=0.3, margin=0.06)
+        pictures.versus(frame()[:0], chance=0.3, margin=0.06)
 
 
 def test_by_size_has_a_panel_for_each_layer() -> None:
     panel = frame().set_axis([4, 16, 64])
-    figure = figures_units.by_size({"a": panel, "b": panel, "c": panel}, margin=0.06, columns=2)
+    figure = pictures.by_size({"a": panel, "b": panel, "c": panel}, margin=0.06, columns=2)
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", ""]
     assert figure.axes[2].lines[-1].get_xydata().tolist() == [[4, 0.1], [16, -0.1], [64, 0.0]]
     assert drawn(figure)
@@ -82,7 +83,7 @@ def test_by_size_has_a_panel_for_each_layer() -> None:
 @pytest.mark.parametrize(("natural", "side"), [(0.9, "right"), (-5.0, "left")])
 def test_among_marks_the_natural_basis(natural: float, side: str) -> None:
     null = CHANCE.normal(size=99) / 10
-    figure = figures_units.among({"a": (natural, null)}, xlabel="mean purity")
+    figure = plots.among({"a": (natural, null)}, xlabel="mean purity")
     axes = figure.axes[0]
     assert axes.lines[0].get_xdata()[0] == natural
     assert axes.patches[0].get_data().values.sum() == 99
@@ -92,24 +93,24 @@ def test_among_marks_the_natural_basis(natural: float, side: str) -> None:
 
 
 def test_among_draws_bases_that_are_all_alike() -> None:
-    assert drawn(figures_units.among({"a": (1.0, np.ones(9))}, xlabel="mean purity"))
+    assert drawn(plots.among({"a": (1.0, np.ones(9))}, xlabel="mean purity"))
 
 
 def test_mixing_and_explained_draw_their_points() -> None:
-    figure = figures_units.mixing({"a": ([1, 2, 4], {"x": [1, 0.5, 0.2], "y": [1, 0.9, 0.8]})})
+    figure = pictures.mixing({"a": ([1, 2, 4], {"x": [1, 0.5, 0.2], "y": [1, 0.9, 0.8]})})
     assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[1, 0.5, 0.2], [1, 0.9, 0.8]]
     assert drawn(figure)
     points = {"g": {"p": (0.2, 0.5), "q": (0.6, 0.8)}, "h": {"r": (0.1, 0.4)}}
-    figure = figures_units.explained(points, chance=0.3, xlabel="x", ylabel="y")
+    figure = pictures.explained(points, chance=0.3, xlabel="x", ylabel="y")
     assert [line.get_xydata().tolist() for line in figure.axes[0].lines[:2]] == [[[0.2, 0.5], [0.6, 0.8]], [[0.1, 0.4]]]
     assert {text.get_text() for text in figure.axes[0].texts} == {"p", "q", "r", "random sets"}
     assert drawn(figure)
 
 
 def test_names_are_kept_apart_and_near_their_points() -> None:
-    assert figures_units._spaced(np.array([0.5, 0.1, 0.9]), 0.2).tolist() == pytest.approx([0.5, 0.1, 0.9])
+    assert pictures._spaced(np.array([0.5, 0.1, 0.9]), 0.2).tolist() == pytest.approx([0.5, 0.1, 0.9])
     crowded = np.array([0.51, 0.5, 0.52, 0.9])
-    placed = figures_units._spaced(crowded, 0.1)
+    placed = pictures._spaced(crowded, 0.1)
     assert np.diff(np.sort(placed)).min() >= 0.1 - 1e-9
     assert np.argsort(placed).tolist() == np.argsort(crowded).tolist()
     assert placed[:3].mean() == pytest.approx(crowded[:3].mean())
@@ -118,10 +119,10 @@ def test_names_are_kept_apart_and_near_their_points() -> None:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: figures_units.by_size({}, margin=0.1),
-        lambda: figures_units.among({}, xlabel=""),
-        lambda: figures_units.mixing({}),
-        lambda: figures_units.explained({}, chance=0, xlabel="", ylabel=""),
+        lambda: pictures.by_size({}, margin=0.1),
+        lambda: plots.among({}, xlabel=""),
+        lambda: pictures.mixing({}),
+        lambda: pictures.explained({}, chance=0, xlabel="", ylabel=""),
     ],
 )
 def test_nothing_to_draw_is_refused(draw) -> None:
@@ -133,12 +134,12 @@ def test_sliders_show_a_picture_for_each_position_and_say_what_it_is() -> None:
     labels = torch.arange(200) % 10
     features = torch.nn.functional.one_hot(labels, 10) + 0.2 * torch.rand(200, 10, generator=generator())
     images = Images(torch.rand(200, 1, 4, 4, generator=generator()), labels, "noise")
-    one = units_study.survey("a", features, images.images, labels, features, resamples=9, directions=20)
-    html = figures_units.game(one, images, pairs=2, skip=1).html
+    one = coherence.survey("a", features, images.images, labels, features, resamples=9, directions=20)
+    html = pictures.game(one, images, pairs=2, skip=1).html
     assert html.count("<img") == 4 and html.count("A above B") == 2
-    guess = units_study.guesses(one, 2, skip=1)[0]
+    guess = study.guesses(one, 2, skip=1)[0]
     names = [f"unit {guess.unit}", f"direction {guess.direction + 1}"]
     assert " above ".join(names if guess.first else names[::-1]) in html
-    html = figures_units.gallery({"a": one, "b": one}, images, start="b", pages=2, skip=0).html
+    html = pictures.gallery({"a": one, "b": one}, images, start="b", pages=2, skip=0).html
     assert html.count("<img") == 4 and html.count("Layer a. unit") == 2
     assert "direction 8: " in html and "direction 9: " not in html

@@ -11,7 +11,9 @@ import jupytext
 import pytest
 
 import intriguing
-from intriguing import distortion, fingerprint, models, scale, sources, training
+from intriguing.attack import distortion
+from intriguing.book import fingerprint, settings, sources
+from intriguing.models import recipes, training
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,7 +57,7 @@ TREE = {
     ''',
     "settings.py": "MARGIN = 0.5\nOTHER = 1",
     "tools/__init__.py": "from .numbers import halve, double",
-    "tools/numbers.py": '''
+    "tools/numbers.py": """
         def halve(x):
             return x / 2
 
@@ -70,8 +72,8 @@ TREE = {
 
             def start(self):
                 return 0
-    ''',
-    "book/plots.py": '''
+    """,
+    "book/plots.py": """
         import functools
         from pathlib import Path
 
@@ -88,9 +90,9 @@ TREE = {
         @styled
         def dot(x):
             return "dot", x
-    ''',
+    """,
     "book/book.style": "blue",
-    "chapters/units/study.py": '''
+    "chapters/units/study.py": """
         from ... import attack
         from ...attack.search import find as search
         from ...tools.numbers import Counter, double, halve
@@ -115,8 +117,8 @@ TREE = {
         def late():
             from ... import registry
             return registry.table()
-    ''',
-    "registry.py": '''
+    """,
+    "registry.py": """
         KNOWN = {}
 
         def register(made):
@@ -137,7 +139,7 @@ TREE = {
             return 0
 
         KNOWN["one"] = one
-    ''',
+    """,
 }
 
 
@@ -423,22 +425,22 @@ def test_one_fingerprint_of_several_definitions():
     assert len(both) == 16 and int(both, 16) >= 0
     assert fingerprint.of(distortion.minimum_distortion, training.trained) == both
     assert fingerprint.of(training.trained) != both
-    assert fingerprint.of(models.build) != fingerprint.of(models.recipe)
+    assert fingerprint.of(recipes.build) != fingerprint.of(recipes.recipe)
 
 
 def test_methods_partial_and_wrapped_functions_are_found():
-    plain = fingerprint.of(models.Recipe)
-    assert fingerprint.of(models.Recipe.__init__) == plain
-    cached = functools.lru_cache(models.build)
-    assert fingerprint.of(cached) == fingerprint.of(models.build)
-    assert fingerprint.of(functools.partial(models.build, seed=1)) != fingerprint.of(models.build)
-    assert fingerprint.of(functools.partial(models.build, seed=1)) != fingerprint.of(
-        functools.partial(models.build, seed=2)
+    plain = fingerprint.of(recipes.Recipe)
+    assert fingerprint.of(recipes.Recipe.__init__) == plain
+    cached = functools.lru_cache(recipes.build)
+    assert fingerprint.of(cached) == fingerprint.of(recipes.build)
+    assert fingerprint.of(functools.partial(recipes.build, seed=1)) != fingerprint.of(recipes.build)
+    assert fingerprint.of(functools.partial(recipes.build, seed=1)) != fingerprint.of(
+        functools.partial(recipes.build, seed=2)
     )
 
 
 def _outside(x):
-    return models.build(x), _OFFSET, _helper()
+    return recipes.build(x), _OFFSET, _helper()
 
 
 _OFFSET = 1
@@ -450,7 +452,7 @@ def _helper():
 
 def test_a_function_from_outside_counts_with_its_source(monkeypatch):
     before = fingerprint.of(_outside)
-    assert fingerprint.of(_outside) == before != fingerprint.of(models.build)
+    assert fingerprint.of(_outside) == before != fingerprint.of(recipes.build)
     monkeypatch.setattr(sys.modules[__name__], "_OFFSET", 2)
     assert fingerprint.of(_outside) != before
     monkeypatch.setattr(sys.modules[__name__], "_OFFSET", 1)
@@ -458,7 +460,7 @@ def test_a_function_from_outside_counts_with_its_source(monkeypatch):
     assert fingerprint.of(_outside) != before
 
 
-@pytest.mark.parametrize("thing", [len, eval("lambda: 1"), 3, "intriguing.models", models.build("FC10(1)")])
+@pytest.mark.parametrize("thing", [len, eval("lambda: 1"), 3, "intriguing.models.recipes", recipes.build("FC10(1)")])
 def test_what_has_no_source_is_refused(thing):
     with pytest.raises(ValueError, match="expected a function or class"):
         fingerprint.of(thing)
@@ -474,17 +476,17 @@ def test_the_other_profile_does_not_count(monkeypatch, tmp_path):
     shutil.copytree(Path(intriguing.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(sources, "_FOLDER", folder)
     cell = "from intriguing import scale\nscale.profile()"
-    page = fingerprint.definitions([cell], scale.unused("paper"))
+    page = fingerprint.definitions([cell], settings.unused("paper"))
     assert "PAPER" in page and "QUICK" not in page
-    before = fingerprint.of(scale.profile)
+    before = fingerprint.of(settings.profile)
     path = folder / "scale.py"
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("attack_images=1000,", "attack_images=1001,"), encoding="utf-8")
-    assert fingerprint.definitions([cell], scale.unused("paper")) == page
-    assert fingerprint.of(scale.profile) != before  # this process runs in the quick profile
+    assert fingerprint.definitions([cell], settings.unused("paper")) == page
+    assert fingerprint.of(settings.profile) != before  # this process runs in the quick profile
     path.write_text(text.replace("attack_images=60000,", "attack_images=60001,"), encoding="utf-8")
-    assert fingerprint.of(scale.profile) == before
-    assert fingerprint.changed(page, fingerprint.definitions([cell], scale.unused("paper"))) == ["PAPER"]
+    assert fingerprint.of(settings.profile) == before
+    assert fingerprint.changed(page, fingerprint.definitions([cell], settings.unused("paper"))) == ["PAPER"]
 
 
 OBVIOUS = {

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from intriguing import paper, scale
+from intriguing.book import paper, settings
+from intriguing.book.results import Table
 from intriguing.chapters import framework
 from intriguing.data import Digits, Images
-from intriguing.results import Table
-from intriguing.training import Trained
+from intriguing.models.training import Trained
 
 
 def pictures(*values: float) -> Images:
@@ -45,9 +45,9 @@ def test_halves_are_told_apart_by_their_pixels():
 
 def test_sizes_list_every_number_of_both_profiles():
     sizes = framework.sizes()
-    assert list(sizes.columns) == list(scale.PROFILES)
-    assert sizes.at["attack images", "paper"] == scale.PROFILES["paper"].attack_images
-    assert len(sizes) == len(vars(scale.PROFILES["paper"])) - 1  # all but the name
+    assert list(sizes.columns) == list(settings.PROFILES)
+    assert sizes.at["attack images", "paper"] == settings.PROFILES["paper"].attack_images
+    assert len(sizes) == len(vars(settings.PROFILES["paper"])) - 1  # all but the name
 
 
 def test_architectures_by_hand():

@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 import guard_rules as rules
-from intriguing import publishing
+from intriguing.press import publishing
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = publishing.chapters(ROOT)

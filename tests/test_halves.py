@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from intriguing import halves, paper
+from intriguing.book import halves, paper
 from intriguing.data import Digits, Images
-from intriguing.models import RECIPES
+from intriguing.models.recipes import RECIPES
 
 
 def toy(count: int = 10) -> Digits:

@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision import models
 
-from intriguing import imagenet, scale
+from intriguing import data
+from intriguing.models import imagenet
 
 
 def test_without_the_files_there_is_none(tmp_path, monkeypatch):
@@ -69,7 +70,7 @@ def test_a_fire_module_as_one_convolution():
 
 
 def test_weights_where_the_files_are():
-    if scale.data_folder() is None or not (scale.data_folder() / "imagenet").is_dir():
+    if data.data_folder() is None or not (data.data_folder() / "imagenet").is_dir():
         pytest.skip("INTRIGUING_DATA holds no ImageNet networks")
     weights = imagenet.alexnet_weights()
     assert set(weights) == {*imagenet.ALEXNET, "fc8"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize as scipy_minimize
 from torch import Tensor
 
-from intriguing.lbfgsb import Status, minimize, projected_gradient
+from intriguing.attack.lbfgsb import Status, minimize_box, projected_gradient
 
 
 def quadratic(matrices: Tensor, vectors: Tensor):
@@ -48,7 +48,7 @@ def test_agrees_with_scipy_on_box_quadratics_with_most_bounds_active(n, conditio
     matrices, vectors = random_quadratics(4, n, condition, seed=n)
     objective = quadratic(matrices, vectors)
     x0 = torch.full((4, n), 0.5, dtype=torch.float64)
-    found = minimize(objective, x0, max_iterations=5000, tolerance=1e-6)
+    found = minimize_box(objective, x0, max_iterations=5000, tolerance=1e-6)
     assert found.converged.all()
     assert (((found.x == 0) | (found.x == 1)).double().mean(1) > 0.5).all()
     for row in range(4):
@@ -67,7 +67,7 @@ def rosenbrock(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("upper", [0.5, 0.9, 2.0])
 def test_rosenbrock_in_a_box(upper):
     x0 = torch.tensor([[-1.2, 0.3], [-2.0, -2.0], [0.1, 0.4]], dtype=torch.float64)
-    found = minimize(rosenbrock, x0, -2.0, upper, max_iterations=500, tolerance=1e-7)
+    found = minimize_box(rosenbrock, x0, -2.0, upper, max_iterations=500, tolerance=1e-7)
     assert found.converged.all()
     if upper == 2.0:
         torch.testing.assert_close(found.x, torch.ones_like(found.x), atol=1e-5, rtol=0)
@@ -78,7 +78,7 @@ def test_rosenbrock_in_a_box(upper):
 
 def test_linear_function_ends_in_the_corner():
     slopes = torch.tensor([[1.0, -2.0, 0.5], [-1.0, 3.0, -0.1]], dtype=torch.float64)
-    found = minimize(lambda x, rows: ((x * slopes[rows]).sum(1), slopes[rows]), torch.full((2, 3), 0.3).double())
+    found = minimize_box(lambda x, rows: ((x * slopes[rows]).sum(1), slopes[rows]), torch.full((2, 3), 0.3).double())
     assert found.x.tolist() == [[0, 1, 0], [1, 0, 1]]
     assert found.converged.all()
     assert (found.projected_gradient == 0).all()
@@ -90,7 +90,7 @@ def test_hand_computed_case_with_one_active_bound():
         x, y = z[:, 0], z[:, 1]
         return (x - 2) ** 2 + (y - x) ** 2, torch.stack([2 * (x - 2) - 2 * (y - x), 2 * (y - x)], 1)
 
-    found = minimize(objective, torch.zeros(1, 2, dtype=torch.float64))
+    found = minimize_box(objective, torch.zeros(1, 2, dtype=torch.float64))
     torch.testing.assert_close(found.x, torch.ones(1, 2, dtype=torch.float64))
 
 
@@ -102,7 +102,7 @@ def test_start_on_the_boundary_and_fixed_variables():
     lower[:, :5] = upper[:, :5] = 0.25
     for start in (0.0, 1.0):
         x0 = torch.full((3, 30), start, dtype=torch.float64)
-        found = minimize(objective, x0, lower, upper, max_iterations=1000)
+        found = minimize_box(objective, x0, lower, upper, max_iterations=1000)
         assert (found.x[:, :5] == 0.25).all()
         assert found.converged.all()
         for row in range(3):
@@ -112,7 +112,7 @@ def test_start_on_the_boundary_and_fixed_variables():
 
 def test_unbounded_problems_reach_the_solution_of_the_linear_system():
     matrices, vectors = random_quadratics(2, 20, 100)
-    found = minimize(
+    found = minimize_box(
         quadratic(matrices, vectors), torch.zeros(2, 20).double(), -torch.inf, torch.inf, max_iterations=500
     )
     torch.testing.assert_close(found.x, torch.linalg.solve(matrices, vectors), atol=1e-6, rtol=1e-5)
@@ -121,12 +121,12 @@ def test_unbounded_problems_reach_the_solution_of_the_linear_system():
 def test_a_row_does_not_depend_on_its_neighbours_their_order_or_their_number():
     matrices, vectors = random_quadratics(12, 40, 1e3)
     x0 = torch.full((12, 40), 0.5, dtype=torch.float64)
-    together = minimize(quadratic(matrices, vectors), x0, max_iterations=500)
+    together = minimize_box(quadratic(matrices, vectors), x0, max_iterations=500)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
-    shuffled = minimize(quadratic(matrices[order], vectors[order]), x0, max_iterations=500)
+    shuffled = minimize_box(quadratic(matrices[order], vectors[order]), x0, max_iterations=500)
     torch.testing.assert_close(shuffled.x, together.x[order], atol=1e-7, rtol=0)
     for row in range(12):
-        alone = minimize(quadratic(matrices[row : row + 1], vectors[row : row + 1]), x0[:1], max_iterations=500)
+        alone = minimize_box(quadratic(matrices[row : row + 1], vectors[row : row + 1]), x0[:1], max_iterations=500)
         torch.testing.assert_close(alone.x, together.x[row : row + 1], atol=1e-7, rtol=0)
         torch.testing.assert_close(alone.value, together.value[row : row + 1], rtol=1e-10, atol=0)
 
@@ -145,7 +145,7 @@ def test_every_evaluated_point_lies_in_the_box(seed, n, dtype):
         r = x - centre[rows]
         return (r**4).sum(1), 4 * r**3
 
-    found = minimize(objective, torch.zeros(3, n, dtype=dtype), lower, upper, tolerance=1e-4)
+    found = minimize_box(objective, torch.zeros(3, n, dtype=dtype), lower, upper, tolerance=1e-4)
     expected = centre.clamp(lower, upper)
     assert ((found.x >= lower) & (found.x <= upper)).all()
     assert (found.value <= ((expected - centre) ** 4).sum(1) * (1 + 1e-3) + 1e-3).all()
@@ -155,7 +155,7 @@ def test_every_evaluated_point_lies_in_the_box(seed, n, dtype):
 @given(st.integers(0, 10**6))
 def test_converged_means_a_small_projected_gradient(seed):
     matrices, vectors = random_quadratics(3, 15, 100, seed)
-    found = minimize(quadratic(matrices, vectors), torch.rand(3, 15).double(), max_iterations=7, tolerance=1e-3)
+    found = minimize_box(quadratic(matrices, vectors), torch.rand(3, 15).double(), max_iterations=7, tolerance=1e-3)
     bounds = (torch.zeros(3, 15).double(), torch.ones(3, 15).double())
     gradient = quadratic(matrices, vectors)(found.x, torch.arange(3))[1]
     torch.testing.assert_close(found.projected_gradient, projected_gradient(found.x, gradient, *bounds))
@@ -175,7 +175,7 @@ def test_a_row_that_is_not_finite_is_reported_and_touches_no_other(poison, where
         hit = (rows == 2) & (True if where == "start" else (x != x0[0]).any(1))
         return torch.where(hit, poison, value), torch.where(hit[:, None], poison, gradient)
 
-    found, reference = minimize(poisoned, x0), minimize(clean, x0)
+    found, reference = minimize_box(poisoned, x0), minimize_box(clean, x0)
     assert found.status[2] == Status.NOT_FINITE
     assert found.x[2].isfinite().all()
     others = [0, 1, 3]
@@ -192,25 +192,25 @@ def test_evaluations_are_counted_per_row():
         counts.index_add_(0, rows, torch.ones_like(rows))
         return inner(x, rows)
 
-    found = minimize(counting, torch.full((5, 25), 0.5, dtype=torch.float64))
+    found = minimize_box(counting, torch.full((5, 25), 0.5, dtype=torch.float64))
     assert found.evaluations.tolist() == counts.tolist()
     assert (found.evaluations > found.iterations).all()
 
 
 def test_float32_agrees_with_float64():
     matrices, vectors = random_quadratics(4, 50, 100)
-    double = minimize(quadratic(matrices, vectors), torch.full((4, 50), 0.5).double(), tolerance=1e-8)
-    single = minimize(quadratic(matrices.float(), vectors.float()), torch.full((4, 50), 0.5), tolerance=1e-3)
+    double = minimize_box(quadratic(matrices, vectors), torch.full((4, 50), 0.5).double(), tolerance=1e-8)
+    single = minimize_box(quadratic(matrices.float(), vectors.float()), torch.full((4, 50), 0.5), tolerance=1e-3)
     assert single.x.dtype == torch.float32
     torch.testing.assert_close(single.x.double(), double.x, atol=1e-3, rtol=0)
 
 
 def test_zero_iterations_and_an_empty_batch_are_defined():
     objective = quadratic(*random_quadratics(2, 3, 10))
-    still = minimize(objective, torch.full((2, 3), 0.5).double(), max_iterations=0)
+    still = minimize_box(objective, torch.full((2, 3), 0.5).double(), max_iterations=0)
     assert (still.x == 0.5).all()
     assert (still.status == Status.ITERATION_LIMIT).all()
-    empty = minimize(objective, torch.empty(0, 3).double())
+    empty = minimize_box(objective, torch.empty(0, 3).double())
     assert empty.x.shape == (0, 3)
     assert empty.value.shape == (0,)
 
@@ -218,9 +218,9 @@ def test_zero_iterations_and_an_empty_batch_are_defined():
 def test_a_small_decrease_stops_only_when_asked():
     objective = quadratic(*random_quadratics(2, 60, 1e4))
     x0 = torch.full((2, 60), 0.5).double()
-    early = minimize(objective, x0, tolerance=0, decrease_tolerance=1e-3, max_iterations=1000)
+    early = minimize_box(objective, x0, tolerance=0, decrease_tolerance=1e-3, max_iterations=1000)
     assert (early.status == Status.SMALL_DECREASE).all()
-    late = minimize(objective, x0, tolerance=1e-7, max_iterations=1000)
+    late = minimize_box(objective, x0, tolerance=1e-7, max_iterations=1000)
     assert late.converged.all()
     assert (late.value <= early.value).all()
 
@@ -244,19 +244,19 @@ def good(x, rows):
 )
 def test_bad_input_is_named(objective, x0, bounds, error, message):
     with pytest.raises(error, match=message):
-        minimize(objective, x0, *bounds)
+        minimize_box(objective, x0, *bounds)
 
 
 def test_settings_out_of_range_are_named():
     with pytest.raises(ValueError, match="max_iterations"):
-        minimize(good, torch.rand(2, 3), max_iterations=-1)
+        minimize_box(good, torch.rand(2, 3), max_iterations=-1)
     with pytest.raises(ValueError, match="history"):
-        minimize(good, torch.rand(2, 3), history=0)
+        minimize_box(good, torch.rand(2, 3), history=0)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this computer")
 def test_cuda_agrees_with_the_cpu():
     matrices, vectors = random_quadratics(8, 60, 1e3)
-    cpu = minimize(quadratic(matrices, vectors), torch.full((8, 60), 0.5).double())
-    gpu = minimize(quadratic(matrices.cuda(), vectors.cuda()), torch.full((8, 60), 0.5).double().cuda())
+    cpu = minimize_box(quadratic(matrices, vectors), torch.full((8, 60), 0.5).double())
+    gpu = minimize_box(quadratic(matrices.cuda(), vectors.cuda()), torch.full((8, 60), 0.5).double().cuda())
     torch.testing.assert_close(gpu.x.cpu(), cpu.x, atol=1e-6, rtol=0)

@@ -10,7 +10,7 @@ import pytest
 
 import conftest
 import left_out
-from intriguing import publishing
+from intriguing.press import publishing
 
 NAMES = [path.stem for path in publishing.chapters(publishing.repository())]
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from intriguing import markdown
+from intriguing.book import markdown
 
 
 def test_a_table_has_heads_and_formatted_entries():

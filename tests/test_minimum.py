@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from intriguing import fingerprint
+from intriguing.attack.distortion import minimum_distortion
+from intriguing.book import fingerprint
 from intriguing.chapters import minimum
-from intriguing.distortion import minimum_distortion
-from intriguing.models import build
+from intriguing.models.recipes import build
 
 NETS = ("one", "two")
 

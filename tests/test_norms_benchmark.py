@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import norms
 
-from intriguing.imagenet import Convolution
+from intriguing.models.imagenet import Convolution
 
 
 @pytest.fixture(params=["conv", "groups", "matrix"])

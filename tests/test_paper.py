@@ -6,7 +6,7 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
-from intriguing import paper
+from intriguing.book import paper
 
 # As printed: per cent, except for the distortions. Columns are separated by blanks, rows by lines.
 TABLE1 = """

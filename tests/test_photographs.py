@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from intriguing import photographs, scale
-from intriguing.data import DataError
+from intriguing import data
+from intriguing.data import DataError, photographs
 
 NAMES = [f"n{1440764 + 2 * i:08d} thing {i}, other name of {i}" for i in range(1000)]
-GIVEN = scale.data_folder()  # before any test changes it
+GIVEN = data.data_folder()  # before any test changes it
 WNIDS = [name.split()[0] for name in NAMES]
 
 

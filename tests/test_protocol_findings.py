@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 import torch
 
-from intriguing import forensics, misfit, paper
-from intriguing import protocol_findings as findings
-from intriguing.protocol import BASE
-from intriguing.results import Table
+from intriguing.book import paper
+from intriguing.book.results import Table
+from intriguing.chapters.protocol import findings, forensics, misfit
+from intriguing.chapters.protocol.study import BASE
 from known_sweep import Known
 
 LABELS = ["exact edge", "c in steps of × 2", "c in steps of × 10", "one c for all"]

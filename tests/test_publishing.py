@@ -12,7 +12,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from intriguing import __main__ as command
-from intriguing import fingerprint, publishing, scale
+from intriguing.book import fingerprint, settings
+from intriguing.press import publishing
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "---\nkernelspec:\n  display_name: Python 3 (ipykernel)\n  language: python\n  name: python3\n---\n\n"
@@ -35,7 +36,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that the commands take for the book."""
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "_toc.yml").touch()
-    monkeypatch.setattr(scale, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(settings, "checkout", lambda: tmp_path)
     return tmp_path
 
 
@@ -127,7 +128,7 @@ def test_chapters_are_chosen_by_name_and_ordered_by_the_table_of_contents(checko
 def test_commands_outside_a_checkout_say_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(scale, "checkout", lambda: None)
+    monkeypatch.setattr(settings, "checkout", lambda: None)
     assert command.main(["status"]) == 1
     assert "No checkout of the book" in capsys.readouterr().out
 

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from intriguing import distortion
-from intriguing.distortion import MARGIN, minimum_distortion, random_targets
-from intriguing.reference import exact_linear_distortion
-from intriguing.refinement import refine
+from intriguing.attack import distortion
+from intriguing.attack.distortion import MARGIN, minimum_distortion
+from intriguing.attack.oracles import exact_linear_distortion
+from intriguing.attack.perturbations import random_targets
+from intriguing.attack.refinement import refine
 
 DOZENS = slice(5, 1000, 40)  # 25 of the 1,000 test images
 

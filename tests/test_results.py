@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from intriguing import paper, results, scale
+from intriguing.book import markdown, paper, results, settings
 
 NUMBER = st.none() | st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -22,7 +23,7 @@ def folder(monkeypatch, tmp_path):
     """Gives every test an empty checkout and the quick profile."""
     for name in ("PROFILE", "RECORD", "DATA"):
         monkeypatch.delenv(f"INTRIGUING_{name}", raising=False)
-    monkeypatch.setattr(scale, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(settings, "checkout", lambda: tmp_path)
     return tmp_path / "results"
 
 
@@ -36,7 +37,7 @@ def table(rows=None, columns=("error", "distortion"), name="table1", **meta):
     return results.Table(name, list(columns), rows, {"data": "three digits"} | meta)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@limits(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(st.dictionaries(st.text(), st.lists(NUMBER, min_size=2, max_size=2), max_size=4))
 def test_a_recorded_table_agrees_with_itself_exactly(rows):
     made = table(rows)
@@ -268,7 +269,7 @@ def test_meta_data_that_are_not_json_are_refused(value):
 
 
 def test_outside_a_checkout_the_error_says_where_to_start(monkeypatch):
-    monkeypatch.setattr(scale, "checkout", lambda: None)
+    monkeypatch.setattr(settings, "checkout", lambda: None)
     with pytest.raises(results.ResultError, match="No checkout of the source found at or above .*pip install -e"):
         results.compare(table(), 0)
 
@@ -319,5 +320,5 @@ def test_a_measurement_is_read_from_its_own_folder(folder):
 
 
 def test_claims_are_listed_with_their_outcome():
-    listed = results.listed({"Snow is white": True, "Grass is blue": False})
+    listed = markdown.listed({"Snow is white": True, "Grass is blue": False})
     assert listed == "* Holds: Snow is white.\n* **Does not hold**: Grass is blue."

@@ -17,7 +17,8 @@ import pytest
 from rich.console import Console
 
 from intriguing import __main__ as command
-from intriguing import artifacts, publishing, running, scale
+from intriguing.book import cache, settings
+from intriguing.press import publishing, running
 
 HEADER = "---\nkernelspec:\n  display_name: Python 3\n  language: python\n  name: python3\n---\n\n# Small\n\n"
 
@@ -36,7 +37,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty checkout, where the commands work and no book is built."""
     root = tmp_path / "book"
     (root / "notebooks").mkdir(parents=True)
-    monkeypatch.setattr(scale, "checkout", lambda: root)
+    monkeypatch.setattr(settings, "checkout", lambda: root)
     monkeypatch.setattr(command, "_build", lambda *_: True)
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("INTRIGUING_DATA", raising=False)
@@ -90,7 +91,7 @@ def test_a_chapter_is_executed_again_when_its_grounds_change(
     if what == "cells":
         write_chapter(book, "one", note("one"), "2")
     if what == "code":
-        monkeypatch.setattr(publishing, "reached", lambda *_: {"modules": {"intriguing.paper": "0"}})
+        monkeypatch.setattr(publishing, "reached", lambda *_: {"modules": {"intriguing.book.paper": "0"}})
     if what == "data":
         (tmp_path / "data" / "usps.npz").write_bytes(b"123")
     if what == "packages":
@@ -190,7 +191,7 @@ def test_a_full_disk_ends_the_run_in_one_sentence(
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(artifacts.os, "fsync", full)
+    monkeypatch.setattr(cache.os, "fsync", full)
     assert command.main(["run", "--jobs", "1"]) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert "the disk is full; free some space" in said

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from intriguing import sliders
-from intriguing.figures import Figure
+from intriguing.book import sliders
+from intriguing.book.plots import Figure
 
 
 def _png(shade: int) -> bytes:

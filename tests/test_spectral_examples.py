@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from intriguing import figures_spectral
-from intriguing.spectral_examples import (
+from intriguing.chapters.spectral import pictures
+from intriguing.chapters.spectral.examples import (
     CONSTANT,
     X,
     chords,
@@ -71,14 +71,14 @@ def test_layers_multiply_only_when_they_are_aligned():
 
 
 def test_pages_show_the_numbers():
-    figure = figures_spectral.cone(X, wave(X), 0.5, 1.2, outside(X, 0.5, 1.2))
+    figure = pictures.cone(X, wave(X), 0.5, 1.2, outside(X, 0.5, 1.2))
     red = figure.axes[0].lines[1].get_ydata()
     assert np.array_equal(~np.isnan(red), outside(X, 0.5, 1.2))
     steep, place = parallel(0.1, 0.6)
-    figure = figures_spectral.chord(X, wave(X), (0.1, 0.6), place, steep, CONSTANT)
+    figure = pictures.chord(X, wave(X), (0.1, 0.6), place, steep, CONSTANT)
     ends = figure.axes[0].lines[1]
     assert np.diff(ends.get_ydata())[0] / np.diff(ends.get_xdata())[0] == pytest.approx(steep)
-    figure = figures_spectral.two_layers(*layers(90))
+    figure = pictures.two_layers(*layers(90))
     assert [axes.get_title() for axes in figure.axes] == ["a unit circle", "after the first, 2.00", "after both, 1.00"]
 
 

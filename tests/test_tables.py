@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from intriguing import results, tables
+from intriguing.attack.distortion import Distortion
+from intriguing.attack.perturbations import rms
+from intriguing.book import results, tables
+from intriguing.book.results import Table
 from intriguing.data import Digits, Images
-from intriguing.distortion import Distortion
-from intriguing.results import Table
-from intriguing.transfer import rms
 
 
 def solved(images: torch.Tensor, sizes: torch.Tensor, successes: int | None = None) -> Distortion:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from intriguing import svm, tilting
-from intriguing import tilting_study as study
+from intriguing.attack.perturbations import rms
+from intriguing.book.results import Table
+from intriguing.chapters.tilting import geometry, study
+from intriguing.chapters.tilting import machines as svm
+from intriguing.chapters.tilting.geometry import Boundary
 from intriguing.data import Digits, Images
-from intriguing.results import Table
-from intriguing.tilting import Boundary
-from intriguing.transfer import rms
 
 LEVELS = [100.0, 1.0, 0.01]
 
@@ -55,7 +55,7 @@ def test_methods_agree_and_the_free_step_is_shorter(task: study.Task, machines: 
     assert frame.loc["closed form, pixels in [0, 1]"].tolist()[1:] == [1, 1]
     assert (frame.iloc[1:, 1:] - 1).abs().to_numpy().max() < 3e-3
     assert frame.loc["closed form, pixels free", "largest ratio"] < 1 + 1e-12
-    exact = rms(tilting.cross_in_box(task.few, machines[1])[0], task.few)
+    exact = rms(geometry.cross_in_box(task.few, machines[1])[0], task.few)
     assert frame.loc["closed form, pixels in [0, 1]", "mean distortion"] == pytest.approx(float(exact.mean()))
 
 
@@ -84,12 +84,12 @@ def test_levels_measure_each_machine(task: study.Task, machines: list[Boundary])
     table = path.table
     assert list(table.rows) == path.words == ["1e+02", "1", "0.01"]
     angle, training, testing, distortion, law = table.rows["1"]
-    z = tilting.nearest_centroid(task.points, task.second).weight
-    assert angle == tilting.tilting_angle(machines[1].weight, z)
-    assert training == tilting.error(machines[1], task.points, task.second)
-    assert testing == tilting.error(machines[1], task.test_points, task.test_second)
-    assert distortion == pytest.approx(float(rms(tilting.cross_in_box(task.few, machines[1])[0], task.few).mean()))
-    assert law == pytest.approx(tilting.bisecting_law(machines[1], task.points, task.second) / 4)
+    z = geometry.nearest_centroid(task.points, task.second).weight
+    assert angle == geometry.tilting_angle(machines[1].weight, z)
+    assert training == geometry.error(machines[1], task.points, task.second)
+    assert testing == geometry.error(machines[1], task.test_points, task.test_second)
+    assert distortion == pytest.approx(float(rms(geometry.cross_in_box(task.few, machines[1])[0], task.few).mean()))
+    assert law == pytest.approx(geometry.bisecting_law(machines[1], task.points, task.second) / 4)
     # The pair: one of each class, read correctly by all machines, and twins that are read wrongly.
     for line, twins in zip(machines, path.twins, strict=True):
         assert (line.score(path.pair) > 0).tolist() == [False, True]
@@ -119,8 +119,8 @@ def test_page_shows_the_pair_and_its_twins(task: study.Task, machines: list[Boun
     assert torch.equal(page.digits[:, 1].flatten(1), path.twins[2])
     a, b, c = page.view.line
     clean, twin = (page.moves @ torch.tensor([a, b], dtype=torch.float64) + c).T
-    assert torch.allclose(clean, tilting.signed_distance(path.pair, machines[2]), atol=1e-12)
-    assert torch.allclose(twin, tilting.signed_distance(path.twins[2], machines[2]), atol=1e-12)
+    assert torch.allclose(clean, geometry.signed_distance(path.pair, machines[2]), atol=1e-12)
+    assert torch.allclose(twin, geometry.signed_distance(path.twins[2], machines[2]), atol=1e-12)
 
 
 def test_turning_ends_at_both_boundaries(task: study.Task, machines: list[Boundary]) -> None:
@@ -130,9 +130,9 @@ def test_turning_ends_at_both_boundaries(task: study.Task, machines: list[Bounda
         turned = turning.at(percent)
         # The space holds the weight, so distances in it are the true ones.
         distance = turned.cloud @ turned.normal + turned.offset
-        assert torch.allclose(distance, tilting.signed_distance(task.points[:9], line), atol=1e-10)
+        assert torch.allclose(distance, geometry.signed_distance(task.points[:9], line), atol=1e-10)
     middle = turning.at(50)
-    ends = [tilting.tilting_angle(line.weight, turning.basis[:, 0]) for line in (machines[0], machines[-1])]
+    ends = [geometry.tilting_angle(line.weight, turning.basis[:, 0]) for line in (machines[0], machines[-1])]
     assert ends[0] < middle.angle < ends[1]
     assert f"tilted by {middle.angle:.0f} degrees, seen from 300 degrees" in middle.description(300)
 

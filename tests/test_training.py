@@ -9,8 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from intriguing import artifacts, data, models, training
+from intriguing import data
+from intriguing.book import cache
 from intriguing.data import Images
+from intriguing.models import recipes, training
 
 
 @pytest.fixture(autouse=True)
@@ -114,9 +116,9 @@ def test_the_softmax_converges_to_scikit_learns_optimum(digits, per_unit, decay)
 def test_the_gradient_is_that_of_the_whole_sum(monkeypatch, digits):
     """One L-BFGS evaluation: the loss and the gradient that the optimiser sees, whatever the chunk."""
     images = subset(digits.train, 40)
-    model = models.build("FC100-100-10")
-    decay = models.recipe("FC100-100-10").decay
-    layers = models.weight_layers(model)
+    model = recipes.build("FC100-100-10")
+    decay = recipes.recipe("FC100-100-10").decay
+    layers = recipes.weight_layers(model)
     loss = F.cross_entropy(model(images.images), images.labels)
     loss = loss + sum(d * layer.weight.square().sum() for d, layer in zip(decay, layers, strict=True))
     expected = torch.autograd.grad(loss, list(model.parameters()))
@@ -131,7 +133,7 @@ def test_the_gradient_is_that_of_the_whole_sum(monkeypatch, digits):
 
     monkeypatch.setattr(training, "_full_batch", once)
     key = {"decay": decay, "per_unit": False, "iterations": 1, "model": "FC100-100-10"}
-    training._train_classifier(model, images.images.flatten(1), images.labels, key)
+    training.train_classifier(model, images.images.flatten(1), images.labels, key)
 
 
 @pytest.mark.parametrize("chunk", [7, 4000])
@@ -190,5 +192,5 @@ def test_the_convolutional_network_learns(digits, monkeypatch):
 
 def test_the_weights_on_disk_are_those_of_the_network(digits):
     net = training.trained("FC10(1)", subset(digits.train, 100), max_iterations=2)
-    files = list((artifacts.scale.cache_folder() / "weights").glob("FC10(1)-*.safetensors"))
+    files = list((cache.scale.cache_folder() / "weights").glob("FC10(1)-*.safetensors"))
     assert len(files) == 1 and net.iterations <= 2

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from intriguing.distortion import minimum_distortion
-from intriguing.transfer import adversarial_sets, error_matrix, gaussian_noise, noise_of_size, rms
+from intriguing.attack.distortion import minimum_distortion
+from intriguing.attack.perturbations import gaussian_noise, noise_of_size, rms
+from intriguing.book.tables import adversarial_sets, error_matrix
 
 
 def brightest(order: list[int]) -> nn.Module:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from intriguing import paper
+from intriguing.attack.distortion import Distortion, distortion_to_all
+from intriguing.book import paper
+from intriguing.book.results import Table
 from intriguing.chapters import transfer
-from intriguing.distortion import Distortion, distortion_to_all
-from intriguing.results import Table
 
 NOISE = ("Gaussian noise 0.1", "Gaussian noise 0.3")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from intriguing import two_classes
+from intriguing.book import two_classes
 from intriguing.data import Images
 
 

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
-from intriguing import units, units_study
+from intriguing.book import coherence
+from intriguing.chapters.units import study
 from intriguing.data import Images, mnist
-from intriguing.models import build
+from intriguing.models.recipes import build
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -28,7 +29,7 @@ def cloud(spread: float = 0.05) -> tuple[torch.Tensor, torch.Tensor]:
 
 FEATURES, LABELS = cloud()
 IMAGES = FEATURES[:, None, None, :]
-FOUND = units_study.survey("cloud", FEATURES, IMAGES, LABELS, FEATURES, resamples=99, directions=300)
+FOUND = coherence.survey("cloud", FEATURES, IMAGES, LABELS, FEATURES, resamples=99, directions=300)
 
 
 def test_survey_counts_units_and_leaves_the_dead_out():
@@ -40,30 +41,30 @@ def test_survey_counts_units_and_leaves_the_dead_out():
 
 
 def test_sets_are_the_top_images_and_measures_belong_to_the_first_eight():
-    assert torch.equal(FOUND.unit_sets, units.top(FEATURES, None, 64)[:6])
-    first = units.coherence(FOUND.unit_sets[:, :8], LABELS, IMAGES, FEATURES)
+    assert torch.equal(FOUND.unit_sets, coherence.top(FEATURES, None, 64)[:6])
+    first = coherence.coherence(FOUND.unit_sets[:, :8], LABELS, IMAGES, FEATURES)
     assert torch.equal(FOUND.of_units.purity, first.purity)
     ratio = FOUND.of_units.pixel_distance / first.pixel_distance
-    assert ratio.tolist() == pytest.approx([1 / units.overall_distance(IMAGES)] * 6)
+    assert ratio.tolist() == pytest.approx([1 / coherence.overall_distance(IMAGES)] * 6)
     for measure, comparison in FOUND.measures.items():
         assert comparison.units == pytest.approx(float(getattr(FOUND.of_units, measure).mean()))
         assert comparison.directions == pytest.approx(float(getattr(FOUND.of_directions, measure).mean()))
     assert FOUND.by_k[8] == FOUND.measures["purity"]
-    assert FOUND.by_k[60].directions == pytest.approx(float(units.purity(FOUND.direction_sets[:, :60], LABELS).mean()))
+    assert FOUND.by_k[60].directions == pytest.approx(
+        float(coherence.purity(FOUND.direction_sets[:, :60], LABELS).mean())
+    )
 
 
 def test_axes_of_the_classes_are_found_to_be_distinguished():
     assert FOUND.by_k[64].units == 1.0
-    assert units.verdict(FOUND.by_k[64].low, FOUND.by_k[64].high, units_study.MARGIN) == "units higher"
-    natural, null = units_study.turned(FEATURES[:, :6], LABELS, 64, rotations=39)
+    assert coherence.verdict(FOUND.by_k[64].low, FOUND.by_k[64].high, coherence.MARGIN) == "units higher"
+    natural, null = study.turned(FEATURES[:, :6], LABELS, 64, rotations=39)
     assert natural == 1.0 and len(null) == 39 and null.max() < 1
 
 
 def test_turning_the_axes_takes_the_distinction_away():
-    away = units.rotation(6, generator(5))
-    found = units_study.survey(
-        "turned", FEATURES[:, :6] @ away.T, IMAGES, LABELS, FEATURES, resamples=99, directions=300
-    )
+    away = coherence.rotation(6, generator(5))
+    found = coherence.survey("turned", FEATURES[:, :6] @ away.T, IMAGES, LABELS, FEATURES, resamples=99, directions=300)
     assert found.by_k[64].low < 0
     assert found.dead == 0
 
@@ -72,15 +73,15 @@ def test_units_that_fire_too_rarely_for_k_are_left_out():
     features = FEATURES.clone()
     features[:, 5] = 0
     features[:10, 5] = 1.0  # fires on ten images: takes part for 4 and 8, not for 16
-    found = units_study.survey("rare", features, IMAGES, LABELS, FEATURES, resamples=9, directions=20)
+    found = coherence.survey("rare", features, IMAGES, LABELS, FEATURES, resamples=9, directions=20)
     assert found.numbers.tolist() == [0, 1, 2, 3, 4, 5]
-    pure = units.purity(units.top(features, None, 16), LABELS)
+    pure = coherence.purity(coherence.top(features, None, 16), LABELS)
     assert found.by_k[16].units == pytest.approx(float(pure[:5].mean()))
 
 
 def test_class_means_and_their_share_of_the_variance():
     features = torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 5.0], [6.0, 5.0]])
-    means, between = units_study.class_means(features, torch.tensor([0, 0, 1, 1]))
+    means, between = study.class_means(features, torch.tensor([0, 0, 1, 1]))
     assert means.tolist() == [[1, 1], [5, 5]]
     # Squares around the centre (3, 3): 9+1+1+9 and four times 4; between: four times 4, twice.
     assert between == pytest.approx(32 / 36)
@@ -89,25 +90,25 @@ def test_class_means_and_their_share_of_the_variance():
 def test_directions_of_well_parted_classes_are_foretold_by_the_means():
     assert FOUND.foretold > 0.9
     strangers = torch.randint(0, 6, (600,), generator=generator(7))
-    found = units_study.survey("strangers", FEATURES, IMAGES, strangers, FEATURES, resamples=9, directions=300)
+    found = coherence.survey("strangers", FEATURES, IMAGES, strangers, FEATURES, resamples=9, directions=300)
     assert found.foretold < 0.5 and found.between < 0.1
 
 
 def test_mixing_starts_at_the_units_and_loses_what_they_have():
     features = FEATURES[:, :6]
-    found = units_study.mixing(features, LABELS, [1, 2, 6], 64, count=200)
+    found = study.mixing(features, LABELS, [1, 2, 6], 64, count=200)
     for values in found.values():
         assert values[0] == 1.0 and values[2] < 0.95
     assert found["positive weights"] != found["weights of both signs"]
 
 
 def test_guesses_show_one_unit_and_one_direction_each():
-    shown = units_study.drawn(FOUND, 6)
+    shown = coherence.drawn(FOUND, 6)
     assert sorted(shown.tolist()) == [0, 1, 2, 3, 4, 5]
-    found = units_study.guesses(FOUND, 4, skip=2)
+    found = study.guesses(FOUND, 4, skip=2)
     assert [guess.unit for guess in found] == FOUND.numbers[shown[2:]].tolist()
     assert [guess.direction for guess in found] == [2, 3, 4, 5]
-    assert len({guess.first for guess in units_study.guesses(FOUND, 6)}) == 2
+    assert len({guess.first for guess in study.guesses(FOUND, 6)}) == 2
     for guess in found:
         unit, direction = guess.rows if guess.first else guess.rows.flip(0)
         assert torch.equal(unit, FOUND.unit_sets[guess.unit, :8])
@@ -117,19 +118,17 @@ def test_guesses_show_one_unit_and_one_direction_each():
 def test_layers_are_those_of_the_networks():
     conv, sigmoid = build("ConvNet").eval(), build("FC100-100-10").eval()
     images = torch.rand(40, 1, 28, 28, generator=generator())
-    found = units_study.layers(
-        conv, sigmoid, build("ConvNet", seed=1).eval(), build("FC100-100-10", seed=1).eval(), images
-    )
+    found = study.layers(conv, sigmoid, build("ConvNet", seed=1).eval(), build("FC100-100-10", seed=1).eval(), images)
     widths = [784, 32, 64, 1024, 200, 200, None, 10, 64, 200, 100, 100, 10, 100]
     for (name, (features, _)), width in zip(found.items(), widths, strict=True):
-        assert features.shape[1] == width or name == units_study.TURNED
+        assert features.shape[1] == width or name == study.TURNED
     dense, judge = found["dense"]
-    assert torch.allclose(dense, units.features(conv, images, 9), atol=1e-5)
-    assert torch.allclose(found["logits"][0], units.features(conv, images, 10), atol=1e-5)
-    assert torch.allclose(found["conv 2, channels"][0], units.features(conv, images, 6, unit="maximum"), atol=1e-5)
-    assert torch.equal(judge, units.standardised(units.features(sigmoid, images, 4)))
-    turned = found[units_study.TURNED][0]
-    live = dense[:, units.firing(dense) >= 8]
+    assert torch.allclose(dense, coherence.features(conv, images, 9), atol=1e-5)
+    assert torch.allclose(found["logits"][0], coherence.features(conv, images, 10), atol=1e-5)
+    assert torch.allclose(found["conv 2, channels"][0], coherence.features(conv, images, 6, unit="maximum"), atol=1e-5)
+    assert torch.equal(judge, coherence.standardised(coherence.features(sigmoid, images, 4)))
+    turned = found[study.TURNED][0]
+    live = dense[:, coherence.firing(dense) >= 8]
     assert torch.allclose(turned.norm(dim=1), live.norm(dim=1), rtol=1e-4) and not torch.allclose(turned, live)
     assert not torch.allclose(found["untrained: dense"][0], dense)
 
@@ -138,30 +137,30 @@ HALVED = Images(IMAGES / 2, LABELS, "a cloud")
 
 
 def test_rows_name_the_unit_and_count_the_label_that_they_share():
-    assert units_study.shared(torch.tensor([0, 6, 12, 1]), LABELS) == "3 of 4 show a 0"
-    rows = units_study.unit_rows(FOUND, HALVED, 2, 4)
-    places = units_study.drawn(FOUND, 4)[2:].tolist()
+    assert study.shared(torch.tensor([0, 6, 12, 1]), LABELS) == "3 of 4 show a 0"
+    rows = study.unit_rows(FOUND, HALVED, 2, 4)
+    places = coherence.drawn(FOUND, 4)[2:].tolist()
     for row, place in zip(rows, places, strict=True):
         assert row.words == f"unit {place}" and row.caption == f"unit {place}: 8 of 8 show a {place}"
         assert torch.equal(row.images, HALVED.images[FOUND.unit_sets[place, :8]])
-    (row,) = units_study.direction_rows(FOUND, HALVED, 5, 6)
-    assert row.caption == f"direction 6: {units_study.shared(FOUND.direction_sets[5, :8], LABELS)}"
+    (row,) = study.direction_rows(FOUND, HALVED, 5, 6)
+    assert row.caption == f"direction 6: {study.shared(FOUND.direction_sets[5, :8], LABELS)}"
 
 
 def test_random_sets_of_one_class_are_pure_and_those_of_many_are_not():
-    assert units_study.random_purity(torch.zeros(50, dtype=torch.long)) == 1.0
+    assert study.random_purity(torch.zeros(50, dtype=torch.long)) == 1.0
     # Two classes of equal size: eight draws have 4 + E|x - 4| in the larger one, 5.09 for coins.
-    assert units_study.random_purity(torch.arange(2000) % 2) == pytest.approx(5.094 / 8, abs=0.01)
+    assert study.random_purity(torch.arange(2000) % 2) == pytest.approx(5.094 / 8, abs=0.01)
 
 
 def test_often_keeps_the_units_that_fire_on_enough_images():
-    assert units_study.often(FEATURES, 8).shape == (600, 6)
-    assert torch.equal(units_study.often(FEATURES, 8), FEATURES[:, :6])
+    assert study.often(FEATURES, 8).shape == (600, 6)
+    assert torch.equal(study.often(FEATURES, 8), FEATURES[:, :6])
 
 
 def test_an_interval_over_networks_is_student_s():
     index = pd.MultiIndex.from_product([range(4), ["a", "b"]])
-    found = units_study.interval(pd.Series([1.0, 5.0, 2.0, 5.0, 3.0, 5.0, 4.0, math.nan], index))
+    found = study.interval(pd.Series([1.0, 5.0, 2.0, 5.0, 3.0, 5.0, 4.0, math.nan], index))
     # 2.5 and sqrt(5 / 3) over 2 times 3.1824, the 97.5 % point of Student's law with 3 degrees of freedom.
     assert found.loc["a"].tolist() == pytest.approx([2.5, 2.5 - 2.05426, 2.5 + 2.05426], abs=1e-4)
     assert found.loc["b"].tolist() == [5, 5, 5]
@@ -171,63 +170,63 @@ def test_an_interval_over_networks_is_student_s():
     ("effect", "holds"), [((1, 2, 3, 4), True), ((-1, -2, -3, -4), False), ((-1, 2, 3, 1), None), ((0, 0), None)]
 )
 def test_a_claim_is_decided_by_the_sign_of_its_interval(effect, holds):
-    assert units_study.decided(effect) is holds
+    assert study.decided(effect) is holds
 
 
 def numbers(seed: int) -> dict[str, pd.DataFrame]:
     """What a network shows whose layers are all the cloud with other noise, without an effect of training."""
     names = (
-        "pixels", "conv 1, channels", "conv 2, positions", "dense, before ReLU", "dense", units_study.TURNED, "logits",
+        "pixels", "conv 1, channels", "conv 2, positions", "dense, before ReLU", "dense", study.TURNED, "logits",
         "untrained: dense", "sigmoid 2", "sigmoid logits",
     )  # fmt: skip
-    one = units_study.survey(
+    one = coherence.survey(
         "cloud", FEATURES, IMAGES, LABELS, FEATURES, resamples=None, directions=200 + seed, seed=seed
     )
     layers = dict.fromkeys(names, (FEATURES, FEATURES))
-    return units_study.numbers(dict.fromkeys(names, one), layers, LABELS, rotations=5, count=30, seed=seed)
+    return study.numbers(dict.fromkeys(names, one), layers, LABELS, rotations=5, count=30, seed=seed)
 
 
-FIRST = units_study.Network(None, {}, {"dense": FOUND}, {})
+FIRST = study.Network(None, {}, {"dense": FOUND}, {})
 MADE = [numbers(seed) for seed in range(3)]
-POPULATION = units_study.Population(FIRST, units_study.together(MADE), "clouds")
+POPULATION = study.Population(FIRST, study.together(MADE), "clouds")
 
 
 def test_tables_hold_means_over_networks_and_the_interval_of_the_difference():
     each = [one["layers"].loc["dense"] for one in MADE]
-    row = units_study.purity_table(POPULATION).to_frame().loc["dense"]
+    row = study.purity_table(POPULATION).to_frame().loc["dense"]
     for column in ("units", "directions", "difference", "win", "foretold"):
         assert row[column] == pytest.approx(sum(one[column] for one in each) / 3)
     assert row["all units"] == 8 and row["dead"] == 2
     assert row["low"] < row["difference"] < row["high"]
-    table = units_study.measures_table(POPULATION)
+    table = study.measures_table(POPULATION)
     assert table.meta["data"] == "clouds" and len(table.columns) == 8
     entropy = FOUND.measures["entropy"].units
     assert table.to_frame().loc["dense", "entropy, units"] == pytest.approx(entropy)  # units are the same in all
     assert table.to_frame().loc["dense", "purity, units"] == pytest.approx(row["units"])
-    view = units_study.purity_view(units_study.purity_table(POPULATION)).to_html()
+    view = study.purity_view(study.purity_table(POPULATION)).to_html()
     assert "equivalent" in view and "nan" not in view
 
 
 def test_sizes_turnings_and_mixings_are_means_over_networks():
-    frame = units_study.size_frames(POPULATION, ["dense"])["dense"]
+    frame = study.size_frames(POPULATION, ["dense"])["dense"]
     assert list(frame.index) == [4, 8, 16, 60, 64]
     assert frame.loc[60, "difference"] == pytest.approx(sum(one["sizes"].loc["dense", 60] for one in MADE) / 3)
-    frame = units_study.turned_frame(POPULATION)
+    frame = study.turned_frame(POPULATION)
     row = frame.loc["dense, sets of a tenth"]
     assert row["natural basis"] == 1.0 and row["difference"] == pytest.approx(1 - row["turned"])
     assert row["low"] < row["difference"] < row["high"]
-    natural, null = units_study.turned_panels(POPULATION)["dense"]
+    natural, null = study.turned_panels(POPULATION)["dense"]
     assert natural == pytest.approx([1 - one["turned"].loc["dense, sets of a tenth", "turned"] for one in MADE])
     assert len(null) == 15 and null.mean() == pytest.approx(0) and null.max() < natural.min()
-    sizes, curves = units_study.mixed_panels(POPULATION)["dense"]
+    sizes, curves = study.mixed_panels(POPULATION)["dense"]
     assert sizes == [1, 2, 4, 6] and list(curves) == ["weights of both signs", "positive weights"]
     assert curves["positive weights"][0] == pytest.approx(FOUND.measures["purity"].units, abs=0.05)
 
 
 def test_networks_are_listed_and_counted():
-    frame = units_study.by_network(POPULATION, "dense")
+    frame = study.by_network(POPULATION, "dense")
     assert list(frame.index) == ["seed 0", "seed 1", "seed 2"]
-    note = units_study.by_network_note(frame.assign(difference=[0.1, -0.2, 0.4]))
+    note = study.by_network_note(frame.assign(difference=[0.1, -0.2, 0.4]))
     assert note == (
         "Mean difference over the 3 networks: +0.100, standard deviation from network to network 0.300. "
         "Units are ahead in 2 of them."
@@ -235,28 +234,28 @@ def test_networks_are_listed_and_counted():
 
 
 def test_claims_speak_about_the_effects_of_all_networks():
-    effects = units_study.effects(POPULATION, 0.2)
+    effects = study.effects(POPULATION, 0.2)
     assert all(len(effect) == 3 for effect in effects.values())
     lead = [one["sizes"].loc["dense", 60] for one in MADE]
     ahead = "In the hidden ReLU layer units are ahead of directions, on sets of a tenth of all images"
     assert effects[ahead].tolist() == lead
     same = "In rows of eight, those of the untrained hidden layer differ by less than half an image"
-    margin = [units_study.MARGIN - abs(one["layers"].loc["dense", "difference"]) for one in MADE]
+    margin = [coherence.MARGIN - abs(one["layers"].loc["dense", "difference"]) for one in MADE]
     assert effects[same].tolist() == margin
     training = effects["Training makes the directions of the hidden ReLU layer purer by more than a twentieth"]
     assert training.tolist() == pytest.approx([-0.05] * 3)  # the layers are all the same here
-    claims = units_study.claims(POPULATION, 0.2)
+    claims = study.claims(POPULATION, 0.2)
     assert claims[ahead] is True
     assert claims["Training makes the directions of the hidden ReLU layer purer by more than a twentieth"] is False
     assert next(holds for claim, holds in claims.items() if "second sigmoid" in claim) is False
-    listed = units_study.claim_list({"One": True, "Two": False, "Three": None})
+    listed = study.claim_list({"One": True, "Two": False, "Three": None})
     assert listed == "* Holds: One.\n* **Does not hold**: Two.\n* **Undecided**: Three."
 
 
 def test_clouds_tell_trained_layers_from_the_others():
-    frame = units_study.purity_table(POPULATION).to_frame()
-    found = units_study.clouds(frame)
-    assert list(found["untrained or pixels"]) == ["pixels", "dense"] and units_study.TURNED not in found["trained"]
+    frame = study.purity_table(POPULATION).to_frame()
+    found = study.clouds(frame)
+    assert list(found["untrained or pixels"]) == ["pixels", "dense"] and study.TURNED not in found["trained"]
     assert found["trained"]["dense"] == (FOUND.between, frame.loc["dense", "directions"])
 
 
@@ -264,13 +263,13 @@ def test_a_population_is_networks_that_differ_in_their_seed(monkeypatch, tmp_pat
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
     digits = mnist()
     few = dataclasses.replace(digits, test=digits.test.take(slice(0, 200), "few"))
-    sizes = units_study.Sizes(networks=2, images=128, iterations=5, directions=20, rotations=2)
-    found = units_study.population(few, sizes)
+    sizes = study.Sizes(networks=2, images=128, iterations=5, directions=20, rotations=2)
+    found = study.population(few, sizes)
     table = found.numbers["layers"]
     assert table.index.get_level_values(0).unique().tolist() == [0, 1]
-    again = units_study.network(few, sizes, 1).numbers["layers"]
+    again = study.network(few, sizes, 1).numbers["layers"]
     assert table.loc[1].equals(again) and not table.loc[0].equals(again)
-    assert units_study.purity_table(found).meta["data"].endswith("trained on 128")
-    assert "2 networks of each kind, on 128 images each" in units_study.opening(found, sizes, few.test)
+    assert study.purity_table(found).meta["data"].endswith("trained on 128")
+    assert "2 networks of each kind, on 128 images each" in study.opening(found, sizes, few.test)
     with pytest.raises(ValueError, match="got 1 networks; expected at least two"):
-        units_study.population(few, dataclasses.replace(sizes, networks=1))
+        study.population(few, dataclasses.replace(sizes, networks=1))

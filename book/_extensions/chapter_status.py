@@ -14,7 +14,8 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
-from intriguing import publishing, scale
+from intriguing.press import publishing
+from intriguing.book import settings
 
 HEAD = ("Chapter", "Profile", "This run", "Kept computing it rests on", "Device", "Date", "Code", "Verdicts that agree")
 _FOOT = re.compile(r"Run in profile \w+ on (?P<device>.+?) in (?:\d+ h )?(?:\d+ min)?(?: ?\d+ s)?, \d{4}-")
@@ -32,7 +33,7 @@ def row(name: str, notebook: nbformat.NotebookNode) -> tuple[str, ...]:
     return (
         link,
         stamp["profile"],
-        scale.duration(stamp["wall_seconds"]),
+        settings.duration(stamp["wall_seconds"]),
         computing(stamp.get("computing")),
         device(notebook),
         stamp["created"][:10],
@@ -49,7 +50,7 @@ def computing(total: dict | None) -> str:
         return "none"
     unknown = f"unknown for {total['unknown']} of {total['made'] + total['kept']}" if total["unknown"] else ""
     known = total["unknown"] < total["made"] + total["kept"]
-    took = f"{scale.duration(total['seconds'])} on {' and '.join(total['devices'])}" if known else ""
+    took = f"{settings.duration(total['seconds'])} on {' and '.join(total['devices'])}" if known else ""
     return "; ".join(filter(None, [took, unknown]))
 
 

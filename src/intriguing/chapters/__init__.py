@@ -1,1 +1,1 @@
-"""One room for each chapter of the book: what its page computes, decides, tabulates and draws."""
+"""One room for every chapter of the book, named as the chapter."""

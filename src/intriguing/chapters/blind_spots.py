@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from intriguing import figures, paper, tables
+from intriguing.attack.distortion import Distortion, minimum_distortion
+from intriguing.attack.oracles import exact_linear_distortion, scipy_distortion
+from intriguing.attack.perturbations import gaussian_noise
+from intriguing.book import paper, plots, tables
+from intriguing.book.results import Table
 from intriguing.data import Images
-from intriguing.distortion import Distortion, minimum_distortion
-from intriguing.reference import exact_linear_distortion, scipy_distortion
-from intriguing.results import Table
-from intriguing.training import error_rate
-from intriguing.transfer import gaussian_noise
+from intriguing.models.training import error_rate
 
 AGREEING = 0.01  # relative difference of two mean distortions, or of two searches, that counts as none
 CERTIFIED = 1e-4  # duality gap below which an optimum counts as known
@@ -34,7 +34,7 @@ def error_list(shown: str, errors: Mapping[str, float]) -> str:
     return tables.markdown([shown, "error"], [[what, f"{error:.1%}"] for what, error in errors.items()])
 
 
-def path_curves(penalties: Tensor, sizes: Tensor, gaps: Tensor, edge: float) -> figures.Figure:
+def path_curves(penalties: Tensor, sizes: Tensor, gaps: Tensor, edge: float) -> plots.Figure:
     """Distortion and lead of the target along the path in c.
 
     Args:
@@ -43,7 +43,7 @@ def path_curves(penalties: Tensor, sizes: Tensor, gaps: Tensor, edge: float) -> 
         gaps: (n,) logit of the target less the largest other one.
         edge: the c that the search returns, to be marked.
     """
-    return figures.lines(
+    return plots.lines(
         penalties,
         {"distortion × 100": 100 * sizes, "lead of the target (logits)": gaps},
         xlabel="price of distortion c",
@@ -53,7 +53,7 @@ def path_curves(penalties: Tensor, sizes: Tensor, gaps: Tensor, edge: float) -> 
     )
 
 
-def path_images(penalties: Tensor, path: Tensor, gaps: Tensor, count: int = 9) -> figures.Figure:
+def path_images(penalties: Tensor, path: Tensor, gaps: Tensor, count: int = 9) -> plots.Figure:
     """Some minimisers along the path in c, each under its c and whether it reached the target.
 
     Args:
@@ -67,7 +67,7 @@ def path_images(penalties: Tensor, path: Tensor, gaps: Tensor, count: int = 9) -
         f"c = {c:.2g}\n{'target' if gap > 0 else 'missed'}"
         for c, gap in zip(penalties[chosen], gaps[chosen], strict=True)
     ]
-    return figures.digits(path[chosen].float(), titles, columns=count)
+    return plots.digits(path[chosen].float(), titles, columns=count)
 
 
 def pixel_states(images: Tensor, found: Distortion) -> pd.DataFrame:
@@ -279,7 +279,7 @@ def accuracy_list(accuracy: pd.DataFrame) -> str:
     return tables.markdown(["network", "accuracy, noise of stddev 1", "the same, cut back to [0, 1]"], rows)
 
 
-def figure7(images: Images, sets: Mapping[str, Distortion], count: int = 12) -> figures.Figure:
+def figure7(images: Images, sets: Mapping[str, Distortion], count: int = 12) -> plots.Figure:
     """Digits beside their adversarial examples, one panel for each network, and beside noise.
 
     Args:
@@ -293,7 +293,7 @@ def figure7(images: Images, sets: Mapping[str, Distortion], count: int = 12) -> 
     noisy = gaussian_noise(images.images, paper.NUMBERS["figure 7 noise"].value, clip=False)
     counterparts = {f"{name}, stddev {float(found.rms.mean()):.3f}": found.images for name, found in sets.items()}
     counterparts |= {"Gaussian noise, stddev 1": noisy}
-    return figures.pairs({title: (images.images[:count], other[:count]) for title, other in counterparts.items()})
+    return plots.pairs({title: (images.images[:count], other[:count]) for title, other in counterparts.items()})
 
 
 def claims(

@@ -11,10 +11,11 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 from torch import Tensor, nn
 
-from intriguing import figures, models, paper, results, scale, tables
+from intriguing.attack.distortion import minimum_distortion
+from intriguing.book import paper, plots, results, settings, tables
 from intriguing.data import Digits, Images
-from intriguing.distortion import minimum_distortion
-from intriguing.training import Trained, trained
+from intriguing.models import recipes
+from intriguing.models.training import Trained, trained
 
 READINGS = {"k dropped": False, "per unit": True}
 """The two readings of the weight decay, each with the ``per_unit`` of :func:`intriguing.training.trained`."""
@@ -57,7 +58,7 @@ def halves(digits: Digits) -> Halves:
 
 def sizes() -> pd.DataFrame:
     """The numbers in which the profiles differ: one row for each, one column for each profile."""
-    frame = pd.DataFrame({name: vars(size) for name, size in scale.PROFILES.items()}).drop("name")
+    frame = pd.DataFrame({name: vars(size) for name, size in settings.PROFILES.items()}).drop("name")
     return frame.set_axis(frame.index.str.replace("_", " "))
 
 
@@ -101,7 +102,7 @@ def table1_errors(networks: Mapping[str, nn.Module], digits: Digits) -> results.
     Source:
         Szegedy et al. 2013, Table 1.
     """
-    rows = {name: tables.errors(networks[name], digits) for name in models.TABLE1_MODELS}
+    rows = {name: tables.errors(networks[name], digits) for name in recipes.TABLE1_MODELS}
     return results.Table("table1_errors", ["training error", "test error"], rows, {"data": digits.name})
 
 
@@ -217,14 +218,14 @@ def decay_curve(decay: results.Table) -> pd.DataFrame:
     return decay.to_frame().loc[list(effective)].set_axis(list(effective.values())).sort_index()
 
 
-def curve_picture(curve: pd.DataFrame) -> figures.Figure:
+def curve_picture(curve: pd.DataFrame) -> plots.Figure:
     """Both errors and three times the distortion over the effective lambda, with the paper's three lambdas marked.
 
     Args:
         curve: what :func:`decay_curve` returns.
     """
     heights = {column: curve[column] for column in ("training error", "test error")}
-    return figures.lines(
+    return plots.lines(
         curve.index,
         heights | {"3 × distortion": 3 * curve["distortion"]},
         xlabel="effective λ",
@@ -253,9 +254,7 @@ def decay_factors(curve: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({column: {name: factor(name, column) for name in LINEAR} for column in columns})
 
 
-def claims(
-    parts: Halves, errors: results.Table, convolutional_error: float, decay: results.Table
-) -> dict[str, bool]:
+def claims(parts: Halves, errors: results.Table, convolutional_error: float, decay: results.Table) -> dict[str, bool]:
     """Which of the chapter's claims hold.
 
     Args:
@@ -297,8 +296,8 @@ def _fingerprints(part: Images) -> list[str]:
 
 
 def _architecture(name: str) -> dict[str, str | int]:
-    network, recipe = models.build(name), models.recipe(name)
-    shapes = ["×".join(map(str, layer.weight.shape)) for layer in models.weight_layers(network)]
+    network, recipe = recipes.build(name), recipes.recipe(name)
+    shapes = ["×".join(map(str, layer.weight.shape)) for layer in recipes.weight_layers(network)]
     return {
         "what it is": recipe.description,
         "weight matrices": " · ".join(shapes),

@@ -9,11 +9,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from intriguing import paper, tables
+from intriguing.attack.distortion import Distortion, distortion_to_all
+from intriguing.attack.perturbations import wrong_classes
+from intriguing.book import paper, tables
+from intriguing.book.results import Table
+from intriguing.book.tables import error_matrix
 from intriguing.data import Images
-from intriguing.distortion import Distortion, distortion_to_all, wrong_classes
-from intriguing.results import Table
-from intriguing.transfer import error_matrix
 
 SIGMOID = ("FC100-100-10", "FC200-200-10")
 """The networks with layers of sigmoids."""
@@ -118,7 +119,6 @@ def target_choice(models: Mapping[str, nn.Module], images: Images, targets: Tens
             rows[name].append(sum(others) / len(others))
     columns = ["random", "nearest", "mean of nine", "transfer, random", "transfer, nearest"]
     return Table("target_choice", columns, rows, {"data": images.name})
-
 
 
 def choice_beside_paper(choice: Table) -> pd.DataFrame:

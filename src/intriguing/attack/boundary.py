@@ -1,0 +1,378 @@
+"""Where the class of an image ends: the shortest way out, ways out at right angles, and ways out at random.
+
+Here a way out is *free*: it may leave the box [0, 1] unless the box is asked for, as noise does and as the geometry of
+planes needs; and it ends where the network first gives any class but the image's own.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .checks import check_images
+from .polyhedron import project_polyhedron
+
+MARGIN = 1e-4  # how far beyond the plane a step aims, as a fraction of the lead of the clean image
+FLAT = 1e-7  # a gradient whose allowed part is this much smaller than itself has no allowed part
+LEAP = 3.0  # longest step of the search, as a Euclidean length: beyond it no linearisation means anything
+SETTLED = 2e-4  # a way that a step shortens by less than this part is as short as it gets
+HALVINGS = 20
+
+
+@dataclass(frozen=True)
+class Exits:
+    """Ways out of the class, one entry per image.
+
+    Attributes:
+        ways: (B, n) float64, the shortest perturbation found that leaves the class; NaN where none was found.
+        rms: (B,) float64, its root mean square per pixel; infinite where none was found.
+        normals: (B, n) float64, unit normals of the boundary there, pointing out; NaN where none was found.
+        each: (B, J, n) float64, the shortest way found for each rival to overtake, in increasing order of class, NaN
+            where none was found or looked for.
+    """
+
+    ways: Tensor
+    rms: Tensor
+    normals: Tensor
+    each: Tensor
+
+
+def nearest_exit(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    box: bool = False,
+    avoid: Tensor | None = None,
+    within: Tensor | None = None,
+    rivals: int | None = None,
+    steps: int = 40,
+    chunk: int = 50,
+) -> Exits:
+    """The shortest perturbation after which the network no longer gives an image's label.
+
+    To leave a class is to be overtaken by one rival, so the nearest exit is the nearest of k - 1 surfaces, each solved
+    by itself: linearise the lead over the rival and step to that plane until the rival has overtaken; from then on go
+    to the point of the plane that is closest to the *clean* image, and repeat with shortened steps where they swing.
+    For a linear network the first step is exact. The result is a verified exit, hence an upper bound on the distance
+    to the boundary.
+
+    Args:
+        model: images (b, *shape) -> logits (b, k), in evaluation mode; computed with in float64.
+        images: (B, *shape) in [0, 1].
+        labels: (B,) long; an image that the network reads otherwise comes back with a way of length zero.
+        box: True keeps the perturbed image in [0, 1].
+        avoid: (B, m, n) orthonormal rows; ways are at right angles to all of them. Not with ``box``.
+        within: (B, m, n) orthonormal rows; ways lie in their span. Not with ``box``.
+        rivals: how many rivals to follow, those nearest by the first linearisation; None for all.
+        steps: linearisations at most.
+        chunk: images at a time.
+
+    Returns:
+        ``Exits``.
+
+    Raises:
+        TypeError: the images are not floating.
+        ValueError: pixels outside [0, 1], a model in training mode, or a box together with a subspace.
+
+    Source:
+        Rackwitz and Fiessler 1978, the same iteration in structural reliability; Moosavi-Dezfooli et al. 2016.
+    """
+    check_images(images)
+    if model.training:
+        raise ValueError("expected a model in evaluation mode, got one in training mode; call model.eval()")
+    if box and (avoid is not None or within is not None):
+        raise ValueError("expected either a box or a subspace, got both; leave one out")
+    double = copy.deepcopy(model).cpu().double().requires_grad_(False)
+    parts = []
+    for start in range(0, len(images), chunk):
+        rows = slice(start, start + chunk)
+        spaces = [None if space is None else space[rows].double() for space in (avoid, within)]
+        parts.append(_exits(double, images[rows].cpu().double(), labels[rows].cpu(), box, *spaces, rivals, steps))
+    return Exits(*(torch.cat(pieces) for pieces in zip(*parts, strict=True)))
+
+
+def orthogonal_exits(model: nn.Module, images: Tensor, labels: Tensor, count: int, **options) -> tuple[Tensor, Tensor]:
+    """Ways out at right angles: the nearest, then the nearest at right angles to it, and so on.
+
+    Args:
+        model: as for ``nearest_exit``.
+        images: (B, *shape) in [0, 1], read rightly by the network.
+        labels: (B,) long.
+        count: K, how many to look for.
+        **options: passed on to ``nearest_exit``.
+
+    Returns:
+        rms (B, K) float64, infinite once none is left, and the unit directions (B, K, n) float64, zero there. A linear
+        network with k classes has at most k - 1, and a network at most as many as its first layer has units.
+    """
+    n = images[0].numel()
+    basis = torch.zeros(len(images), 0, n, dtype=torch.float64)
+    lengths = []
+    for _ in range(count):
+        found = nearest_exit(model, images, labels, avoid=basis, **options)
+        unit = torch.nn.functional.normalize(found.ways.nan_to_num(0.0), dim=1)
+        unit = unit - ((unit[:, None] * basis).sum(2, keepdim=True) * basis).sum(1)  # rounding
+        lengths.append(found.rms)
+        basis = torch.cat([basis, torch.nn.functional.normalize(unit, dim=1)[:, None]], 1)
+    return torch.stack(lengths, 1), basis
+
+
+def aligned_frames(normals: Tensor, count: int, *, seed: int = 0) -> Tensor:
+    """Orthonormal directions that all make the same angle with a normal, the best that many can do at once.
+
+    Orthonormal u_1, …, u_k have sum (u_i n)^2 <= |n|^2 (Bessel), so that at most k of them can have u_i n >= 1/sqrt(k);
+    here all of them do, with equality. At c times the distance of a plane at most floor(c^2) orthogonal directions
+    reach it, and these do.
+
+    Args:
+        normals: (B, n) unit vectors.
+        count: k, at most n.
+        seed: of the random frame that is turned towards the normal.
+
+    Returns:
+        (B, k, n) float64, orthonormal, with inner products 1/sqrt(k) with the normal.
+
+    Source:
+        Tramèr et al. 2017, section 4, the gradient-aligned adversarial subspace.
+    """
+    normals = normals.double()
+    frame = random_frames(1, count, normals.shape[1], seed=seed)[0]  # (k, n)
+    mean = frame.sum(0) / count**0.5  # a unit vector with inner product 1/sqrt(k) with each row
+    w = mean - normals  # the reflection that takes the mean to the normal
+    factor = 2 * (frame @ w.T) / w.square().sum(1).clamp(min=1e-30)  # (k, B)
+    return frame - factor.T[:, :, None] * w[:, None, :]
+
+
+def random_frames(batch: int, count: int, pixels: int, *, seed: int = 0) -> Tensor:
+    """Orthonormal bases of random subspaces.
+
+    Args:
+        batch: B, how many subspaces.
+        count: m, their dimension.
+        pixels: n.
+        seed: of the draw.
+
+    Returns:
+        (B, m, n) float64.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return torch.linalg.qr(torch.randn(batch, pixels, count, generator=generator).double())[0].mT.contiguous()
+
+
+@torch.no_grad()
+def exit_along(
+    model: Callable[[Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    directions: Tensor,
+    nearest: Tensor,
+    *,
+    farthest: float = 300.0,
+    growth: float = 1.15,
+    chunk: int = 4000,
+) -> Tensor:
+    """Distance from each image to the end of its class along given directions.
+
+    Radii grow from the nearest exit by a constant factor until the class changes; bisection does the rest. A region of
+    another class that lies wholly between two radii is stepped over, so that the distance is an upper bound.
+
+    Args:
+        model: images (b, *shape) -> logits (b, k).
+        images: (B, *shape), read rightly by the network.
+        labels: (B,) long.
+        directions: (B, D, n), unit vectors.
+        nearest: (B,) root mean square distance of the nearest exit, above 0, where the search starts.
+        farthest: where it ends, in units of ``nearest``.
+        growth: factor between radii.
+        chunk: perturbed images evaluated at a time.
+
+    Returns:
+        (B, D) float64, root mean square per pixel; infinite where the class holds all the way.
+    """
+    count, pixels = directions.shape[1], images[0].numel()
+    rays = directions.flatten(0, 1).to(images.dtype) * pixels**0.5  # root mean square 1
+    clean, labels = images.repeat_interleave(count, 0).flatten(1), labels.repeat_interleave(count)
+    unit = nearest.to(images.dtype).repeat_interleave(count)
+
+    def left(rows: Tensor, radius: Tensor) -> Tensor:
+        parts = [
+            model((clean[r] + t[:, None] * rays[r]).view(-1, *images.shape[1:])).argmax(1) != labels[r]
+            for r, t in zip(rows.split(chunk), radius.split(chunk), strict=True)
+        ]
+        return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.bool)
+
+    inside, outside = 0 * unit, torch.full_like(unit, torch.inf)
+    running, factor = torch.arange(len(unit)), 0.99
+    while len(running) and factor < farthest:
+        radius = factor * unit[running]
+        out = left(running, radius)
+        outside[running[out]] = radius[out]
+        inside[running[~out]] = radius[~out]
+        running, factor = running[~out], factor * growth
+    found = outside.isfinite().nonzero()[:, 0]
+    for _ in range(12):
+        middle = (inside[found] + outside[found]) / 2
+        out = left(found, middle)
+        outside[found] = torch.where(out, middle, outside[found])
+        inside[found] = torch.where(out, inside[found], middle)
+    return outside.double().unflatten(0, (len(images), count))
+
+
+def lipschitz_bound(model: nn.Sequential) -> float:
+    """An upper bound on how fast the lead of one class over another can change, per unit of Euclidean distance.
+
+    The product over the layers of what each can stretch: the largest singular value of a linear layer; for a
+    convolution sqrt(|W|_1 |W|_inf), from its largest sums of absolute weights; 1/4 for the logistic function; 1 for
+    rectifiers and for pooling without overlap. The last layer counts by its differences of rows.
+
+    Args:
+        model: a ``Sequential`` that ends in a linear layer.
+
+    Returns:
+        L with abs(lead(x) - lead(x')) <= L |x - x'|.
+
+    Raises:
+        TypeError: a layer of another kind.
+
+    Source:
+        Szegedy et al. 2013, section 4.3, for the product; Horn and Johnson, Matrix Analysis, for the bound.
+    """
+    bound = 1.0
+    *layers, last = model
+    for layer in layers:
+        bound *= _stretch(layer)
+    weight = last.weight.double()
+    return bound * float(torch.cdist(weight, weight).max())
+
+
+def _stretch(layer: nn.Module) -> float:
+    if isinstance(layer, nn.Linear):
+        return float(torch.linalg.matrix_norm(layer.weight.double(), 2))
+    if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+        weight = layer.weight.double().abs()
+        return float((weight.sum((0, 2, 3)).max() * weight.sum((1, 2, 3)).max()).sqrt())
+    if isinstance(layer, nn.Sigmoid):
+        return 0.25
+    if isinstance(layer, nn.ReLU | nn.Flatten):
+        return 1.0
+    if isinstance(layer, nn.MaxPool2d) and layer.kernel_size == layer.stride:
+        return 1.0
+    if isinstance(getattr(layer, "std", None), float):  # pixels shifted and scaled
+        return 1 / layer.std
+    raise TypeError(f"expected a layer with a known bound, got {type(layer).__name__}; add its bound here")
+
+
+def _exits(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    box: bool,
+    avoid: Tensor | None,
+    within: Tensor | None,
+    rivals: int | None,
+    steps: int,
+) -> tuple[Tensor, ...]:
+    """The fields of ``Exits`` for one chunk."""
+    batch, shape = len(images), images.shape
+    clean = images.flatten(1)
+    classify = lambda x: model(x.view(-1, *shape[1:]))  # noqa: E731
+    with torch.no_grad():
+        logits = classify(clean)
+    classes = logits.shape[1]
+    ladder = torch.arange(classes - 1).expand(batch, -1)
+    targets = ladder + (ladder >= labels[:, None])  # (B, J)
+    owner = torch.arange(batch).repeat_interleave(classes - 1)
+    target = targets.flatten()
+
+    def linearise(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Lead of the label over the rival, its gradient; x (b, n), rows of (B J)."""
+        leaf = x.detach().requires_grad_()
+        with torch.enable_grad():
+            out = classify(leaf)
+            lead = out.gather(1, labels[owner[rows], None])[:, 0] - out.gather(1, target[rows, None])[:, 0]
+            (slope,) = torch.autograd.grad(lead.sum(), leaf)
+        return lead.detach(), slope
+
+    def allowed(vectors: Tensor, rows: Tensor) -> Tensor:
+        """The part of a vector that lies in the subspace."""
+        for space, keep in ((within, True), (avoid, False)):
+            if space is not None and space.shape[1]:
+                basis = space[owner[rows]]
+                part = torch.bmm(torch.bmm(basis, vectors[:, :, None]).mT, basis)[:, 0]
+                vectors = part if keep else vectors - part
+        return vectors
+
+    def target_of(origin: Tensor, x: Tensor, lead: Tensor, slope: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The allowed point closest to the origin where the linearised rival has overtaken, and where there is none."""
+        bound = lead + margin[rows] - (slope * x).sum(1)  # -slope z >= bound
+        if box:
+            return project_polyhedron(origin, -slope[:, None], bound[:, None], tolerance=1e-7)[0], slope.norm(
+                dim=1
+            ) == 0
+        part = allowed(slope, rows)
+        square = part.square().sum(1)
+        gain = (bound + (slope * origin).sum(1)) / square.clamp(min=torch.finfo(square.dtype).tiny)
+        return origin - gain[:, None] * part, square.sqrt() <= FLAT * slope.norm(dim=1)
+
+    count = len(owner)
+    best, length = clean[owner], torch.full((count,), torch.inf, dtype=clean.dtype)
+    aim = best.clone()  # the closest point of the plane that was linearised at the best exit
+    damping = torch.ones(count, dtype=clean.dtype)
+    corrected = torch.zeros(count, dtype=torch.bool)  # whether the point on trial has been moved onto its own plane
+    margin = MARGIN * (logits.gather(1, labels[:, None]) - logits.gather(1, targets)).abs().flatten()
+    rows, x = torch.arange(count), clean[owner]
+    for step in range(steps):
+        if len(rows) == 0:
+            break
+        lead, slope = linearise(x, rows)
+        start = clean[owner[rows]]
+        away = (x - start).norm(dim=1)
+        had = length[rows] < torch.inf
+        gained = length[rows] - away
+        better = (lead <= 0) & (gained > 0)
+        best[rows[better]], length[rows[better]] = x[better], away[better]
+        crossed = had | better
+        # A better exit is the origin of the next trial; the closest point is that to the clean image.
+        origin = torch.where(better[:, None], start, x)
+        z, flat = target_of(origin, x, lead, slope, rows)
+        aim[rows[better]] = z[better]
+        # A trial that has lost the class over the rival gets one step back onto its plane, then a shorter trial.
+        correct = had & (lead > 0) & ~corrected[rows] & ~flat
+        shrink = had & ~better & ~correct
+        damping[rows] = torch.where(shrink, 0.4 * damping[rows], damping[rows])
+        damping[rows] = torch.where(better, (1.5 * damping[rows]).clamp(max=1), damping[rows])
+        corrected[rows] = correct
+        trial = best[rows] + damping[rows, None] * (aim[rows] - best[rows])
+        leap = z - x
+        leap = x + leap * (LEAP / leap.norm(dim=1).clamp(min=LEAP))[:, None]
+        goal = torch.where((crossed & ~correct)[:, None], trial, leap)
+        moves = (goal - x).norm(dim=1) > SETTLED * away
+        settled = crossed & ~correct & ((damping[rows] < 0.05) | (better & had & (gained < SETTLED * away)) | ~moves)
+        going = ~flat & ~settled
+        if step == 0 and rivals is not None and rivals < classes - 1:
+            estimate = torch.where(flat, torch.inf, (z - start).norm(dim=1)).view(batch, -1)
+            going &= (estimate <= estimate.kthvalue(rivals, dim=1, keepdim=True).values).flatten()
+        rows, x = rows[going], goal[going]
+    best = torch.where(length.isfinite()[:, None], best - clean[owner], torch.nan)
+
+    each = best.view(batch, classes - 1, -1)
+    column = each.norm(dim=2).nan_to_num(torch.inf).argmin(1)
+    every = torch.arange(batch)
+    ways = each[every, column]
+    # Back along the straight way to where the class first ends: another rival may have overtaken before.
+    low, high = torch.zeros(batch, dtype=clean.dtype), torch.ones(batch, dtype=clean.dtype)
+    with torch.no_grad():
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            out = classify((clean + middle[:, None] * ways).nan_to_num(0.0)).argmax(1) != labels
+            high, low = torch.where(out, middle, high), torch.where(out, low, middle)
+    ways = torch.where((logits.argmax(1) != labels)[:, None], 0.0, high[:, None] * ways)
+    _, slope = linearise((clean + ways).nan_to_num(0.0), every * (classes - 1) + column)
+    normals = torch.where(ways.isnan(), torch.nan, -torch.nn.functional.normalize(slope, dim=1))
+    lengths = ways.norm(dim=1).nan_to_num(torch.inf)
+    return ways, lengths / clean.shape[1] ** 0.5, normals, each

@@ -1,0 +1,217 @@
+"""Files that are whole or absent, and sums that say what is in them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import inspect
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # PyTorch is imported where it is used: who writes a file need not wait for it
+    from torch import Tensor, nn
+
+BLOCK = 4_000_000  # entries hashed at a time, so that images on another device are never copied whole
+
+
+def canonical(key: Mapping[str, Any]) -> str:
+    """Returns the key as JSON text that does not depend on the order of its entries.
+
+    Args:
+        key: A mapping from strings to JSON values without NaN or infinities.
+
+    Raises:
+        ValueError: The key holds something that is not JSON.
+    """
+    try:
+        text = json.dumps(dict(key), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as problem:
+        raise ValueError(
+            f"key cannot be written as JSON ({problem}); expected strings, finite numbers, lists and dicts."
+        ) from problem
+    return text
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Returns the SHA-256 sum of names, types, shapes and contents, in the order of the names.
+
+    Args:
+        tensors: On any device, of any type.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    import torch
+
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach()
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        for block in value.reshape(-1).split(BLOCK):
+            # Bytes, not numbers: NumPy has no bfloat16, and a NaN has to match itself.
+            total.update(block.cpu().contiguous().view(torch.uint8).numpy())
+    return total.hexdigest()
+
+
+def source(thing: type | Callable) -> str:
+    """Returns the SHA-256 sum of the source text of a class or a function.
+
+    Args:
+        thing: The class or function. PyTorch's own count as known, and so does what has no source.
+
+    Returns:
+        64 hexadecimal digits, or nothing.
+    """
+    if thing.__module__.partition(".")[0] == "torch":
+        return ""
+    try:
+        return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()
+    except (OSError, TypeError):
+        return ""
+
+
+def described(model: nn.Module, code: Callable[[type], str] = source) -> dict[str, str]:
+    """Returns what determines a network's numbers, for use in a key.
+
+    Args:
+        model: The network. Its name plays no part: networks with the same entries here are the same.
+        code: Gives a text for the class of a layer, which changes with its code.
+
+    Returns:
+        ``weights``, the sum of its parameters and buffers, those that it does not save among them; and
+        ``architecture``, that of the layers in their order, of their plain attributes and tensors, and of the code of
+        those that are not PyTorch's own.
+    """
+    from torch import Tensor
+
+    lines = []
+    for path, module in model.named_modules():
+        plain = {
+            key: digest({key: value}) if isinstance(value, Tensor) else repr(value)
+            for key, value in sorted(vars(module).items())
+            if not key.startswith("_") and isinstance(value, bool | int | float | str | tuple | Tensor | None)
+        }
+        lines.append(f"{path} {type(module).__qualname__} {plain} {code(type(module))}\n")
+    weights = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    return {
+        "weights": digest(weights | dict(model.named_buffers())),
+        "architecture": hashlib.sha256("".join(lines).encode()).hexdigest(),
+    }
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader finds the old content or the new one, and never a part of it.
+
+    Args:
+        path: Where to write; missing folders are made.
+        content: The whole content.
+
+    Raises:
+        OSError: The file cannot be written; what was there before is left as it was.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files that only their owner may read; a result or a cache is an ordinary file.
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as problem:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        cause = "the disk is full" if full else problem.strerror or str(problem)
+        advice = "free some space" if full else "check that the folder can be written to"
+        size = len(content)
+        message = f"Cannot write {path} ({size} bytes): {cause}; {advice}, or choose another folder."
+        raise OSError(problem.errno, message) from problem
+
+
+def read(path: Path, text: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Reads tensors that were kept under a key.
+
+    Args:
+        path: The file.
+        text: The key, from :func:`canonical`, that the file has to carry.
+
+    Returns:
+        The tensors by name, and what the file says about how they were made: ``seconds``, ``device`` and more.
+
+    Raises:
+        ValueError: The file's key is another one, or its content does not match its sum.
+        OSError: The file is missing or cannot be read.
+        safetensors.SafetensorError: It is no such file.
+    """
+    import safetensors
+
+    with safetensors.safe_open(path, framework="pt", device="cpu") as file:
+        kept = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if kept.get("key") != text:
+        raise ValueError("its key is another one")
+    if kept.get("sha256") != digest(tensors):
+        raise ValueError("its content does not match its checksum")
+    return tensors, json.loads(kept.get("provenance") or "{}")
+
+
+def keep(path: Path, text: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Writes tensors so that :func:`read` finds and trusts them.
+
+    Args:
+        path: The file; missing folders are made.
+        text: The key, from :func:`canonical`.
+        tensors: By name, from :func:`plain`.
+        about: How they were made, in JSON values.
+
+    Raises:
+        OSError: The file cannot be written; what was there before is left as it was.
+    """
+    import safetensors.torch
+
+    kept = {"key": text, "sha256": digest(tensors), "provenance": json.dumps(dict(about), sort_keys=True)}
+    write_atomically(path, safetensors.torch.save(dict(tensors), metadata=kept))
+
+
+def plain(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns copies on the CPU that share no memory, which is what the file format can hold.
+
+    Args:
+        name: Whose tensors they are, for the error.
+        tensors: By name, on any device.
+
+    Raises:
+        TypeError: They are something else than named tensors.
+    """
+    import torch
+
+    if not isinstance(tensors, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in tensors.items()
+    ):
+        raise TypeError(f"make() of {name!r} returned {type(tensors).__name__}; expected a dict from names to tensors.")
+    return {
+        key: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for key, value in sorted(tensors.items())
+    }
+
+
+def cache_folder() -> Path:
+    """Returns the folder where weights and downloads are kept; whoever writes there creates it."""
+    import platformdirs
+
+    name = environment("INTRIGUING_CACHE")
+    return Path(name).expanduser() if name is not None else platformdirs.user_cache_path("intriguing")
+
+
+def environment(name: str) -> str | None:
+    """Returns the variable's value without surrounding blanks, or None where it is unset or empty."""
+    return os.environ.get(name, "").strip() or None

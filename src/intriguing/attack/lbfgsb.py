@@ -1,0 +1,356 @@
+"""Limited-memory BFGS inside a box, for many independent problems at once.
+
+``minimize`` takes a batch of B problems of the same size n, each with its own bounds, history, step length and
+verdict. It knows tensors and nothing else: no network, no data set, no plot. One iteration of one problem costs one
+evaluation of the objective and O(m n) memory traffic for a history of m pairs; no step runs over coordinates or rows
+in Python.
+
+The method is a two-metric projection (Bertsekas 1982) with a limited-memory metric. At a point x of the box:
+
+1. *Binding set.* A coordinate is binding when it sits on a bound and the gradient pushes it outward. The others are
+   free.
+2. *Direction.* The L-BFGS two-loop recursion runs with every inner product taken over the free coordinates only, so
+   the metric is the curvature of the face that x lies on. Binding coordinates keep a scaled gradient step.
+3. *Step.* The point moves along the projected path x(t) = clip(x + t d), which may pick up many bounds in one step,
+   until the decrease is sufficient (Armijo).
+4. *History.* The pair (s, y) = (change of x, change of the gradient) joins the row's ring of m pairs.
+
+The whole recursion is done on inner products: W holds the pairs and the gradient as 2m + 1 rows, one masked product
+W F W' gives all that the two loops need, and one product with W turns the resulting coefficients into a direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+SUFFICIENT_DECREASE = 1e-4
+
+
+MAX_BACKTRACKS = 30
+
+
+class Status(IntEnum):
+    """Why a row of the batch stopped."""
+
+    ITERATION_LIMIT = 0
+    CONVERGED = 1
+    SMALL_DECREASE = 2
+    LINE_SEARCH_FAILED = 3
+    NOT_FINITE = 4
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """The outcome of ``minimize``, one entry per row.
+
+    Attributes:
+        x: (B, n), the best point found, inside the box.
+        value: (B,), the objective there.
+        projected_gradient: (B,), the largest entry of abs(clip(x - gradient) - x); zero exactly at a stationary point.
+        status: (B,) long, a ``Status`` per row.
+        iterations: (B,) long, accepted steps.
+        evaluations: (B,) long, calls of the objective that this row took part in.
+    """
+
+    x: Tensor
+    value: Tensor
+    projected_gradient: Tensor
+    status: Tensor
+    iterations: Tensor
+    evaluations: Tensor
+
+    @property
+    def converged(self) -> Tensor:
+        """(B,) bool: the rows whose projected gradient fell below the tolerance."""
+        return self.status == Status.CONVERGED
+
+
+def minimize_box(
+    objective: Objective,
+    x0: Tensor,
+    lower: float | Tensor = 0.0,
+    upper: float | Tensor = 1.0,
+    *,
+    max_iterations: int = 200,
+    history: int = 6,
+    tolerance: float | Tensor = 1e-6,
+    decrease_tolerance: float = 0.0,
+    inverse_curvature: Tensor | None = None,
+) -> Minimum:
+    """Minimise B independent functions of n variables, each inside its own box.
+
+    Args:
+        objective: called as ``objective(x, rows)`` with x (B', n) inside the box and rows (B',) long, the indices of
+            the problems still running; returns values (B',) and gradients (B', n) of the dtype of x. A row's value
+            must depend on that row alone.
+        x0: (B, n) float32 or float64, the starting points; clipped into the box before the first call.
+        lower: lower bounds, a number or a tensor that broadcasts to (B, n); ``-inf`` for none.
+        upper: upper bounds, likewise.
+        max_iterations: accepted steps per row, at least 0.
+        history: pairs (s, y) kept per row, at least 1.
+        tolerance: a row has converged when its projected gradient is at most this, in units of the gradient; a number
+            or one per row, (B,).
+        decrease_tolerance: a row stops with ``SMALL_DECREASE`` when a step improves its value by less than this
+            fraction of max(abs(value), 1); 0 asks for no such stop.
+        inverse_curvature: (B,) a guess of one over the curvature for the first step of each row; by default the first
+            step has length at most 1.
+
+    Returns:
+        A ``Minimum`` with one entry per row. No row influences another: the result of a row is that of solving it
+        alone, to rounding.
+
+    Raises:
+        TypeError: x0 or what the objective returns is not of one floating dtype.
+        ValueError: a shape is wrong, x0 has NaN, or a lower bound lies above its upper bound.
+
+    Source:
+        D. Bertsekas, Projected Newton methods for optimization problems with simple constraints, 1982; J. Nocedal and
+        S. Wright, Numerical Optimization, algorithm 7.4.
+    """
+    lower, upper = _bounds(x0, lower, upper)
+    if max_iterations < 0 or history < 1:
+        raise ValueError(
+            f"expected max_iterations >= 0 and history >= 1, got {max_iterations} and {history}; raise them"
+        )
+    total, n = x0.shape
+    x = x0.detach().clamp(lower, upper)
+    device, dtype = x.device, x.dtype
+    result = Minimum(
+        x=x.clone(),
+        value=x.new_full((total,), torch.nan),
+        projected_gradient=x.new_full((total,), torch.nan),
+        status=torch.zeros(total, dtype=torch.long, device=device),
+        iterations=torch.zeros(total, dtype=torch.long, device=device),
+        evaluations=torch.zeros(total, dtype=torch.long, device=device),
+    )
+    if total == 0:
+        return result
+
+    rows = torch.arange(total, device=device)
+    value, gradient = _evaluate(objective, x, rows)
+    finite = _finite(value, gradient)
+    scale = (
+        1 / gradient.norm(dim=1).clamp(min=1)
+        if inverse_curvature is None
+        else inverse_curvature.to(device, dtype).expand(total).clone()
+    )
+    state = {
+        "rows": rows,
+        "x": x,
+        "value": value,
+        "gradient": gradient,
+        "lower": lower,
+        "upper": upper,
+        "pairs": x.new_zeros(total, 2 * history, n),  # s of slot j at row j, its y at row history + j
+        "kept": torch.zeros(total, dtype=torch.long, device=device),  # pairs ever stored; the ring's write position
+        "scale": scale,
+        "step": x.new_ones(total),
+        "backtracks": torch.zeros_like(rows),
+        "broken": ~finite,  # the last trial point had no finite value or gradient
+        "iterations": torch.zeros_like(rows),
+        "evaluations": torch.ones_like(rows),
+        "status": torch.where(finite, -1, int(Status.NOT_FINITE)),
+        "tolerance": torch.as_tensor(tolerance, dtype=dtype, device=device).expand(total),
+    }
+    state["status"] = _verdict(state, max_iterations)
+    while True:
+        state = _retire(state, result)
+        if len(state["rows"]) == 0:
+            return result
+        _advance(objective, state, history, decrease_tolerance, max_iterations)
+
+
+def projected_gradient(x: Tensor, gradient: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Distance from stationarity in a box: the largest entry of abs(clip(x - gradient) - x) per row.
+
+    Args:
+        x: (B, n) points of the box.
+        gradient: (B, n) gradients there.
+        lower: (B, n) or broadcastable lower bounds.
+        upper: (B, n) or broadcastable upper bounds.
+
+    Returns:
+        (B,) tensor, zero exactly where no feasible direction decreases the linearised objective.
+    """
+    return ((x - gradient).clamp(lower, upper) - x).abs().amax(1)
+
+
+def _advance(
+    objective: Objective,
+    state: dict[str, Tensor],
+    history: int,
+    decrease_tolerance: float,
+    max_iterations: int,
+) -> None:
+    """One evaluation for every running row: a step is taken where it decreases enough, shortened elsewhere."""
+    x, value, gradient = state["x"], state["value"], state["gradient"]
+    lower, upper, backtracks = state["lower"], state["upper"], state["backtracks"]
+    direction = _direction(state, history)
+    trial = torch.addcmul(x, state["step"][:, None], direction).clamp_(lower, upper)
+    new_value, new_gradient = _evaluate(objective, trial, state["rows"])
+    state["evaluations"] += 1
+
+    s = trial - x
+    slope = (gradient * s).sum(1)
+    finite = _finite(new_value, new_gradient)
+    slack = 8 * torch.finfo(x.dtype).eps * value.abs()  # below this a comparison of values is rounding
+    accepted = finite & (new_value <= value + SUFFICIENT_DECREASE * slope + slack) & (slope <= 0)
+    change = new_value - value
+
+    # A rejected step shrinks to the minimiser of the parabola through both values and the slope.
+    shrink = (-slope / (2 * (change - slope))).nan_to_num(0.1).clamp(0.1, 0.5)
+    state["step"] = torch.where(accepted, 1.0, state["step"] * torch.where(finite, shrink, 0.1))
+    state["backtracks"] = torch.where(accepted, 0, backtracks + 1)
+    # After a few rejections the metric itself is suspect: forget it and start again from the gradient.
+    state["kept"] = torch.where(state["backtracks"] == 8, 0, state["kept"])
+
+    _remember(state, s, new_gradient - gradient, accepted, history)
+    move = accepted[:, None]
+    state["x"] = torch.where(move, trial, x)
+    state["gradient"] = torch.where(move, new_gradient, gradient)
+    state["value"] = torch.where(accepted, new_value, value)
+    state["iterations"] += accepted
+
+    status = _verdict(state, max_iterations)
+    if decrease_tolerance > 0:
+        small = accepted & (-change <= decrease_tolerance * value.abs().clamp(min=1))
+        status = torch.where((status < 0) & small, int(Status.SMALL_DECREASE), status)
+    still = s.abs().amax(1) == 0
+    state["broken"] = torch.where(still, state["broken"], ~finite)
+    stuck = (state["backtracks"] > MAX_BACKTRACKS) | still
+    failure = torch.where(state["broken"], int(Status.NOT_FINITE), int(Status.LINE_SEARCH_FAILED))
+    state["status"] = torch.where((status < 0) & stuck, failure, status)
+
+
+def _direction(state: dict[str, Tensor], history: int) -> Tensor:
+    """The L-BFGS direction on the free coordinates, a scaled gradient step on the binding ones. Returns (b, n)."""
+    x, gradient, lower, upper = state["x"], state["gradient"], state["lower"], state["upper"]
+    pairs, kept, scale = state["pairs"], state["kept"], state["scale"]
+    # Coordinates within a vanishing distance of a bound count as on it, which keeps the path from zigzagging.
+    near = projected_gradient(x, gradient, lower, upper).clamp(max=1e-4)[:, None]
+    binding = ((x <= lower + near) & (gradient > 0)) | ((x >= upper - near) & (gradient < 0))
+    free_gradient = gradient.masked_fill(binding, 0)
+    if bool((kept == 0).all()):
+        return -scale[:, None] * gradient
+
+    # Inner products over the free coordinates: products[i, j] = <w_i, w_j>_F with w = (s..., y...), against g likewise.
+    free_pairs = pairs * (~binding)[:, None, :].to(pairs.dtype)
+    products = torch.bmm(free_pairs, pairs.transpose(1, 2))  # (b, 2m, 2m)
+    against_gradient = torch.bmm(pairs, free_gradient[:, :, None])[:, :, 0]  # (b, 2m)
+
+    # Reorder the ring: age 0 is the newest pair.
+    age = torch.arange(history, device=x.device)
+    slot = (kept[:, None] - 1 - age) % history  # (b, m)
+    order = torch.cat([slot, slot + history], 1)  # (b, 2m)
+    products = products.gather(1, order[:, :, None].expand_as(products)).gather(
+        2, order[:, None, :].expand_as(products)
+    )
+    against_gradient = against_gradient.gather(1, order)
+
+    ss = products.diagonal(dim1=1, dim2=2)[:, :history]
+    yy = products.diagonal(dim1=1, dim2=2)[:, history:]
+    sy = products[:, :history, history:].diagonal(dim1=1, dim2=2)  # (b, m)
+    usable = (age < kept[:, None]) & (sy > 1e-10 * (ss * yy).sqrt()) & (sy > 0)
+    rho = torch.where(usable, 1 / torch.where(usable, sy, 1.0), 0.0)
+    first = usable.to(torch.int8).argmax(1, keepdim=True)  # the newest usable pair
+    ratio = (sy / torch.where(yy > 0, yy, 1.0)).gather(1, first)[:, 0]
+    scale = torch.where(usable.any(1), ratio, scale)
+
+    # The two loops of algorithm 7.4, on coefficients in the basis (s..., y..., g).
+    coefficient = torch.zeros_like(against_gradient)  # (b, 2m)
+    alphas = []
+    for i in range(history):
+        alpha = rho[:, i] * (against_gradient[:, i] + (products[:, i] * coefficient).sum(1))
+        coefficient[:, history + i] -= alpha
+        alphas.append(alpha)
+    coefficient *= scale[:, None]
+    for i in reversed(range(history)):
+        j = history + i
+        beta = rho[:, i] * (scale * against_gradient[:, j] + (products[:, j] * coefficient).sum(1))
+        coefficient[:, i] += alphas[i] - beta
+
+    free_square = (free_gradient * free_gradient).sum(1)
+    descent = scale * free_square + (coefficient * against_gradient).sum(1)
+    coefficient = torch.where((descent > 1e-12 * scale * free_square)[:, None], coefficient, 0)
+    weights = torch.zeros_like(coefficient).scatter_(1, order, coefficient)
+    direction = torch.bmm(weights[:, None, :], pairs)[:, 0]  # (b, n)
+    return torch.addcmul(direction.masked_fill_(binding, 0), scale[:, None], gradient).neg_()
+
+
+def _remember(state: dict[str, Tensor], s: Tensor, y: Tensor, accepted: Tensor, history: int) -> None:
+    """Write the pair (s, y) of the accepted rows into the next slot of their rings."""
+    pairs, kept = state["pairs"], state["kept"]
+    row = accepted.nonzero()[:, 0]
+    slot = kept[row] % history
+    pairs[row, slot] = s[row]
+    pairs[row, history + slot] = y[row]
+    state["kept"] = kept + accepted
+
+
+def _verdict(state: dict[str, Tensor], max_iterations: int) -> Tensor:
+    """Status per row, -1 while it runs on."""
+    status = state["status"]
+    residual = projected_gradient(state["x"], state["gradient"], state["lower"], state["upper"])
+    status = torch.where((status < 0) & (residual <= state["tolerance"]), int(Status.CONVERGED), status)
+    return torch.where((status < 0) & (state["iterations"] >= max_iterations), int(Status.ITERATION_LIMIT), status)
+
+
+def _retire(state: dict[str, Tensor], result: Minimum) -> dict[str, Tensor]:
+    """Write the rows that have stopped into the result and go on with the others."""
+    done = state["status"] >= 0
+    if not bool(done.any()):
+        return state
+    rows = state["rows"][done]
+    for name in ("x", "value", "status", "iterations", "evaluations"):
+        getattr(result, name)[rows] = state[name][done]
+    result.projected_gradient[rows] = projected_gradient(
+        *(state[name][done] for name in ("x", "gradient", "lower", "upper"))
+    )
+    running = (~done).nonzero()[:, 0]
+    return {name: tensor[running] for name, tensor in state.items()}
+
+
+def _evaluate(objective: Objective, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Call the objective and refuse what breaks its contract."""
+    value, gradient = objective(x, rows)
+    if value.shape != x.shape[:1] or gradient.shape != x.shape:
+        raise ValueError(
+            f"expected the objective to return values of shape {tuple(x.shape[:1])} and gradients of shape "
+            f"{tuple(x.shape)}, got {tuple(value.shape)} and {tuple(gradient.shape)}; return one entry per row of x"
+        )
+    if value.dtype != x.dtype or gradient.dtype != x.dtype:
+        raise TypeError(
+            f"expected the objective to return {x.dtype}, the dtype of x0, got values of {value.dtype} and gradients "
+            f"of {gradient.dtype}; convert them before returning"
+        )
+    return value.detach(), gradient.detach()
+
+
+def _finite(value: Tensor, gradient: Tensor) -> Tensor:
+    return value.isfinite() & gradient.isfinite().all(1)
+
+
+def _bounds(x0: Tensor, lower: float | Tensor, upper: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Check the start and spread the bounds to (B, n)."""
+    if x0.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"expected x0 of dtype float32 or float64, got {x0.dtype}; convert it first")
+    if x0.ndim != 2:
+        raise ValueError(f"expected x0 of shape (B, n), got {tuple(x0.shape)}; flatten each problem into a row")
+    if bool(x0.isnan().any()):
+        raise ValueError("expected finite starting points, got NaN in x0; check how they were computed")
+    try:
+        lower = torch.as_tensor(lower, dtype=x0.dtype, device=x0.device).expand(x0.shape)
+        upper = torch.as_tensor(upper, dtype=x0.dtype, device=x0.device).expand(x0.shape)
+    except RuntimeError as error:
+        raise ValueError(f"expected bounds that broadcast to {tuple(x0.shape)}; {error}") from None
+    if bool((lower > upper).any()) or bool(lower.isnan().any()) or bool(upper.isnan().any()):
+        raise ValueError("expected lower <= upper in every coordinate, got an empty or undefined box; check the bounds")
+    return lower, upper

@@ -1,0 +1,411 @@
+"""The paper's penalty method: minimisers of c |r|^2 + loss, and searches for the largest c that reaches the target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from . import lbfgsb
+from .checks import check_images
+from .classifier import Classifier
+from .refinement import refine as closest
+
+SEARCH_STEPS = 30
+
+
+NEAR = 0.1  # of the clean image's gap: closer to the edge than this, minimisers are solved to full tolerance
+
+
+COARSE = 0.05  # tolerance of the solves further away
+
+
+HOPELESS = 50.0  # a c this many e-folds below the first guess no longer costs anything: smaller ones change nothing
+
+
+def penalty_path(
+    model: Callable[[Tensor], Tensor],
+    image: Tensor,
+    target: int,
+    penalties: Tensor,
+    *,
+    norm: str = "squared",
+    max_iterations: int = 500,
+) -> tuple[Tensor, Tensor]:
+    """Minimisers of c |r|^2 + loss (or c |r| + loss) for one image and many values of c, each from the clean image.
+
+    Args:
+        model: as for ``minimum_distortion``.
+        image: (*shape) in [0, 1].
+        target: the class l.
+        penalties: (P,) values of c, above 0.
+        norm: as for ``minimum_distortion``.
+        max_iterations: L-BFGS iterations for each value of c.
+
+    Returns:
+        images (P, *shape) float64, the minimisers, and gaps (P,) float64, the target's logit minus the largest other.
+
+    Raises:
+        ValueError: as for ``minimum_distortion``, or a c that is not above 0.
+
+    Source:
+        Szegedy et al. 2013, section 4.1.
+    """
+    if not bool((penalties > 0).all()):
+        raise ValueError(f"expected values of c above 0, got {float(penalties.min())}")
+    images = image.double().expand(len(penalties), *image.shape).contiguous()
+    check_images(images)
+    classify = Classifier(model, image.device)
+    targets = torch.full((len(penalties),), target, device=classify.device)
+    search = Search(classify, images.to(classify.device), targets, norm)
+    c = penalties.to(search.clean)
+    every = torch.arange(len(c), device=classify.device)
+    objective = search.objective(c, every, torch.ones_like(c))
+    found = lbfgsb.minimize_box(objective, search.clean, max_iterations=max_iterations, tolerance=1e-6)
+    return found.x.view(images.shape).to(image.device), search.gaps(found.x, every).to(image.device)
+
+
+class Search:
+    """The search over c for one chunk: a bracket per image in log c, moved by secant steps on the margin."""
+
+    def __init__(self, classify: Callable, images: Tensor, targets: Tensor, norm: str) -> None:
+        self.shape, self.dtype = images.shape, images.dtype
+        # Copies: what the caller holds may be part of a graph or made in inference mode, and autograd refuses those.
+        self.clean = images.detach().flatten(1).to(classify.dtype, copy=True)
+        self.classify, self.targets, self.norm = classify, targets.clone(), norm
+        count, device = len(images), images.device
+        self.best = self.clean.clone()
+        self.success = torch.zeros(count, dtype=torch.bool, device=device)
+        self.penalty = self.clean.new_full((count,), torch.nan)
+        self.evaluations = torch.ones(count, dtype=torch.long, device=device)
+
+    def objective(self, penalty: Tensor, chosen: Tensor, unit: Tensor) -> lbfgsb.Objective:
+        """c |r|^2 (or c |r|) + cross-entropy towards the target, over a unit per image, with its gradient."""
+
+        def value_and_gradient(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            index, c = chosen[rows], penalty[rows] / unit[rows]
+            loss, gradient = self.cross_entropy(x, index)
+            loss, gradient = loss / unit[rows], gradient / unit[rows, None]
+            r = x - self.clean[index]
+            square = (r * r).sum(1)
+            if self.norm == "squared":
+                return loss + c * square, gradient.addcmul_(2 * c[:, None], r)
+            length = square.sqrt()
+            return loss + c * length, gradient.addcmul_((c / length.clamp(min=1e-12))[:, None], r)
+
+        return value_and_gradient
+
+    def cross_entropy(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """loss(x, l) per image and its gradient."""
+        leaf = x.detach().requires_grad_()
+        loss = F.cross_entropy(self.logits(leaf), self.targets[index], reduction="none")
+        (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+        return loss.detach(), gradient.contiguous()  # a model that sums over pixels gives a view of fewer numbers
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.classify(x.view(-1, *self.shape[1:]))
+
+    def gap(self, logits: Tensor, index: Tensor) -> Tensor:
+        """Logit of the target minus the largest other one."""
+        targets = self.targets[index]
+        if bool((targets >= logits.shape[1]).any()):
+            raise ValueError(
+                f"expected targets below {logits.shape[1]}, the number of classes, got {int(targets.max())}"
+            )
+        wanted = logits.gather(1, targets[:, None])[:, 0]
+        return wanted - logits.scatter(1, targets[:, None], -torch.inf).amax(1)
+
+    @torch.no_grad()
+    def clean_logits(self) -> tuple[Tensor, Tensor]:
+        """Gap and spread of the logits of the clean images."""
+        if len(self.clean) == 0:
+            return self.clean.new_empty(0), self.clean.new_empty(0)
+        logits = self.logits(self.clean)
+        if not bool(logits.isfinite().all()):
+            raise ValueError("expected finite logits, got NaN or infinity; check the model's weights and normalisation")
+        gap = self.gap(logits, torch.arange(len(logits), device=logits.device))
+        return gap, (logits.amax(1) - logits.amin(1)).clamp(min=torch.finfo(logits.dtype).tiny)
+
+    @torch.no_grad()
+    def gaps(self, x: Tensor, index: Tensor) -> Tensor:
+        """The gap at the images as they will be returned, rounding to their dtype included."""
+        return self.gap(self.logits(x.to(self.dtype).to(x.dtype)), index)
+
+    def begin(self, margin: float) -> None:
+        """What needs no search, and the lead that a target must have elsewhere."""
+        self.best_gap, spread = self.clean_logits()
+        there = self.best_gap > 0  # already classified as the target
+        self.success |= there
+        self.penalty[there] = torch.inf
+        self.square = self.clean.new_ones(len(self.clean))
+        index = (~there).nonzero()[:, 0]
+        self.square[index] = self.slope_square(index)
+        # Logits that all tie have no spread: take what a perturbation of length 0.001 makes of them.
+        self.wanted = margin * torch.maximum(spread, 1e-3 * self.square.sqrt())
+
+    def run(self, margin: float, margin_tolerance: float, tolerance: float, max_iterations: int, history: int) -> None:
+        """Bracket and narrow c for every image."""
+        self.begin(margin)
+        count, clean, best, success, penalty = len(self.clean), self.clean, self.best, self.success, self.penalty
+        best_gap, wanted = self.best_gap, self.wanted
+        there = success.clone()
+        low, high = clean.new_full((count,), -torch.inf), clean.new_full((count,), torch.inf)  # log c: works, fails
+        low_gap, high_gap = clean.new_zeros(count), clean.new_zeros(count)  # gap - wanted at those ends
+        side = torch.zeros(count, dtype=torch.long, device=clean.device)  # which end moved last, for Illinois steps
+        searching = ~there
+        steepness = clean.new_ones(count)
+        steepness[searching] = self.steepness(searching.nonzero()[:, 0])
+        distance = (wanted - best_gap).clamp(min=torch.finfo(clean.dtype).tiny)  # what the gap has to gain
+        log_c = self.first_guess(self.square, distance)
+        least = log_c - HOPELESS
+        # A projected gradient cannot exceed the width of the box: steep losses are scaled to be comparable to it.
+        unit = steepness.clamp(min=1)
+        near = torch.zeros_like(there)  # the last minimiser lay near the edge, so the next is worth its digits
+        start = clean.clone()
+        for step in range(SEARCH_STEPS):
+            index = searching.nonzero()[:, 0]
+            if len(index) == 0:
+                break
+            c = log_c[index].exp()
+            found = lbfgsb.minimize_box(
+                self.objective(c, index, unit[index]),
+                start[index],
+                max_iterations=max_iterations,
+                history=history,
+                tolerance=steepness[index] / unit[index] * torch.where(near[index], tolerance, COARSE),
+                decrease_tolerance=1e-9,
+                inverse_curvature=unit[index] / (2 * c) if self.norm == "squared" else None,
+            )
+            self.evaluations[index] += found.evaluations + 1
+            gap = self.gaps(found.x, index) - wanted[index]
+            works = gap >= 0
+            # A failing image keeps the attempt that came nearest to the target's region.
+            better = works & ~(success[index] & self._larger(found.x, best[index], index))
+            better |= ~success[index] & (gap + wanted[index] > best_gap[index])
+            best[index] = torch.where(better[:, None], found.x, best[index])
+            best_gap[index] = torch.where(better, gap + wanted[index], best_gap[index])
+            penalty[index] = torch.where(better & works, c, penalty[index])
+            success[index] |= works
+            # Near the edge a coarse minimiser may lie on its wrong side: it bounds nothing, and c is solved once more.
+            again = ~near[index] & (gap.abs() <= NEAR * distance[index])
+            near[index] |= again
+            start[index] = torch.where((works | again)[:, None], found.x, start[index])
+            works, index, gap = works[~again], index[~again], gap[~again]
+
+            # Illinois: halve the remembered gap of an end that has stayed twice, so that both ends move.
+            now = torch.where(works, 1, -1)
+            twice = now == side[index]
+            low_gap[index] = torch.where(works, gap, low_gap[index] * torch.where(twice & ~works, 0.5, 1.0))
+            high_gap[index] = torch.where(works, high_gap[index] * torch.where(twice & works, 0.5, 1.0), gap)
+            low[index] = torch.where(works, log_c[index], low[index])
+            high[index] = torch.where(works, high[index], log_c[index])
+            side[index] = now
+            hopeless = ~works & (log_c[index] < least[index])
+            leap = 0.7 * 1.3**step
+            log_c[index] = self.next_penalty(low[index], high[index], low_gap[index], high_gap[index], leap)
+            close = near[index] & works & (gap <= margin_tolerance * distance[index])
+            narrow = near[index] & (high[index] - low[index] < 1e-4)
+            searching[index] = ~(close | narrow | hopeless)
+
+    def refine(self, fast: Classifier, *, from_clean: bool) -> None:
+        """Shorten what was found, or, from the clean images, find and shorten, with another precision for the work."""
+        index = ((self.penalty != torch.inf) & (self.success | from_clean)).nonzero()[:, 0]
+        clean, start = self.clean[index].to(fast.dtype), self.best[index].to(fast.dtype)
+        found, there, evaluations = closest(
+            lambda x: fast(x.view(-1, *self.shape[1:])),
+            clean,
+            self.targets[index],
+            1.1 * self.wanted[index].to(fast.dtype),  # more than is verified, for what rounding takes
+            start=None if from_clean else start,
+            dtype=self.dtype,
+        )
+        found = found.to(self.dtype).to(self.clean.dtype)
+        there &= self.gaps(found, index) >= self.wanted[index]
+        self.best[index[there]] = found[there]
+        self.success[index[there]] = True
+        self.evaluations[index] += evaluations + 1
+
+    def left(self) -> Tensor:
+        """The images without an adversarial example."""
+        return (~self.success).nonzero()[:, 0]
+
+    def adopt(self, other: Search, index: Tensor) -> None:
+        """Take over what another search found for some of the images."""
+        self.best[index], self.success[index], self.penalty[index] = other.best, other.success, other.penalty
+        self.evaluations[index] += other.evaluations
+
+    def outcome(self) -> tuple[Tensor, ...]:
+        """The fields of ``Distortion``, in order."""
+        images = self.best.to(self.dtype)
+        rms = (images.to(self.clean.dtype) - self.clean).square().mean(1).sqrt()
+        return images.view(self.shape), rms.double(), self.success, self.penalty.double(), self.evaluations
+
+    def _larger(self, x: Tensor, other: Tensor, index: Tensor) -> Tensor:
+        return (x - self.clean[index]).square().sum(1) >= (other - self.clean[index]).square().sum(1)
+
+    def slope_square(self, index: Tensor) -> Tensor:
+        """|g|^2 of the gap at the clean images, over the free pixels."""
+        clean = self.clean[index]
+        leaf = clean.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(self.gap(self.logits(leaf), index).sum(), leaf)
+        slope = ((clean + slope).clamp(0, 1) - clean).sign() * slope  # a black pixel cannot get darker
+        self.evaluations[index] += 1
+        return (slope * slope).sum(1).clamp(min=torch.finfo(slope.dtype).tiny)
+
+    def steepness(self, index: Tensor) -> Tensor:
+        """The largest entry of the gradient of the loss at the clean images."""
+        self.evaluations[index] += 1
+        return self.cross_entropy(self.clean[index], index)[1].abs().amax(1)
+
+    def first_guess(self, square: Tensor, distance: Tensor) -> Tensor:
+        """Where the search over log c starts.
+
+        A network as straight as it is at the clean image, with gap -m and slope g of the gap over the free pixels,
+        reaches the target at |r| = m / |g|; there both classes have probability one half, the cross-entropy has slope
+        |g| / 2, and 2 c |r| = |g| / 2.
+        """
+        log_c = (square / (4 * distance)).log()
+        if self.norm == "plain":
+            log_c += (2 * distance / square.sqrt()).log()
+        return log_c
+
+    @staticmethod
+    def next_penalty(low: Tensor, high: Tensor, low_gap: Tensor, high_gap: Tensor, leap: float) -> Tensor:
+        """log c of the next try: a secant step inside the bracket, a leap outside while there is none."""
+        width = high - low
+        secant = low + width * (low_gap / (low_gap - high_gap)).nan_to_num(0.5).clamp(0.02, 0.98)
+        bracketed = low.isfinite() & high.isfinite()
+        return torch.where(bracketed, secant, torch.where(low.isfinite(), low + leap, high - leap))
+
+
+ONE_FOR_ALL = 0.0  # in the place of a ratio of the grid: one c for all images of a set
+
+
+_ROWS = 512  # problems solved at a time
+
+
+def grid_distortion(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    penalties: Tensor,
+    *,
+    norm: str = "squared",
+    max_iterations: int = 300,
+) -> tuple[Tensor, Tensor]:
+    """Minimisers of c |r|^2 + loss (or c |r| + loss) on a grid of values of c, each started from the clean image.
+
+    Args:
+        model: images (B, *shape) -> logits (B, k), in evaluation mode.
+        images: (B, *shape) in [0, 1].
+        targets: (B,) long, the class l of each image.
+        penalties: (P,) values of c above 0 for all images, or (B, P) with a grid for each.
+        norm: ``"squared"`` or ``"plain"``.
+        max_iterations: L-BFGS iterations for each minimiser.
+
+    Returns:
+        images (B, P, *shape), of the dtype of the input, and gaps (B, P) float64: the target's logit minus the largest
+        other one at these images, positive where the target is reached.
+
+    Raises:
+        ValueError: a c that is not above 0, shapes that do not fit, or an unknown norm.
+
+    Source:
+        Szegedy et al. 2013, section 4.1.
+    """
+    check_images(images)
+    if norm not in ("squared", "plain"):
+        raise ValueError(f"expected norm 'squared' or 'plain', got {norm!r}")
+    if penalties.ndim not in (1, 2) or (penalties.ndim == 2 and len(penalties) != len(images)):
+        raise ValueError(f"expected penalties (P,) or ({len(images)}, P), got {tuple(penalties.shape)}")
+    if not bool((penalties > 0).all()):
+        raise ValueError(f"expected values of c above 0, got {float(penalties.min())}")
+    count = penalties.shape[-1]
+    classify = Classifier(model, images.device)
+    repeated, wanted = images.repeat_interleave(count, 0), targets.repeat_interleave(count)
+    prices = penalties.double().expand(len(images), count).flatten()
+    found, gaps = [images[:0]], [prices[:0]]
+    rows = (part.split(_ROWS) for part in (repeated, wanted, prices))
+    for part, aims, c in zip(*rows, strict=True):
+        search = Search(classify, part.to(classify.device), aims.to(classify.device), norm)
+        c = c.to(search.clean)
+        every = torch.arange(len(c), device=classify.device)
+        best = lbfgsb.minimize_box(
+            search.objective(c, every, torch.ones_like(c)),
+            search.clean,
+            max_iterations=max_iterations,
+            history=5,
+            tolerance=1e-5,
+            decrease_tolerance=1e-9,
+            inverse_curvature=1 / (2 * c) if norm == "squared" else None,
+        )
+        found.append(best.x.view(part.shape).to(images))
+        gaps.append(search.gaps(best.x, every).to(prices))
+    shape = (len(images), count)
+    return torch.cat(found).unflatten(0, shape), torch.cat(gaps).unflatten(0, shape)
+
+
+def coarse_search(
+    model: nn.Module, images: Tensor, targets: Tensor, edges: Tensor, ratio: float, *, norm: str = "squared"
+) -> tuple[Tensor, Tensor]:
+    """What a search over c on a coarse grid would have returned, computed from where the exact search ended.
+
+    The grid holds the powers of the ratio, and the search returns the minimiser of the largest c on it whose minimiser
+    reaches the target. As the lead of the target falls with c, that is the last grid value below the edge.
+
+    Args:
+        model: as for ``grid_distortion``.
+        images: (B, *shape) in [0, 1].
+        targets: (B,) long.
+        edges: (B,) the largest c that succeeds, as ``Distortion.penalty`` has it: infinite for an image that is taken
+            for its target already, NaN where none succeeded; such images come back unchanged.
+        ratio: of neighbouring values of c, above 1; ``ONE_FOR_ALL`` uses the smallest of the edges for all images.
+        norm: as for ``grid_distortion``.
+
+    Returns:
+        images (B, *shape) and reached (B,) bool, whether the target is reached there.
+    """
+    searched = edges.isfinite().nonzero()[:, 0]
+    found, reached = images.clone(), edges == torch.inf
+    if len(searched) == 0:
+        return found, reached
+    edge = edges[searched].double()
+    if ratio == ONE_FOR_ALL:
+        steps = edge.amin().expand(len(edge), 1) * torch.tensor([1.0, 0.9])
+    else:
+        below = (edge.log() / math.log(ratio)).floor()
+        # Where the lead does not quite fall with c, the grid value below the edge may fail: then the next one.
+        steps = ratio ** (below[:, None] - torch.arange(2))
+    moved, gaps = grid_distortion(model, images[searched], targets[searched], steps, norm=norm)
+    first = (gaps > 0).int().argmax(1)
+    found[searched] = moved[torch.arange(len(searched)), first]
+    reached[searched] = (gaps > 0).any(1)
+    return found, reached
+
+
+def grid_search(
+    model: nn.Module, images: Tensor, targets: Tensor, penalties: Tensor, *, norm: str = "squared"
+) -> tuple[Tensor, Tensor]:
+    """The search over c on a whole grid: the minimiser of the largest c whose minimiser reaches the target.
+
+    Args:
+        model: as for ``grid_distortion``.
+        images: (B, *shape) in [0, 1].
+        targets: (B,) long.
+        penalties: (P,) values of c, increasing.
+        norm: as for ``grid_distortion``.
+
+    Returns:
+        images (B, *shape), unchanged where no c reaches the target, and reached (B,) bool.
+
+    Raises:
+        ValueError: as for ``grid_distortion``.
+    """
+    moved, gaps = grid_distortion(model, images, targets, penalties, norm=norm)
+    reached = (gaps > 0).any(1)
+    last = len(penalties) - 1 - (gaps > 0).flip(1).int().argmax(1)
+    found = moved[torch.arange(len(images)), last]
+    return torch.where(reached.view(-1, *[1] * (images.ndim - 1)), found, images), reached

@@ -1,0 +1,185 @@
+"""What is asked of images and done to them: targets, margins, noise, amplification, and the size of a perturbation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .checks import check_images
+
+AMPLIFIED = 0.1  # root mean square per pixel after amplification, as in the paper's Table 4
+
+
+FORMS = ("printed", "clipped", "boxed")
+
+
+def amplify(images: Tensor, distorted: Tensor, size: float = AMPLIFIED, *, form: str = "printed") -> Tensor:
+    """The same perturbations at another size, one size for all images.
+
+    Args:
+        images: (N, *shape) in [0, 1].
+        distorted: (N, *shape), x + r; an image with r = 0 has no direction and is returned as it is.
+        size: root mean square per pixel that is asked for, above 0.
+        form: ``"printed"`` is x + size r / rms(r), which leaves the box; ``"clipped"`` cuts that back to [0, 1], which
+            makes it smaller than ``size``; ``"boxed"`` goes along r until the image, cut back to [0, 1], has moved by
+            ``size``, or by as much as the box allows.
+
+    Returns:
+        (N, *shape) of the dtype of ``images``.
+
+    Raises:
+        ValueError: an unknown form, a size that is not above 0, or two shapes.
+
+    Source:
+        Szegedy et al. 2013, section 4.2: x + 0.1 (x' - x) / ||x' - x||_2, with the norm read as the root mean square
+        per pixel that the paper calls stddev.
+    """
+    if form not in FORMS:
+        raise ValueError(f"expected the form to be one of {', '.join(FORMS)}, got {form!r}")
+    if not size > 0:
+        raise ValueError(f"expected a size above 0, got {size}")
+    before = rms(images, distorted)  # raises where the shapes differ
+    clean = images.double().flatten(1)
+    step = distorted.double().flatten(1) - clean
+    moved = before > 0
+    factor = torch.where(moved, size / before.where(moved, torch.ones_like(before)), 1.0)
+    if form == "boxed":
+        factor = _reaching(clean, step, factor, size)
+    further = clean + factor[:, None] * step
+    if form != "printed":
+        further = further.clamp(0, 1)
+    return further.view(images.shape).to(images.dtype)
+
+
+def _reaching(clean: Tensor, step: Tensor, factor: Tensor, size: float) -> Tensor:
+    """The factor t at which clip(x + t r) has moved by ``size``: bisection, as the way grows with t."""
+
+    def way(t: Tensor) -> Tensor:
+        return ((clean + t[:, None] * step).clamp(0, 1) - clean).square().mean(1).sqrt()
+
+    low, high = factor, factor
+    for _ in range(12):  # a pixel that still counts has met its bound by then
+        high = torch.where(way(high) < size, 2 * high, high)
+    for _ in range(40):
+        middle = (low + high) / 2
+        short = way(middle) < size
+        low, high = torch.where(short, middle, low), torch.where(short, high, middle)
+    return high
+
+
+def random_targets(labels: Tensor, classes: int = 10, *, generator: torch.Generator | None = None) -> Tensor:
+    """One wrong class per image, uniformly at random.
+
+    Args:
+        labels: (N,) long, the true classes, 0 to classes - 1.
+        classes: k, at least 2.
+        generator: on the CPU; by default a fresh one with seed 0, so that a call always gives the same targets.
+
+    Returns:
+        (N,) long, never equal to ``labels``, on the device of ``labels``.
+
+    Raises:
+        ValueError: a label out of range or fewer than two classes.
+    """
+    if classes < 2 or (len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes):
+        raise ValueError(f"expected labels from 0 to {classes - 1} and at least 2 classes, got {labels.unique()}")
+    generator = generator or torch.Generator().manual_seed(0)
+    shift = torch.randint(1, classes, labels.shape, generator=generator).to(labels.device)
+    return (labels + shift) % classes
+
+
+def wrong_classes(labels: Tensor, classes: int = 10) -> Tensor:
+    """Every class but the true one, in increasing order.
+
+    Args:
+        labels: (B,) long, 0 to classes - 1.
+        classes: k.
+
+    Returns:
+        (B, k - 1) long.
+    """
+    ladder = torch.arange(classes - 1, device=labels.device).expand(len(labels), -1)
+    return ladder + (ladder >= labels[:, None])
+
+
+def logit_margin(logits: Tensor, targets: Tensor) -> Tensor:
+    """By how much the target's logit exceeds the largest other.
+
+    Args:
+        logits: (B, k).
+        targets: (B,) long.
+
+    Returns:
+        (B,), above 0 where the target wins.
+    """
+    others = logits.scatter(1, targets[:, None], -torch.inf)
+    return logits.gather(1, targets[:, None])[:, 0] - others.amax(1)
+
+
+def gaussian_noise(images: Tensor, stddev: float, *, clip: bool, generator: torch.Generator | None = None) -> Tensor:
+    """Images plus independent Gaussian noise on every pixel.
+
+    Args:
+        images: (N, *shape) in [0, 1].
+        stddev: standard deviation of the noise, at least 0, in units of the pixel range.
+        clip: True cuts the result back to [0, 1]; the paper does not say which it does.
+        generator: on the CPU; by default a fresh one with seed 0.
+
+    Returns:
+        (N, *shape), inside [0, 1] only with ``clip``.
+
+    Raises:
+        ValueError: images outside [0, 1] or a negative stddev.
+
+    Source:
+        Szegedy et al. 2013, Table 2, last two rows, and Figure 7 (c).
+    """
+    check_images(images)
+    if not stddev >= 0:
+        raise ValueError(f"expected a standard deviation of at least 0, got {stddev}")
+    generator = generator or torch.Generator().manual_seed(0)
+    noise = torch.randn(images.shape, generator=generator, dtype=torch.float32).to(images)
+    noisy = images + stddev * noise
+    return noisy.clamp(0, 1) if clip else noisy
+
+
+def noise_of_size(images: Tensor, sizes: Tensor) -> Tensor:
+    """Images plus Gaussian noise that has exactly a given size on each of them.
+
+    Args:
+        images: (N, *shape) in [0, 1].
+        sizes: (N,) root mean square per pixel of the noise, at least 0.
+
+    Returns:
+        (N, *shape), not cut back to [0, 1]; the same noise for the same images whatever its sizes.
+
+    Raises:
+        ValueError: the number of sizes is not that of the images.
+    """
+    if sizes.shape != images.shape[:1]:
+        raise ValueError(f"got sizes of shape {tuple(sizes.shape)}; expected ({len(images)},); give one for each image")
+    column = (-1, *[1] * (images.ndim - 1))  # (N, 1, ..., 1)
+    direction = gaussian_noise(torch.zeros_like(images), 1.0, clip=False)
+    direction /= direction.flatten(1).square().mean(1).sqrt().view(column)
+    return images + sizes.to(images).view(column) * direction
+
+
+def rms(images: Tensor, others: Tensor) -> Tensor:
+    """Distortion between pairs of images: the root of the mean squared difference per pixel.
+
+    Args:
+        images: (N, *shape).
+        others: (N, *shape).
+
+    Returns:
+        (N,) float64.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    Source:
+        Szegedy et al. 2013, section 4.2: sqrt(sum (x'_i - x_i)^2 / n).
+    """
+    if images.shape != others.shape:
+        raise ValueError(f"expected two sets of one shape, got {tuple(images.shape)} and {tuple(others.shape)}")
+    return (images.double() - others.double()).flatten(1).square().mean(1).sqrt()

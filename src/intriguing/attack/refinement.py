@@ -1,0 +1,151 @@
+"""The smallest |r| itself: a sequence of projections onto the linearised region of the target.
+
+The constraint f(x + r) = l is written as what it is, one inequality on logits per rival of the target. At the current
+image the network is replaced by its linearisation, and the closest point of the box that satisfies the linearised
+inequalities is found exactly (``projection.project``). On a linear network one such step is the optimum. Elsewhere two
+precautions make the steps converge from the clean image itself: the lead that is asked for grows in stages, and where
+a step moves too far for the linearisation to hold, the point that is projected is not the clean image but one on the
+way from it to the current image, which is the same as a charge for moving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .polyhedron import project_polyhedron
+
+STEPS = 30
+RIVALS = 6  # strongest rivals that are written as constraints, chosen anew in each step
+# A row is done when a full step would move it by less than this fraction of |r|; |r| itself has then settled to about
+# the square of it, because it is stationary along the boundary.
+SETTLED = 5e-3
+STAGE = 0.5  # part of the missing lead that the first step asks for
+NEAR = 0.02  # a lead this close to zero, as a fraction of the spread of the clean image's logits, is at the boundary
+HEAVIEST = 0.95  # largest pull towards the current image
+
+
+def refine(
+    classify: Callable[[Tensor], Tensor],
+    clean: Tensor,
+    targets: Tensor,
+    margin: Tensor,
+    *,
+    start: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Find perturbations of locally smallest norm that give the target a margin.
+
+    Args:
+        classify: flat images (B', n) -> logits (B', k), differentiable, each row on its own.
+        clean: (B, n) in [0, 1], the images x.
+        targets: (B,) long.
+        margin: (B,), the lead of the target's logit that an image must have to count, above 0.
+        start: (B, n) in [0, 1], images to start from, for instance some classified as their targets; by default the
+            clean images.
+        dtype: the images will be rounded to this type, and the margin is verified after rounding.
+
+    Returns:
+        images (B, n), the shortest that were seen with their margin; success (B,) bool, whether there was one (where
+        not, the image is the start); and evaluations (B,) long, the backward passes made, one per rival and step.
+
+    Source:
+        Nocedal and Wright, Numerical Optimization, chapter 18 (sequential quadratic programming); the exact subproblem
+        is the projection that Szegedy et al. 2013, section 4.1, states for a linear network.
+    """
+    best = (clean if start is None else start).clone()
+    shortest = clean.new_full((len(clean),), torch.inf)
+    evaluations = torch.zeros(len(clean), dtype=torch.long, device=clean.device)
+    if len(clean) == 0:
+        return best, shortest.isfinite(), evaluations
+    with torch.no_grad():
+        logits = classify(clean)
+    unknown = torch.full_like(shortest, torch.inf)
+    state = {
+        "row": torch.arange(len(clean), device=clean.device),
+        "clean": clean,
+        "x": best.clone(),
+        "target": targets,
+        "margin": margin,
+        "near": NEAR * (logits.amax(1) - logits.amin(1)),
+        "multipliers": torch.zeros_like(logits),
+        "pull": torch.zeros_like(shortest),  # towards the current image, 0 to HEAVIEST
+        "stage": torch.full_like(shortest, STAGE if start is None else 1.0),
+        "before": -unknown,  # the lead one step ago
+        "aim": -unknown,  # the lead that the last step was to reach
+        "moved": unknown,
+        "moved_before": unknown,
+    }
+    for _ in range(STEPS):
+        state["x"] = state["x"].to(dtype or clean.dtype).to(clean.dtype)
+        lead, slope, rivals = _linearise(classify, state["x"], state["target"])
+        evaluations[state["row"]] += lead.shape[1]
+        low = lead.amin(1)
+        distance = (state["x"] - state["clean"]).norm(dim=1)
+        row = state["row"]
+        shorter = (low >= state["margin"]) & (distance < shortest[row])
+        best[row[shorter]], shortest[row[shorter]] = state["x"][shorter], distance[shorter]
+        _adapt(state, low)
+        z, multipliers = _step(state, lead, slope, rivals)
+        going = z.sub(state["x"]).norm(dim=1) > SETTLED * (1 - state["pull"]) * distance
+        going |= low < state["margin"]
+        state |= {
+            "x": z,
+            "multipliers": torch.zeros_like(state["multipliers"]).scatter_(1, rivals, multipliers),
+            "before": low,
+            "moved": (z - state["x"]).norm(dim=1),
+            "moved_before": state["moved"],
+        }
+        index = going.nonzero()[:, 0]
+        if len(index) == 0:
+            break
+        if len(index) < len(going):
+            state = {name: tensor[index] for name, tensor in state.items()}
+    return best, shortest.isfinite(), evaluations
+
+
+def _adapt(state: dict[str, Tensor], low: Tensor) -> None:
+    """Set the pull, and the lead to aim for, from how the last linearisation fared."""
+    margin, before, aim, pull = state["margin"], state["before"], state["aim"], state["pull"]
+    close = low > -state["near"]
+    # Less than half of the lead that was promised, or steps along the boundary that do not shrink: move less.
+    missed = (low < 0) & (low < before + 0.5 * (aim - before))
+    slow = close & (state["moved"] > 0.7 * state["moved_before"])
+    freedom = (1 - pull) * torch.where(missed, 0.5, torch.where(slow, 0.6, 1.3))
+    state["pull"] = (1 - freedom).clamp(0, HEAVIEST)
+    # Twice the margin, so that what curvature takes back leaves it; and where it took more, that much on top.
+    goal = 2 * margin + torch.where(close & (low < margin) & (state["stage"] >= 1), (aim - low).clamp(min=0), 0)
+    state["aim"] = torch.where(low < 0, low + state["stage"] * (goal - low), goal)
+    state["stage"] = (1.5 * state["stage"]).clamp(max=1)
+
+
+def _step(state: dict[str, Tensor], lead: Tensor, slope: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
+    """The projection onto lead + slope (z - x) >= aim, of a point between the clean and the current image."""
+    x, clean, freedom = state["x"], state["clean"], 1 - state["pull"][:, None]
+    bound = state["aim"][:, None] - lead + torch.bmm(slope, x[:, :, None])[:, :, 0]
+    rounding = 4 * x.shape[1] ** 0.5 * torch.finfo(x.dtype).eps
+    z, multipliers = project_polyhedron(
+        torch.lerp(x, clean, freedom),
+        slope,
+        bound,
+        # The multipliers of a full step shrink with the distance that is left.
+        multipliers=state["multipliers"].gather(1, rivals) * freedom,
+        tolerance=(1e-3 * state["moved"].clamp(max=1)).clamp(min=rounding),
+    )
+    return z, multipliers / freedom
+
+
+def _linearise(classify: Callable[[Tensor], Tensor], x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Lead of the target over its strongest rivals (B, q), the gradients of these leads (B, q, n), and who they are."""
+    leaf = x.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = classify(leaf)
+        others = logits.detach().scatter(1, targets[:, None], -torch.inf)
+        count = min(RIVALS, logits.shape[1] - 1)
+        rivals = others.topk(count).indices
+        leads = logits.gather(1, targets[:, None]) - logits.gather(1, rivals)
+        unit = torch.eye(count, dtype=x.dtype, device=x.device)[:, None, :].expand(count, len(x), count)
+        (slope,) = torch.autograd.grad(leads, leaf, unit, is_grads_batched=True)
+    return leads.detach(), slope.transpose(0, 1).contiguous(), rivals

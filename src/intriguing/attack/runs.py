@@ -1,0 +1,481 @@
+"""Long runs: D(x, l) of many images for one model, in chunks that are kept on disk as soon as they are finished.
+
+A run is a folder, named after all that determines its numbers: weights, images, targets, settings, code. Each finished
+chunk is one file in it, written under another name and then renamed, with a checksum inside. So a run that was killed
+goes on where it stopped, and any number of processes may work in the same folder at once: started by ``torchrun``,
+by a batch system, or by hand in several windows. A process that dies costs its unfinished chunk. (``torchrun`` itself
+ends the other processes of a host as well, and starts all anew if given ``--max-restarts``.)
+
+Two things are asked of the file system that the processes share. A rename replaces a file in one step: the results
+rest on this alone. Byte-range locks (``fcntl``; NFS has them) keep two processes from solving the same chunk, and the
+system frees them when their owner dies, however it dies; where there are none, chunks may be solved twice, with equal
+results, and nothing else is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import safetensors
+import torch
+from torch import Tensor, distributed, nn
+from tqdm.auto import tqdm
+
+from . import files
+from .checks import check_images, check_targets
+from .distortion import Distortion, minimum_distortion
+
+try:
+    import fcntl
+except ImportError:  # Windows: chunks may be solved twice there
+    fcntl = None
+
+_Made = TypeVar("_Made")
+
+POLL = 0.5  # seconds between two looks at chunks that others are solving
+PATIENCE = 5.0  # seconds in which a file written on another host has to be seen here
+SETTINGS = {
+    name: setting.default
+    for name, setting in inspect.signature(minimum_distortion).parameters.items()
+    if setting.kind is setting.KEYWORD_ONLY and name not in ("chunk", "progress")
+}
+
+
+class Run:
+    """D(x, l) of every image for one model, as a folder of finished chunks.
+
+    Making a ``Run`` computes nothing but its key; :meth:`finish` solves what is missing, and :meth:`pieces` or
+    :meth:`collect` give the result. On one computer, with one number of threads, the result is the same to the last bit
+    however often the run was interrupted and whoever solved which chunk: that of ``minimum_distortion`` with the same
+    ``chunk``. After a chunk had to be solved in smaller batches for want of memory, or in part on another computer, it
+    is the same up to rounding.
+
+    Args:
+        model: as for ``minimum_distortion``.
+        images: (N, *shape) float32 or float64 in [0, 1], on any device; only one chunk at a time is copied.
+        targets: (N,) long, the class that each image shall be taken for.
+        chunk: images per file and solved at a time, at least 1; by default 400,000 pixels on the CPU and 8 million on
+            an accelerator, that is 510 and 10,204 images of 28 by 28 pixels.
+        folder: where the chunks are kept; by default ``runs/<key>`` in the cache.
+        device: where chunks are solved; by default where the model's weights are, or the images for a plain function.
+        name: of the model. A plain function needs one: its code and what it closes over cannot be hashed.
+        **settings: those of ``minimum_distortion``: ``refine``, ``norm``, ``margin``, ``max_iterations``, ...
+
+    Attributes:
+        folder: where the chunks are kept.
+        key: what determines the numbers, as JSON values: hashes of weights, images, targets and code; settings.
+        digest: 16 hexadecimal digits of the key.
+        ranges: (start, stop) of each chunk.
+
+    Raises:
+        TypeError: images or targets of a wrong dtype, or a setting that ``minimum_distortion`` does not have.
+        ValueError: pixels outside [0, 1], shapes that do not fit, a chunk below 1, a model in training mode, a function
+            without a name, or a folder that holds another run.
+        OSError: the folder cannot be written, for instance because the disk is full.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[Tensor], Tensor],
+        images: Tensor,
+        targets: Tensor,
+        *,
+        chunk: int | None = None,
+        folder: Path | str | None = None,
+        device: torch.device | str | None = None,
+        name: str | None = None,
+        **settings: Any,
+    ) -> None:
+        if settings.get("bounds", SETTINGS["bounds"]) == SETTINGS["bounds"]:  # another box is checked by the search
+            check_images(images)
+        check_targets(images, targets)
+        if unknown := sorted(settings.keys() - SETTINGS.keys()):
+            raise TypeError(f"got the unknown setting {unknown[0]!r}; expected some of {', '.join(SETTINGS)}")
+        if chunk is not None and chunk < 1:
+            raise ValueError(f"expected a chunk of at least 1 image, got {chunk}; leave it out for a fitting size")
+        if isinstance(model, nn.Module) and model.training:
+            raise ValueError("expected a model in evaluation mode, got one in training mode; call model.eval()")
+        self.model, self.images, self.targets = model, images, targets
+        self.device = torch.device(device) if device is not None else _home(model, images)
+        self.settings = SETTINGS | settings
+        chunk = chunk or _chunk_size(images, self.device)
+        self.ranges = [(start, min(start + chunk, len(images))) for start in range(0, max(len(images), 1), chunk)]
+        self.key = {
+            "model": self._described(model, name),
+            "images": files.digest({"images": images}),
+            "targets": files.digest({"targets": targets}),
+            "settings": self.settings,
+            "chunk": chunk,
+            "device": self.device.type,  # part of the last digits
+            "code": self.code(minimum_distortion),
+        }
+        self.digest = hashlib.sha256(files.canonical(self.key).encode()).hexdigest()[:16]
+        self.folder = Path(folder) if folder is not None else files.cache_folder() / "runs" / self.digest
+        self._chunk = chunk
+        self._label_folder()
+
+    def code(self, thing: type | Callable) -> str:
+        """A text that changes with the code of a function or of a layer's class; a subclass may know a finer one.
+
+        Args:
+            thing: ``minimum_distortion``, or the class of a layer of the model.
+        """
+        if thing is not minimum_distortion:
+            return files.source(thing)
+        rooms = sorted(Path(__file__).parent.glob("*.py"))
+        return hashlib.sha256(b"".join(room.read_bytes() for room in rooms)).hexdigest()
+
+    def about(self, seconds: float) -> dict[str, Any]:
+        """What a chunk's file says about how it was made, in JSON values.
+
+        Args:
+            seconds: that the chunk took.
+        """
+        return {"seconds": round(seconds, 1), "device": self.device.type, "torch": str(torch.__version__)}
+
+    def note(self, index: int, about: dict[str, Any], *, made: bool) -> None:
+        """Called when a chunk has been read or made; a subclass may keep account.
+
+        Args:
+            index: of the chunk.
+            about: what its file says about how it was made.
+            made: whether it was made just now.
+        """
+
+    def path(self, index: int) -> Path:
+        """The file of one chunk, whether it exists or not.
+
+        Args:
+            index: of the chunk, 0 to ``len(ranges) - 1``.
+        """
+        start, stop = self.ranges[index]
+        return self.folder / f"chunk-{start:07d}-{stop:07d}.safetensors"
+
+    def finish(self, *, worker: tuple[int, int] = (0, 1), progress: str | None = None) -> list[int]:
+        """Solve the chunks that are missing, side by side with other processes, and return when none is.
+
+        A chunk that another process is solving is left to it, and taken over if that process dies.
+
+        Args:
+            worker: rank and number of the processes that share the run; says with which chunk this one begins.
+            progress: title of a progress bar over all images; None for none.
+
+        Returns:
+            The indices of the chunks that were solved here, in order of time.
+
+        Raises:
+            MemoryError: not even one image at a time fits into memory.
+            OSError: a chunk cannot be written, for instance because the disk is full. Those finished are kept.
+        """
+        rank, size = worker
+        if not 0 <= rank < size:
+            raise ValueError(f"expected a rank from 0 to {size - 1} for {size} processes, got {rank}")
+        first = rank * len(self.ranges) // size
+        pending = [*range(first, len(self.ranges)), *range(first)]
+        made = []
+        quiet = {"disable": True} if progress is None else {}  # else TQDM_DISABLE decides
+        bar = tqdm(total=len(self.images), desc=progress, unit="image", leave=False, mininterval=1, **quiet)
+        with bar, _Claims(self.folder / "claims") as claims:
+            while pending:
+                left = []
+                for index in pending:
+                    with claims.taken(index) as mine:
+                        if not mine:
+                            left.append(index)
+                            continue
+                        if self._read(index) is None:
+                            self._make(index)
+                            made.append(index)
+                            if claims.exclusive:
+                                self._sweep(index)
+                    bar.update(self.ranges[index][1] - self.ranges[index][0])
+                if len(left) == len(pending):
+                    time.sleep(POLL)
+                pending = left
+        return made
+
+    def pieces(self) -> Iterator[Distortion]:
+        """The result chunk by chunk, on the CPU, read from disk one at a time; a missing chunk is solved.
+
+        Yields:
+            One ``Distortion`` per entry of ``ranges``, in order.
+        """
+        for index in range(len(self.ranges)):
+            piece = self._read(index)
+            yield self._make(index) if piece is None else piece
+
+    def collect(self) -> Distortion:
+        """The whole result, filled in chunk by chunk, so that it is in memory once.
+
+        Returns:
+            A ``Distortion`` on the device of ``images``.
+        """
+        whole: dict[str, Tensor] = {}
+        for (start, stop), piece in zip(self.ranges, self.pieces(), strict=True):
+            for field, value in vars(piece).items():
+                if field not in whole:
+                    shape = (len(self.images), *value.shape[1:])
+                    whole[field] = torch.empty(shape, dtype=value.dtype, device=self.images.device)
+                whole[field][start:stop] = value
+        return Distortion(**whole)
+
+    def summary(self) -> str:
+        """One sentence on the result, computed without holding the images."""
+        pieces = [(piece.rms, piece.success, piece.evaluations) for piece in self.pieces()]
+        rms, success, evaluations = (torch.cat(field) for field in zip(*pieces, strict=True))
+        if len(rms) == 0:
+            return "No image."
+        found = f"{int(success.sum()):,} of {len(success):,} images reach their target"
+        effort = f"{float(evaluations.double().mean()):.0f} evaluations per image"
+        if not bool(success.any()):
+            return f"{found}; {effort}."
+        return f"{found}, at a mean distortion of {float(rms[success].mean()):.5f}; {effort}."
+
+    def _read(self, index: int) -> Distortion | None:
+        """A chunk from disk; None where there is none, or none that can be trusted, which is reported."""
+        path = self.path(index)
+        try:
+            found, about = files.read(path, self._text(index))
+            piece = Distortion(**found)
+        except FileNotFoundError:
+            return None
+        except (safetensors.SafetensorError, OSError, ValueError, TypeError) as problem:
+            reason = " ".join(str(problem).split())
+            warnings.warn(f"The chunk {path} cannot be used ({reason}) and is made anew.", stacklevel=3)
+            return None
+        self.note(index, about, made=False)
+        return piece
+
+    def _make(self, index: int) -> Distortion:
+        """Solve one chunk and keep it."""
+        started = time.monotonic()
+        start, stop = self.ranges[index]
+        images, targets = self.images[start:stop].to(self.device), self.targets[start:stop].to(self.device)
+        solved = minimum_distortion(self.model, images, targets, chunk=self._chunk, **self.settings)
+        found = files.plain("chunk", vars(solved))
+        about = self.about(time.monotonic() - started)
+        files.keep(self.path(index), self._text(index), found, about)
+        self.note(index, about, made=True)
+        return Distortion(**found)
+
+    def _described(self, model: Callable, name: str | None) -> dict[str, str]:
+        """What determines a model's numbers: for a module its weights, its plain attributes and its own code."""
+        if isinstance(model, nn.Module):
+            return files.described(model, self.code)  # not the name: weights that are the same are the same model
+        if name is None:
+            raise ValueError(
+                "expected a name for a model that is a function, got none; give name=, and another one whenever the "
+                "function changes"
+            )
+        return {"name": name}
+
+    def _text(self, index: int) -> str:
+        """What a chunk's file has to say about itself."""
+        return files.canonical(self.key | {"range": list(self.ranges[index])})
+
+    def _label_folder(self) -> None:
+        """Write the key into a new folder, and refuse a folder with another one."""
+        path = self.folder / "run.json"
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            text = json.dumps(self.key, indent=1, sort_keys=True, allow_nan=False)
+            files.write_atomically(path, f"{text}\n".encode())
+            return
+        except ValueError:
+            raise ValueError(
+                f"{path} is not JSON; expected the key of a run: delete it or choose another folder."
+            ) from None
+        ours = json.loads(files.canonical(self.key))
+        if there != ours:
+            there = there if isinstance(there, dict) else {}
+            differ = ", ".join(sorted(name for name in ours.keys() | there.keys() if ours.get(name) != there.get(name)))
+            raise ValueError(
+                f"{self.folder} holds another run, which differs in {differ}; expected the same key or a new folder: "
+                "choose another folder, or leave it out."
+            )
+
+    def _sweep(self, index: int) -> None:
+        """Remove what killed processes left of this chunk; only its owner writes it, so nobody needs it."""
+        for leftover in self.folder.glob(f".{self.path(index).name}-*.part"):
+            leftover.unlink(missing_ok=True)
+
+
+def attack(
+    model: Callable[[Tensor], Tensor], images: Tensor, targets: Tensor, *, progress: str | None = None, **options: Any
+) -> Distortion:
+    """``minimum_distortion`` for a long run: finished chunks are kept on disk and never solved again.
+
+    Args:
+        model: as for ``minimum_distortion``.
+        images: (N, *shape) float32 or float64 in [0, 1], on any device.
+        targets: (N,) long, the class that each image shall be taken for.
+        progress: title of a progress bar; None for none.
+        **options: those of :class:`Run`, the settings of ``minimum_distortion`` among them.
+
+    Returns:
+        A ``Distortion`` on the device of ``images``.
+
+    Raises:
+        TypeError: as for :class:`Run`.
+        ValueError: as for :class:`Run`.
+        MemoryError: not even one image at a time fits into memory.
+        OSError: a file cannot be written, for instance because the disk is full.
+    """
+    run = Run(model, images, targets, **options)
+    run.finish(progress=progress)
+    return run.collect()
+
+
+class Team:
+    """The processes that ``torchrun`` started for one run; a team of one where it started none.
+
+    The first speaks and the others listen, only before the work begins, and only through the store that
+    ``torch.distributed`` keeps for them: there is no process group, so that one that dies later holds up nobody, and
+    no host needs to reach another but the one with the store. The store may outlive a restart by ``torchrun``, so what
+    is said is true of every attempt. Each process takes an accelerator of its own where its host has several.
+
+    Attributes:
+        rank: of this process, from 0.
+        size: how many there are.
+    """
+
+    def __init__(self) -> None:
+        self.rank, self.size = 0, 1
+        self._said = 0  # how many things the first has said so far
+        if distributed.is_available() and distributed.is_torchelastic_launched():
+            from torch.distributed.rendezvous import rendezvous  # not in every build of PyTorch
+
+            if torch.cuda.is_available():
+                torch.cuda.set_device(distributed.get_node_local_rank(0) % torch.cuda.device_count())
+            # The first may train for hours before the others hear of it.
+            self._store, self.rank, self.size = next(rendezvous("env://", timeout=timedelta(days=7)))
+
+    def first_alone(self, make: Callable[[], _Made]) -> _Made:
+        """What ``make`` returns, in every process, called by the first while the others wait and find its files.
+
+        Args:
+            make: called without arguments, once in each process.
+        """
+        if self.rank == 0:
+            made = make()
+            self._told("made")
+            return made
+        self._told(None)
+        return make()
+
+    def agree(self, run: Run) -> None:
+        """Make sure that this process has the run of the first one, in the same folder.
+
+        Args:
+            run: this process's.
+
+        Raises:
+            ValueError: the keys differ, or the folder is not shared.
+        """
+        if self.size == 1:
+            return
+        digest = self._told(run.digest)
+        if digest != run.digest:
+            raise ValueError(
+                f"process {self.rank} has the run {run.digest}, process 0 has {digest}; expected one run: "
+                "use the same code, weights, data and kind of device on every host"
+            )
+        path = run.folder / "shared"
+        if self.rank == 0 and not path.exists():
+            files.write_atomically(path, uuid.uuid4().hex.encode())
+        token = self._told(path.read_text() if self.rank == 0 else None)
+        if not _appears(path) or path.read_text() != token:
+            raise ValueError(
+                f"process {self.rank} does not see process 0's folder {run.folder}; expected a shared one: "
+                "set INTRIGUING_CACHE to a folder that all hosts share"
+            )
+
+    def _told(self, value: str | None) -> str | None:
+        """What the first process says, in every process, once it has said it."""
+        if self.size == 1:
+            return value
+        self._said += 1
+        if self.rank == 0:
+            self._store.set(f"intriguing/{self._said}", value)
+            return value
+        return self._store.get(f"intriguing/{self._said}").decode()
+
+
+class _Claims:
+    """Who solves which chunk: byte i of one file is locked by the process that solves chunk i.
+
+    POSIX locks go with their process, so that no claim outlives its owner and no clock has to be trusted.
+
+    Attributes:
+        exclusive: whether locks can be had here; without, everybody may take everything.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.exclusive, self._file = False, None
+        if fcntl is not None:
+            try:
+                self._file = open(path, "ab")  # noqa: SIM115 - closed by __exit__
+                self.exclusive = True
+            except OSError:  # a finished run may lie in a folder that can only be read
+                pass
+
+    def __enter__(self) -> _Claims:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    @contextmanager
+    def taken(self, index: int) -> Iterator[bool]:
+        """Whether the chunk is this process's for the length of the block."""
+        mine = self._lock(index)
+        try:
+            yield mine
+        finally:
+            if mine and self.exclusive:
+                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, index)
+
+    def _lock(self, index: int) -> bool:
+        if not self.exclusive:
+            return True
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, index)
+        except (BlockingIOError, PermissionError):  # the two ways of saying that another process has it
+            return False
+        except OSError:  # this file system has no locks
+            self.exclusive = False
+        return True
+
+
+def _home(model: Callable, images: Tensor) -> torch.device:
+    """Where the weights are; a function is called with images on their own device."""
+    weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return images.device if weights is None else weights.device
+
+
+def _chunk_size(images: Tensor, device: torch.device) -> int:
+    """Images per chunk: near the cache on a CPU, as many as keep an accelerator busy."""
+    pixels = max(1, images[0].numel()) if len(images) else 1
+    return max(1, (400_000 if device.type == "cpu" else 8_000_000) // pixels)
+
+
+def _appears(path: Path) -> bool:
+    """Whether a file of another process is there; a network's file system may show it late."""
+    until = time.monotonic() + PATIENCE
+    while not path.exists():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.2)
+    return True

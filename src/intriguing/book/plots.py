@@ -1,0 +1,723 @@
+"""Every picture of the book: arrays in, a matplotlib figure out, all in one style.
+
+Only this module and its siblings ``figures_*`` import matplotlib. They keep away from ``pyplot`` and its global state:
+a function returns a figure, and a notebook shows it once, as the value of its cell. A semicolon at the end would hide
+it.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import resources
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure as _Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
+
+PALETTE = {
+    "blue": "#0072B2",
+    "vermilion": "#D55E00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "sky": "#56B4E9",
+    "orange": "#E69F00",
+    "black": "#333333",
+    "grey": "#8c8c8c",
+}
+"""The colours of Okabe and Ito by name (yellow left out, too pale on white), with two greys for what stands behind."""
+
+
+WIDTH = 7.2
+"""Width of a full figure in inches; a page shows 100 pixels for each."""
+
+
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+
+
+DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), "-")
+
+
+GAP = 2  # pixels between two digits
+
+
+_P = ParamSpec("_P")
+
+
+_Entry = TypeVar("_Entry")
+
+
+SEQUENTIAL = LinearSegmentedColormap.from_list("book", ["#ffffff", "#cfe3f1", "#56a0cf", "#0072B2", "#013a5c"])
+"""White to deep blue, for amounts."""
+
+
+DIVERGING = LinearSegmentedColormap.from_list(
+    "book-diverging", ["#004b76", "#0072B2", "#9cc8e3", "#ffffff", "#f3bd92", "#D55E00", "#8a3b00"]
+)
+"""Blue below zero, white at zero, vermilion above, for differences."""
+
+
+class Figure(_Figure):
+    """A matplotlib figure that a notebook shows as a sharp PNG, with or without ``pyplot``."""
+
+    def png(self) -> bytes:
+        """Returns the picture as the bytes of a PNG file, cropped to what is drawn."""
+        file = io.BytesIO()
+        # No date and no version of matplotlib, so that the same picture makes the same file.
+        self.savefig(file, format="png", bbox_inches="tight", pad_inches=0.04, metadata={"Software": None})
+        return file.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+
+def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+    """Runs a drawing function in the style of the book and leaves matplotlib's settings as they were."""
+
+    @functools.wraps(draw)
+    def inside(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+        with style.context(str(resources.files("intriguing") / "book.mplstyle")):
+            return draw(*args, **kwargs)
+
+    return inside
+
+
+def panels(
+    entries: Iterable[tuple[str, _Entry]],
+    *,
+    row: float,
+    rest: float = 0.0,
+    width: float = WIDTH,
+    columns: int | None = None,
+    title_size: float | None = None,
+    **settings: Any,
+) -> tuple[Figure, list[tuple[Axes, _Entry]]]:
+    """A figure with one titled panel for each entry, row by row; places that are left over in the last row are empty.
+
+    To be called from within a drawing function, in the style of the book.
+
+    Args:
+        entries: Title and what is to be drawn below it; titles may repeat.
+        row: Inches of height for each row of panels.
+        rest: Inches of height for what stands above or below all rows.
+        width: Inches of width.
+        columns: Panels in a row at the most; None puts all into one row.
+        title_size: Of the titles in points; None takes that of the style.
+        settings: For ``Figure.subplots``, for instance ``sharey``.
+
+    Returns:
+        The figure, and the axes of each panel with its entry, in order.
+
+    Raises:
+        ValueError: No entry.
+    """
+    entries = list(entries)
+    if not entries:
+        raise ValueError("got no panel; expected at least one.")
+    columns = min(columns or len(entries), len(entries))
+    rows = -(-len(entries) // columns)
+    figure = Figure(figsize=(width, rest + row * rows))
+    grid = figure.subplots(rows, columns, squeeze=False, **settings).ravel()
+    for axes, (title, _) in zip(grid, entries, strict=False):
+        axes.set_title(title, **({} if title_size is None else {"fontsize": title_size}))
+    for axes in grid[len(entries) :]:
+        axes.set_axis_off()
+    return figure, [(axes, entry) for axes, (_, entry) in zip(grid, entries, strict=False)]
+
+
+def frame(axes: Axes, colour: str = "#cccccc", **settings: Any) -> None:
+    """Makes axes a plain frame around a picture, without ticks.
+
+    Args:
+        axes: The axes.
+        colour: Of the frame.
+        settings: For its four lines, for instance ``linewidth``.
+    """
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=True, color=colour, **settings)
+
+
+@styled
+def digits(images: ArrayLike, titles: Sequence[object] | None = None, *, columns: int = 10) -> Figure:
+    """Images in a grid, row by row, as they are stored: 0 is black and 1 is white.
+
+    Args:
+        images: (N, 1, height, width), (N, height, width) or, in colour, (N, 3, height, width), in [0, 1]; what
+            lies outside is shown as black or white.
+        titles: N short words to stand above the images; None for none.
+        columns: Images per row.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: The images have another shape, there are none, or the titles are of another number.
+    """
+    images = as_images(images)
+    columns = min(columns, len(images))
+    figure = Figure()
+    mosaic(figure.subplots(), images, columns, titles)
+    inches = min(WIDTH, 0.75 * columns)
+    _fit(figure, inches)
+    return figure
+
+
+@styled
+def pairs(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, columns: int = 6) -> Figure:
+    """Originals beside their distorted counterparts, in one or several panels, like the paper's Figure 7.
+
+    Within a panel the odd columns hold originals and each even column the distorted images of the column before.
+
+    Args:
+        panels: Title of the panel -> (originals, distorted), each as for :func:`digits`. What lies outside [0, 1]
+            is shown as black or white.
+        columns: Columns of a panel, an even number.
+
+    Returns:
+        The figure, with the panels side by side.
+
+    Raises:
+        ValueError: No panels, an odd number of columns, or originals and distorted images of different shapes.
+
+    Source:
+        Szegedy et al. 2013, Figure 7.
+    """
+    if not panels or columns < 2 or columns % 2:
+        raise ValueError(f"got {len(panels)} panels and {columns} columns; expected a panel and an even number.")
+    figure = Figure()
+    figure.get_layout_engine().set(w_pad=0.07)
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, (originals, distorted)) in zip(grid, panels.items(), strict=True):
+        originals, distorted = as_images(originals), as_images(distorted)
+        if originals.shape != distorted.shape:
+            raise ValueError(
+                f"panel {title!r}: got shapes {originals.shape} and {distorted.shape}; expected the same twice."
+            )
+        mosaic(axes, np.stack([originals, distorted], 1).reshape(-1, *originals.shape[1:]), columns)
+        axes.set_title(title)
+    _fit(figure, WIDTH if len(panels) > 1 else min(WIDTH, 0.75 * columns))
+    return figure
+
+
+@styled
+def triptych(
+    originals: ArrayLike,
+    distorted: ArrayLike,
+    titles: Sequence[object] | None = None,
+    *,
+    magnification: float = 10.0,
+    shift: float = 128 / 255,
+) -> Figure:
+    """Originals, magnified differences and distorted images in three rows, like the paper's Figure 5.
+
+    Args:
+        originals: N images, as for :func:`digits`.
+        distorted: As many, of the same shape.
+        titles: N short words above the columns; None for none.
+        magnification: Factor of the difference, distorted minus original.
+        shift: The grey that stands for no difference; the sum is cut to [0, 1].
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: The two shapes differ, or the titles are of another number.
+
+    Source:
+        Szegedy et al. 2013, Figure 5: "magnified by 10x (values shifted by 128 and clamped)".
+    """
+    originals, distorted = as_images(originals), as_images(distorted)
+    if originals.shape != distorted.shape:
+        raise ValueError(f"got shapes {originals.shape} and {distorted.shape}; expected the same twice.")
+    count = len(originals)
+    if titles is not None and len(titles) != count:
+        raise ValueError(f"got {len(titles)} titles; expected {count}, one per image.")
+    differences = (shift + magnification * (distorted - originals)).clip(0, 1)
+    figure = Figure()
+    axes = figure.subplots()
+    above = None if titles is None else [*titles, *[""] * (2 * count)]
+    height = mosaic(axes, np.concatenate([originals, differences, distorted]), count, above, rows_gap=GAP)
+    axes.set_axis_on()
+    axes.spines[:].set_visible(False)
+    labels = ("original", f"difference\n× {magnification:g}", "distorted")
+    axes.set(xticks=[], yticks=[(row + 0.5) * height - GAP / 2 - 0.5 for row in range(3)], yticklabels=labels)
+    axes.tick_params(length=0)
+    _fit(figure, min(WIDTH, 0.9 * count + 0.9))
+    return figure
+
+
+@styled
+def heatmap(
+    frame: pd.DataFrame,
+    title: str = "",
+    *,
+    percent: bool = True,
+    decimals: int = 1,
+    diverging: bool = False,
+    limit: float | None = None,
+    xlabel: str = "",
+    ylabel: str = "",
+) -> Figure:
+    """A table as coloured cells, each with its value written in it.
+
+    Args:
+        frame: Numbers; index and columns name rows and columns. NaN leaves a cell empty.
+        title: Above the table.
+        percent: Whether the numbers are fractions to be written as percent.
+        decimals: Digits after the point.
+        diverging: Whether zero is the middle of the colours, for differences; signs are then written out.
+        limit: The value with the strongest colour (and, if diverging, minus it); None takes the largest one.
+        xlabel: What the columns are.
+        ylabel: What the rows are.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: The table is empty.
+    """
+    values = frame.to_numpy(dtype=float)
+    if not values.size:
+        raise ValueError(f"got a table of shape {values.shape}; expected at least one cell.")
+    largest = np.nanmax(np.abs(values), initial=0) if limit is None else limit
+    largest = largest or 1.0
+    rows, columns = values.shape
+    figure = Figure(figsize=(min(WIDTH, 1.7 + 0.82 * columns), 0.85 + 0.34 * rows))
+    axes = figure.subplots()
+    colours = DIVERGING if diverging else SEQUENTIAL
+    shade = values / (2 * largest) + 0.5 if diverging else values / largest
+    axes.pcolormesh(np.ma.masked_invalid(shade), cmap=colours, vmin=0, vmax=1, edgecolors="white", linewidth=1.2)
+    for row in range(rows):
+        for column in range(columns):
+            if np.isfinite(values[row, column]):
+                text = written(values[row, column], percent, decimals, signed=diverging)
+                ink = ink_over(colours, shade[row, column])
+                axes.text(column + 0.5, row + 0.5, text, ha="center", va="center_baseline", color=ink, fontsize=8)
+    axes.set(
+        xticks=np.arange(columns) + 0.5,
+        yticks=np.arange(rows) + 0.5,
+        xticklabels=[str(name).replace("-", "\u2011") for name in frame.columns],
+        yticklabels=list(map(str, frame.index)),
+        xlabel=xlabel,
+        ylabel=ylabel,
+    )
+    axes.set_title(title + (" (%)" if percent and title else ""), loc="left", pad=10)
+    axes.invert_yaxis()
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.tick_params(length=0, labelsize=8 if columns < 7 else 7.2)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def lines(
+    x: ArrayLike,
+    curves: Mapping[str, ArrayLike],
+    *,
+    xlabel: str,
+    ylabel: str,
+    logx: bool = False,
+    logy: bool = False,
+    marks: Mapping[str, float] | None = None,
+) -> Figure:
+    """Curves over one axis, told apart by colour and by dashes.
+
+    Args:
+        x: (n,) positions.
+        curves: Label -> (n,) values; NaN interrupts a curve.
+        xlabel: What x is, with its unit.
+        ylabel: What the values are, with their unit.
+        logx: Whether the axis of x is logarithmic.
+        logy: Whether the axis of the values is logarithmic.
+        marks: Label -> position on the axis of x, drawn as a thin upright line; None for none.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No curve, or one of another length than x.
+    """
+    x = as_array(x)
+    figure = Figure(figsize=(0.8 * WIDTH, 3.1))
+    axes = figure.subplots()
+    if not curves:
+        raise ValueError("got no curve; expected at least one.")
+    for (label, values), dashes in zip(curves.items(), repeated(DASHES), strict=False):
+        values = as_array(values)
+        if values.shape != x.shape:
+            raise ValueError(f"curve {label!r} has shape {values.shape}; expected that of x, {x.shape}.")
+        axes.plot(x, values, label=label, linestyle=dashes)
+    axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear", yscale="log" if logy else "linear")
+    axes.grid(axis="y")
+    for label, position in (marks or {}).items():
+        axes.axvline(position, color=PALETTE["grey"], linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+        axes.annotate(
+            label, (position, 1), xycoords=axes.get_xaxis_transform(), xytext=(3, -2), textcoords="offset points",
+            va="top", fontsize=7.5, color="#666666",
+        )  # fmt: skip
+    if len(curves) > 1:
+        axes.legend(frameon=True, framealpha=0.9, edgecolor="none")
+    return figure
+
+
+@styled
+def identity(
+    points: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    xlabel: str = "the paper",
+    ylabel: str = "ours",
+    percent: bool = False,
+    names: Mapping[str, Sequence[str]] | None = None,
+    title: str = "",
+) -> Figure:
+    """Two measurements of the same things against each other, with the line on which they agree.
+
+    Args:
+        points: Group -> (x, y), each of shape (n,); a pair with a NaN is left out.
+        xlabel: What the first measurement is.
+        ylabel: What the second one is.
+        percent: Whether the numbers are fractions to be written as percent.
+        names: Group -> n words to stand beside its points; None for none.
+        title: Above the plot.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No group.
+    """
+    if not points:
+        raise ValueError("got no group of points; expected at least one.")
+    figure = Figure(figsize=(3.9, 3.9))
+    _identity(figure.subplots(), points, xlabel, ylabel, percent, names or {}, title)
+    return figure
+
+
+@styled
+def identities(
+    panels: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]],
+    *,
+    percent: Iterable[str] = (),
+    xlabel: str = "the paper",
+    ylabel: str = "ours",
+) -> Figure:
+    """Several plots like that of :func:`identity` side by side.
+
+    Args:
+        panels: Title -> the groups of that plot.
+        percent: The titles of those whose numbers are fractions to be written as percent.
+        xlabel: What the first measurement is.
+        ylabel: What the second one is.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No panel.
+    """
+    if not panels:
+        raise ValueError("got no panel; expected at least one.")
+    figure = Figure(figsize=(min(WIDTH, 3.7 * len(panels)), 3.7 if len(panels) < 3 else 2.7))
+    percent = set(percent)
+    for axes, (title, points) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        _identity(axes, points, xlabel, ylabel, title in percent, {}, title)
+    return figure
+
+
+@styled
+def dots(tables: Mapping[str, pd.DataFrame], *, percent: Iterable[str] = ()) -> Figure:
+    """Several versions of one table as dots on common rows, one panel for each column.
+
+    Args:
+        tables: Version -> numbers. The first one sets the rows and the columns; what another one lacks is left out.
+        percent: The columns whose numbers are fractions to be written as percent.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No table, or an empty one in the first place.
+    """
+    first = next(iter(tables.values()), pd.DataFrame())
+    if first.empty:
+        raise ValueError("got no table, or an empty one; expected at least one row and one column.")
+    percent = set(percent)
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.36 * len(first)))
+    grid = figure.subplots(1, first.shape[1], sharey=True, squeeze=False)[0]
+    places = np.arange(len(first))
+    # Versions that nearly agree would hide each other, so each keeps to a height of its own within the row.
+    steps = dict(zip(tables, np.linspace(-0.14, 0.14, len(tables)) if len(tables) > 1 else [0.0], strict=True))
+    for axes, column in zip(grid, first.columns, strict=True):
+        for (label, table), marker in zip(tables.items(), repeated(MARKERS), strict=False):
+            values = table.reindex(index=first.index, columns=first.columns)[column].to_numpy(dtype=float)
+            axes.plot(
+                values, places + steps[label], marker, label=label, markeredgecolor="white", markeredgewidth=0.6,
+                markersize=6, clip_on=False,
+            )  # fmt: skip
+        axes.set_title(str(column) + (" (%)" if column in percent else ""))
+        axes.set_yticks(places, list(map(str, first.index)))
+        axes.set_ylim(len(first) - 0.5, -0.5)
+        axes.margins(x=0.08)
+        axes.set_xlim(left=min(0.0, float(axes.dataLim.intervalx[0])))
+        axes.grid(axis="both")
+        axes.tick_params(length=0)
+        axes.spines[["left", "bottom"]].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        if column in percent:
+            axes.xaxis.set_major_formatter(PercentFormatter(1, symbol="", decimals=0))
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(tables))
+    return figure
+
+
+@styled
+def filters(weights: ArrayLike, *, columns: int = 25, count: int | None = None) -> Figure:
+    """The incoming weights of hidden units as images, each scaled by its largest entry: blue below zero, red above.
+
+    Args:
+        weights: (units, height, width), or (units, pixels) of square images.
+        columns: Filters per row.
+        count: How many of the first ones to show; None for all.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: The weights have another shape.
+    """
+    weights = as_array(weights)[:count]
+    side = round(weights[0].size ** 0.5) if len(weights) else 0
+    if weights.ndim == 2 and side * side == weights.shape[1]:
+        weights = weights.reshape(-1, side, side)
+    if weights.ndim != 3 or not len(weights):
+        raise ValueError(f"got weights of shape {weights.shape}; expected (units, height, width) or square images.")
+    strongest = np.abs(weights).max((1, 2), keepdims=True)
+    shades = 0.5 + 0.5 * weights / np.where(strongest > 0, strongest, 1)
+    figure = Figure()
+    mosaic(figure.subplots(), shades, min(columns, len(weights)), cmap=DIVERGING, edge=0.85)
+    _fit(figure, min(WIDTH, 0.75 * columns))
+    return figure
+
+
+@styled
+def histograms(
+    groups: Mapping[str, ArrayLike], *, xlabel: str, bins: int = 60, limits: tuple[float, float] | None = None
+) -> Figure:
+    """One histogram for each group, above each other over one axis, with the mean marked and written.
+
+    Args:
+        groups: Label -> (n,) values; NaN is left out.
+        xlabel: What the values are, with their unit.
+        bins: How many bins the axis is cut into.
+        limits: Ends of the axis; None takes those of the values.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No group, or one without values.
+    """
+    cleaned = {label: as_array(values)[np.isfinite(as_array(values))] for label, values in groups.items()}
+    if not cleaned or not all(map(len, cleaned.values())):
+        raise ValueError("got no group, or one without values; expected at least one value in each.")
+    everything = np.concatenate(list(cleaned.values()))
+    low, high = limits or (min(0.0, float(everything.min())), float(everything.max()))
+    edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+    figure = Figure(figsize=(0.8 * WIDTH, 0.75 + 0.5 * len(cleaned)))
+    grid = figure.subplots(len(cleaned), 1, sharex=True, squeeze=False)[:, 0]
+    colours = (PALETTE[name] for name in ("blue", "vermilion", "green", "purple", "sky", "orange", "black"))
+    for axes, (label, values), colour in zip(grid, cleaned.items(), repeated(tuple(colours)), strict=False):
+        heights, _ = np.histogram(values, edges)
+        axes.stairs(heights, edges, fill=True, color=colour, alpha=0.3)
+        axes.stairs(heights, edges, color=colour, linewidth=1)
+        axes.axvline(values.mean(), color=colour, linewidth=1.2)
+        axes.annotate(
+            f"{values.mean():.3g}", (values.mean(), 1), xycoords=axes.get_xaxis_transform(), xytext=(3, -1),
+            textcoords="offset points", va="top", fontsize=7.5, color=PALETTE["black"],
+        )  # fmt: skip
+        axes.set_ylabel(label, rotation=0, ha="right", va="center")
+        axes.set_yticks([])
+        axes.set_ylim(0, 1.25 * max(1, heights.max()))
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="x", length=0)
+    grid[-1].set_xlabel(xlabel)
+    grid[-1].set_xlim(edges[0], edges[-1])
+    figure.align_ylabels(grid)
+    return figure
+
+
+def _identity(
+    axes: Axes,
+    points: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+    percent: bool,
+    names: Mapping[str, Sequence[str]],
+    title: str,
+) -> None:
+    top = 0.0
+    for (label, (x, y)), marker in zip(points.items(), repeated(MARKERS), strict=False):
+        x, y = as_array(x), as_array(y)
+        axes.plot(x, y, marker, label=label, alpha=0.85, markeredgecolor="white", markeredgewidth=0.6)
+        for word, across, up in zip(names.get(label, ()), x, y, strict=False):
+            axes.annotate(word, (across, up), xytext=(5, -2), textcoords="offset points", fontsize=7, color="#666666")
+        both = np.concatenate([x, y])
+        top = max(top, float(np.max(both[np.isfinite(both)], initial=0.0)))
+    top = 1.06 * (top or 1.0)
+    axes.axline((0, 0), slope=1, color=PALETTE["grey"], linewidth=0.8, zorder=1)
+    axes.set(xlim=(-0.02 * top, top), ylim=(-0.02 * top, top), aspect="equal", xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(title)
+    axes.grid()
+    axes.tick_params(length=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
+        if percent:
+            axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    if len(points) > 1:
+        axes.legend(loc="upper left", handletextpad=0.2)
+
+
+def mosaic(
+    axes: Axes,
+    images: np.ndarray,
+    columns: int,
+    titles: Sequence[object] | None = None,
+    *,
+    cmap: Colormap | str = "gray",
+    edge: float = 1.0,
+    rows_gap: int | None = None,
+) -> int:
+    """Puts images into one picture on a white ground, so that no digit costs an axes; returns the height of a row."""
+    count, height, width = images.shape[:3]
+    if titles is not None and len(titles) != count:
+        raise ValueError(f"got {len(titles)} titles; expected {count}, one per image.")
+    rows = -(-count // columns)
+    below = rows_gap if rows_gap is not None else GAP if titles is None else round(0.42 * height)
+    picture = np.full((rows * (height + below) - below, columns * (width + GAP) - GAP, 4), 1.0)
+    colours = matplotlib.colormaps[cmap] if isinstance(cmap, str) else cmap
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + below), i % columns * (width + GAP)
+        shown = image.clip(0, 1)
+        tile = np.dstack([shown, np.ones(shown.shape[:2])]) if shown.ndim == 3 else colours(shown)
+        picture[top : top + height, left : left + width] = tile
+        if titles is not None and str(titles[i]):
+            axes.text(left + width / 2 - 0.5, top - 2, str(titles[i]), ha="center", va="bottom", fontsize=7.5)
+    if edge < 1:
+        _outline(picture, count, columns, height, width, below, edge)
+    axes.imshow(picture, interpolation="nearest")
+    axes.set_axis_off()
+    return height + below
+
+
+def _outline(picture: np.ndarray, count: int, columns: int, height: int, width: int, below: int, grey: float) -> None:
+    """Draws a thin grey frame in the gaps, for images that are white themselves."""
+    for i in range(count):
+        top, left = i // columns * (height + below), i % columns * (width + GAP)
+        frame = picture[max(top - 1, 0) : top + height + 1, max(left - 1, 0) : left + width + 1]
+        inner = picture[top : top + height, left : left + width].copy()
+        frame[..., :3] = grey
+        picture[top : top + height, left : left + width] = inner
+
+
+def _fit(figure: Figure, inches: float) -> None:
+    """Sets the size so that the pictures fill the given width."""
+    grid = figure.axes
+    shapes = [axes.images[0].get_array().shape for axes in grid]
+    each = inches / len(grid)
+    figure.set_size_inches(inches, max(each * shape[0] / shape[1] for shape in shapes) + 0.3)
+
+
+def as_images(images: ArrayLike) -> np.ndarray:
+    """Returns (N, height, width) or (N, height, width, 3) float64."""
+    array = as_array(images)
+    if array.ndim == 4 and array.shape[1] in (1, 3):
+        array = array[:, 0] if array.shape[1] == 1 else array.transpose(0, 2, 3, 1)
+    elif array.ndim != 3:
+        raise ValueError(
+            f"got images of shape {array.shape}; expected (N, 1 or 3, height, width) or (N, height, width)."
+        )
+    if not len(array):
+        raise ValueError("got no images; expected at least one.")
+    return array
+
+
+def as_array(values: ArrayLike) -> np.ndarray:
+    """Returns float64 on the CPU, of arrays, lists and tensors on any device."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    return np.asarray(values, dtype=float)
+
+
+def written(value: float, percent: bool, decimals: int, *, signed: bool) -> str:
+    shown = round(100 * value if percent else value, decimals) + 0.0  # adding zero turns -0.0 into 0.0
+    text = f"{shown:{'+' if signed and shown else ''}.{decimals}f}"
+    return text.replace("-", "\u2212")
+
+
+def ink_over(colours: Colormap, shade: float) -> str:
+    """Returns white or black, whichever is read more easily on that shade."""
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colours(float(shade))[:3]
+    )
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
+
+
+def repeated(values: Sequence) -> Iterable:
+    while True:
+        yield from values
+
+
+UNITS, DIRECTIONS = PALETTE["blue"], PALETTE["vermilion"]
+
+
+@styled
+def among(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str) -> Figure:
+    """Where the natural basis stands among bases turned at random, one panel for each layer.
+
+    Args:
+        panels: Layer -> value of the natural basis, or (S,) values of those of several networks; (R,) values of the
+            others.
+        xlabel: What the values are.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: No panel.
+    """
+    if not panels:
+        raise ValueError("got no panel; expected at least one layer.")
+    figure = Figure(figsize=(WIDTH, 2.1))
+    for axes, (title, (natural, null)) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        null, natural = as_array(null), np.atleast_1d(as_array(natural))
+        ends = min(natural.min(), null.min()), max(natural.max(), null.max())
+        room = 0.08 * (ends[1] - ends[0] or 1)
+        heights, edges = np.histogram(null, bins=22, range=(null.min(), null.max()) if np.ptp(null) else None)
+        axes.stairs(heights, edges, fill=True, color=DIRECTIONS, alpha=0.3)
+        axes.stairs(heights, edges, color=DIRECTIONS, linewidth=1)
+        for value in natural:
+            axes.axvline(value, color=UNITS, linewidth=1.8 if len(natural) == 1 else 1.1)
+        side = "right" if natural.mean() > sum(ends) / 2 else "left"
+        edge, shift = (natural.min(), -4) if side == "right" else (natural.max(), 4)
+        axes.annotate(
+            "natural\nbasis", (edge, 1), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+            xytext=(shift, -1), ha=side, va="top", fontsize=7.5, color=UNITS,
+        )  # fmt: skip
+        axes.set(xlim=(ends[0] - room, ends[1] + room), ylim=(0, 1.35 * heights.max()), yticks=[], xlabel=xlabel)
+        axes.set_title(title)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    return figure

@@ -1,0 +1,900 @@
+"""How rare and how dense adversarial images are: what the chapter measures of every network, kept on disk once made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from pandas.io.formats.style import Styler
+from torch import Tensor, nn
+
+from intriguing.attack import files
+from intriguing.attack.boundary import (
+    aligned_frames,
+    exit_along,
+    lipschitz_bound,
+    nearest_exit,
+    orthogonal_exits,
+    random_frames,
+)
+from intriguing.attack.distortion import distortion_to_all
+from intriguing.book import cache, fingerprint
+from intriguing.book.results import Table
+from intriguing.chapters.density.noise import error_counts, half_space, interval, linear_bracket, tilted
+from intriguing.data import Images
+from intriguing.models.training import predict
+
+PIXELS = 784
+
+
+SLOW = {"ConvNet": 5}  # networks that are so many times more expensive get so many times fewer images
+
+
+MULTIPLES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)  # radii of the noise over the adversarial distance
+
+
+COUNTED = 4  # the first multiple at which it is worth counting
+
+
+EPSILONS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5)
+
+
+ALIGNED = (1, 2, 4, 9, 16, 25, 36, 49, 64, 100)  # sizes of the aligned frames; squares, because a plane needs the root
+
+
+DRAWS = {"quick": 1000, "paper": 4000}  # tilted draws per image and radius, by profile
+
+
+SUBSPACES = (3, 10, 30, 100, 300)  # dimensions of random subspaces
+
+
+LINES = 10  # random lines through every image
+
+
+ORTHOGONAL = 20  # exits at right angles looked for
+
+
+COUNTING = {"FC10(1e-4)": 1, "FC100-100-10": 1, "ConvNet": 1000}  # networks whose errors are counted, draws over this
+
+
+RIVALS = 4  # rivals followed where a network is not linear and the search is repeated many times
+
+
+TOLERANCES = {"density_near": 0.1, "density_lines": 0.5, "density_dimensions": 10.0, "density_rates": 3.0}
+"""How far a rerun may lie from the stored tables, chosen wide and not measured over seeds: fractions of a small sample
+move by several images when training ends in other weights; decimal logarithms of probabilities near 1e-172 by a few
+where the estimate rests on few draws."""
+
+
+CONVOLUTIONAL = {"density_near": 0.45, "density_lines": 0.5, "density_dimensions": 10.0, "density_rates": 9.0}
+"""The same for the convolutional network, of which a twenty-fifth of the quick sample is searched, five images: two of
+them may change sides."""
+
+
+SHOWN = (1, 2, 4, 8, 16)  # those of ``MULTIPLES`` at which probabilities are listed
+
+
+SEEN = 10  # errors below which a count is not set against an estimate
+
+
+ENOUGH = 3.0  # effective draws below which the median estimate of a probability is none
+
+
+FORMATS = {
+    "images": "{}",
+    "smallest ratio": "{:.4f}",
+    "median ratio": "{:.4f}",
+    "largest ratio": "{:.4f}",
+    "error": "{:.1%}",
+    "median distance": "{:.3f}",
+    "largest": "{:.3f}",
+    "within 0.02": "{:.0%}",
+    "within 0.05": "{:.0%}",
+    "within 0.1": "{:.0%}",
+    "certain ball": "{:.1e}",
+    "lines that leave": "{:.1%}",
+    "right angles, 2×": "{:.0f}",
+    "right angles, 3×": "{:.0f}",
+    "aligned, 2.1×": "{:.0f}",
+    "aligned, 3.15×": "{:.0f}",
+    "aligned, 5.25×": "{:.0f}",
+    "normals, 90 %": "{:.0f}",
+}
+"""How the columns of this chapter's tables are written; those that are missing here have two decimals."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that is measured around test images, by name of the network.
+
+    Attributes:
+        around: what ``surroundings`` returns.
+        inside: what ``dimensions`` returns.
+        rates: what ``rates`` returns.
+        few: the images of the last two, read rightly by every network.
+    """
+
+    around: dict[str, dict[str, Tensor]]
+    inside: dict[str, dict[str, Tensor]]
+    rates: dict[str, dict[str, Tensor]]
+    few: Images
+
+
+def study(models: Mapping[str, nn.Module], images: Images, *, samples: int, draws: int) -> Study:
+    """Everything that the chapter measures of a few networks, except for what it checks.
+
+    Args:
+        models: name -> network in evaluation mode.
+        images: a random sample of test images; one in twenty-five of them, three at least, is looked at more closely.
+        samples: random perturbations counted per image and radius, for the networks of ``COUNTING``.
+        draws: tilted draws per image and radius.
+    """
+    right = torch.stack([predict(model, images.images) == images.labels for model in models.values()]).all(0)
+    few = images.take(right.nonzero()[: max(3, len(images) // 25), 0])
+    around, inside, found = {}, {}, {}
+    for name, model in models.items():
+        around[name] = surroundings(name, model, images)
+        # The searches in many directions are the dearest: a small run gives a slow network one image.
+        inside[name] = dimensions(name, model, few.take(slice(1)) if name in SLOW and len(few) < 8 else few)
+        counted = samples // COUNTING[name] if name in COUNTING else 0
+        part = few.take(slice(max(3, len(few) // (2 * SLOW.get(name, 1)))))
+        found[name] = rates(name, model, part, counted, draws // SLOW.get(name, 1))
+    return Study(around, inside, found, few)
+
+
+def surroundings(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]:
+    """What lies around each image of a sample: distances to the boundary, nearest and at random, boxed and free.
+
+    Args:
+        name: of the network.
+        model: in evaluation mode.
+        images: the sample; a slow network gets the first part of it.
+
+    Returns:
+        ``right`` (N,) bool, read rightly; ``boxed`` and ``free`` (N,) rms of the nearest exit, zero where wrong;
+        ``normals`` (N, n) of the boundary there; and for the M read rightly: ``lines`` (M, LINES, 2) rms along both
+        senses of random lines; ``ball`` (M,) rms of a ball that certainly holds no other class.
+    """
+    images = images.take(slice(len(images) // SLOW.get(name, 1)))
+
+    def make() -> dict[str, Tensor]:
+        pixels, labels = images.images, images.labels
+        right = predict(model, pixels) == labels
+        rivals = None if _linear(model) else RIVALS
+        boxed = nearest_exit(model, pixels, labels, box=True, rivals=rivals)
+        free = nearest_exit(model, pixels, labels, rivals=rivals)
+        clean, given = pixels[right], labels[right]
+        rays = random_frames(1, LINES, PIXELS)[0]
+        rays = torch.stack([rays, -rays], 1).flatten(0, 1).expand(len(clean), -1, -1)
+        along = exit_along(model, clean, given, rays, free.rms[right])
+        with torch.no_grad():
+            logits = torch.cat([model(part) for part in clean.split(500)]).double()
+        lead = logits.gather(1, given[:, None])[:, 0] - logits.scatter(1, given[:, None], -torch.inf).amax(1)
+        return {
+            "right": right,
+            "boxed": boxed.rms,
+            "free": free.rms,
+            "normals": free.normals.float(),
+            "lines": along.unflatten(1, (LINES, 2)),
+            "ball": lead / lipschitz_bound(model) / PIXELS**0.5,
+        }
+
+    return _kept(f"density-surroundings-{name}", model, images, make, surroundings)
+
+
+def dimensions(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]:
+    """In how many directions one can leave: exits at right angles, aligned frames, random subspaces.
+
+    Args:
+        name: of the network.
+        model: in evaluation mode.
+        images: read rightly by the network.
+
+    Returns:
+        All as multiples of the free adversarial distance: ``orthogonal`` (N, K) of the K nearest exits at right angles;
+        ``aligned`` (N, A), the radius at which all directions of an aligned frame have left, by its size;
+        ``subspaces`` (N, S), nearest exit inside a random subspace, by its dimension.
+    """
+    images = images.take(slice(max(2, len(images) // SLOW.get(name, 1))))
+
+    def make() -> dict[str, Tensor]:
+        pixels, labels = images.images, images.labels
+        rivals = None if _linear(model) else RIVALS
+        nearest = nearest_exit(model, pixels, labels)
+        unit = nearest.rms[:, None]
+        orthogonal = orthogonal_exits(model, pixels, labels, ORTHOGONAL, rivals=rivals, steps=20)[0]
+        aligned = [
+            exit_along(
+                model,
+                pixels,
+                labels,
+                aligned_frames(torch.nn.functional.normalize(nearest.ways, dim=1), size),
+                nearest.rms,
+                growth=1.25,
+            ).amax(1)
+            for size in ALIGNED
+        ]
+        subspaces = [
+            nearest_exit(
+                model, pixels, labels, within=random_frames(1, size, PIXELS).expand(len(pixels), -1, -1), rivals=rivals
+            ).rms
+            for size in SUBSPACES
+        ]
+        return {
+            "orthogonal": orthogonal / unit,
+            "aligned": torch.stack(aligned, 1) / unit,
+            "subspaces": torch.stack(subspaces, 1) / unit,
+        }
+
+    return _kept(f"density-dimensions-{name}", model, images, make, dimensions)
+
+
+def rates(
+    name: str, model: nn.Module, images: Images, samples: int, draws: int, *, counted: int = 3
+) -> dict[str, Tensor]:
+    """Probability of an error against the radius of the noise, for images that the network reads rightly.
+
+    Args:
+        name: of the network.
+        model: in evaluation mode.
+        images: read rightly by the network.
+        samples: draws counted per image and radius, for Gaussian noise that is not cut; a tenth of it for the
+            others. Zero counts nothing.
+        draws: tilted draws per image and radius.
+        counted: how many of the images are counted, the first ones.
+
+    Returns:
+        ``distance`` (N,) rms of the free nearest exit; ``radii`` (N, R), ``MULTIPLES`` of it; ``log10``, ``relative``
+        and ``effective`` (N, R) of the tilted estimate; ``bracket`` (2, N, R), which holds the truth for a linear
+        network and for the others what planes at the nearest exits would give; and, counted at the radii from
+        ``COUNTED`` on, ``gaussian``, ``sphere`` and ``clipped``.
+    """
+
+    def make() -> dict[str, Tensor]:
+        pixels, labels = images.images, images.labels
+        exits = nearest_exit(model, pixels, labels)
+        radii = exits.rms[:, None] * torch.tensor(MULTIPLES)
+        found = tilted(model, pixels, labels, radii, exits.each, draws)
+        distances = (exits.each.norm(dim=2) / PIXELS**0.5).nan_to_num(torch.inf)
+        counts = {}
+        for kind, options in _COUNTS.items():
+            number = samples if kind == "gaussian" else samples // 10
+            if number:
+                part = slice(counted)
+                counts[kind] = error_counts(model, pixels[part], labels[part], radii[part, COUNTED:], number, **options)
+        return {
+            "distance": exits.rms,
+            "radii": radii,
+            "log10": found.log10,
+            "relative": found.relative_error,
+            "effective": found.effective,
+            "bracket": torch.stack(linear_bracket(distances, radii, PIXELS)),
+            **counts,
+        }
+
+    sizes = {"samples": samples, "draws": draws, "counted": counted}
+    return _kept(f"density-rates-{name}", model, images, make, rates, sizes)
+
+
+_COUNTS = {
+    "gaussian": {"kind": "gaussian"},
+    "sphere": {"kind": "sphere"},
+    "clipped": {"kind": "gaussian", "clip": True},
+}
+
+
+def noise_curve(name: str, model: nn.Module, images: Images, *, draws: int = 5) -> dict[str, Tensor]:
+    """The error of a network under noise on spheres of the radii ``EPSILONS``, over many images.
+
+    Args:
+        name: of the network.
+        model: in evaluation mode.
+        images: the sample.
+        draws: perturbations per image and radius.
+
+    Returns:
+        ``free`` and ``clipped`` (E,) fractions, the second with images cut back to [0, 1].
+    """
+    images = images.take(slice(len(images) // SLOW.get(name, 1)))
+
+    def make() -> dict[str, Tensor]:
+        fractions = {}
+        for clip in (False, True):
+            errors = torch.zeros(len(EPSILONS), dtype=torch.float64)
+            for draw in range(draws):
+                generator = torch.Generator().manual_seed(draw)
+                noise = torch.randn(images.images.shape, generator=generator)
+                noise /= noise.flatten(1).square().mean(1).sqrt()[:, None, None, None]
+                for i, radius in enumerate(EPSILONS):
+                    noisy = images.images + radius * noise
+                    errors[i] += (predict(model, noisy.clamp(0, 1) if clip else noisy) != images.labels).double().mean()
+            fractions["clipped" if clip else "free"] = errors / draws
+        return fractions
+
+    return _kept(f"density-noise-{name}", model, images, make, noise_curve, {"draws": draws})
+
+
+def penalty_check(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]:
+    """The nearest of nine targets by the paper's method, carried on to a local minimum, beside the nearest exit.
+
+    Args:
+        name: of the network.
+        model: in evaluation mode.
+        images: a few; a slow network gets the first part of them.
+
+    Returns:
+        ``nearest`` (N,), rms of the nearest of the nine; ``exit`` (N,), rms of the boxed nearest exit.
+    """
+    images = images.take(slice(max(1, len(images) // SLOW.get(name, 1))))
+
+    def make() -> dict[str, Tensor]:
+        found = distortion_to_all(model, images.images, images.labels, refine=True)
+        exits = nearest_exit(model, images.images, images.labels, box=True)
+        reached = torch.where(found.success, found.rms, torch.inf)
+        return {"nearest": reached.amin(1), "exit": exits.rms}
+
+    return _kept(f"density-check-{name}", model, images, make, penalty_check)
+
+
+def near_table(around: Mapping[str, dict[str, Tensor]], data: str) -> Table:
+    """How near: the boxed adversarial distance over a sample, images that are read wrongly counted as distance zero.
+
+    Args:
+        around: name -> what ``surroundings`` returns.
+        data: what the images are.
+    """
+    rows = {}
+    for name, one in around.items():
+        right = one["right"]
+        boxed = one["boxed"]
+        rows[name] = [
+            float((~right).double().mean()),
+            float(boxed[right].median()),
+            float(boxed[right].max()),
+            *(float((boxed <= limit).double().mean()) for limit in (0.02, 0.05, 0.1)),
+            float(one["ball"].median()),
+        ]
+    columns = ["error", "median distance", "largest", "within 0.02", "within 0.05", "within 0.1", "certain ball"]
+    return Table("density_near", columns, _without_infinities(rows), {"data": data})
+
+
+def lines_table(around: Mapping[str, dict[str, Tensor]], inside: Mapping[str, dict[str, Tensor]], data: str) -> Table:
+    """Random ways against the nearest: medians of the ratio over sqrt(n), or over sqrt(n / m) in m dimensions.
+
+    Args:
+        around: name -> what ``surroundings`` returns.
+        inside: name -> what ``dimensions`` returns.
+        data: what the images are.
+    """
+    rows = {}
+    for name, one in around.items():
+        free = one["free"][one["right"]]
+        ratio = (one["lines"].amin(2) / free[:, None]).flatten()
+        columns = [SUBSPACES.index(size) for size in (10, 100)]
+        roots = [(PIXELS / size) ** 0.5 for size in (10, 100)]
+        rows[name] = [
+            float((one["boxed"][one["right"]] / free).median()),
+            float(ratio.median() / PIXELS**0.5),
+            float(ratio.isfinite().double().mean()),
+            *(float(inside[name]["subspaces"][:, i].median() / root) for i, root in zip(columns, roots, strict=True)),
+        ]
+    names = ["boxed / free", "random line / √n", "lines that leave", "10 dimensions / √(n/10)", "100 / √(n/100)"]
+    return Table("density_lines", names, _without_infinities(rows), {"data": data})
+
+
+def dimensions_table(
+    around: Mapping[str, dict[str, Tensor]], inside: Mapping[str, dict[str, Tensor]], data: str
+) -> Table:
+    """How many directions lead out: medians over images, and the dimension of the boundary's normals.
+
+    Args:
+        around: name -> what ``surroundings`` returns.
+        inside: name -> what ``dimensions`` returns.
+        data: what the images are.
+    """
+    rows = {}
+    for name, one in inside.items():
+        sizes = torch.tensor(ALIGNED)
+        rows[name] = [
+            *(float((one["orthogonal"] <= limit).sum(1).double().median()) for limit in (2, 3)),
+            *(
+                float(torch.where(one["aligned"] <= limit, sizes, 0).amax(1).double().median())
+                for limit in (2.1, 3.15, 5.25)  # on a plane k directions leave at sqrt(k); a bent one may need 5 % more
+            ),
+            float(effective_dimension(spectrum(around[name]["normals"][around[name]["right"]]))),
+        ]
+    columns = [
+        "right angles, 2×",
+        "right angles, 3×",
+        "aligned, 2.1×",
+        "aligned, 3.15×",
+        "aligned, 5.25×",
+        "normals, 90 %",
+    ]
+    return Table("density_dimensions", columns, _without_infinities(rows), {"data": data})
+
+
+def rates_table(found: Mapping[str, dict[str, Tensor]], data: str) -> Table:
+    """How rare: medians over images of log10 of the probability that noise of some radius makes an error.
+
+    Args:
+        found: name -> what ``rates`` returns.
+        data: what the images are.
+
+    Returns:
+        A ``Table`` named ``density_rates``; an entry is empty where the estimate rests on fewer than ``ENOUGH``
+        effective draws in the median, or where no error was met.
+    """
+    rows = {}
+    chosen = [MULTIPLES.index(float(multiple)) for multiple in SHOWN]
+    for name, one in found.items():
+        enough = one["effective"][:, chosen].median(0).values >= ENOUGH
+        medians = one["log10"][:, chosen].median(0).values
+        rows[name] = torch.where(enough, medians, torch.nan).tolist()
+    return Table("density_rates", _SHOWN_COLUMNS, _without_infinities(rows), {"data": data})
+
+
+_SHOWN_COLUMNS = [f"radius × {multiple}" for multiple in SHOWN]
+
+
+def beside_plane(rare: Table) -> Styler:
+    """The probabilities of an error, and below them what they would be if the boundary were one plane.
+
+    Args:
+        rare: what ``rates_table`` returns.
+
+    Returns:
+        The styled table.
+    """
+    plane = half_space(torch.tensor(1.0), torch.tensor(SHOWN, dtype=torch.float32), PIXELS)
+    frame = pd.concat([rare.to_frame(), pd.DataFrame([plane.tolist()], index=["one plane"], columns=_SHOWN_COLUMNS)])
+    return styled(frame, empty="no estimate").set_caption(
+        "log10 of the probability of an error, median over images, at multiples of the adversarial distance"
+    )
+
+
+def what_planes_say() -> str:
+    """The sentences on noise of exactly the adversarial distance: how likely it crosses one plane.
+
+    Returns:
+        Two sentences, on Gaussian noise and on noise on a sphere.
+    """
+    gaussian, sphere = (
+        float(half_space(torch.tensor(1.0), torch.tensor(1.0), PIXELS, kind)) for kind in ("gaussian", "sphere")
+    )
+    return (
+        f"With $n = 784$, $\\Phi(-28) = {10 ** (gaussian % 1):.1f} \\cdot 10^{{{int(gaussian // 1)}}}$. On the sphere "
+        f"of that radius the share is {10**sphere:g}: it touches the plane in a single point."
+    )
+
+
+def what_sample_says(images: Images, few: Images) -> str:
+    """The sentence on how many images are looked at.
+
+    Args:
+        images: the sample.
+        few: those of ``Study``.
+
+    Returns:
+        The sentence.
+    """
+    return (
+        f"The sample has {len(images)} test images, {len(images) // SLOW['ConvNet']} for the convolutional network, "
+        f"which is expensive; {len(few)} of them are looked at more closely."
+    )
+
+
+def check_ratios(checks: Mapping[str, dict[str, Tensor]]) -> pd.DataFrame:
+    """How long the nearest exits are beside what the paper's search finds.
+
+    Args:
+        checks: name -> what ``penalty_check`` returns.
+
+    Returns:
+        For each network the number of images, and the smallest, median and largest ratio, exit over search.
+    """
+    ratios = {name: one["exit"] / one["nearest"] for name, one in checks.items()}
+    return pd.DataFrame(
+        {
+            "images": {name: len(one) for name, one in ratios.items()},
+            "smallest ratio": {name: float(one.min()) for name, one in ratios.items()},
+            "median ratio": {name: float(one.median()) for name, one in ratios.items()},
+            "largest ratio": {name: float(one.max()) for name, one in ratios.items()},
+        }
+    )
+
+
+def near_curves(
+    models: Mapping[str, nn.Module], images: Images, around: Mapping[str, dict[str, Tensor]]
+) -> dict[str, dict[str, Tensor]]:
+    """For how many images another class is near, against the error under noise of the same radius.
+
+    Args:
+        models: name -> network in evaluation mode.
+        images: the sample.
+        around: name -> what ``surroundings`` returns.
+
+    Returns:
+        Name -> ``radii``; ``found``, ``low`` and ``high`` as from ``fractions_within``; the errors ``noise`` and, cut
+        back to the box, ``clipped``; (E,) each.
+    """
+    curves = {}
+    for name, model in models.items():
+        fraction, low, high = fractions_within(around[name])
+        errors = noise_curve(name, model, images)
+        curves[name] = {
+            "radii": torch.tensor(EPSILONS, dtype=torch.float64),
+            "found": fraction,
+            "low": low,
+            "high": high,
+            "noise": errors["free"],
+            "clipped": errors["clipped"],
+        }
+    return curves
+
+
+def rate_panels(
+    found: Mapping[str, dict[str, Tensor]], samples: int, *, count: int = 3
+) -> dict[str, dict[str, Tensor]]:
+    """Estimates and counts of the probability of an error, for the networks of ``COUNTING``.
+
+    Args:
+        found: name -> what ``rates`` returns.
+        samples: draws counted per image and radius, before they are divided by ``COUNTING``.
+        count: how many images, the first ones.
+
+    Returns:
+        Name -> what ``figures_density.rates`` draws.
+    """
+    panels = {}
+    for name, divisor in COUNTING.items():
+        one, draws = found[name], samples // divisor
+        low, high = interval(one["gaussian"], draws)
+        panels[name] = {
+            "radii": one["radii"][:count],
+            "log10": one["log10"][:count],
+            "relative": one["relative"][:count],
+            "distance": one["distance"][:count],
+            "exact": one["bracket"][1, :count],
+            "counted": one["radii"][:count, COUNTED:],
+            "low": low.log10(),
+            "middle": (one["gaussian"] / draws).log10(),
+            "high": high.log10(),
+        }
+    return panels
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far the tilted estimates of a network may be trusted.
+
+    Attributes:
+        outside: how far the estimates lie outside the exact bracket, at most, in their standard errors; None where the
+            network is not linear.
+        off: the largest difference between count and estimate, in standard errors of the difference; None where
+            nothing was counted.
+        compared: images and radii at which at least ``SEEN`` errors were counted.
+        effective: effective draws behind the estimate at the adversarial distance, in the median over images.
+    """
+
+    outside: float | None
+    off: float | None
+    compared: int
+    effective: float
+
+
+def trust(found: Mapping[str, dict[str, Tensor]], samples: int) -> dict[str, Trust]:
+    """Three checks of the tilted estimates: the exact bracket, the counts, the number of effective draws.
+
+    Args:
+        found: name -> what ``rates`` returns.
+        samples: draws counted per image and radius, before they are divided by ``COUNTING``.
+
+    Returns:
+        Name -> ``Trust``.
+    """
+    checks = {}
+    for name, one in found.items():
+        outside = _outside_bracket(one) if name in linear(found) else None
+        off, compared = _against_counts(one, samples // COUNTING[name]) if name in COUNTING else (None, 0)
+        checks[name] = Trust(outside, off, compared, one["effective"][:, 0].median().item())
+    return checks
+
+
+def linear(names: Iterable[str]) -> list[str]:
+    """Which networks are linear.
+
+    Args:
+        names: of networks.
+
+    Returns:
+        Some of them, in order.
+    """
+    return [name for name in names if name.startswith("FC10(")]
+
+
+def _outside_bracket(one: Mapping[str, Tensor]) -> float:
+    """Largest distance from the bracket, in standard errors of the estimate."""
+    step = one["relative"] / np.log(10)
+    low, high = one["bracket"]
+    away = torch.maximum(low - one["log10"], one["log10"] - high).clamp(min=0)
+    return float((away / step).max())
+
+
+def _against_counts(one: Mapping[str, Tensor], samples: int) -> tuple[float, int]:
+    """Largest difference between count and estimate in standard errors, and how many counts were large enough."""
+    counted = len(one["gaussian"])
+    seen = one["gaussian"] >= SEEN
+    rate = one["gaussian"].double() / samples
+    tilted_rate = 10 ** one["log10"][:counted, COUNTED:]
+    error = (rate * (1 - rate) / samples + (tilted_rate * one["relative"][:counted, COUNTED:]) ** 2).sqrt()
+    away = ((rate - tilted_rate).abs() / error)[seen]
+    return (float(away.max()) if len(away) else 0.0), len(away)
+
+
+def trust_table(checks: Mapping[str, Trust]) -> str:
+    """The three checks as a table in Markdown.
+
+    Args:
+        checks: what ``trust`` returns.
+
+    Returns:
+        One line for the heads, one below it, and one for each network.
+    """
+    lines = [
+        "| network | outside the exact bracket by | against counts, at most | radii compared "
+        "| effective draws at the adversarial distance |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, one in checks.items():
+        bracket = "no closed form" if one.outside is None else f"{one.outside:.1f} s.e."
+        counts = "not counted | " if one.off is None else f"{one.off:.1f} s.e. | {one.compared} "
+        lines.append(f"| {name} | {bracket} | {counts} | {one.effective:.0f} |")
+    return "\n".join(lines)
+
+
+def kinds_of_noise(found: Mapping[str, dict[str, Tensor]], samples: int) -> pd.DataFrame:
+    """Errors counted under Gaussian noise, on the sphere, and under Gaussian noise that is cut back to the box.
+
+    Args:
+        found: name -> what ``rates`` returns.
+        samples: as for ``trust``.
+
+    Returns:
+        For the networks of ``COUNTING`` and two radii the share of errors over all images with its interval, as text.
+    """
+    columns = {"gaussian": "Gaussian", "sphere": "sphere", "clipped": "Gaussian, cut back to the box"}
+    rows = {}
+    for name, divisor in COUNTING.items():
+        for multiple in (8.0, 16.0):
+            at = MULTIPLES.index(multiple) - COUNTED
+            row = rows[name, f"× {multiple:g}"] = {}
+            for kind, title in columns.items():
+                counts = found[name][kind][:, at]
+                total = samples // divisor // (1 if kind == "gaussian" else 10) * len(counts)
+                low, high = interval(counts.sum()[None], total)
+                row[title] = f"{int(counts.sum()) / total:.2e} [{float(low):.1e}, {float(high):.1e}]"
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["counted for", "radius"])
+
+
+def line_ratios(around: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Distance to the boundary along random lines, the shorter of both senses, over the free nearest distance.
+
+    Args:
+        around: name -> what ``surroundings`` returns.
+
+    Returns:
+        Name -> (M, LINES) ratios for the images that are read rightly, infinite where the class holds all the way.
+    """
+    return {name: one["lines"].amin(2) / one["free"][one["right"]][:, None] for name, one in around.items()}
+
+
+def medians(inside: Mapping[str, dict[str, Tensor]], part: str) -> dict[str, Tensor]:
+    """Medians over images of one part of what ``dimensions`` returns.
+
+    Args:
+        inside: name -> what ``dimensions`` returns.
+        part: its key, for instance ``aligned``.
+
+    Returns:
+        Name -> the medians, one for each column.
+    """
+    return {name: one[part].median(0).values for name, one in inside.items()}
+
+
+def spectra(around: Mapping[str, dict[str, Tensor]], count: int) -> dict[str, Tensor]:
+    """How the energy of the boundary's normals gathers in a few directions, and that of random vectors does not.
+
+    Args:
+        around: name -> what ``surroundings`` returns.
+        count: of random vectors, drawn from torch's global generator.
+
+    Returns:
+        Name -> what ``spectrum`` returns, ``random vectors`` last.
+    """
+    found = {name: spectrum(one["normals"][one["right"]]) for name, one in around.items()}
+    random = torch.nn.functional.normalize(torch.randn(count, PIXELS), dim=1)
+    return found | {"random vectors": spectrum(random)}
+
+
+def sandwich(around: Mapping[str, dict[str, Tensor]]) -> pd.DataFrame:
+    """The radius of the ball that holds no other class between what is certain and what was found.
+
+    Args:
+        around: name -> what ``surroundings`` returns.
+
+    Returns:
+        For each network the smallest certain ball, and certain ball over free distance, median and largest.
+    """
+    rows = {}
+    for name, one in around.items():
+        share = one["ball"] / one["free"][one["right"]]
+        rows[name] = [float(one["ball"].min()), float(share.median()), float(share.max())]
+    columns = ["smallest certain ball", "ball over found distance, median", "largest"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("network")
+
+
+def claims(
+    found: Study,
+    curves: Mapping[str, dict[str, Tensor]],
+    checks: Mapping[str, Trust],
+    near: Table,
+    rare: Table,
+    along: Table,
+) -> dict[str, bool]:
+    """What is claimed of rare and near, and whether it came out so.
+
+    Args:
+        found: what ``study`` returns.
+        curves: what ``near_curves`` returns.
+        checks: what ``trust`` returns.
+        near: what ``near_table`` returns.
+        rare: what ``rates_table`` returns.
+        along: what ``lines_table`` returns.
+
+    Returns:
+        The claim, a sentence -> whether it holds.
+    """
+    balls = [one["ball"] > 0 for one in found.around.values()]
+    within = near.to_frame()["within 0.1"]
+    noise_at = EPSILONS.index(0.1)
+    fully = [name for name in found.around if name != "ConvNet"]
+    orthogonal = {name: one["orthogonal"].isfinite().sum(1) for name, one in found.inside.items()}
+    flat = linear(found.inside)
+    return {
+        "Every sampled image has an image of another class in the box, for every network": all(
+            bool(one["boxed"].isfinite().all()) for one in found.around.values()
+        ),
+        "For every network nine test images in ten have one within an RMS of 0.1": bool((within > 0.9).all()),
+        "The same for every network except FC10(1), whose weights are decayed hardest": bool(
+            (within.drop("FC10(1)") > 0.9).all()
+        ),
+        "At RMS 0.5 noise that is cut back to the box errs more than noise that is not, on every network": all(
+            float(one["clipped"][-1]) > float(one["noise"][-1]) for one in curves.values()
+        ),
+        "Random perturbations of RMS 0.1 cost no network more than five percentage points": all(
+            float(one["noise"][noise_at] - one["noise"][0]) < 0.05 for one in curves.values()
+        ),
+        "At the adversarial distance noise errs on the fully connected networks less than once in 10^50": bool(
+            (rare.to_frame().loc[fully, "radius × 1"] < -50).all()
+        ),
+        "Adversarial images have probability zero under noise, as the rational numbers have": not any(
+            bool((found.rates[name]["gaussian"] > 0).any()) for name in COUNTING
+        ),
+        "Every neighbourhood of every image holds an adversarial one, as the rational numbers are dense": not any(
+            bool(positive.any()) for positive in balls
+        ),
+        "Every rightly read image has a ball that certainly holds no adversarial image": all(
+            bool(positive.all()) for positive in balls
+        ),
+        "On linear networks tilted sampling stays within four standard errors of the exact bracket": all(
+            one.outside < 4 for one in checks.values() if one.outside is not None
+        ),
+        "Wherever errors can be counted, tilted sampling agrees with the count to five standard errors": all(
+            one.off < 5 for one in checks.values() if one.off is not None
+        ),
+        "Along random lines the median distance is within a factor of 2.5 of √n times the nearest": bool(
+            along.to_frame()["random line / √n"].between(1 / 2.5, 2.5).all()
+        ),
+        "Linear networks have at most nine exits at right angles": all(
+            int(orthogonal[name].max()) <= 9 for name in flat
+        ),
+        "Every other network has more than nine on the median image": all(
+            float(ways.double().median()) > 9 for name, ways in orthogonal.items() if name not in flat
+        ),
+        "On every network at least four aligned directions lead out within 2.1 times the adversarial distance": all(
+            float(one["aligned"][:, ALIGNED.index(4)].median()) <= 2.1 for one in found.inside.values()
+        ),
+    }
+
+
+def styled(frame: pd.DataFrame, *, empty: str = "nan") -> Styler:
+    """A table of this chapter as the page shows it.
+
+    Args:
+        frame: numbers.
+        empty: stands where there is none.
+
+    Returns:
+        The frame with every column in its format.
+    """
+    return frame.style.format({column: FORMATS.get(column, "{:.2f}") for column in frame}, na_rep=empty)
+
+
+def tolerances(table: Table) -> pd.DataFrame:
+    """How far each entry of a rerun may lie from the stored run.
+
+    Args:
+        table: one of this page's.
+
+    Returns:
+        ``TOLERANCES`` in every row and ``CONVOLUTIONAL`` in that of ConvNet.
+    """
+    allowed = pd.DataFrame(TOLERANCES[table.name], index=list(table.rows), columns=table.columns)
+    allowed.loc[allowed.index == "ConvNet"] = CONVOLUTIONAL[table.name]
+    return allowed
+
+
+def _without_infinities(rows: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    """The rows with NaN, which a table leaves empty, where a search has found nothing."""
+    return {name: [value if math.isfinite(value) else math.nan for value in values] for name, values in rows.items()}
+
+
+def spectrum(normals: Tensor) -> Tensor:
+    """Shares of the singular directions in the energy of a set of unit normals, cumulated.
+
+    Args:
+        normals: (N, n); rows with NaN are left out.
+
+    Returns:
+        (min(N, n),) float64, rising to 1.
+
+    Source:
+        Moosavi-Dezfooli et al. 2017, Figure 9.
+    """
+    usable = normals[normals.isfinite().all(1)].double()
+    return (energy := torch.linalg.svdvals(usable).square()).cumsum(0) / energy.sum()
+
+
+def effective_dimension(cumulated: Tensor, share: float = 0.9) -> int:
+    """How many singular directions hold so much of the energy."""
+    return int((cumulated < share - 1e-12).sum()) + 1
+
+
+def fractions_within(one: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Fraction of the sample with another class inside the box and within each of ``EPSILONS``, and its interval.
+
+    Args:
+        one: what ``surroundings`` returns.
+
+    Returns:
+        (E,) fraction, lower and upper ends at 95 %.
+    """
+    counts = (one["boxed"][:, None] <= torch.tensor(EPSILONS).double()).sum(0)
+    return counts / len(one["boxed"]), *interval(counts, len(one["boxed"]))
+
+
+def _linear(model: nn.Module) -> bool:
+    return sum(isinstance(layer, nn.Linear | nn.Conv2d) for layer in model.modules()) == 1
+
+
+def _kept(
+    name: str,
+    model: nn.Module,
+    images: Images,
+    make: Callable[[], dict[str, Tensor]],
+    function: Callable,
+    sizes: Mapping[str, int] | None = None,
+) -> dict[str, Tensor]:
+    """A product of this page, made once for a network, its images, the sizes and the code that determines it."""
+    key = {
+        "model": files.described(model),
+        "images": images.digest,
+        "sizes": dict(sizes or {}),
+        "code": fingerprint.of(function),
+    }
+    return cache.load_or_make(name, key, make)

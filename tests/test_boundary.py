@@ -1,0 +1,203 @@
+"""Ways out of a class, against closed forms on planes and circles and the certified optimum."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from intriguing.attack import boundary
+from intriguing.attack.boundary import aligned_frames, exit_along, lipschitz_bound, nearest_exit, orthogonal_exits
+from intriguing.attack.oracles import exact_linear_distortion
+from intriguing.models.recipes import build
+
+
+def linear(classes: int = 5, pixels: int = 30, seed: int = 0) -> nn.Sequential:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(pixels, classes))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        model[1].weight.copy_(torch.randn(classes, pixels, generator=generator))
+        model[1].bias.copy_(torch.randn(classes, generator=generator))
+    return model.eval().requires_grad_(False)
+
+
+def pictures(count: int = 6, pixels: int = 30, seed: int = 1) -> torch.Tensor:
+    return torch.rand(count, 1, 1, pixels, generator=torch.Generator().manual_seed(seed))
+
+
+def planes(model: nn.Sequential, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Leads over the rivals in increasing order, (B, k - 1), and their gradients, (B, k - 1, n)."""
+    weight, logits = model[1].weight.double(), model.double()(images.double())
+    others = [[j for j in range(len(weight)) if j != int(label)] for label in labels]
+    lead = torch.stack([z[y] - z[o] for z, y, o in zip(logits, labels, others, strict=True)])
+    slope = torch.stack([weight[y] - weight[o] for y, o in zip(labels, others, strict=True)])
+    return lead, slope
+
+
+class Circle(nn.Module):
+    """Class 0 inside a ball around the middle of the box, class 1 outside."""
+
+    def __init__(self, radius: float) -> None:
+        super().__init__()
+        self.radius = radius
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        square = (x.flatten(1) - 0.5).square().sum(1)
+        return torch.stack([torch.full_like(square, self.radius**2), square], 1)
+
+
+def test_nearest_exit_from_a_linear_class():
+    model, images = linear(), pictures()
+    labels = model(images).argmax(1)
+    found = nearest_exit(model, images, labels)
+    lead, slope = planes(model, images, labels)
+    distance = lead / slope.norm(dim=2)
+    nearest = distance.argmin(1)
+    assert torch.allclose(found.rms, distance.amin(1) / 30**0.5, rtol=2e-4)
+    assert torch.allclose(found.each.norm(dim=2), distance, rtol=2e-4)
+    normal = -torch.nn.functional.normalize(slope[torch.arange(6), nearest], dim=1)
+    assert torch.allclose(found.normals, normal, atol=1e-9)
+    after = model.double()(images.double() + found.ways.view_as(images)).argmax(1)
+    assert bool((after != labels).all())
+
+
+def test_boxed_exit_is_the_certified_optimum():
+    model, images = linear(), pictures()
+    labels = model(images).argmax(1)
+    found = nearest_exit(model, images, labels, box=True)
+    weight, bias = model[1].weight, model[1].bias
+    for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+        exact = min(exact_linear_distortion(weight, bias, image, target).rms for target in range(5) if target != label)
+        assert float(found.rms[i]) == pytest.approx(exact, rel=5e-4)
+    moved = images.double() + found.ways.view_as(images)
+    assert float(moved.min()) >= -1e-12 and float(moved.max()) <= 1 + 1e-12
+
+
+def test_nearest_exit_from_a_ball():
+    """A curved boundary: the nearest point lies along the radius, and no sphere of linearisations hides it."""
+    images = torch.full((1, 1, 1, 12), 0.5)
+    images[0, 0, 0, 0] += 0.1
+    found = nearest_exit(Circle(0.3).eval(), images, torch.tensor([0]))
+    assert float(found.rms) * 12**0.5 == pytest.approx(0.2, rel=1e-3)
+    assert float(found.normals[0, 0]) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_misread_image_is_its_own_exit():
+    model, images = linear(), pictures(2)
+    labels = (model(images).argmax(1) + 1) % 5
+    found = nearest_exit(model, images, labels)
+    assert bool((found.rms == 0).all()) and bool((found.ways == 0).all())
+
+
+def test_following_few_rivals_is_exact_on_a_linear_network():
+    model, images = linear(10), pictures(8)
+    labels = model(images).argmax(1)
+    every, few = (nearest_exit(model, images, labels, rivals=rivals, chunk=3).rms for rivals in (None, 2))
+    assert torch.allclose(every, few, rtol=1e-6)
+
+
+def test_exits_inside_a_subspace():
+    model, images = linear(), pictures()
+    labels = model(images).argmax(1)
+    frame = boundary.random_frames(6, 7, 30, seed=2)
+    found = nearest_exit(model, images, labels, within=frame)
+    lead, slope = planes(model, images, labels)
+    reach = torch.bmm(slope, frame.mT).norm(dim=2)
+    assert torch.allclose(found.rms, (lead / reach).amin(1) / 30**0.5, rtol=2e-4)
+    inside = torch.bmm(torch.bmm(found.ways[:, None], frame.mT), frame)[:, 0]
+    assert torch.allclose(inside, found.ways, atol=1e-8)
+
+
+def test_a_linear_network_has_as_many_exits_at_right_angles_as_rivals():
+    model, images = linear(), pictures(3)
+    labels = model(images).argmax(1)
+    lengths, basis = orthogonal_exits(model, images, labels, 6)
+    assert lengths.isfinite().sum(1).tolist() == [4, 4, 4]
+    assert bool((lengths.diff(dim=1)[:, :3] >= -1e-9).all())
+    gram = torch.bmm(basis[:, :4], basis[:, :4].mT)
+    assert torch.allclose(gram, torch.eye(4).double().expand(3, 4, 4), atol=1e-6)
+    assert torch.allclose(lengths[:, 0], nearest_exit(model, images, labels).rms)
+
+
+def test_a_box_and_a_subspace_do_not_go_together():
+    with pytest.raises(ValueError, match="either a box or a subspace"):
+        nearest_exit(linear(), pictures(1), torch.tensor([0]), box=True, avoid=torch.zeros(1, 1, 30))
+
+
+def test_a_model_in_training_mode_is_refused():
+    with pytest.raises(ValueError, match="evaluation mode"):
+        nearest_exit(linear().train(), pictures(1), torch.tensor([0]))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 25), st.integers(0, 1000))
+def test_aligned_frames_share_the_normal_equally(count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    normals = torch.nn.functional.normalize(torch.randn(3, 25, generator=generator).double(), dim=1)
+    frames = aligned_frames(normals, count, seed=seed)
+    assert torch.allclose(torch.bmm(frames, frames.mT), torch.eye(count).double().expand(3, -1, -1), atol=1e-9)
+    components = (frames * normals[:, None]).sum(2)
+    assert torch.allclose(components, torch.full_like(components, count**-0.5), atol=1e-9)
+
+
+def test_exit_along_a_direction_of_a_linear_network():
+    model, images = linear(), pictures()
+    labels = model(images).argmax(1)
+    lead, slope = planes(model, images, labels)
+    rays = boundary.random_frames(6, 4, 30, seed=3)
+    rays = torch.cat([rays, -rays], 1)
+    fall = -torch.einsum("bjn,bdn->bdj", slope, rays)
+    expected = torch.where(fall > 0, lead[:, None] / fall, torch.inf).amin(2) / 30**0.5
+    nearest = nearest_exit(model, images, labels).rms
+    found = exit_along(model.double(), images.double(), labels, rays, nearest, farthest=100)
+    reached = expected < 99 * nearest[:, None]
+    assert bool((found.isfinite() >= reached).all()) and bool(found[~reached].isinf().any() or reached.all())
+    assert torch.allclose(found[reached], expected[reached], rtol=1e-3)
+
+
+def test_no_exit_along_a_direction_that_changes_nothing():
+    model = linear(3, 8)
+    with torch.no_grad():
+        model[1].weight[:, 5:] = 0
+    images = pictures(1, 8)
+    labels = model(images).argmax(1)
+    ray = torch.zeros(1, 1, 8)
+    ray[0, 0, 6] = 1
+    assert exit_along(model, images, labels, ray, torch.tensor([0.01])).item() == float("inf")
+
+
+@pytest.mark.parametrize("name", ["FC10(1)", "FC100-100-10", "ConvNet"])
+def test_no_lead_changes_faster_than_the_bound(name):
+    model = build(name, seed=3).eval().requires_grad_(False)
+    bound = lipschitz_bound(model)
+    generator = torch.Generator().manual_seed(4)
+    x = torch.rand(64, 1, 28, 28, generator=generator)
+    for size in (1e-2, 1.0):
+        y = x + size * torch.randn(x.shape, generator=generator)
+        change = model(y) - model(x)
+        leads = (change[:, :, None] - change[:, None, :]).abs().amax((1, 2))
+        assert bool((leads <= bound * (y - x).flatten(1).norm(dim=1)).all())
+
+
+def test_the_bound_of_a_linear_network_is_its_largest_difference_of_rows():
+    model = linear()
+    weight = model[1].weight.double()
+    largest = max(float((a - b).norm()) for a in weight for b in weight)
+    assert lipschitz_bound(model) == pytest.approx(largest)
+
+
+def test_the_bound_of_a_convolution_is_above_its_matrix():
+    layer = nn.Conv2d(2, 3, 3)
+    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(3 * 16, 2)).requires_grad_(False)
+    basis = torch.eye(2 * 36).view(-1, 2, 6, 6)
+    matrix = (layer(basis) - layer(torch.zeros_like(basis))).flatten(1)
+    difference = model[2].weight[0] - model[2].weight[1]
+    norm = float(torch.linalg.matrix_norm(matrix.double(), 2) * difference.double().norm())
+    assert norm <= lipschitz_bound(model) <= 3 * norm
+
+
+def test_a_layer_without_a_bound_is_named():
+    with pytest.raises(TypeError, match="Softplus"):
+        lipschitz_bound(nn.Sequential(nn.Softplus(), nn.Linear(2, 2)))

@@ -1,0 +1,184 @@
+"""What is read off the tables of disjoint training sets: frames, sentences and claims, from tables made by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+import torch
+
+from intriguing.attack.distortion import Distortion
+from intriguing.book import paper
+from intriguing.book.results import Table
+from intriguing.chapters.disjoint_sets import findings
+from intriguing.chapters.disjoint_sets.seeds import Study
+from intriguing.data import Digits, Images
+
+NAMES = list(paper.HALF_MODELS)
+COLUMNS = [*NAMES, "distortion"]
+KINDS = {
+    "same architecture, same half": [0.4, 0, 6],
+    "same architecture, other half": [0.1, 0, 6],
+    "other architecture, same half": [0.3, 0, 6],
+    "other architecture, other half": [0.05, 0, 6],
+}
+
+
+def a_set(*sizes: float, success: bool = True, evaluations: int = 1) -> Distortion:
+    count = len(sizes)
+    rms = torch.tensor(sizes, dtype=torch.float64)
+    return Distortion(
+        torch.zeros(count, 1, 1, 1), rms, torch.full((count,), success), rms, torch.full((count,), evaluations)
+    )
+
+
+def forms() -> dict[str, Table]:
+    """Table 4 in its three forms: P1 fools P1 at 60 %, the halves each other at 20 %, amplified at 40 %."""
+    amplified = {
+        f"{maker} amplified to 0.1": [1.0 if maker == reader else 0.4 for reader in NAMES] + [0.1] for maker in NAMES
+    }
+    printed = {
+        "FC100-100-10": [1.0, 0.6, 0.2, 0.06],
+        "FC123-456-10": [0.6, 1.0, 0.2, 0.06],
+        "FC100-100-10'": [0.2, 0.2, 1.0, 0.06],
+        "Gaussian noise 0.06": [0.02, 0.02, 0.02, 0.06],
+        **amplified,
+        "Gaussian noise 0.1": [0.03, 0.03, 0.03, 0.1],
+    }
+    clipped = {row: values for row, values in printed.items() if row not in NAMES}
+    clipped["Gaussian noise 0.1"] = [0.03, 0.03, 0.025, 0.07]
+    clipped["FC123-456-10 amplified to 0.1"] = [0.38, 1.0, 0.4, 0.09]
+    made = {"printed": printed, "clipped": clipped, "boxed": amplified}
+    return {form: Table(f"table4_{form}", COLUMNS, rows) for form, rows in made.items()}
+
+
+def test_readings_stand_below_each_other():
+    frame = findings.amplified_rows(forms())
+    row = "FC123-456-10 amplified to 0.1"
+    assert frame.loc[row].index.tolist() == ["0.1, not cut", "0.1, then cut", "0.1 after cutting", "paper"]
+    assert frame.loc[row, "FC100-100-10"].tolist() == [0.4, 0.38, 0.4, paper.TABLE4.value(row, "FC100-100-10")]
+    assert len(frame) == 12
+    frame = findings.noise_rows(forms())
+    assert frame.loc["Gaussian noise 0.1"].index.tolist() == ["not cut", "cut", "paper"]
+    assert frame.loc[("Gaussian noise 0.1", "cut"), "FC100-100-10'"] == 0.025
+
+
+def test_shortened_counts_what_was_longer():
+    lines = findings.shortened({"FC100-100-10": a_set(0.05, 0.11, 0.12, 0.1)}, forms()["printed"]).splitlines()
+    assert lines[2:] == ["| FC100-100-10 | 50.0% | 100.0% |"]
+
+
+def test_growth_by_hand():
+    found = findings.growth({"a": a_set(0.05, 0.0), "b": a_set(0.1, 0.05)})  # in the mean 0.05
+    assert (found.mean, found.share) == pytest.approx((1.0, 0.5))
+    assert (found.typical, found.single) == pytest.approx((1.0, 2 / 3))
+    assert str(found).startswith("The mean distortion grows by **100%**; what is added makes up **50%** of the new")
+
+
+def test_the_shortcut_in_words():
+    text = findings.about_shortcut(a_set(0.05, 0.07, evaluations=50), a_set(0.04, 0.06, evaluations=600))
+    assert text == (
+        "On 2 images: **600** evaluations and a mean distortion of 0.0500 with the settings of the other tables, "
+        "**50** and 0.0600 with the short ones."
+    )
+
+
+def test_kinds_and_pairs_in_words():
+    assert findings.about_kinds(Table("k", ["error", "over pairs", "pairs"], KINDS)) == (
+        "Another architecture alone leaves **75%** of the transfer, another half alone **25%**, and both together "
+        "**12%**."
+    )
+    mean = pd.DataFrame([[1, 0.25], [0.5, 1]], NAMES[:2], NAMES[:2])
+    study = Study({"table4": mean}, {"table4": mean / 10}, Table("k", ["error"], {}), 2, "toy", 4, 2)
+    assert findings.about_pair(study, *NAMES[:2]) == (
+        "FC100-100-10 read by FC123-456-10: **25.0% ± 2.5%** (paper 26.2%); "
+        "FC123-456-10 read by FC100-100-10: **50.0% ± 5.0%** (paper 6.2%)."
+    )
+
+
+def test_outside_in_words():
+    frame = pd.DataFrame({"a": [1, 2, 3]})
+    assert findings.about_outside(frame[:2], frame).startswith("2 of 3 numbers lie outside")
+
+
+@pytest.fixture
+def three():
+    images = Images(torch.zeros(10_000, 1, 1, 1), torch.zeros(10_000, dtype=torch.long), "toy")
+    digits = Digits(images, images, images.take(slice(0, 5000)), images.take(slice(0, 5000)), "toy")
+    table3 = Table(
+        "table3",
+        ["error on P1", "error on P2", "test error", "distortion"],
+        {"FC100-100-10": [0, 0.03, 0.02, 0.06], "FC123-456-10": [0, 0.02, 0.02, 0.06],
+         "FC100-100-10'": [0.02, 0, 0.02, 0.06]},
+    )  # fmt: skip
+    noise = Table("n", NAMES, {name: [0.02] * 3 for name in [*NAMES, "no distortion"]})
+    return digits, {name: a_set(0.06, 0.06) for name in NAMES}, table3, forms(), noise
+
+
+def test_claims_about_the_halves(three):
+    verdicts = findings.halves_claims(*three)
+    holds = {claim: holds for claim, (holds, _) in verdicts.items()}
+    evidence = [words for _, words in verdicts.values()]
+    assert len(verdicts) == 12 and all(type(value) is bool for value in holds.values())
+    doubt = math.sqrt(0.02 * 0.98 * (1 / 5000 + 1 / 10_000))  # 0.0024: a gap of 0.01 is four of them
+    wrong = [
+        "Each network errs on the other half as on the test images, to within three standard errors",
+        "Amplification lengthens the perturbation by 40 %",
+    ]
+    assert [claim for claim, value in holds.items() if not value] == wrong
+    assert evidence[2] == f"FC100-100-10: {0.01 / doubt:.1f}, FC123-456-10: 0.0, FC100-100-10': 0.0"
+    assert evidence[3] == "20.0% to 20.0% against 2.0% to 2.0%"
+    assert evidence[5] == "FC100-100-10: 3.0 times as much, FC123-456-10: 3.0 times as much"
+    assert evidence[8:10] == ["67%", "40%"]
+    assert evidence[10:] == ["largest change 2.0%", "at most 1.0%; cutting back moves it by 0.5% or less"]
+
+
+def test_claims_about_the_halves_can_fail(three):
+    digits, sets, table3, tables, noise = three
+    worse = dict.fromkeys(noise.rows, [0.25] * 3)
+    sets = sets | {"FC100-100-10'": a_set(0.06, success=False)}
+    verdicts = findings.halves_claims(digits, sets, table3, tables, Table("n", NAMES, worse))
+    assert not verdicts["They misread more of every set than of noise of equal size"][0]
+    assert not verdicts["Every test image has an adversarial example for every network"][0]
+
+
+def test_the_claim_over_seeds():
+    ((_, (holds, evidence)),) = findings.seeds_claims(Table("k", ["error", "over pairs", "pairs"], KINDS)).items()
+    assert holds is True and evidence == "10.0% against 30.0%"
+
+
+@pytest.fixture
+def convolutions():
+    names = ["A", "B", "ConvNet"]
+    table2 = Table("t2", [*names, "distortion"], {"A": [1, 0.3, 0.1, 0], "B": [0.4, 1, 0.2, 0],
+                   "ConvNet": [0.1, 0.2, 1, 0]})  # fmt: skip
+    equal = Table("e", names, {"A": [0.1] * 3, "B": [0.1] * 3, "ConvNet": [0.05, 0.3, 0.1]})
+    readers = ["ConvNet", "ConvNet'"]
+    rows = {"ConvNet": [1, 0.02], "ConvNet'": [0.03, 1], "Gaussian noise 0.1": [0.1, 0.1]}
+    rows |= {"ConvNet amplified to 0.1": [1, 0.3], "ConvNet' amplified to 0.1": [0.1, 1]}
+    return table2, equal, Table("t4", readers, rows)
+
+
+def test_transfer_to_and_from_a_convolutional_network(convolutions):
+    frame = findings.convolutional_transfer(*convolutions[:2])
+    assert frame.loc["A"].tolist() == [0.1, 0.1, 0.1, 0.05]
+    assert frame.loc["B"].tolist() == [0.2, 0.1, 0.2, 0.3]
+
+
+def test_claims_about_convolutions(convolutions):
+    verdicts = findings.convolutional_claims(
+        {"ConvNet": a_set(0.05, 0.07)}, {"ConvNet'": a_set(0.05, success=False)}, *convolutions
+    )
+    assert list(verdicts.values()) == [
+        (False, "mean distortion 0.060"),
+        (True, "15.0% against 10.0%"),
+        (True, "15.0%"),
+        (False, "15.0% against 17.5%"),
+        (False, "10.0% to 30.0%; before amplification 2.0% to 3.0%"),  # one of them is no more than noise does
+    ]
+
+
+def test_verdicts_are_listed():
+    lines = findings.listed({"It is so": (True, "1"), "It is not": (False, "0")}).splitlines()
+    assert lines[2:] == ["| It is so | holds | 1 |", "| It is not | **does not hold** | 0 |"]

@@ -1,0 +1,147 @@
+"""Mean, spread and what lies inside them, by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from intriguing.book import halves, paper
+from intriguing.book.results import Table
+from intriguing.chapters.disjoint_sets import seeds, study
+from intriguing.data import Digits, Images
+
+
+def toy(count: int = 10) -> Digits:
+    images = torch.arange(count).float().view(-1, 1, 1, 1) / count
+    whole = Images(images, torch.zeros(count, dtype=torch.long), "toy")
+    return Digits(whole, whole, whole, whole, "toy digits")
+
+
+@pytest.mark.parametrize(
+    ("value", "percent", "expected"),
+    [
+        (0.067, True, 0.0005),  # 6.7 %
+        (0.10, True, 0.005),  # 10 %
+        (0.0164, True, 0.00005),  # 1.64 %
+        (0.0, True, 0.005),
+        (0.062, False, 0.0005),
+        (0.1, False, 0.05),
+    ],
+)
+def test_half_a_unit_of_the_last_digit(value, percent, expected):
+    assert seeds.half_unit(value, percent=percent) == pytest.approx(expected)
+
+
+def a_study(means: dict, deviations: dict) -> seeds.Study:
+    return seeds.Study(means, deviations, Table("same_or_other", ["error"], {"a": [0.0]}), 3, "toy", 2000, 1300)
+
+
+def test_inside_by_hand():
+    column = ["error on P1", "distortion"]
+    means = {"table3": pd.DataFrame([[0.10, 0.060]], index=["m"], columns=column)}
+    means |= {"table4": pd.DataFrame([[0.5]], index=["a"], columns=["b"])}
+    spreads = {"table3": pd.DataFrame([[0.01, 0.001]], index=["m"], columns=column)}
+    spreads |= {"table4": pd.DataFrame([[0.0]], index=["a"], columns=["b"])}
+    lines = [
+        ["table3", "m", "error on P1", "error", 0.119, 0.13],  # within 2 sd of both
+        ["table3", "m", "error on P1", "error", 0.121, 0.15],  # of neither, and rounding does not help
+        ["table3", "m", "distortion", "distortion", 0.065, 0.0671],  # sized fails by 0.0001, rounding mends it
+        ["table3", "m", "distortion", "distortion", 0.061, math.nan],  # the mean stands in
+        ["table4", "a", "b", "error", 0.5, 0.55],  # 100 images: a standard error of 0.05
+        ["table4", "a", "b", "error", 0.5, 0.62],
+        ["table4", "a", "a", "given", 1.0, 1.0],
+        ["table5", "Conv. 1", "upper bound", "bound", 2.75, 2.7],
+    ]
+    entries = pd.DataFrame(lines, columns=["table", "row", "column", "kind", "paper", "ours"])
+    compared = seeds.inside(a_study(means, spreads), entries, counted=100)
+    assert compared["raw"].tolist() == [True, False, False, True, True, True]
+    assert compared["sized"].tolist() == [True, False, False, True, False, False]
+    assert compared["fair"].tolist() == [True, False, True, True, True, False]
+    assert compared["ours"].iat[3] == 0.060
+    counts = seeds.counts(compared)
+    assert counts.loc["table3"].tolist() == [4, 2, 2, 3]
+    assert counts.loc["table4"].tolist() == [2, 2, 0, 1]
+    assert counts.loc["all"].tolist() == [6, 4, 2, 4]
+
+
+def test_outside_lists_the_largest_difference_first():
+    lines = [
+        ["table1", "a", "test error", "error", 0.5, 0.6, 0.5, 0.1, True],
+        ["table2", "b", "c", "error", 0.1, 0.2, 0.3, 0.01, False],
+        ["table2", "c", "b", "error", 0.9, 0.5, 0.4, 0.02, False],
+    ]
+    columns = ["table", "row", "column", "kind", "paper", "ours", "mean", "spread", "fair"]
+    left = seeds.outside(pd.DataFrame(lines, columns=columns))
+    assert left["row"].tolist() == ["c", "b"]
+    assert left["difference"].tolist() == pytest.approx([0.4, -0.1])
+    assert list(left.columns) == ["table", "row", "column", *seeds.NUMBERS]
+
+
+def test_sampled_rates_are_those_of_tables_2_and_4():
+    entries = pd.DataFrame(
+        [
+            ["table1", "test error", 0.1],
+            ["table2", "m", 0.2],
+            ["table2", "distortion", 0.06],
+            ["table4", "n", 0.3],
+        ],
+        columns=["table", "column", "paper"],
+    )
+    assert seeds.sampled_rates(entries).tolist() == [0.2, 0.3]
+
+
+def test_a_study_as_tables():
+    means = {"table3": pd.DataFrame([[0.1, 0.2]], index=["m"], columns=["a", "b"])}
+    spreads = {"table3": pd.DataFrame([[0.01, 0.02]], index=["m"], columns=["a", "b"])}
+    table = a_study(means, spreads).table("table3")
+    assert table.name == "seeds_table3"
+    assert table.columns == ["a", "b", "± a", "± b"]
+    assert table.rows == {"m": [0.1, 0.2, 0.01, 0.02]}
+    assert table.meta == {"data": "toy", "repetitions": 3}
+    assert str(a_study(means, spreads)) == (
+        "3 repetitions, 2,000 training images (halves of 1,000), 1,300 images attacked for each network."
+    )
+
+
+def test_study_gives_mean_and_deviation_over_repetitions(monkeypatch, tmp_path):
+    """Networks are replaced by their seeds and attacks by numbers, so that the arithmetic is all that is left."""
+    monkeypatch.setattr(seeds, "trained", lambda name, images, *, seed, max_iterations: _Model(seed))
+    monkeypatch.setattr(
+        halves, "trained", lambda name, images, *, seed, max_iterations: _Model(seed // 2 if seed % 2 == 0 else 50)
+    )
+    monkeypatch.setattr(seeds, "_attacked", lambda models, images: models)
+    rows = {name: table.rows for name, table in paper.TABLES.items()}
+
+    def table(name):
+        def made(models, *others, **options):
+            value = float(next(iter(models.values())).seed)
+            columns = list(paper.TABLES[name].columns)
+            return Table(name, columns, {row: [value] * len(columns) for row in rows[name]}, {"data": "toy"})
+
+        return made
+
+    for place, name in ((seeds.tables, "table1"), (seeds.tables, "table2"), (study, "table3"), (study, "table4")):
+        monkeypatch.setattr(place, name, table(name))
+    monkeypatch.setattr(study, "kinds", lambda repeated, images, sets: (repeated, sets))
+    found = seeds.trained_anew(toy(), images=4, repetitions=3, attacked=2)
+    for name in seeds.TABLES:
+        assert np.all(found.means[name] == 1) and np.all(found.deviations[name] == 1)  # of 0, 1 and 2
+        assert list(found.means[name].index) == list(paper.TABLES[name].rows)
+    repeated, sets = found.same_or_other
+    assert len(repeated) == len(sets) == 3
+    assert [len(networks) for networks in repeated] == [4] * 3  # the square is complete
+    assert (found.data, found.images, found.attacked) == ("toy digits, first 4", 4, 2)
+
+
+def test_study_needs_two_repetitions():
+    with pytest.raises(ValueError, match="at least two repetitions"):
+        seeds.trained_anew(toy(), images=4, repetitions=1, attacked=2)
+
+
+class _Model:
+    def __init__(self, seed: int) -> None:
+        self.seed, self.model = seed, self

@@ -1,0 +1,213 @@
+"""Norms against explicit dense matrices and by hand, bounds that are never below the truth, and named refusals."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from intriguing.lipschitz import norms
+from intriguing.lipschitz.norms import conv_norm, formula_one, layer_norm, linear_norm
+
+RISE = torch.tensor([[-1.0, 2.0, -1.0]])
+RIPPLE = torch.tensor([[1.0, 0.0, -1.0]])
+
+
+def kernel(row: Tensor) -> Tensor:
+    """The outer product of a row with itself, as a convolution of one channel."""
+    return (row.T @ row)[None, None]
+
+
+def dense(weight: Tensor, size: tuple[int, int], **options) -> float:
+    """The norm by the full matrix of the convolution and an SVD: slow, plain, and independent of the module."""
+    channels = weight.shape[1] * options.get("groups", 1)
+    basis = torch.eye(channels * size[0] * size[1], dtype=torch.float64).view(-1, channels, *size)
+    matrix = F.conv2d(basis, weight.detach().double(), **options).flatten(1)
+    return float(torch.linalg.matrix_norm(matrix, ord=2)) if matrix.numel() else 0.0
+
+
+@st.composite
+def convolutions(draw) -> tuple[Tensor, tuple[int, int], dict]:
+    """Kernels of any shape with an image that they fit."""
+    number = lambda low, high: draw(st.integers(low, high))  # noqa: E731
+    groups = number(1, 2)
+    weight_shape = (groups * number(1, 3), number(1, 3), number(1, 4), number(1, 4))
+    options = {
+        "stride": (number(1, 3), number(1, 3)),
+        "padding": (number(0, 4), number(0, 4)),
+        "dilation": (number(1, 2), number(1, 2)),
+        "groups": groups,
+    }
+    reach = [d * (k - 1) + 1 for d, k in zip(options["dilation"], weight_shape[2:], strict=True)]
+    size = tuple(max(1, r - 2 * p) + number(0, 4) for r, p in zip(reach, options["padding"], strict=True))
+    weight = torch.randn(weight_shape, generator=torch.Generator().manual_seed(number(0, 10**6)), dtype=torch.float64)
+    return weight, size, options
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(convolutions())
+def test_bounds_against_dense_matrices(case):
+    weight, size, options = case
+    truth = dense(weight, size, **options)
+    assert conv_norm(weight, input_size=size, bound="zero-padded", **options) == pytest.approx(truth, rel=1e-3)
+    assert conv_norm(weight, input_size=size, **options) >= truth
+    assert conv_norm(weight, **options) >= truth
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(convolutions())
+def test_the_bound_for_all_sizes_is_tight(case):
+    weight, _, options = case
+    fine = max(
+        norms.largest_over_grid(norms.dilated(part, options["dilation"]), stride=options["stride"], points=97)
+        for part in weight.unflatten(0, (options["groups"], -1))
+    )
+    assert fine <= conv_norm(weight, **options) <= 1.02 * fine
+
+
+def test_lanczos_on_a_larger_image():
+    weight = torch.randn(6, 3, 5, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for stride in (1, 2):
+        truth = dense(weight, (14, 13), stride=stride, padding=2)
+        found = conv_norm(weight, stride=stride, padding=2, input_size=(14, 13), bound="zero-padded")
+        assert found == pytest.approx(truth, rel=1e-6)
+        assert truth <= conv_norm(weight, stride=stride, padding=2, input_size=(14, 13)) <= 1.25 * truth
+
+
+def test_a_kernel_of_one_entry_by_hand():
+    # One pixel in stride^2 is kept and the others are dropped: the norm is 1, whatever the stride.
+    one = torch.ones(1, 1, 1, 1)
+    for stride in (1, 2, 4):
+        assert conv_norm(one, stride=stride, input_size=8) == pytest.approx(1)
+        assert conv_norm(one, stride=stride, input_size=8, bound="zero-padded") == pytest.approx(1)
+        assert float(formula_one(one, stride=stride, points=5).max()) == pytest.approx(1)
+        assert float(formula_one(one, stride=stride, points=5, corrected=False).max()) == pytest.approx(1 / stride)
+
+
+def test_the_grid_of_whole_numbers_is_no_bound():
+    # The transform of (1, 0, -1) is 2 |sin|, largest half-way between the frequencies of a three-point transform.
+    ripple = kernel(RIPPLE)
+    assert float(formula_one(ripple).max()) == pytest.approx(3)
+    assert float(formula_one(ripple, points=4).max()) == pytest.approx(4)
+    assert dense(ripple, (10, 10), padding=1) > 3.6
+    assert 4 <= conv_norm(ripple) <= 4.1
+
+
+def test_the_circle_of_the_image_itself_is_no_bound():
+    rise = kernel(RISE)
+    assert norms.largest_over_grid(rise, points=3) == pytest.approx(9)
+    assert dense(rise, (3, 3), padding=1) == pytest.approx((2 + math.sqrt(2)) ** 2)
+    assert conv_norm(rise, padding=1, input_size=3) >= (2 + math.sqrt(2)) ** 2
+
+
+@pytest.mark.parametrize(("stride", "side"), [(1, 3), (2, 4), (2, 5), (3, 5), (4, 11)])
+def test_formula_one_agrees_with_the_polyphase_kernel(stride, side):
+    weight = torch.randn(3, 2, side, side, generator=torch.Generator().manual_seed(side), dtype=torch.float64)
+    aliased = float(formula_one(weight, stride=stride, points=9).max())
+    assert aliased == pytest.approx(norms.largest_over_grid(weight, stride=stride, points=9), rel=1e-9)
+
+
+def test_linear_norm_by_hand_and_by_svd():
+    assert linear_norm(torch.tensor([[3.0, 0.0], [4.0, 0.0]])) == pytest.approx(5)
+    for shape in ((7, 4), (4, 7), (5, 5)):
+        weight = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        assert linear_norm(weight) == pytest.approx(float(torch.linalg.svdvals(weight.double())[0]), rel=1e-12)
+    assert linear_norm(torch.zeros(3, 2)) == 0
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (90, 60), (60, 60)])
+def test_large_matrices_are_bounded_from_above_and_closely(shape, monkeypatch):
+    weight = torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    norm = float(torch.linalg.svdvals(weight)[0])
+    monkeypatch.setattr(norms, "LARGE", 50)
+    assert 0 <= linear_norm(weight) / norm - 1 < 1e-9
+    assert linear_norm(torch.zeros(60, 60)) == 0
+    # A Lanczos iteration that stopped far too low is found out.
+    monkeypatch.setattr(norms, "eigsh", lambda *_, **__: [0.9 * norm**2])
+    assert linear_norm(weight) == pytest.approx(norm, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "norm"), [(2, 2, 1), (3, 2, 2), (3, 3, 1), (3, 1, 3), ((3, 1), (2, 1), 2**0.5)]
+)
+def test_max_pooling_is_reached_by_a_shared_pixel(size, stride, norm):
+    assert norms.max_pool_norm(size, stride=stride) == pytest.approx(norm)
+    image = torch.zeros(1, 1, 9, 9)
+    raised = image.clone()
+    gains = []
+    for pixel in range(81):
+        raised = image.flatten().index_fill(0, torch.tensor([pixel]), 1.0).view_as(image)
+        gains.append(float((F.max_pool2d(raised, size, stride) - F.max_pool2d(image, size, stride)).norm()))
+    assert max(gains) == pytest.approx(norm)
+
+
+def test_average_pooling_against_dense_matrices():
+    for size, stride in ((2, 2), (3, 2)):
+        window = torch.full((1, 1, size, size), 1 / size**2)
+        truth = dense(window, (7, 7), stride=stride)
+        assert truth <= norms.avg_pool_norm(size, stride=stride, input_size=7) <= 1.25 * truth
+    assert norms.avg_pool_norm(2) == pytest.approx(0.5)
+
+
+def test_batch_normalisation_by_hand():
+    assert norms.batch_norm_norm(torch.tensor([1.0, -6.0]), torch.tensor([0.0, 3.0]), 1.0) == pytest.approx(3)
+    assert norms.batch_norm_norm(None, torch.tensor([3.0]), 1.0) == pytest.approx(0.5)
+
+
+def stretch(layer, inputs: Tensor) -> float:
+    """The largest norm of the layer's Jacobian over a batch of inputs."""
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda x: layer(x[None])[0].flatten()))(inputs)
+    return float(torch.linalg.matrix_norm(jacobian.flatten(2).flatten(2), ord=2).max())
+
+
+@pytest.mark.parametrize(("size", "beta", "k"), [(5, 0.75, 1.0), (3, 0.5, 2.0), (5, 1.0, 0.5)])
+def test_local_response_normalisation_stays_below_its_bound(size, beta, k):
+    chance = torch.Generator().manual_seed(0)
+    inputs = torch.randn(200, 8, generator=chance, dtype=torch.float64) * torch.rand(200, 1, generator=chance) * 4
+
+    def local(x: Tensor) -> Tensor:
+        return F.local_response_norm(x[..., None], size, alpha=float(size), beta=beta, k=k)[..., 0]
+
+    assert 0.5 * k**-beta < stretch(local, inputs) <= norms.local_response_norm(size, beta, k)
+
+
+@pytest.mark.parametrize(
+    ("layer", "size", "norm"),
+    [
+        (nn.ReLU(), (3,), 1),
+        (nn.Sigmoid(), (3,), 0.25),
+        (nn.MaxPool2d(3, 2), (1, 7, 7), 2),
+        (nn.AvgPool2d(2), (1, 8, 8), 0.5),
+        (nn.AdaptiveAvgPool2d(2), (1, 8, 8), 0.25),  # means of sixteen, over the root of their number
+        (nn.AdaptiveAvgPool2d(3), (1, 8, 8), None),  # windows that overlap
+        (nn.AvgPool2d(2, ceil_mode=True), (1, 7, 7), None),
+        (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), (1, 7, 7), None),
+        (nn.Softmax(1), (3,), None),
+    ],
+)
+def test_the_bound_of_one_layer_by_hand(layer, size, norm):
+    found = layer_norm(layer.eval(), size)
+    assert found is None if norm is None else found == pytest.approx(norm)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"stride": 0}, "stride"),
+        ({"padding": -1}, "padding"),
+        ({"groups": 2}, "divides 3 kernels"),
+        ({"bound": "lower"}, "'upper' or 'zero-padded'"),
+        ({"bound": "zero-padded"}, "input_size"),
+        ({"input_size": 2}, "at least the kernel's size"),
+    ],
+)
+def test_conv_norm_refuses(options, words):
+    with pytest.raises(ValueError, match=words):
+        conv_norm(torch.ones(3, 1, 3, 3), **options)
+    with pytest.raises(ValueError, match="finite"):
+        conv_norm(torch.full((1, 1, 1, 1), torch.nan))

@@ -1,0 +1,112 @@
+"""The batched projection against hand cases, SciPy and its own optimality conditions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize as scipy_minimize
+
+from intriguing.attack.polyhedron import project_polyhedron
+
+
+def problem(seed: int, batch: int = 4, n: int = 12, k: int = 3):
+    """Points of the unit box and half-spaces that a known point of the box satisfies."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(batch, n, generator=generator, dtype=torch.float64)
+    inside = torch.rand(batch, n, generator=generator, dtype=torch.float64)
+    a = torch.randn(batch, k, n, generator=generator, dtype=torch.float64)
+    b = (a @ inside[:, :, None])[:, :, 0] - 0.1 * torch.rand(batch, k, generator=generator, dtype=torch.float64)
+    return x, a, b
+
+
+def test_one_half_space_without_active_bounds_has_the_closed_form():
+    x = torch.full((1, 3), 0.5, dtype=torch.float64)
+    a = torch.tensor([[[1.0, 2.0, 2.0]]], dtype=torch.float64)
+    z, y = project_polyhedron(x, a, torch.tensor([[2.5 + 0.9]], dtype=torch.float64))
+    torch.testing.assert_close(z, x + 0.1 * a[:, 0])
+    torch.testing.assert_close(y, torch.tensor([[0.1]], dtype=torch.float64))
+
+
+def test_a_bound_in_the_way_is_kept_and_the_rest_goes_further():
+    # min |z - (1, 0)|^2 / 2 with z1 + z2 >= 1.5 in the unit box: z1 cannot grow, so z2 = 0.5.
+    z, _ = project_polyhedron(
+        torch.tensor([[1.0, 0.0]]).double(), torch.ones(1, 1, 2).double(), torch.tensor([[1.5]]).double()
+    )
+    torch.testing.assert_close(z, torch.tensor([[1.0, 0.5]], dtype=torch.float64))
+
+
+def test_a_point_that_satisfies_everything_stays():
+    x, a, b = problem(0)
+    z, y = project_polyhedron(x, a, b - 100)
+    assert torch.equal(z, x)
+    assert (y == 0).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 5))
+def test_agrees_with_scipy_and_satisfies_the_optimality_conditions(seed, k):
+    x, a, b = problem(seed, batch=3, k=k)
+    z, y = project_polyhedron(x, a, b)
+    slack = (a @ z[:, :, None])[:, :, 0] - b
+    assert ((z >= 0) & (z <= 1)).all()
+    assert (slack > -1e-9).all()
+    assert (y >= 0).all()
+    assert (y * slack).abs().max() < 1e-7
+    torch.testing.assert_close(z, (x + (y[:, None] @ a)[:, 0]).clamp(0, 1))
+    for row in range(3):
+        found = scipy_minimize(
+            lambda v, row=row: 0.5 * ((v - x[row].numpy()) ** 2).sum(),
+            z[row].numpy() * 0.9 + 0.05,
+            jac=lambda v, row=row: v - x[row].numpy(),
+            bounds=[(0, 1)] * 12,
+            constraints={"type": "ineq", "fun": lambda v, row=row: a[row].numpy() @ v - b[row].numpy()},
+            method="SLSQP",
+            options={"maxiter": 500, "ftol": 1e-12},
+        )
+        if found.success:
+            assert 0.5 * float((z[row] - x[row]).square().sum()) <= found.fun * (1 + 1e-6) + 1e-9
+
+
+def test_rows_are_independent_and_a_good_guess_changes_nothing():
+    x, a, b = problem(7, batch=9)
+    z, y = project_polyhedron(x, a, b)
+    alone = torch.cat([project_polyhedron(x[i : i + 1], a[i : i + 1], b[i : i + 1])[0] for i in range(9)])
+    torch.testing.assert_close(alone, z, atol=1e-10, rtol=0)
+    again, _ = project_polyhedron(x, a, b, multipliers=y)
+    torch.testing.assert_close(again, z, atol=1e-9, rtol=0)
+
+
+def test_an_empty_intersection_shows_in_the_result():
+    z, _ = project_polyhedron(torch.zeros(1, 2).double(), torch.ones(1, 1, 2).double(), torch.tensor([[3.0]]).double())
+    assert float(z.sum()) < 3
+    assert torch.equal(z, torch.ones_like(z))
+
+
+def test_wrong_shapes_are_named():
+    x, a, b = problem(0)
+    with pytest.raises(ValueError, match=r"matrix \(B, k, n\)"):
+        project_polyhedron(x, a[:, :, :5], b)
+    with pytest.raises(ValueError, match=r"bound \(B, k\)"):
+        project_polyhedron(x, a, b[:2])
+
+
+def test_float32_and_a_tolerance_per_row():
+    x, a, b = problem(11, batch=6)
+    z, _ = project_polyhedron(x, a, b)
+    coarse, _ = project_polyhedron(x.float(), a.float(), b.float())
+    torch.testing.assert_close(coarse.double(), z, atol=2e-5, rtol=0)
+    loose, _ = project_polyhedron(x, a, b, tolerance=torch.tensor([1e-12] * 3 + [10.0] * 3, dtype=torch.float64))
+    torch.testing.assert_close(loose[:3], z[:3], atol=1e-10, rtol=0)
+    assert torch.equal(loose[3:], x[3:])  # nothing is violated by so much, so nothing was moved
+
+
+def test_constraints_that_no_point_satisfies_are_left_violated_and_harm_no_other_row():
+    x, a, b = problem(5, batch=3)
+    impossible = b.clone()
+    impossible[1] = 1e3
+    z, y = project_polyhedron(x, a, impossible)
+    assert z.isfinite().all() and y.isfinite().all() and ((z >= 0) & (z <= 1)).all()
+    assert ((a[1] @ z[1]) < impossible[1]).any()
+    torch.testing.assert_close(z[[0, 2]], project_polyhedron(x, a, b)[0][[0, 2]], atol=1e-10, rtol=0)

@@ -1,0 +1,521 @@
+"""Long runs: what is finished is never lost nor solved again, whoever is killed, and the result is that of one go."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import functools
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed, nn
+
+from intriguing import __main__
+from intriguing.attack import runs
+from intriguing.attack.distortion import Distortion, minimum_distortion
+from intriguing.book import cache, fingerprint, settings
+from intriguing.models import recipes
+
+# The problem and the worker are one file, imported here and run as processes: the same code on both sides.
+TOY = '''
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+
+folder = None  # of the run, once the work has begun
+
+
+def stall():
+    """The named process of a first attempt says that it stops here, and does, once enough chunks are finished."""
+    here = os.environ.get("RANK", "0"), os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if folder is not None and here == (os.environ.get("TOY_STALL"), "0"):
+        if len(list(folder.glob("chunk-*.safetensors"))) >= int(os.environ["TOY_AFTER"]):
+            Path(sys.argv[1], "stalled").write_text(str(os.getpid()))
+            time.sleep(600)
+
+
+class Toy(nn.Module):
+    """A small network that can be slowed down, or stopped for ever, from outside."""
+
+    def __init__(self):
+        super().__init__()
+        chance = torch.Generator().manual_seed(0)
+        self.first = nn.Parameter(torch.randn(6, 5, generator=chance))
+        self.second = nn.Parameter(torch.randn(5, 3, generator=chance))
+
+    def forward(self, images):
+        time.sleep(float(os.environ.get("TOY_DELAY", "0")))
+        stall()
+        return torch.sigmoid(3 * images.flatten(1) @ self.first.to(images)) @ (4 * self.second.to(images))
+
+
+def problem(count=12):
+    images = torch.rand(count, 2, 3, generator=torch.Generator().manual_seed(1))
+    model = Toy().eval()
+    return model, images, (model(images).argmax(1) + 1) % 3
+
+
+if __name__ == "__main__":
+    from intriguing import longrun
+
+    team = longrun.Team()
+    run = longrun.Run(*problem(), chunk=2)
+    team.agree(run)
+    folder = run.folder
+    made = run.finish(worker=(team.rank, team.size))
+    Path(sys.argv[1], f"made-{team.rank}").write_text(" ".join(map(str, made)))
+'''
+
+needs_locks = pytest.mark.skipif(runs.fcntl is None, reason="this system has no POSIX locks")
+
+
+@pytest.fixture(autouse=True)
+def kept(monkeypatch, tmp_path):
+    """A cache, and a run folder, of each test's own."""
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "toy.py"
+    path.write_text(TOY)
+    return path
+
+
+@pytest.fixture
+def toy(script, monkeypatch):
+    spec = importlib.util.spec_from_file_location("toy", script)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "toy", module)  # where Python looks for the source of its classes
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def problem(toy):
+    return toy.problem()
+
+
+def same(one: Distortion, other: Distortion) -> None:
+    for field, value in vars(one).items():
+        torch.testing.assert_close(value, vars(other)[field], rtol=0, atol=0, equal_nan=True)
+
+
+def state(folder: Path) -> dict[str, tuple[int, int]]:
+    """Which chunks are finished; inode and time change when one is written again."""
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.glob("chunk-*.safetensors")}
+
+
+def until(condition, seconds: float = 180) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_the_result_is_that_of_one_call(problem, kept):
+    found = runs.attack(*problem, chunk=5)
+    same(found, minimum_distortion(*problem, chunk=5))
+    assert 0 < int(found.success.sum()) < 12  # successes and failures both
+    (folder,) = (kept / "runs").iterdir()
+    assert sorted(state(folder)) == [
+        f"chunk-{start:07d}-{stop:07d}.safetensors" for start, stop in ((0, 5), (5, 10), (10, 12))
+    ]
+
+
+@pytest.mark.parametrize("settings", [{"refine": True}, {"norm": "plain", "margin": 1e-3}])
+def test_settings_reach_the_search(problem, settings):
+    same(runs.attack(*problem, chunk=4, **settings), minimum_distortion(*problem, chunk=4, **settings))
+
+
+def test_a_finished_run_is_read(problem, monkeypatch):
+    run = runs.Run(*problem, chunk=5)
+    assert run.finish() == [0, 1, 2]
+    before = state(run.folder)
+    refuse = functools.wraps(minimum_distortion)(lambda *_, **__: pytest.fail("solved twice"))
+    monkeypatch.setattr(runs, "minimum_distortion", refuse)
+    again = runs.Run(*problem, chunk=5)
+    assert again.finish() == []
+    assert state(run.folder) == before
+    same(again.collect(), run.collect())
+    assert "10 of 12 images reach their target, at a mean" in again.summary()
+
+
+def test_no_image_is_a_run_too(problem):
+    model, images, targets = problem
+    found = runs.attack(model, images[:0], targets[:0])
+    assert found.images.shape == (0, 2, 3)
+    assert runs.Run(model, images[:0], targets[:0]).summary() == "No image."
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(problem, monkeypatch):
+    run, calls = runs.Run(*problem, chunk=4), []
+
+    @functools.wraps(minimum_distortion)  # for its fingerprint: the run is still the same
+    def stopped_in_the_second(*arguments, **settings):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return minimum_distortion(*arguments, **settings)
+
+    monkeypatch.setattr(runs, "minimum_distortion", stopped_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run.finish()
+    before = state(run.folder)
+    assert len(before) == 1
+    assert runs.Run(*problem, chunk=4).finish() == [1, 2]
+    assert before.items() <= state(run.folder).items()
+    same(run.collect(), minimum_distortion(*problem, chunk=4))
+
+
+def damage(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    if how == "cut short":
+        path.write_bytes(content[:-7])
+    elif how == "one bit":
+        path.write_bytes(content[:-7] + bytes([content[-7] ^ 1]) + content[-6:])
+    elif how == "empty":
+        path.write_bytes(b"")
+    else:
+        path.write_bytes(path.with_name("chunk-0000000-0000004.safetensors").read_bytes())
+
+
+@pytest.mark.parametrize("how", ["cut short", "one bit", "empty", "another chunk"])
+def test_a_corrupt_chunk_is_reported_and_made_anew(problem, how):
+    run = runs.Run(*problem, chunk=4)
+    run.finish()
+    before, whole = state(run.folder), run.collect()
+    damage(run.path(1), how)
+    with pytest.warns(UserWarning, match=f"{run.path(1).name} cannot be used"):
+        assert run.finish() == [1]
+    after = state(run.folder)
+    assert {name for name in before if before[name] != after[name]} == {run.path(1).name}
+    same(run.collect(), whole)
+
+
+def test_a_chunk_that_breaks_before_it_is_collected_is_made_anew(problem):
+    run = runs.Run(*problem, chunk=4)
+    run.finish()
+    damage(run.path(2), "one bit")
+    with pytest.warns(UserWarning, match="made anew"):
+        same(run.collect(), minimum_distortion(*problem, chunk=4))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_the_batch_is_halved_when_memory_runs_out(problem, error):
+    model, images, targets = problem
+    sizes = []
+
+    def small_memory(x):
+        sizes.append(len(x))
+        if len(x) > 2:
+            raise error
+        return model(x)
+
+    run = runs.Run(small_memory, images, targets, chunk=8, name="small memory")
+    with pytest.warns(UserWarning) as warned:
+        run.finish()
+    assert [str(entry.message) for entry in warned][:2] == [
+        "Out of memory with 8 images at a time; going on with 4 at a time.",
+        "Out of memory with 4 images at a time; going on with 2 at a time.",
+    ]
+    assert [size for size in sizes if size > 2][:2] == [8, 4]
+    assert len(state(run.folder)) == 2
+    torch.testing.assert_close(run.collect().images, minimum_distortion(model, images, targets).images)
+
+
+@pytest.mark.filterwarnings("ignore:Out of memory")
+def test_memory_for_not_even_one_image_is_an_error(problem):
+    def no_memory(x):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(MemoryError, match=r"One image of shape \(2, 3\) does not fit"):
+        runs.attack(no_memory, *problem[1:], name="no memory")
+
+
+def test_other_errors_of_the_model_pass_through(problem):
+    def broken(x):
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="^broken$"):
+        runs.attack(broken, *problem[1:], name="broken")
+
+
+def test_a_full_disk_is_said_and_costs_nothing_that_was_finished(problem, monkeypatch):
+    run, write = runs.Run(*problem, chunk=4), os.fsync
+    left = [1]
+
+    def full(handle):
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left.pop()
+        write(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.os, "fsync", full)
+        with pytest.raises(OSError, match="the disk is full; free some space"):
+            run.finish()
+    assert list(state(run.folder)) == [run.path(0).name]
+    assert not list(run.folder.glob(".*.part"))
+    assert run.finish() == [1, 2]
+
+
+def test_what_a_killed_process_left_of_a_chunk_is_removed(problem):
+    run = runs.Run(*problem, chunk=4)
+    leftover = run.folder / f".{run.path(1).name}-abc.part"
+    leftover.write_bytes(b"half a chunk")
+    run.finish()
+    assert leftover.exists() == (runs.fcntl is None)
+
+
+def test_the_key_changes_with_all_that_determines_the_numbers(toy):
+    model, images, targets = toy.problem()
+
+    class Scaled(toy.Toy):
+        def __init__(self, by):
+            super().__init__()
+            self.by = by
+
+        def forward(self, images):
+            return super().forward(images) * self.by
+
+    class Other(Scaled):
+        def forward(self, images):
+            return super().forward(images) + self.by
+
+    nudged = toy.Toy().eval()
+    nudged.first.data[0, 0] += 1e-6
+    made = [
+        runs.Run(model, images, targets),
+        runs.Run(nudged, images, targets),
+        runs.Run(Scaled(1.0).eval(), images, targets),
+        runs.Run(Scaled(2.0).eval(), images, targets),
+        runs.Run(Other(2.0).eval(), images, targets),
+        runs.Run(model, images.double(), targets),
+        runs.Run(model, images.flip(0), targets),
+        runs.Run(model, images, (targets + 1) % 3),
+        runs.Run(model, images, targets, refine=True),
+        runs.Run(model, images, targets, chunk=3),
+        runs.Run(model.forward, images, targets, name="toy"),
+        runs.Run(model.forward, images, targets, name="another"),
+    ]
+    assert len({run.digest for run in made}) == len(made)
+    assert runs.Run(toy.Toy().eval(), images.clone(), targets.clone(), norm="squared").digest == made[0].digest
+
+
+def test_images_are_hashed_in_blocks(monkeypatch):
+    images = torch.rand(7, 2, 3)
+    whole = runs._hashed(images)
+    monkeypatch.setattr(runs, "BLOCK", 50)
+    assert runs._hashed(images) == whole
+    assert runs._hashed(images.transpose(1, 2).contiguous().transpose(1, 2)) == whole
+
+
+def test_all_the_code_of_the_search_is_in_the_key(problem):
+    assert runs.Run(*problem).key["code"] == fingerprint.of(minimum_distortion)
+    cell = "from intriguing import distortion\ndistortion.minimum_distortion"
+    assert {"MARGIN", "minimize", "refine", "project"} <= fingerprint.definitions([cell]).keys()
+
+
+def test_buffers_that_a_network_does_not_save_are_in_the_key(problem):
+    model, images, targets = problem
+    before = runs.Run(*problem).digest
+    model = copy.deepcopy(model)
+    model.register_buffer("shift", torch.zeros(3), persistent=False)
+    first = runs.Run(model, images, targets).digest
+    model.shift[0] = 1
+    assert len({before, first, runs.Run(model, images, targets).digest}) == 3
+
+
+def test_a_folder_of_another_run_is_refused(problem, tmp_path):
+    model, images, targets = problem
+    runs.Run(model, images, targets, folder=tmp_path / "run").finish()
+    with pytest.raises(ValueError, match="holds another run, which differs in images, settings; expected the same key"):
+        runs.Run(model, images.flip(0), targets, folder=tmp_path / "run", refine=True)
+    (tmp_path / "run" / "run.json").write_text("{")
+    with pytest.raises(ValueError, match="run.json is not JSON"):
+        runs.Run(model, images, targets, folder=tmp_path / "run")
+
+
+def test_bad_arguments_are_refused_before_any_work(problem, kept):
+    model, images, targets = problem
+    refused = [
+        (TypeError, "unknown setting 'colour'", (model, images, targets), {"colour": 1}),
+        (ValueError, "chunk of at least 1 image, got 0", (model, images, targets), {"chunk": 0}),
+        (ValueError, "pixels", (model, images + 1, targets), {}),
+        (TypeError, "int64", (model, images, targets.float()), {}),
+        (ValueError, "one target per image", (model, images, targets[1:]), {}),
+        (ValueError, "training mode", (type(model)(), images, targets), {}),
+        (ValueError, "expected a name for a model that is a function", (model.forward, images, targets), {}),
+    ]
+    for kind, message, arguments, options in refused:
+        with pytest.raises(kind, match=message):
+            runs.Run(*arguments, **options)
+    assert not kept.exists()
+    with pytest.raises(ValueError, match="rank from 0 to 1 for 2 processes, got 2"):
+        runs.Run(*problem).finish(worker=(2, 2))
+
+
+@pytest.mark.parametrize("locks", ["absent", "refused"])
+def test_without_locks_the_work_is_done_all_the_same(problem, monkeypatch, locks):
+    if locks == "absent":
+        monkeypatch.setattr(runs, "fcntl", None)
+    elif runs.fcntl is not None:
+
+        def no_locks(*arguments):
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(runs.fcntl, "lockf", no_locks)
+    run = runs.Run(*problem, chunk=4)
+    assert run.finish(worker=(1, 2)) == [1, 2, 0]  # each process begins with a share of its own
+    same(run.collect(), minimum_distortion(*problem, chunk=4))
+
+
+@needs_locks
+def test_the_chunk_of_a_dead_process_is_taken_over(problem, script, tmp_path):
+    with process([sys.executable, script, tmp_path], TOY_STALL=0, TOY_AFTER=1) as worker:
+        run = runs.Run(*problem, chunk=2)
+        until((tmp_path / "stalled").exists)  # in its second chunk, which it now holds for ever
+        before = state(run.folder)
+        assert len(before) == 1
+
+        def kill():
+            until(lambda: len(state(run.folder)) == 5)
+            time.sleep(2 * runs.POLL)
+            worker.kill()
+
+        death = threading.Thread(target=kill)
+        death.start()
+        assert run.finish() == [2, 3, 4, 5, 1]  # the second chunk was left to its owner until that died
+        death.join()
+    assert before.items() <= state(run.folder).items()
+    same(run.collect(), minimum_distortion(*problem, chunk=2))
+
+
+@needs_locks
+@pytest.mark.skipif(not distributed.is_available(), reason="this PyTorch has no torch.distributed")
+def test_two_processes_give_the_result_of_one_though_one_is_killed(problem, script, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["--max-restarts", "1", "--monitor-interval", "0.1", script, tmp_path]
+    with process(command, TOY_STALL=1, TOY_AFTER=0, TOY_DELAY=0.01) as launcher:
+        run = runs.Run(*problem, chunk=2)
+        until(lambda: (tmp_path / "stalled").exists() and len(state(run.folder)) >= 2)
+        before = state(run.folder)
+        assert run.path(3).name not in before  # what the second of two begins with
+        os.kill(int((tmp_path / "stalled").read_text()), signal.SIGKILL)
+        assert launcher.wait(180) == 0
+    assert before.items() <= state(run.folder).items()
+    made = [*map(int, " ".join((tmp_path / f"made-{rank}").read_text() for rank in (0, 1)).split())]
+    assert 3 in made
+    assert len(set(made)) == len(made) <= 6 - len(before)
+    assert run.finish() == []
+    same(run.collect(), minimum_distortion(*problem, chunk=2))
+
+
+class process:
+    """A process of this test's own that does not outlive it."""
+
+    def __init__(self, command, **environment):
+        settings = {"OMP_NUM_THREADS": "1"} | {name: str(value) for name, value in environment.items()}
+        self.started = subprocess.Popen(
+            [str(word) for word in command],
+            env=os.environ | settings,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def __enter__(self):
+        return self.started
+
+    def __exit__(self, *_):
+        self.started.terminate()  # torchrun ends its workers, which are in sessions of their own
+        self.started.wait(60)
+
+
+class Second(runs.Team):
+    """The second process of two, the first one being made up."""
+
+    def __init__(self, *said):
+        super().__init__()
+        self.rank, self.size, self.said = 1, 2, list(said)
+
+    def _told(self, value):
+        return self.said.pop(0)
+
+
+def test_processes_that_disagree_are_told_so(problem, monkeypatch):
+    monkeypatch.setattr(runs, "PATIENCE", 0.1)
+    run = runs.Run(*problem)
+    with pytest.raises(ValueError, match="process 1 has the run .*, process 0 has 0123; expected one run"):
+        Second("0123").agree(run)
+    with pytest.raises(ValueError, match="process 1 does not see process 0's folder"):
+        Second(run.digest, "token").agree(run)
+    (run.folder / "shared").write_text("another")
+    with pytest.raises(ValueError, match="process 1 does not see process 0's folder"):
+        Second(run.digest, "token").agree(run)
+    (run.folder / "shared").write_text("token")
+    Second(run.digest, "token").agree(run)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Networks of the paper without the wait for their training."""
+
+    class Trained:
+        def __init__(self, name, images):
+            self.model: nn.Module = recipes.build(name).eval()
+
+    monkeypatch.setattr(runs, "trained", Trained)
+
+
+def test_the_command_solves_and_goes_on(untrained, capsys, kept):
+    words = ["attack", "--model", "FC10(1e-4)", "--images", "5", "--chunk", "2", "--profile", "quick"]
+    assert __main__.main(words) == 0
+    said = capsys.readouterr().out
+    assert "Process 1 of 1 solved 3 of 3 chunks" in said
+    assert "5 of 5 images reach their target, at a mean distortion of 0.0" in said
+    assert __main__.main(words) == 0
+    assert "Process 1 of 1 solved 0 of 3 chunks" in capsys.readouterr().out
+    assert __main__.main([*words, "--refine"]) == 0
+    assert len(list((kept / "runs").iterdir())) == 2
+
+
+def test_a_page_rests_on_the_chunks_that_were_solved_and_found(untrained, kept, monkeypatch):
+    words = ["attack", "--model", "FC10(1e-4)", "--images", "5", "--chunk", "2", "--profile", "quick"]
+    for made in (3, 0):
+        monkeypatch.setattr(settings, "_LEDGER", {})
+        assert __main__.main(words) == 0
+        total = settings.computing()
+        assert (total["made"], total["kept"], total["unknown"]) == (made, 3 - made, 0)
+
+
+def test_the_command_says_what_is_wrong(untrained, capsys):
+    assert __main__.main(["attack", "--model", "FC10(1)", "--images", "5000"]) == 1
+    assert "expected from 1 to 4000 images in profile quick, got 5000" in capsys.readouterr().out
+    assert __main__.main(["attack", "--model", "FC10(1)", "--images", "2", "--chunk", "0"]) == 1
+    assert "expected a chunk of at least 1 image" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        __main__.main(["attack", "--model", "FC11"])
+    assert "invalid choice: 'FC11'" in capsys.readouterr().err
