@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from intriguing.book import findings, paper
+from intriguing.book import paper, scores
 from intriguing.chapters.protocol import misfit
 
 
@@ -18,7 +18,7 @@ def printed_tables():
 
 
 def test_the_findings_are_those_of_the_scorecard():
-    theirs = findings.entries("quick").query("kind != 'given' and table != 'table5'")
+    theirs = scores.entries("quick").query("kind != 'given' and table != 'table5'")
     ours = misfit.findings().reset_index()
     assert ours[["table", "row", "column", "kind", "paper"]].values.tolist() == (
         theirs[["table", "row", "column", "kind", "paper"]].values.tolist()

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from intriguing.book import findings, paper, results
+from intriguing.book import paper, results, scores
 from intriguing.chapters import scorecard
 
 
@@ -25,7 +25,7 @@ def store(monkeypatch, tmp_path):
 
 
 def test_every_printed_number_is_listed_while_nothing_is_stored(store):
-    found = findings.entries()
+    found = scores.entries()
     printed = [value for table in paper.TABLES.values() for row in table.rows.values() for value in row]
     assert len(found) == sum(value is not None for value in printed)
     assert found["ours"].isna().all()
@@ -34,7 +34,7 @@ def test_every_printed_number_is_listed_while_nothing_is_stored(store):
 
 
 def test_what_is_no_finding_is_not_counted(store):
-    found = findings.entries().set_index(["table", "row", "column"])["kind"]
+    found = scores.entries().set_index(["table", "row", "column"])["kind"]
     assert found["table1", "FC10(1)", "distortion"] == "distortion"
     assert found["table2", "FC10(1)", "distortion"] == "given"
     assert found["table2", "FC10(1)", "FC10(1)"] == "given"
@@ -42,7 +42,7 @@ def test_what_is_no_finding_is_not_counted(store):
     assert found["table4", "FC100-100-10 amplified to 0.1", "FC100-100-10"] == "given"
     assert found["table5", "Conv. 1", "upper bound"] == "bound"
     assert found["table5", "Conv. 1", "stride"] == "given"
-    assert scorecard.counts(findings.entries())["printed"].to_dict() == {
+    assert scorecard.counts(scores.entries())["printed"].to_dict() == {
         "table1, distortion": 6,
         "table1, error": 12,
         "table2, error": 42,
@@ -61,7 +61,7 @@ def test_differences_are_counted_by_points_and_by_parts(store):
         for name, (train, _, size) in paper.TABLE1.rows.items()
     }
     store("table1", columns=list(paper.TABLE1.columns), rows=rows)
-    counted = scorecard.counts(findings.entries())
+    counted = scorecard.counts(scores.entries())
     assert counted.loc["table1, error"].tolist() == [12, 6, 3, 4, 5]
     assert counted.loc["table1, distortion"].tolist() == [6, 6, 4, 5, 6]
 
@@ -69,10 +69,10 @@ def test_differences_are_counted_by_points_and_by_parts(store):
 def test_an_earlier_chapter_s_part_of_a_table_counts_until_the_whole_is_there(store):
     errors = {"FC10(1)": [0.2, 0.1]}
     store("table1_errors", columns=["training error", "test error"], rows=errors)
-    found = findings.entries()
+    found = scores.entries()
     assert found["ours"].count() == 2
     store("table1", columns=["distortion"], rows={"FC10(1)": [0.14]})
-    assert findings.entries().dropna(subset="ours")["column"].tolist() == ["distortion"]
+    assert scores.entries().dropna(subset="ours")["column"].tolist() == ["distortion"]
 
 
 def test_claims_are_collected_by_page(store):
@@ -90,23 +90,23 @@ def test_claims_are_collected_by_page(store):
 
 def test_a_sample_size_shows_in_rounded_fractions():
     counted = np.random.default_rng(0).integers(1, 300, 40) / 300
-    scores = findings.multiples(counted.round(3), range(50, 900))["score"]
-    assert scores.idxmax() == 300
-    assert findings.multiples([0.5, 1.0, 0.0], [2])["fit"].tolist() == [1]
-    one = findings.multiples([0.25], [100]).loc[100]
+    fit = scores.multiples(counted.round(3), range(50, 900))["score"]
+    assert fit.idxmax() == 300
+    assert scores.multiples([0.5, 1.0, 0.0], [2])["fit"].tolist() == [1]
+    one = scores.multiples([0.25], [100]).loc[100]
     assert (one["fit"], one["expected"]) == (1, 0.1) and math.isclose(one["score"], 0.9 / 0.3)
 
 
 @pytest.mark.parametrize(("numbers", "sizes"), [([0.0, 1.0], [10]), ([0.5], [1000]), ([0.5], [0])])
 def test_multiples_refuse(numbers, sizes):
     with pytest.raises(ValueError, match="expected at least one number and sizes from 1 to 999"):
-        findings.multiples(numbers, sizes)
+        scores.multiples(numbers, sizes)
 
 
 def test_the_paper_s_transfer_rates_fit_256_images(store):
-    rates = scorecard.rates(findings.entries())
+    rates = scorecard.rates(scores.entries())
     assert len(rates) == 48 + 24  # Table 2 and both parts of Table 4 without their distortions
-    fits = findings.multiples(rates, range(50, 900))
+    fits = scores.multiples(rates, range(50, 900))
     assert fits["score"].idxmax() == 256
     assert scorecard.sample_line(fits).startswith("The best of all is **N = 256**")
 
@@ -162,7 +162,7 @@ def test_points_are_grouped_by_table():
 def test_a_table_shows_ours_above_the_paper_s(store):
     rows = {name: [0.5, 0.25, 0.125] for name in paper.MODELS}
     store("table1", columns=list(paper.TABLE1.columns), rows=rows)
-    shown = scorecard.beside(findings.entries(), "table1").data
+    shown = scorecard.beside(scores.entries(), "table1").data
     first = "FC10(1e\u20114)"  # with a hyphen at which no line breaks
     assert list(shown.index[:3]) == [(first, "ours"), (first, "paper"), ("FC10(1e\u20112)", "ours")]
     assert shown.loc[("FC10(1)", "ours")].tolist() == [50, 25, 0.125]
@@ -185,7 +185,7 @@ def test_noise_is_shown_in_as_many_versions_as_are_stored(store):
 
 def test_bounds_are_those_of_table_5(store):
     store("table5", columns=["upper bound"], rows={"Conv. 1": [20.0]})
-    shown = scorecard.bounds(findings.entries())
+    shown = scorecard.bounds(scores.entries())
     assert shown.data.loc["Conv. 1"].tolist() == [20, paper.TABLE5.value("Conv. 1", "upper bound")]
     assert len(shown.data) == 8 and "not at hand" in shown.to_html()
 
@@ -223,8 +223,8 @@ def test_claims_are_shown_in_words():
 
 
 def test_no_other_naming_fits_as_well_as_the_true_one(store):
-    assert scorecard.naming_line(findings.entries()) == "Table 2 has not been computed so far."
+    assert scorecard.naming_line(scores.entries()) == "Table 2 has not been computed so far."
     store("table2", columns=list(paper.TABLE2.columns), rows=dict(paper.TABLE2.rows))
-    scores = scorecard.namings(findings.entries())
-    assert len(scores) == 720 and scores[0] == pytest.approx(1) and max(scores[1:]) < 1
-    assert scorecard.naming_line(findings.entries()) == "Rank correlation 1.00; 1 of 720 namings do as well."
+    named = scorecard.namings(scores.entries())
+    assert len(named) == 720 and named[0] == pytest.approx(1) and max(named[1:]) < 1
+    assert scorecard.naming_line(scores.entries()) == "Rank correlation 1.00; 1 of 720 namings do as well."

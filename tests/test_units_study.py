@@ -81,7 +81,7 @@ def test_units_that_fire_too_rarely_for_k_are_left_out():
 
 def test_class_means_and_their_share_of_the_variance():
     features = torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 5.0], [6.0, 5.0]])
-    means, between = study.class_means(features, torch.tensor([0, 0, 1, 1]))
+    means, between = coherence.class_means(features, torch.tensor([0, 0, 1, 1]))
     assert means.tolist() == [[1, 1], [5, 5]]
     # Squares around the centre (3, 3): 9+1+1+9 and four times 4; between: four times 4, twice.
     assert between == pytest.approx(32 / 36)

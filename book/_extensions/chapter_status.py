@@ -14,8 +14,8 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
-from intriguing.press import publishing
 from intriguing.book import settings
+from intriguing.press import publishing
 
 HEAD = ("Chapter", "Profile", "This run", "Kept computing it rests on", "Device", "Date", "Code", "Verdicts that agree")
 _FOOT = re.compile(r"Run in profile \w+ on (?P<device>.+?) in (?:\d+ h )?(?:\d+ min)?(?: ?\d+ s)?, \d{4}-")

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from intriguing.book import settings
-from intriguing.chapters.units.study import class_means
 
 UNITS = ("position", "maximum", "mean")
 
@@ -562,6 +561,25 @@ class Survey:
     def numbers(self) -> Tensor:
         """(U,) which units the sets belong to."""
         return (self.firing >= SHOWN).nonzero()[:, 0]
+
+
+def class_means(features: Tensor, labels: Tensor) -> tuple[Tensor, float]:
+    """The mean vector of every class and the share of the variance that lies between them.
+
+    Args:
+        features: (N, D).
+        labels: (N,) long, from 0; every class up to the largest has an image.
+
+    Returns:
+        (C, D) float32 means, and the share, from 0 to 1.
+    """
+    wide = features.double()
+    counts = torch.bincount(labels)
+    sums = torch.zeros(len(counts), wide.shape[1], dtype=torch.float64).index_add_(0, labels, wide)
+    means = sums / counts[:, None]
+    centre = wide.mean(0)
+    between = ((means - centre).square().sum(1) * counts).sum() / (wide - centre).square().sum()
+    return means.float(), float(between)
 
 
 def survey(

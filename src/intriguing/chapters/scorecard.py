@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from intriguing.book import paper, results
-from intriguing.book.findings import IN_TEXT, TRANSFERS
+from intriguing.book.scores import IN_TEXT, TRANSFERS
 
 POINTS = (0.01, 0.03, 0.1)
 """Absolute differences of error rates by which entries are counted: 1, 3 and 10 percentage points."""

@@ -1,6 +1,6 @@
 """The data sets: real images in [0, 1], found in one way, checked before use."""
 
-from .digits import CLASSES, Digits, Images, card, mnist, usps
+from .digits import CLASSES, Digits, Images, card, mnist, sample, usps
 from .manifest import MANIFEST, DataError, DataSet, File, data_folder, find, looked_in, verify
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "find",
     "looked_in",
     "mnist",
+    "sample",
     "usps",
     "verify",
 ]

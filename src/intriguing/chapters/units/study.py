@@ -293,25 +293,6 @@ def decided(effect: Sequence[float]) -> bool | None:
     return True if found["low"] > 0 else False if found["high"] < 0 else None
 
 
-def class_means(features: Tensor, labels: Tensor) -> tuple[Tensor, float]:
-    """The mean vector of every class and the share of the variance that lies between them.
-
-    Args:
-        features: (N, D).
-        labels: (N,) long, from 0; every class up to the largest has an image.
-
-    Returns:
-        (C, D) float32 means, and the share, from 0 to 1.
-    """
-    wide = features.double()
-    counts = torch.bincount(labels)
-    sums = torch.zeros(len(counts), wide.shape[1], dtype=torch.float64).index_add_(0, labels, wide)
-    means = sums / counts[:, None]
-    centre = wide.mean(0)
-    between = ((means - centre).square().sum(1) * counts).sum() / (wide - centre).square().sum()
-    return means.float(), float(between)
-
-
 def mixing(
     features: Tensor,
     labels: Tensor,
