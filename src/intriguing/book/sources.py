@@ -21,6 +21,7 @@ _PACKAGE = __name__.partition(".")[0]
 _FOLDER = Path(intriguing.__file__).resolve().parent
 _OWN = {f"{__name__.rpartition('.')[0]}.{room}" for room in ("fingerprint", "sources")}  # change no number
 _ROUNDS = 3  # in which definitions of one name are told apart by what they reach
+_OWN_CLASS = "sys.modules[__name__].__class__"
 _ANYTHING = {"eval", "exec", "__import__", "importlib.import_module", "sys.modules"}
 _OF_A_MODULE = {"__file__", "__name__", "__path__", "__package__", "__spec__", "__doc__"}
 _LOOKING = {"items", "values", "keys", "get"}  # methods that leave a table as it is
@@ -96,6 +97,8 @@ class Module:
             for other in statement.orelse:
                 self._add(other)
             return
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == _OWN_CLASS:
+            return  # what the module itself can do; who uses it as a value reaches the class with all of it
         self._learn([statement])
         self.loads |= self.package.loaded_by(statement, self)
         if _idle(statement):
