@@ -11,7 +11,7 @@ from torch import nn
 from intriguing.attack.distortion import minimum_distortion
 from intriguing.book import two_classes
 from intriguing.book.results import Table
-from intriguing.chapters.explanation import study, vectors
+from intriguing.chapters.explanation import gaussian, study
 from intriguing.data import Digits, Images
 
 
@@ -33,7 +33,7 @@ def digits() -> Digits:
 @pytest.fixture(scope="module")
 def explained(digits: Digits) -> study.Explained:
     points, eight = two_classes.points(digits.train, 2, 8)
-    process, _ = vectors.gaussian_process(points, eight, length=0.8, amplitude=4.0, fixed=True)
+    process, _ = gaussian.gaussian_process(points, eight, length=0.8, amplitude=4.0, fixed=True)
     return study.explain(process, digits, (2, 8), 30)
 
 
@@ -43,9 +43,9 @@ def compared(explained: study.Explained) -> study.Comparison:
 
 
 def test_gaps_are_measured_against_the_three_others() -> None:
-    points, inside = vectors.triangle(60)
-    toy, machine = vectors.gaussian_process(points, inside, length=0.2, amplitude=30.0, fixed=True)
-    places = vectors.lattice(3, 0.2, 0.8)
+    points, inside = gaussian.triangle(60)
+    toy, machine = gaussian.gaussian_process(points, inside, length=0.2, amplitude=30.0, fixed=True)
+    places = gaussian.lattice(3, 0.2, 0.8)
     gaps = study.gaps(toy, machine, places)
     assert gaps.autograd < 1e-10 and gaps.differences < 1e-6 and 1e-9 < gaps.library < 1e-3
     # Another process has other probabilities and the same agreement of the closed form with its own.
@@ -161,8 +161,8 @@ def test_networks_of_two_classes_point_along_their_weight(digits: Digits) -> Non
     row = table.to_frame().loc["linear"]
     assert table.meta == {"data": digits.train.name}
     assert 0 <= row["angle to r, open pixels"] <= row["angle to r"] < 90
-    probability = vectors.class_probability(linear, study.random_targets(images.labels))
-    lengths = vectors.explanation_vector(probability, images.images).flatten(1).double().norm(dim=1).log10()
+    probability = gaussian.class_probability(linear, study.random_targets(images.labels))
+    lengths = gaussian.explanation_vector(probability, images.images).flatten(1).double().norm(dim=1).log10()
     found = minimum_distortion(linear, images.images, study.random_targets(images.labels), refine=True)
     kept = found.rms > 0
     assert row["log10 |η|, lowest tenth"] == pytest.approx(float(lengths[kept].quantile(0.1)))

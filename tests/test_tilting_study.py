@@ -10,8 +10,7 @@ from torch import nn
 
 from intriguing.attack.perturbations import rms
 from intriguing.book.results import Table
-from intriguing.chapters.tilting import geometry, study
-from intriguing.chapters.tilting import machines as svm
+from intriguing.chapters.tilting import geometry, study, svm
 from intriguing.chapters.tilting.geometry import Boundary
 from intriguing.data import Digits, Images
 

@@ -13,8 +13,8 @@ from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.attack.perturbations import random_targets, rms
 from intriguing.book import two_classes
 from intriguing.book.results import Table
-from intriguing.chapters.explanation import vectors
-from intriguing.chapters.explanation.vectors import GaussianProcess
+from intriguing.chapters.explanation import gaussian
+from intriguing.chapters.explanation.gaussian import GaussianProcess
 from intriguing.data import Digits, Images
 
 REACH = 30.0  # how far along its vector a digit is moved at the most, Euclidean
@@ -72,8 +72,8 @@ def gaps(process: GaussianProcess, machine: GaussianProcessClassifier, places: T
     """
     found = process.gradient(places)
     largest = float(found.norm(dim=1).max())
-    by_autograd = vectors.explanation_vector(process.probability, places)
-    by_difference = torch.stack([vectors.finite_difference(process.probability, place) for place in places[::7]])
+    by_autograd = gaussian.explanation_vector(process.probability, places)
+    by_difference = torch.stack([gaussian.finite_difference(process.probability, place) for place in places[::7]])
     theirs = torch.from_numpy(machine.predict_proba(places.numpy())[:, 1])
     return Gaps(
         autograd=float((found - by_autograd).abs().max()) / largest,
@@ -176,7 +176,7 @@ def explain(process: GaussianProcess, digits: Digits, labels: tuple[int, int], c
         vectors=found,
         directions=directions,
         targets=(~read).long(),
-        distances=vectors.flip_distance(process.second, points, directions, reach=REACH),
+        distances=gaussian.flip_distance(process.second, points, directions, reach=REACH),
         error=float(((process.probability(points) > 0.5) != second).double().mean()),
         data=digits.name,
     )
@@ -326,8 +326,8 @@ def compare(explained: Explained) -> Comparison:
     points, directions, process = explained.points, explained.directions, explained.process
     found = minimum_distortion(process.logits, points.view(-1, *explained.shape), explained.targets, refine=True)
     shortest = found.images.flatten(1) - points
-    reached = vectors.flip_distance(process.second, points, directions, reach=REACH, clip=True)
-    clipped = vectors.along(points, directions, reached, clip=True) - points
+    reached = gaussian.flip_distance(process.second, points, directions, reach=REACH, clip=True)
+    clipped = gaussian.along(points, directions, reached, clip=True) - points
 
     def summary(step: Tensor) -> list[float]:
         kept = step.isfinite().all(1) & (step.norm(dim=1) > 0)
@@ -367,8 +367,8 @@ def networks(models: Mapping[str, nn.Module], images: Images, count: int) -> Tab
     targets = random_targets(attacked.labels)
     rows = {}
     for name, model in models.items():
-        probability = vectors.class_probability(model, targets)
-        vector = vectors.explanation_vector(probability, attacked.images).flatten(1)
+        probability = gaussian.class_probability(model, targets)
+        vector = gaussian.explanation_vector(probability, attacked.images).flatten(1)
         attack = minimum_distortion(model, attacked.images, targets, refine=True)
         step = (attack.images - attacked.images).flatten(1)
         kept = (attack.rms > 0) & (vector.norm(dim=1) > 0)
@@ -396,7 +396,7 @@ def claims(toy: Gaps, comparison: Comparison, networks: Table) -> dict[str, bool
     explained, clipped, frame = comparison.explained, comparison.clipped, comparison.table.to_frame()
     few = explained.points[:50]
     closed = explained.process.gradient(few)
-    off = (closed - vectors.explanation_vector(explained.process.probability, few)).abs().max()
+    off = (closed - gaussian.explanation_vector(explained.process.probability, few)).abs().max()
     nets = networks.to_frame()
     came_out = {
         "On the toy, closed form and autograd agree to 1e-10": toy.autograd < 1e-10,

@@ -17,7 +17,7 @@ from intriguing.attack.perturbations import random_targets, rms
 from intriguing.attack.polyhedron import project_polyhedron
 from intriguing.book import two_classes
 from intriguing.book.results import Table
-from intriguing.chapters.tilting import geometry, machines
+from intriguing.chapters.tilting import geometry, svm
 from intriguing.chapters.tilting.geometry import Boundary, View
 from intriguing.data import CLASSES, Digits, Images
 from intriguing.models.training import predict
@@ -193,7 +193,7 @@ def toys(dimensions: Sequence[int] = (2, 785), *, degrees: float = 70.0, level: 
         boundaries = {
             "tilted": geometry.tilted(toy.z, toy.along, degrees),
             "bisecting": geometry.tilted(toy.z, toy.along, 0.0),
-            "learned": machines.train(toy.points, toy.second, level),
+            "learned": svm.train(toy.points, toy.second, level),
         }
         for name, line in boundaries.items():
             title = f"{dimension} dimensions, {name}"
@@ -498,7 +498,7 @@ def every_pair(images: Images, levels: Sequence[float], *, moved: int = 400, pro
     angle, half, signed, boxed = [], [], [], []
     for pair in tqdm(pairs, desc="pairs of digits", leave=False, disable=not progress):
         points, second = two_classes.points(images, *pair)
-        boundaries = machines.path(points, second, levels, name="{}-{}".format(*pair))
+        boundaries = svm.path(points, second, levels, name="{}-{}".format(*pair))
         z = geometry.nearest_centroid(points, second).weight
         few = torch.cat([points[~second][:moved], points[second][:moved]])
         angle.append([geometry.tilting_angle(line.weight, z) for line in boundaries])

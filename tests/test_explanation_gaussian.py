@@ -10,14 +10,14 @@ from scipy.special import expit
 from torch import nn
 
 from intriguing import data
-from intriguing.chapters.explanation import vectors
+from intriguing.chapters.explanation import gaussian
 from intriguing.data import Images
 
 
 @pytest.fixture(scope="module")
 def toy():
-    points, inside = vectors.triangle(90)
-    return vectors.gaussian_process(points, inside, length=0.2, amplitude=30.0, fixed=True)
+    points, inside = gaussian.triangle(90)
+    return gaussian.gaussian_process(points, inside, length=0.2, amplitude=30.0, fixed=True)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_latent_function_and_decision_are_those_of_scikit_learn(toy, places) -> 
 
 @pytest.mark.parametrize(("mean", "variance"), [(0.0, 1.0), (2.5, 0.01), (-3.0, 30.0), (20.0, 1000.0), (-1.0, 0.0)])
 def test_the_average_is_the_integral(mean: float, variance: float) -> None:
-    got = vectors.GaussianProcess._average(
+    got = gaussian.GaussianProcess._average(
         torch.sigmoid, *(torch.tensor([value], dtype=torch.float64) for value in (mean, variance))
     )
     if variance == 0:
@@ -56,8 +56,8 @@ def test_closed_form_is_autograd_and_central_differences(toy, places) -> None:
     process, _ = toy
     closed = process.gradient(places)
     largest = float(closed.norm(dim=1).max())
-    automatic = vectors.explanation_vector(process.probability, places)
-    differences = torch.stack([vectors.finite_difference(process.probability, place) for place in places])
+    automatic = gaussian.explanation_vector(process.probability, places)
+    differences = torch.stack([gaussian.finite_difference(process.probability, place) for place in places])
     assert float((closed - automatic).abs().max()) < 1e-10 * largest
     assert float((closed - differences).abs().max()) < 1e-6 * largest
 
@@ -72,11 +72,11 @@ def test_kernel_can_be_chosen_by_the_marginal_likelihood() -> None:
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(120, 2, generator=generator, dtype=torch.float64)
     second = torch.rand(120, generator=generator) < torch.sigmoid(8 * (points[:, 0] - 0.5))
-    process, machine = vectors.gaussian_process(points, second)
+    process, machine = gaussian.gaussian_process(points, second)
     assert process.length == pytest.approx(machine.base_estimator_.kernel_.k2.length_scale)
     assert (process.length, process.amplitude) != (1.0, 1.0)
     with pytest.raises(ValueError, match="both classes"):
-        vectors.gaussian_process(points, torch.zeros(120, dtype=torch.bool))
+        gaussian.gaussian_process(points, torch.zeros(120, dtype=torch.bool))
 
 
 def test_vector_of_a_softmax_network_by_hand() -> None:
@@ -88,7 +88,7 @@ def test_vector_of_a_softmax_network_by_hand() -> None:
     own = p.gather(1, classes[:, None])
     weight = linear.weight.detach()
     expected = own * (weight[classes] - p @ weight)
-    found = vectors.explanation_vector(vectors.class_probability(model, classes), images)
+    found = gaussian.explanation_vector(gaussian.class_probability(model, classes), images)
     assert found.shape == images.shape
     assert torch.allclose(found.flatten(1), expected)
 
@@ -101,7 +101,7 @@ def test_flip_distance_of_a_linear_classifier_is_known() -> None:
 
     points = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
     directions = torch.tensor([[0.6, 0.8], [-0.6, -0.8], [-1.0, 0.0]], dtype=torch.float64)
-    found = vectors.flip_distance(second, points, directions, reach=3.0)
+    found = gaussian.flip_distance(second, points, directions, reach=3.0)
     assert found[:2].tolist() == pytest.approx([0.5, 0.9], abs=1e-12)
     assert bool(found[2].isnan())
 
@@ -113,9 +113,9 @@ def test_flip_distance_in_the_box_waits_for_the_other_pixels() -> None:
     def second(points: torch.Tensor) -> torch.Tensor:
         return points.sum(1) > 1.3  # the first pixel stops at 1, so the second one has to reach 0.3
 
-    found = vectors.flip_distance(second, points, direction, reach=2.0, clip=True)
+    found = gaussian.flip_distance(second, points, direction, reach=2.0, clip=True)
     assert float(found[0]) == pytest.approx(0.5, abs=1e-12)
-    moved = vectors.along(points, direction, found, clip=True)
+    moved = gaussian.along(points, direction, found, clip=True)
     assert torch.allclose(moved, torch.tensor([[1.0, 0.3]], dtype=torch.float64))
 
 
@@ -129,7 +129,7 @@ def test_twos_and_eights_fall_back_to_mnist(monkeypatch) -> None:
     digits = data.Digits(made, made, made, made, "made up 6/6")
     monkeypatch.setattr(digits, "usps", missing)
     monkeypatch.setattr(digits, "mnist", lambda: digits)
-    found, points, eight = vectors.twos_and_eights(per_class=2)
+    found, points, eight = gaussian.twos_and_eights(per_class=2)
     assert found is digits
     # The first two of each class, in the order of the file.
     assert torch.equal(points, pictures[[0, 1, 3, 4]].flatten(1).double())
@@ -137,15 +137,15 @@ def test_twos_and_eights_fall_back_to_mnist(monkeypatch) -> None:
 
 
 def test_triangle_holds_its_centre_alone() -> None:
-    points, inside = vectors.triangle(4000, seed=1)
+    points, inside = gaussian.triangle(4000, seed=1)
     assert 0.15 < float(inside.double().mean()) < 0.28  # its area is 0.208
     near = (points - torch.tensor([0.5, 0.35])).norm(dim=1) < 0.1
     assert bool(inside[near].all()) and not bool(inside[points[:, 1] < 0.2].any())
 
 
 def test_corners_are_where_the_sides_of_the_triangle_meet() -> None:
-    corners = torch.tensor(vectors.CORNERS, dtype=torch.float64)
-    points, inside = vectors.triangle(4000, seed=1)
+    corners = torch.tensor(gaussian.CORNERS, dtype=torch.float64)
+    points, inside = gaussian.triangle(4000, seed=1)
     # Barycentric coordinates: inside means that all three are positive.
     weights = torch.linalg.solve(
         torch.cat([corners.T, torch.ones(1, 3).double()]), torch.cat([points.T, torch.ones(1, len(points)).double()])
@@ -154,4 +154,4 @@ def test_corners_are_where_the_sides_of_the_triangle_meet() -> None:
 
 
 def test_lattice_goes_row_by_row_from_below() -> None:
-    assert vectors.lattice(2, 0.25, 0.75).tolist() == [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
+    assert gaussian.lattice(2, 0.25, 0.75).tolist() == [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from intriguing.chapters.tilting import geometry, machines
+from intriguing.chapters.tilting import geometry, svm
 
 
 def _clouds(rows: int = 40, n: int = 5, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -21,7 +21,7 @@ def _clouds(rows: int = 40, n: int = 5, seed: int = 0) -> tuple[torch.Tensor, to
 @pytest.mark.parametrize("second", [torch.zeros(3, dtype=torch.bool), torch.ones(3, dtype=torch.bool)])
 def test_one_class_is_not_enough(second: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="both classes"):
-        machines.train(torch.eye(3, dtype=torch.float64), second, 1.0)
+        svm.train(torch.eye(3, dtype=torch.float64), second, 1.0)
 
 
 def test_machine_turns_into_the_nearest_centroid_and_back() -> None:
@@ -29,7 +29,7 @@ def test_machine_turns_into_the_nearest_centroid_and_back() -> None:
     z = geometry.nearest_centroid(points, second).weight
     angles = []
     for level in (1e4, 1.0, 1e-3):
-        machine = machines.train(points, second, level)
+        machine = svm.train(points, second, level)
         angles.append(geometry.tilting_angle(machine.weight, z))
         assert geometry.error(machine, points, second) < 0.2
     assert angles[0] < 0.1 and angles[0] < angles[1] < angles[2]
@@ -38,7 +38,7 @@ def test_machine_turns_into_the_nearest_centroid_and_back() -> None:
 def test_machine_solves_its_problem() -> None:
     points, second = _clouds(rows=30, n=3, seed=5)
     level = 0.3
-    machine = machines.train(points, second, level)
+    machine = svm.train(points, second, level)
     middle = (points[second].mean(0) + points[~second].mean(0)) / 2
     sign = torch.where(second, 1.0, -1.0).double()
     share = torch.where(second, 1 / second.sum(), 1 / (~second).sum()) / 2
@@ -56,16 +56,16 @@ def test_machine_solves_its_problem() -> None:
 @pytest.mark.parametrize("level", [0.0, -1.0, float("nan")])
 def test_level_above_zero(level: float) -> None:
     with pytest.raises(ValueError, match="above 0"):
-        machines.train(*_clouds(), level)
+        svm.train(*_clouds(), level)
 
 
 def test_path_is_read_from_disk_the_second_time(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
     points, second = _clouds()
-    first = machines.path(points, second, [1.0, 0.1], name="a-b")
-    refuse = functools.wraps(machines.train)(lambda *_: pytest.fail("trained twice"))
-    monkeypatch.setattr(machines, "train", refuse)
-    again = machines.path(points, second, [1.0, 0.1], name="a-b")
+    first = svm.path(points, second, [1.0, 0.1], name="a-b")
+    refuse = functools.wraps(svm.train)(lambda *_: pytest.fail("trained twice"))
+    monkeypatch.setattr(svm, "train", refuse)
+    again = svm.path(points, second, [1.0, 0.1], name="a-b")
     assert len(first) == 2 and first[0].weight.shape == (5,)
     for made, kept in zip(first, again, strict=True):
         assert torch.equal(made.weight, kept.weight) and made.bias == kept.bias
