@@ -168,7 +168,7 @@ def test_making_something_else_than_named_tensors_is_refused(made):
 
 SLOW = """
 import pathlib, sys, time, torch
-from intriguing import artifacts
+from intriguing.book import cache
 
 def make():
     with open(sys.argv[1], "a") as file:
@@ -176,7 +176,7 @@ def make():
     time.sleep(float(sys.argv[2]))
     return {"a": torch.ones(1)}
 
-artifacts.load_or_make("net", {}, make)
+cache.load_or_make("net", {}, make)
 """
 
 

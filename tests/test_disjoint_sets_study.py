@@ -145,7 +145,7 @@ def test_attack_all_shortens_the_search_for_convolutions_alone(monkeypatch, tmp_
         seen.append(options)
         return minimum_distortion(model, images, targets)
 
-    monkeypatch.setattr(study.longrun, "attack", attack)
+    monkeypatch.setattr(study.runs, "attack", attack)
     plain = Brightest([0, 1, 2])
     kinked = nn.Sequential(nn.Conv2d(1, 3, (1, 3)), nn.Flatten()).eval().requires_grad_(False)
     images = as_images([[0.9, 0.2, 0.1]])

@@ -127,8 +127,8 @@ def test_twos_and_eights_fall_back_to_mnist(monkeypatch) -> None:
     pictures = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(2))
     made = Images(pictures, labels, "made up")
     digits = data.Digits(made, made, made, made, "made up 6/6")
-    monkeypatch.setattr(digits, "usps", missing)
-    monkeypatch.setattr(digits, "mnist", lambda: digits)
+    monkeypatch.setattr(data, "usps", missing)
+    monkeypatch.setattr(data, "mnist", lambda: digits)
     found, points, eight = gaussian.twos_and_eights(per_class=2)
     assert found is digits
     # The first two of each class, in the order of the file.

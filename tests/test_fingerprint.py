@@ -475,11 +475,11 @@ def test_the_other_profile_does_not_count(monkeypatch, tmp_path):
     folder = tmp_path / "intriguing"
     shutil.copytree(Path(intriguing.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(sources, "_FOLDER", folder)
-    cell = "from intriguing import scale\nscale.profile()"
+    cell = "from intriguing.book import settings\nsettings.profile()"
     page = fingerprint.definitions([cell], settings.unused("paper"))
     assert "PAPER" in page and "QUICK" not in page
     before = fingerprint.of(settings.profile)
-    path = folder / "scale.py"
+    path = folder / "book" / "settings.py"
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("attack_images=1000,", "attack_images=1001,"), encoding="utf-8")
     assert fingerprint.definitions([cell], settings.unused("paper")) == page
@@ -492,11 +492,11 @@ def test_the_other_profile_does_not_count(monkeypatch, tmp_path):
 OBVIOUS = {
     "framework": {"mnist", "minimum_distortion", "book.mplstyle"},
     "scorecard": {"TABLE1", "Verdict"},
-    "disjoint-sets": {"HALVES", "trained"},
+    "disjoint_sets": {"HALVES", "trained"},
     "protocol": {"coarse_search", "Protocol"},
-    "back-feeding": {"back_feed", "Pool"},
+    "back_feeding": {"back_feed", "Pool"},
     "density": {"surroundings", "exit_along"},
-    "minimum": {"plane", "minimize"},
+    "minimum": {"plane", "minimize_box"},
     "units": {"features"},
     "spectral": {"conv_norm", "global_certificate"},
     "tilting": {"path"},
@@ -508,9 +508,8 @@ OBVIOUS = {
 def test_a_real_page_reaches_what_it_is_about_and_no_command(page):
     cells = [cell.source for cell in jupytext.read(page, fmt="md:myst").cells if cell.cell_type == "code"]
     found = fingerprint.definitions(cells)
-    topic = page.stem.lstrip("0123456789-")
-    assert {"PAPER", "run_line"} | OBVIOUS.get(topic, set()) <= found.keys()
-    commands = fingerprint.definitions(["import intriguing.__main__ as m\nm._status, m._run"]).keys()
+    assert {"PAPER", "run_line"} | OBVIOUS.get(page.stem, set()) <= found.keys()
+    commands = fingerprint.definitions(["from intriguing.press import commands as m\nm._status, m._run"]).keys()
     assert not found.keys() & {"main", "_status", "PageStatus", "ChapterFailed"}
     assert "PageStatus" in commands
     assert json.loads(json.dumps(found)) == found

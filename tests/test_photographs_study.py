@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from intriguing.attack import runs
 from intriguing.attack.distortion import Distortion
 from intriguing.book import coherence, paper, settings
 from intriguing.book.results import Table
@@ -178,7 +177,7 @@ def test_the_draw_in_words():
 
 
 def test_the_penalty_method_gets_few_photographs(monkeypatch):
-    monkeypatch.setattr(runs, "attack", lambda model, images, targets, **_: (len(images), targets.tolist()))
+    monkeypatch.setattr(study.runs, "attack", lambda model, images, targets, **_: (len(images), targets.tolist()))
     targets = torch.arange(70)
     assert study.by_penalty(None, torch.zeros(31, 3, 2, 2), targets[:31]) is None
     assert study.by_penalty(None, torch.zeros(70, 3, 2, 2), targets) == (2, [0, 1])

@@ -44,7 +44,7 @@ def test_execution_stamps_every_cell_and_repeats_itself(tmp_path: Path) -> None:
     path = _chapter(
         tmp_path,
         "import os\nprint(os.environ['INTRIGUING_PROFILE'], os.environ['INTRIGUING_RECORD'])",
-        "from intriguing import scale\nscale.SEED + 2",
+        "from intriguing.book import settings\nsettings.SEED + 2",
         "import ipywidgets\nslider, other = ipywidgets.IntSlider(description='c'), ipywidgets.IntSlider()",
         "link = ipywidgets.jslink((slider, 'value'), (other, 'value'))\nipywidgets.HBox([slider, other])",
         "import pandas\npandas.DataFrame({'a': [1.0]}).style.format('{:.2f}').highlight_max()",
@@ -67,7 +67,7 @@ def test_execution_stamps_every_cell_and_repeats_itself(tmp_path: Path) -> None:
     kinds = sorted(model.model_name for model in widgets if model.model_name not in ("LayoutModel", "SliderStyleModel"))
     assert kinds == ["HBoxModel", "IntSliderModel", "IntSliderModel", "LinkModel"]
     assert first.metadata.intriguing.profile == "paper"
-    expected = fingerprint.definitions(["from intriguing import scale\nscale.SEED"])
+    expected = fingerprint.definitions(["from intriguing.book import settings\nsettings.SEED"])
     assert first.metadata.intriguing.definitions == expected
     for notebook in (first, second):
         notebook.metadata.intriguing.pop("created")
@@ -141,19 +141,19 @@ def test_run_without_chapters_says_so(checkout: Path, capsys: pytest.CaptureFixt
 def test_status_tells_new_changed_and_current_pages(checkout: Path) -> None:
     _chapter(checkout / "notebooks", "x = 1", name="never")
     for name in ("current", "code", "cell"):
-        path = _chapter(checkout / "notebooks", "from intriguing import scale\nscale.SEED", "x = 1", name=name)
+        path = _chapter(checkout / "notebooks", "from intriguing.book import settings\nsettings.SEED", "x = 1", name=name)
         notebook = publishing.read(path)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.metadata[publishing.STAMP] = {"source": publishing.source_hash(cell)}
-        definitions = publishing.stamp_definitions(["from intriguing import scale\nscale.SEED"], "paper")
+        definitions = publishing.stamp_definitions(["from intriguing.book import settings\nsettings.SEED"], "paper")
         assert list(definitions) == ["SEED"]
         if name == "code":
             definitions = {"SEED": "0" * 10} | {f"gone_{i}": "1" * 10 for i in range(9)}
         stamp = {"profile": "paper", "commit": "0123abc", "definitions": definitions}
         notebook.metadata[publishing.STAMP] = stamp
         publishing.write(notebook, path.with_suffix(".ipynb"))
-    _chapter(checkout / "notebooks", "from intriguing import scale\nscale.SEED", "x = 2", name="cell")
+    _chapter(checkout / "notebooks", "from intriguing.book import settings\nsettings.SEED", "x = 2", name="cell")
     never, current, code, cell = publishing.status(checkout)
     assert str(never) == "never: never run"
     assert current.current

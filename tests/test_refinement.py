@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from intriguing.attack import distortion
+from intriguing.attack import penalty
 from intriguing.attack.distortion import MARGIN, minimum_distortion
 from intriguing.attack.oracles import exact_linear_distortion
 from intriguing.attack.perturbations import random_targets
@@ -149,13 +149,13 @@ def test_images_whose_projections_do_not_arrive_go_through_the_penalty_method(ne
     models, images, targets = networks
     model = models["FC100-100-10"]
     expected = minimum_distortion(model, images, targets, refine=True)
-    real = distortion.closest
+    real = penalty.closest
 
     def fails_from_clean(classify, clean, *arguments, start=None, **options):
         found, success, evaluations = real(classify, clean, *arguments, start=start, **options)
         return (found, success, evaluations) if start is not None else (clean, success & False, evaluations)
 
-    monkeypatch.setattr(distortion, "closest", fails_from_clean)
+    monkeypatch.setattr(penalty, "closest", fails_from_clean)
     found = minimum_distortion(model, images, targets, refine=True)
     assert found.success.all()
     assert found.penalty.isfinite().logical_or(found.rms == 0).all()  # a c was sought, and found

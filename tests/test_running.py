@@ -16,8 +16,8 @@ import nbformat
 import pytest
 from rich.console import Console
 
-from intriguing import __main__ as command
 from intriguing.book import cache, settings
+from intriguing.press import commands as command
 from intriguing.press import publishing, running
 
 HEADER = "---\nkernelspec:\n  display_name: Python 3\n  language: python\n  name: python3\n---\n\n# Small\n\n"
@@ -109,8 +109,8 @@ def test_a_chapter_is_executed_again_when_its_grounds_change(
 def test_a_recording_chapter_rests_on_the_results_that_it_wrote(book: Path) -> None:
     result = book / "results" / "quick" / "a.json"
     store = (
-        "from pathlib import Path\nfrom intriguing import artifacts, scale\n"
-        f"path = Path({str(result)!r})\nartifacts.write_atomically(path, b'1')\nscale.wrote(path, b'1')"
+        "from pathlib import Path\nfrom intriguing.attack import files\nfrom intriguing.book import settings\n"
+        f"path = Path({str(result)!r})\nfiles.write_atomically(path, b'1')\nsettings.wrote(path, b'1')"
     )
     write_chapter(book, "one", note("one"), store)
     write_chapter(book, "scorecard", note("scorecard"))
@@ -170,8 +170,8 @@ def test_the_longest_chapter_starts_first(book: Path) -> None:
 
 def test_the_stamp_says_on_what_computing_the_chapter_rests(book: Path) -> None:
     make = (
-        "import torch\nfrom intriguing import artifacts, scale\n"
-        "kept = artifacts.load_or_make('net', {}, lambda: {'a': torch.ones(1)})\nprint(scale.run_line())"
+        "import torch\nfrom intriguing.book import cache, settings\n"
+        "kept = cache.load_or_make('net', {}, lambda: {'a': torch.ones(1)})\nprint(settings.run_line())"
     )
     for name, made in (("one", 1), ("two", 0)):
         notebook = publishing.execute(write_chapter(book, name, make), "quick")
@@ -208,8 +208,9 @@ def test_a_signal_ends_the_kernels_and_keeps_what_is_done(
     write_chapter(book, "two", "import os, time", note("{os.getpid()}").replace("'{", "f'{"), "time.sleep(600)")
     (book / "src" / "intriguing").mkdir(parents=True)
     start = (
-        "import sys; from pathlib import Path; from intriguing import __main__, scale; "
-        f"scale.checkout = lambda: Path({str(book)!r}); sys.exit(__main__.main(sys.argv[1:]))"
+        "import sys; from pathlib import Path; from intriguing.book import settings; "
+        "from intriguing.press import commands; "
+        f"settings.checkout = lambda: Path({str(book)!r}); sys.exit(commands.main(sys.argv[1:]))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", start, "run", "--jobs", "2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

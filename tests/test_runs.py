@@ -18,11 +18,12 @@ import pytest
 import torch
 from torch import distributed, nn
 
-from intriguing import __main__
-from intriguing.attack import runs
+from intriguing.attack import files, runs
 from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.book import cache, fingerprint, settings
+from intriguing.book import runs as kept_runs
 from intriguing.models import recipes
+from intriguing.press import commands as __main__
 
 # The problem and the worker are one file, imported here and run as processes: the same code on both sides.
 TOY = '''
@@ -69,7 +70,7 @@ def problem(count=12):
 
 
 if __name__ == "__main__":
-    from intriguing import longrun
+    from intriguing.attack import runs as longrun
 
     team = longrun.Team()
     run = longrun.Run(*problem(), chunk=2)
@@ -327,16 +328,16 @@ def test_the_key_changes_with_all_that_determines_the_numbers(toy):
 
 def test_images_are_hashed_in_blocks(monkeypatch):
     images = torch.rand(7, 2, 3)
-    whole = runs._hashed(images)
-    monkeypatch.setattr(runs, "BLOCK", 50)
-    assert runs._hashed(images) == whole
-    assert runs._hashed(images.transpose(1, 2).contiguous().transpose(1, 2)) == whole
+    whole = files.digest({"images": images})
+    monkeypatch.setattr(files, "BLOCK", 5)
+    assert files.digest({"images": images}) == whole
+    assert files.digest({"images": images.transpose(1, 2).contiguous().transpose(1, 2)}) == whole
 
 
 def test_all_the_code_of_the_search_is_in_the_key(problem):
-    assert runs.Run(*problem).key["code"] == fingerprint.of(minimum_distortion)
-    cell = "from intriguing import distortion\ndistortion.minimum_distortion"
-    assert {"MARGIN", "minimize", "refine", "project"} <= fingerprint.definitions([cell]).keys()
+    assert kept_runs.Run(*problem).key["code"] == fingerprint.of(minimum_distortion)
+    cell = "from intriguing.attack import distortion\ndistortion.minimum_distortion"
+    assert {"MARGIN", "minimize_box", "refine", "project_polyhedron"} <= fingerprint.definitions([cell]).keys()
 
 
 def test_buffers_that_a_network_does_not_save_are_in_the_key(problem):
@@ -487,7 +488,7 @@ def untrained(monkeypatch):
         def __init__(self, name, images):
             self.model: nn.Module = recipes.build(name).eval()
 
-    monkeypatch.setattr(runs, "trained", Trained)
+    monkeypatch.setattr(kept_runs, "trained", Trained)
 
 
 def test_the_command_solves_and_goes_on(untrained, capsys, kept):

@@ -199,7 +199,7 @@ def test_the_kept_computing_is_counted_once_and_apart(monkeypatch, tmp_path):
 
 def test_importing_the_package_and_its_settings_is_cheap_and_changes_nothing():
     code = (
-        "import os, sys; before = dict(os.environ); import intriguing; from intriguing import scale, artifacts\n"
+        "import os, sys; before = dict(os.environ); import intriguing; from intriguing.book import settings, cache\n"
         "slow = {'torch', 'pandas', 'matplotlib', 'numpy'} & set(sys.modules)\n"
         "assert not slow, slow; assert dict(os.environ) == before"
     )

@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from intriguing import data
-from intriguing.book import cache
+from intriguing.attack import files
+from intriguing.book import settings
 from intriguing.data import Images
 from intriguing.models import recipes, training
 
@@ -171,9 +172,7 @@ def test_the_autoencoders_gradient_is_that_of_the_whole_formula(monkeypatch, chu
 
 def test_the_autoencoders_features_do_not_see_the_labels(monkeypatch, digits):
     images = subset(digits.train, 20)
-    monkeypatch.setattr(
-        training.scale, "profile", lambda: replace(data.scale.PROFILES["quick"], autoencoder_iterations=5)
-    )
+    monkeypatch.setattr(settings, "profile", lambda: replace(settings.PROFILES["quick"], autoencoder_iterations=5))
     net = training.trained("AE400-10", images, max_iterations=30)
     other = training.trained(
         "AE400-10", replace(images, labels=(images.labels + 1) % 10, name="renamed"), max_iterations=30
@@ -184,7 +183,7 @@ def test_the_autoencoders_features_do_not_see_the_labels(monkeypatch, digits):
 
 
 def test_the_convolutional_network_learns(digits, monkeypatch):
-    monkeypatch.setattr(training.scale, "profile", lambda: replace(data.scale.PROFILES["quick"], epochs=3))
+    monkeypatch.setattr(settings, "profile", lambda: replace(settings.PROFILES["quick"], epochs=3))
     net = training.trained("ConvNet", subset(digits.train, 4))
     assert net.iterations == 3
     assert training.error_rate(net.model, digits.test.images, digits.test.labels) < 0.2
@@ -192,5 +191,5 @@ def test_the_convolutional_network_learns(digits, monkeypatch):
 
 def test_the_weights_on_disk_are_those_of_the_network(digits):
     net = training.trained("FC10(1)", subset(digits.train, 100), max_iterations=2)
-    files = list((cache.scale.cache_folder() / "weights").glob("FC10(1)-*.safetensors"))
-    assert len(files) == 1 and net.iterations <= 2
+    kept = list((files.cache_folder() / "weights").glob("FC10(1)-*.safetensors"))
+    assert len(kept) == 1 and net.iterations <= 2

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from intriguing.book import sliders
+from intriguing.chapters.spectral import pictures
 from intriguing.lipschitz import norms
 
 HEIGHT = 0.3
@@ -132,12 +133,12 @@ def cones(places: Sequence[float], bounds: Sequence[float]) -> sliders.Pages:
         bounds: slopes of its sides, at least 0.
     """
     choices = {"stand at x =": places, "L =": bounds}
-    pictures, captions = [], []
+    drawn, captions = [], []
     for place, bound in sliders.positions(choices):
         beyond = outside(X, place, bound)
-        pictures.append(pictures.cone(X, wave(X), place, bound, beyond))
+        drawn.append(pictures.cone(X, wave(X), place, bound, beyond))
         captions.append(f"{beyond.mean():.0%} of the curve lies outside the cone of slope {bound} at {place}.")
-    return _pages(pictures, choices, captions, "A wave and a shaded double cone with its tip on it.")
+    return _pages(drawn, choices, captions, "A wave and a shaded double cone with its tip on it.")
 
 
 def chords(start: float, ends: Sequence[float]) -> sliders.Pages:
@@ -148,15 +149,15 @@ def chords(start: float, ends: Sequence[float]) -> sliders.Pages:
         ends: above ``start``, at most 1.
     """
     choices = {"the chord ends at x =": ends}
-    pictures, captions = [], []
+    drawn, captions = [], []
     for (end,) in sliders.positions(choices):
         steep, place = parallel(start, end)
-        pictures.append(pictures.chord(X, wave(X), (start, end), place, steep, CONSTANT))
+        drawn.append(pictures.chord(X, wave(X), (start, end), place, steep, CONSTANT))
         captions.append(
             f"The chord from {start} to {end} has slope {steep:.2f}; so has the curve at {place:.2f}. "
             f"The steepest slope is {CONSTANT:.2f}."
         )
-    return _pages(pictures, choices, captions, "A wave with a chord and a parallel tangent.")
+    return _pages(drawn, choices, captions, "A wave with a chord and a parallel tangent.")
 
 
 def turned(angles: Sequence[float]) -> sliders.Pages:
@@ -166,17 +167,17 @@ def turned(angles: Sequence[float]) -> sliders.Pages:
         angles: as for :func:`layers`.
     """
     choices = {"turned by, in degrees": angles}
-    pictures, captions = [], []
+    drawn, captions = [], []
     for (angle,) in sliders.positions(choices):
         first, second = layers(angle)
-        pictures.append(pictures.two_layers(first, second))
+        drawn.append(pictures.two_layers(first, second))
         captions.append(
             f"Product of the norms {np.linalg.norm(first, 2) * np.linalg.norm(second, 2):.2f}, "
             f"norm of the product {np.linalg.norm(second @ first, 2):.2f}."
         )
-    return _pages(pictures, choices, captions, "A circle, an ellipse and another ellipse in larger dashed circles.")
+    return _pages(drawn, choices, captions, "A circle, an ellipse and another ellipse in larger dashed circles.")
 
 
-def _pages(pictures: list, choices: dict, captions: list[str], seen: str) -> sliders.Pages:
+def _pages(drawn: list, choices: dict, captions: list[str], seen: str) -> sliders.Pages:
     """The pictures behind sliders; who does not see them is told what is ``seen``, and the numbers."""
-    return sliders.pages(pictures, choices, [f"{seen} {text}" for text in captions], captions=captions, **LIGHT)
+    return sliders.pages(drawn, choices, [f"{seen} {text}" for text in captions], captions=captions, **LIGHT)
