@@ -56,6 +56,7 @@ test: $(READY) ## Style, book build with warnings as errors, unit tests, chapter
 	@failed=""; \
 	echo "ruff"; $(BIN)/ruff check . || failed="$$failed ruff"; \
 	echo "deptry"; $(BIN)/deptry src || failed="$$failed deptry"; \
+	echo "import-linter"; $(BIN)/lint-imports --no-logo || failed="$$failed import-linter"; \
 	echo "jupyter-book build -n -W --keep-going"; $(BUILD) || failed="$$failed build"; \
 	export INTRIGUING_CACHE="$${INTRIGUING_CACHE:-$(CURDIR)/_build/cache}" INTRIGUING_PROFILE=quick; \
 	export OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}"; \

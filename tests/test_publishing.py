@@ -18,6 +18,8 @@ from intriguing.press import publishing
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "---\nkernelspec:\n  display_name: Python 3 (ipykernel)\n  language: python\n  name: python3\n---\n\n"
 
+SEEDED = "from intriguing.book import settings\nsettings.SEED"  # a cell that reaches one definition
+
 
 def _chapter(folder: Path, *cells: str, name: str = "small", listed: bool = True) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,19 +143,19 @@ def test_run_without_chapters_says_so(checkout: Path, capsys: pytest.CaptureFixt
 def test_status_tells_new_changed_and_current_pages(checkout: Path) -> None:
     _chapter(checkout / "notebooks", "x = 1", name="never")
     for name in ("current", "code", "cell"):
-        path = _chapter(checkout / "notebooks", "from intriguing.book import settings\nsettings.SEED", "x = 1", name=name)
+        path = _chapter(checkout / "notebooks", SEEDED, "x = 1", name=name)
         notebook = publishing.read(path)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.metadata[publishing.STAMP] = {"source": publishing.source_hash(cell)}
-        definitions = publishing.stamp_definitions(["from intriguing.book import settings\nsettings.SEED"], "paper")
+        definitions = publishing.stamp_definitions([SEEDED], "paper")
         assert list(definitions) == ["SEED"]
         if name == "code":
             definitions = {"SEED": "0" * 10} | {f"gone_{i}": "1" * 10 for i in range(9)}
         stamp = {"profile": "paper", "commit": "0123abc", "definitions": definitions}
         notebook.metadata[publishing.STAMP] = stamp
         publishing.write(notebook, path.with_suffix(".ipynb"))
-    _chapter(checkout / "notebooks", "from intriguing.book import settings\nsettings.SEED", "x = 2", name="cell")
+    _chapter(checkout / "notebooks", SEEDED, "x = 2", name="cell")
     never, current, code, cell = publishing.status(checkout)
     assert str(never) == "never: never run"
     assert current.current
