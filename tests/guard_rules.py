@@ -7,7 +7,9 @@ executed.
 
 from __future__ import annotations
 
+import ast
 import re
+from collections import Counter
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,6 +24,10 @@ from intriguing.press.publishing import CHECKED, STAMP, WIDGETS, outputs_hash, s
 # A path below one of these belongs to one computer; Windows drives count as well.
 MACHINE_PATH = re.compile(r"(?<![\w.:/])(?:/(?:home|root|Users|work|tmp|private|mnt|opt|usr|var)/\w|[A-Z]:\\\w)")
 MEMORY_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
+# Code under one of these tags is folded away or not on the page at all.
+FOLDED = re.compile(r"hide-(?:input|cell)|remove-(?:input|cell)")
+CELL_LINES = 25
+CHAPTER_LINES = 130
 DATA_URI = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=\s]+")
 MARKDOWN_IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\([^)]*\)")
 IMAGE_DIRECTIVE = re.compile(r"^(?P<fence>`{3,}|:{3,})\{(?:figure|image)\}.*?^(?P=fence)\s*$", re.M | re.S)
@@ -174,7 +180,28 @@ def page_says_how_it_was_run(chapter: Chapter) -> list[str]:
     """The reader sees the profile, the device, the time, the versions and the commit of the run."""
     if any("Run in profile" in text and "code:" in text for _, cell in chapter.code for text in _texts(cell)):
         return []
-    return [f"{chapter.name}: no output says how the page was run; end it with `print(scale.run_line())`."]
+    return [f"{chapter.name}: no output says how the page was run; end it with `print(settings.run_line())`."]
+
+
+def visible_cells_are_short(chapter: Chapter) -> list[str]:
+    """No code cell that a reader sees is longer than what can be taken in at a glance."""
+    return [
+        f"{chapter.name}: code cell {i} shows {lines} lines, expected at most {CELL_LINES}; move what teaches nothing "
+        f"to the chapter's room, or fold the cell."
+        for i, lines in _visible_lines(chapter)
+        if lines > CELL_LINES
+    ]
+
+
+def visible_code_is_little(chapter: Chapter) -> list[str]:
+    """The page is a text with calls in it, not a program with remarks."""
+    total = sum(lines for _, lines in _visible_lines(chapter))
+    if total <= CHAPTER_LINES:
+        return []
+    return [
+        f"{chapter.name}: the page shows {total} lines of code, expected at most {CHAPTER_LINES}; move what teaches "
+        f"nothing to the chapter's room, or fold it."
+    ]
 
 
 CHAPTER_RULES = (
@@ -188,6 +215,8 @@ CHAPTER_RULES = (
     figures_described,
     no_words_of_one_machine,
     page_says_how_it_was_run,
+    visible_cells_are_short,
+    visible_code_is_little,
 )
 """The rules that hold for each chapter by itself."""
 
@@ -195,20 +224,39 @@ CHAPTER_RULES = (
 def every_page_is_listed(root: Path) -> list[str]:
     """Each page is in the table of contents, and each entry there has its file."""
     listed = set(_entries(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))))
-    pages = {f"{folder}/{path.stem}" for folder in ("book", "notebooks") for path in (root / folder).glob("*.md")}
+    pages = {path.relative_to(root).with_suffix("").as_posix() for path in _pages(root)}
     return [f"{page} is not in _toc.yml; add it there." for page in sorted(pages - listed)] + [
         f"_toc.yml lists {page}, which does not exist; write it or take it out." for page in sorted(listed - pages)
     ]
 
 
 def every_module_is_documented(root: Path) -> list[str]:
-    """The API page has an entry for each module of the package."""
+    """The package's documentation has one entry for each module and each package, private ones aside."""
+    pages = [root / "book" / "api.md", *sorted((root / "book" / "api").glob("*.md"))]
+    entries = Counter(
+        name
+        for page in pages
+        for name in re.findall(r"automodule:: (intriguing[.\w]*)", page.read_text(encoding="utf-8"))
+    )
+    source = root / "src"
+    files = (path.relative_to(source).with_suffix("") for path in (source / "intriguing").rglob("*.py"))
+    names = (path.parts[:-1] if path.name == "__init__" else path.parts for path in files)
+    present = {".".join(name) for name in names if not any(part.startswith("_") for part in name)}
+    return (
+        [f"book/api has no entry for {name}; add one to its room's page." for name in sorted(present - set(entries))]
+        + [f"book/api documents {name}, which does not exist; take it out." for name in sorted(set(entries) - present)]
+        + [f"book/api documents {name} {count} times; keep one." for name, count in entries.items() if count > 1]
+    )
+
+
+def front_door_is_documented(root: Path) -> list[str]:
+    """The list of public names in the documentation is the one that the package offers."""
+    source = (root / "src" / "intriguing" / "__init__.py").read_text(encoding="utf-8")
+    offered = set(ast.literal_eval(re.search(r"^__all__ = (\[.*?\])", source, re.M | re.S)[1]))
     page = (root / "book" / "api.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"automodule:: intriguing\.(\w+)", page))
-    present = {path.stem for path in (root / "src" / "intriguing").glob("*.py") if not path.stem.startswith("_")}
-    return [f"book/api.md has no entry for intriguing.{name}; add one." for name in sorted(present - documented)] + [
-        f"book/api.md documents intriguing.{name}, which does not exist; take it out."
-        for name in sorted(documented - present)
+    listed = set(re.findall(r"^\| \{py:\w+\}`(\w+) <", page, re.M))
+    return [f"book/api.md does not list {name}, a public name; add it." for name in sorted(offered - listed)] + [
+        f"book/api.md lists {name}, which intriguing.__all__ lacks; take it out." for name in sorted(listed - offered)
     ]
 
 
@@ -216,13 +264,21 @@ def every_reference_is_cited(root: Path) -> list[str]:
     """Each entry of the bibliography is cited by a page, and each citation has its entry."""
     entries = set(re.findall(r"^@\w+\{([^,\s]+),", (root / "book" / "references.bib").read_text("utf-8"), re.M))
     cited: set[str] = set()
-    for folder in ("book", "notebooks"):
-        for path in (root / folder).glob("*.md"):
-            for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", path.read_text(encoding="utf-8")):
-                cited |= {key.strip() for key in keys.split(",")}
+    for path in _pages(root):
+        for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", path.read_text(encoding="utf-8")):
+            cited |= {key.strip() for key in keys.split(",")}
     return [
         f"references.bib has {key}, which no page cites; cite it or drop it." for key in sorted(entries - cited)
     ] + [f"{key} is cited but is not in references.bib; add it." for key in sorted(cited - entries)]
+
+
+BOOK_RULES = (
+    every_page_is_listed,
+    every_module_is_documented,
+    front_door_is_documented,
+    every_reference_is_cited,
+)
+"""The rules that hold for the book as a whole; each takes the root of the checkout."""
 
 
 def bare_images(page: str) -> list[str]:
@@ -248,6 +304,15 @@ def _essence(cell: NotebookNode) -> tuple:
     return cell.cell_type, cell.source, settings
 
 
+def _visible_lines(chapter: Chapter) -> list[tuple[int, int]]:
+    """Returns the number of each code cell whose code a reader sees, and how many lines that has, blank ones aside."""
+    return [
+        (i, sum(bool(line.strip()) for line in cell.source.splitlines()))
+        for i, cell in chapter.code
+        if not any(FOLDED.fullmatch(tag) for tag in cell.metadata.get("tags", []))
+    ]
+
+
 def _bare_markdown(source: str) -> bool:
     directives = [found[0] for found in IMAGE_DIRECTIVE.finditer(source)]
     if any(not re.search(r"^:?alt:\s*\S|^:alt:\s*\S", directive, re.M) for directive in directives):
@@ -263,6 +328,12 @@ def _texts(cell: NotebookNode) -> list[str]:
         texts += [str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/")]
         texts += output.get("traceback", [])
     return [DATA_URI.sub("", text) for text in texts]
+
+
+def _pages(root: Path) -> list[Path]:
+    """Returns the text of every page: prose, documentation and chapters."""
+    found = [path for folder in ("book", "notebooks") for path in sorted((root / folder).rglob("*.md"))]
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
 
 
 def _entries(node: object) -> list[str]:

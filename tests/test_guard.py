@@ -61,11 +61,7 @@ def test_there_are_chapters() -> None:
     assert CHAPTERS, "notebooks/ holds no chapter"
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [rules.every_page_is_listed, rules.every_module_is_documented, rules.every_reference_is_cited],
-    ids=lambda rule: rule.__name__,
-)
+@pytest.mark.parametrize("rule", rules.BOOK_RULES, ids=lambda rule: rule.__name__)
 def test_book(rule: Callable[[Path], list[str]]) -> None:
     complaints = rule(ROOT)
     assert not complaints, "\n".join(complaints)
@@ -225,7 +221,7 @@ def test_page_that_does_not_say_how_it_was_run_is_found(whole: Path) -> None:
     def change(notebook: NotebookNode) -> None:
         _code(notebook)[0].outputs = []
 
-    _assert_only(_break(whole, change), rules.page_says_how_it_was_run, "scale.run_line()")
+    _assert_only(_break(whole, change), rules.page_says_how_it_was_run, "settings.run_line()")
 
 
 @pytest.mark.parametrize("key", ["profile", "commit", "definitions"])
@@ -328,43 +324,101 @@ def test_words_of_every_machine_pass(whole: Path, text: str) -> None:
     assert rules.no_words_of_one_machine(_break(whole, change)) == []
 
 
+def _longer(text: str, lines: int, tag: str = "", cells: int = 1) -> str:
+    """The text with more cells at its end, each with as many lines of code and as many blank ones between them."""
+    options = f":tags: [{tag}]\n\n" if tag else ""
+    cell = "\n\n".join(f"y = {i}" for i in range(lines))
+    return text + f"\n```{{code-cell}} ipython3\n{options}{cell}\n```\n" * cells
+
+
+def _shown(whole: Path, text: str) -> rules.Chapter:
+    """The chapter with another text, brought into step and stamped as if it had been executed."""
+    whole.write_text(text, encoding="utf-8")
+    publishing.sync(whole)
+    notebook = nbformat.read(whole.with_suffix(".ipynb"), as_version=4)
+    _stamp(notebook)
+    publishing.write(notebook, whole.with_suffix(".ipynb"))
+    return rules.Chapter.load(whole)
+
+
+def test_long_visible_cell_is_found(whole: Path) -> None:
+    assert rules.visible_cells_are_short(_shown(whole, _longer(TEXT, rules.CELL_LINES))) == []
+    chapter = _shown(whole, _longer(TEXT, rules.CELL_LINES + 1))
+    _assert_only(chapter, rules.visible_cells_are_short, "code cell 4 shows 26 lines", "fold")
+
+
+def test_much_visible_code_is_found(whole: Path) -> None:
+    room = rules.CHAPTER_LINES - 3  # three lines stand in the small chapter
+    text = _longer(_longer(TEXT, 20, cells=room // 20), room % 20)
+    assert rules.visible_code_is_little(_shown(whole, text)) == []
+    _assert_only(_shown(whole, _longer(text, 1)), rules.visible_code_is_little, "shows 131 lines", "at most 130")
+
+
+@pytest.mark.parametrize("tag", ["hide-input", "hide-cell", "remove-input", "remove-cell"])
+def test_folded_code_is_not_counted(whole: Path, tag: str) -> None:
+    chapter = _shown(whole, _longer(TEXT, 200, tag))
+    assert not any(rule(chapter) for rule in rules.CHAPTER_RULES)
+
+
+@pytest.mark.parametrize("tag", ["hide-output", "remove-output"])
+def test_code_over_a_folded_output_is_counted(whole: Path, tag: str) -> None:
+    assert rules.visible_cells_are_short(_shown(whole, _longer(TEXT, 200, tag)))
+
+
+API = "# API\n\n.. automodule:: intriguing\n\n| {py:func}`find <intriguing.data.digits.find>` |\n\n{cite}`a2000`\n"
+ROOM = "# Data\n\n.. automodule:: intriguing.data\n\n.. automodule:: intriguing.data.digits\n   :members:\n"
+
+
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
-    """A checkout with one page, one chapter, one module and one reference; it breaks no rule of the book."""
-    for folder in ("book", "notebooks", "src/intriguing"):
+    """A checkout with two pages, one chapter, a room with one module, and one reference; it breaks no rule."""
+    for folder in ("book/api", "notebooks", "src/intriguing/data"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/api\nparts:\n  - chapters:\n      - file: notebooks/small\n"
+        "format: jb-book\nroot: book/api\nparts: [chapters: [{file: notebooks/small}, {file: book/api/data}]]\n"
     )
-    (tmp_path / "book" / "api.md").write_text("# API\n\n.. automodule:: intriguing.data\n\n{cite}`a2000`\n")
+    (tmp_path / "book" / "api.md").write_text(API)
+    (tmp_path / "book" / "api" / "data.md").write_text(ROOM)
     (tmp_path / "book" / "references.bib").write_text("@misc{a2000,\n  title = {A}\n}\n")
     (tmp_path / "notebooks" / "small.md").write_text(TEXT)
-    (tmp_path / "src" / "intriguing" / "data.py").write_text("")
+    package = tmp_path / "src" / "intriguing"
+    (package / "__init__.py").write_text('__all__ = [\n    "find",\n]\n')
+    for name in ("__main__", "data/__init__", "data/_private", "data/digits"):
+        (package / f"{name}.py").write_text("")
     return tmp_path
 
 
-BOOK_RULES = (rules.every_page_is_listed, rules.every_module_is_documented, rules.every_reference_is_cited)
-
-
 def test_whole_book_breaks_no_rule(book: Path) -> None:
-    assert [rule(book) for rule in BOOK_RULES] == [[], [], []]
+    assert [rule(book) for rule in rules.BOOK_RULES] == [[]] * len(rules.BOOK_RULES)
 
 
 @pytest.mark.parametrize(
     ("rule", "file", "text", "words"),
     [
         (rules.every_page_is_listed, "notebooks/more.md", TEXT, "notebooks/more is not in _toc.yml"),
-        (rules.every_page_is_listed, "_toc.yml", "root: book/api\n", "notebooks/small is not in _toc.yml"),
+        (rules.every_page_is_listed, "book/api/more.md", "# More\n", "book/api/more is not in _toc.yml"),
+        (rules.every_page_is_listed, "_toc.yml", "root: book/api\nsome: [{file: book/api/data}]\n",
+         "notebooks/small is not in _toc.yml"),
         (rules.every_page_is_listed, "_toc.yml", "root: book/api\nsome: [{file: notebooks/small}, "
-         "{file: book/gone}]\n", "book/gone, which does not exist"),
-        (rules.every_module_is_documented, "src/intriguing/new.py", "", "no entry for intriguing.new"),
-        (rules.every_module_is_documented, "book/api.md", "automodule:: intriguing.data "
-         "automodule:: intriguing.old", "intriguing.old, which does not exist"),
+         "{file: book/api/data}, {file: book/gone}]\n", "book/gone, which does not exist"),
+        (rules.every_module_is_documented, "src/intriguing/new.py", "", "no entry for intriguing.new;"),
+        (rules.every_module_is_documented, "src/intriguing/data/new.py", "", "no entry for intriguing.data.new;"),
+        (rules.every_module_is_documented, "src/intriguing/room/__init__.py", "", "no entry for intriguing.room;"),
+        (rules.every_module_is_documented, "src/intriguing/data/deep/digits.py", "",
+         "no entry for intriguing.data.deep.digits;"),
+        (rules.every_module_is_documented, "book/api/data.md", ROOM + "automodule:: intriguing.data.old",
+         "intriguing.data.old, which does not exist"),
+        (rules.every_module_is_documented, "book/api/data.md", ROOM + "automodule:: intriguing.data.digits",
+         "intriguing.data.digits 2 times"),
+        (rules.front_door_is_documented, "src/intriguing/__init__.py", '__all__ = ["find", "verify"]\n',
+         "does not list verify"),
+        (rules.front_door_is_documented, "src/intriguing/__init__.py", "__all__ = []\n", "lists find, which"),
         (rules.every_reference_is_cited, "book/references.bib", "@misc{a2000,\n}\n@misc{b,\n}\n", "has b,"),
         (rules.every_reference_is_cited, "book/references.bib", "", "a2000 is cited"),
     ],
 )  # fmt: skip
 def test_broken_book_is_found(book: Path, rule: Callable, file: str, text: str, words: str) -> None:
+    (book / file).parent.mkdir(exist_ok=True)
     (book / file).write_text(text)
     complaints = rule(book)
     assert len(complaints) == 1

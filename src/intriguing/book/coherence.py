@@ -530,7 +530,7 @@ class Survey:
 
     Attributes:
         name: of the layer.
-        firing: (D,) long, see ``units.firing``.
+        firing: (D,) long, see ``firing``.
         unit_sets: (U, K) long, top images of the units that fire on at least ``SHOWN`` images.
         direction_sets: (M, K) long, those of the random directions.
         of_units: coherence of the first ``SHOWN`` images of each such unit, distances over those of all images.
@@ -603,7 +603,7 @@ def survey(
         images: (N, *shape), pixels.
         labels: (N,) long.
         others: (N, E), vectors of the images in a feature space that is independent of this one.
-        resamples: of the intervals and tests, see ``units.compare``.
+        resamples: of the intervals and tests, see ``compare``.
         directions: how many; at least as many as there are units are drawn.
         seed: of directions, intervals and tests.
 

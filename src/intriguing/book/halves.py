@@ -19,7 +19,7 @@ class Half:
     """A network that is trained on one half of the training images.
 
     Attributes:
-        recipe: a key of ``models.RECIPES``.
+        recipe: a key of ``recipes.RECIPES``.
         part: ``"part1"`` or ``"part2"``, the half.
         offset: the initial weights have the seed 2 s + offset in repetition s, so that the networks of the two halves
             never start from the same weights.

@@ -63,7 +63,7 @@ def digits(
     """The run behind the book's tables: digits, one random wrong class each, against a network of the paper.
 
     Args:
-        name: a key of ``models.RECIPES``; the network is trained first where no weights are kept.
+        name: a key of ``recipes.RECIPES``; the network is trained first where no weights are kept.
         count: how many images, from the first; None takes as many as the profile attacks, or all if there are fewer.
         part: ``"train"`` or ``"test"``, the images to take.
         team: the processes that share the run; the first of them trains the network while the others wait.

@@ -108,7 +108,7 @@ def machine(found: Measured) -> str:
 
 
 def panels(found: Measured) -> dict[str, pd.DataFrame]:
-    """What ``figures_minimum.plane`` draws.
+    """What ``plane`` draws.
 
     Args:
         found: what ``measured`` returns.

@@ -25,7 +25,7 @@ def counts(found: pd.DataFrame) -> pd.DataFrame:
     """Counts how many findings lie within given distances of the paper's.
 
     Args:
-        found: What :func:`entries` returns.
+        found: What :func:`intriguing.book.scores.entries` returns.
 
     Returns:
         One row for each table and kind, such as ``table2, error``. Columns: ``printed`` (how many the paper has),
@@ -93,16 +93,16 @@ def computed(found: pd.DataFrame) -> pd.DataFrame:
     """Returns the findings of which we have our own number.
 
     Args:
-        found: What :func:`entries` returns.
+        found: What :func:`intriguing.book.scores.entries` returns.
     """
     return found[found["kind"] != "given"].dropna(subset="ours")
 
 
 def against(found: pd.DataFrame) -> dict[str, dict[str, tuple[pd.Series, pd.Series]]]:
-    """Returns error rates and distortions as points, for :func:`intriguing.figures.identities`.
+    """Returns error rates and distortions as points, for :func:`intriguing.book.plots.identities`.
 
     Args:
-        found: What :func:`entries` returns.
+        found: What :func:`intriguing.book.scores.entries` returns.
 
     Returns:
         ``error rates`` and ``distortions`` -> table -> the paper's numbers and ours; one empty group where none is
@@ -122,7 +122,7 @@ def beside(found: pd.DataFrame, name: str) -> Styler:
     """Returns one of Tables 1 to 4, each row of ours above the paper's; errors in percent.
 
     Args:
-        found: What :func:`entries` returns.
+        found: What :func:`intriguing.book.scores.entries` returns.
         name: ``table1`` to ``table4``.
     """
     table = paper.TABLES[name]
@@ -138,7 +138,7 @@ def differences(found: pd.DataFrame) -> pd.DataFrame:
     """Returns Table 2, ours minus the paper's, as fractions; NaN where there is no finding.
 
     Args:
-        found: What :func:`entries` returns.
+        found: What :func:`intriguing.book.scores.entries` returns.
     """
     part = found[found["table"].eq("table2") & found["kind"].eq("error")]
     grid = part.assign(gap=part["ours"] - part["paper"]).pivot(index="row", columns="column", values="gap")
@@ -166,7 +166,7 @@ def bounds(found: pd.DataFrame) -> Styler:
     """Returns our upper bounds of the norms of AlexNet's layers beside those of Table 5.
 
     Args:
-        found: What :func:`entries` returns.
+        found: What :func:`intriguing.book.scores.entries` returns.
     """
     part = found[found["table"].eq("table5") & found["kind"].eq("bound")]
     frame = part.set_index("row")[["ours", "paper"]].rename_axis(None)
@@ -174,7 +174,7 @@ def bounds(found: pd.DataFrame) -> Styler:
 
 
 def sentences() -> Styler:
-    """Returns the findings of :data:`IN_TEXT`, ours beside the paper's.
+    """Returns the findings of :data:`intriguing.book.scores.IN_TEXT`, ours beside the paper's.
 
     Raises:
         ResultError: One of the stored runs is missing or cannot be read.
@@ -191,7 +191,7 @@ def largest(found: pd.DataFrame, kind: str, count: int = 6) -> Styler:
     """Returns the findings that differ most from the paper's, the worst one first.
 
     Args:
-        found: What :func:`entries` returns.
+        found: What :func:`intriguing.book.scores.entries` returns.
         kind: ``error``, with differences in percentage points, or ``distortion``, in percent of the paper's value.
         count: How many.
     """
@@ -209,7 +209,7 @@ def rates(found: pd.DataFrame) -> pd.Series:
     """Returns the error rates that the paper prints in Tables 2 and 4.
 
     Args:
-        found: What :func:`entries` returns.
+        found: What :func:`intriguing.book.scores.entries` returns.
     """
     return found[found["table"].isin(TRANSFERS) & found["column"].ne("distortion")]["paper"]
 
@@ -218,7 +218,7 @@ def sample_line(fits: pd.DataFrame) -> str:
     """Says in Markdown which sample size fits best, and how much better than those that share no factor with it.
 
     Args:
-        fits: What :func:`multiples` returns.
+        fits: What :func:`intriguing.book.scores.multiples` returns.
     """
     best = fits["score"].idxmax()
     at = fits.loc[best]
@@ -234,7 +234,7 @@ def sampling_line(found: pd.DataFrame, size: int) -> str:
     """Says how many of our transfer rates lie within what counting on a small sample explains.
 
     Args:
-        found: What :func:`entries` returns.
+        found: What :func:`intriguing.book.scores.entries` returns.
         size: On how many images the paper's rates were counted.
     """
     part = computed(found)
@@ -267,7 +267,7 @@ def namings(found: pd.DataFrame) -> list[float]:
     """Returns how our Table 2 correlates with the paper's when our networks take each other's names.
 
     Args:
-        found: What :func:`entries` returns.
+        found: What :func:`intriguing.book.scores.entries` returns.
 
     Returns:
         The rank correlation off the diagonal for each of the 720 namings, the true one first; empty where Table 2 is
@@ -289,7 +289,7 @@ def naming_line(found: pd.DataFrame) -> str:
     """Says how many of the :func:`namings` make our Table 2 resemble the paper's as well as the true one.
 
     Args:
-        found: What :func:`entries` returns.
+        found: What :func:`intriguing.book.scores.entries` returns.
     """
     scores = namings(found)
     if not scores:

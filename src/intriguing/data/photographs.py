@@ -54,7 +54,7 @@ class Photographs:
         layout: how the files lay, in a few words.
         resized: how many had another size.
         converted: how many were grey or CMYK.
-        pinned: whether the files are, byte by byte, those of :data:`intriguing.data.MANIFEST`.
+        pinned: whether the files are, byte by byte, those of :data:`intriguing.data.manifest.MANIFEST`.
     """
 
     pixels: Tensor

@@ -30,7 +30,7 @@ class Trained:
     """A trained network and how its training ended.
 
     Attributes:
-        model: in evaluation mode, on the device of ``scale.device()``, gradients of the weights off.
+        model: in evaluation mode, on the device of ``settings.device()``, gradients of the weights off.
         loss: the final total loss, weight decay included.
         iterations: L-BFGS iterations (epochs for the convolutional network).
         gradient: the largest entry of the final gradient of the total loss.
@@ -107,7 +107,7 @@ def trained(
     """A network of the paper trained on ``images``, from the weights on disk where they are current.
 
     Args:
-        name: a key of ``models.RECIPES``.
+        name: a key of ``recipes.RECIPES``.
         images: the training set, pixels in [0, 1].
         seed: of the initial weights.
         per_unit: the reading of the weight decay, see ``weight_decay``.

@@ -232,7 +232,7 @@ def coarse_search(model: nn.Sequential, images: Images) -> pd.DataFrame:
     """The search that fills the pools beside the full one of the second chapter.
 
     Args:
-        model: as for ``backfeeding.below``.
+        model: as for ``training.below``.
         images: some that the network reads correctly.
 
     Returns:

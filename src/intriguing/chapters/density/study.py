@@ -548,7 +548,7 @@ def rate_panels(
         count: how many images, the first ones.
 
     Returns:
-        Name -> what ``figures_density.rates`` draws.
+        Name -> what ``pictures.rates`` draws.
     """
     panels = {}
     for name, divisor in COUNTING.items():

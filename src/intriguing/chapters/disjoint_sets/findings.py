@@ -161,7 +161,7 @@ def about_kinds(kinds: Table) -> str:
     """How much of the transfer is left when maker and reader share less, in a sentence.
 
     Args:
-        kinds: what ``disjoint.kinds`` returns, with all four rows.
+        kinds: what ``study.kinds`` returns, with all four rows.
     """
     error = kinds.to_frame()["error"]
     left = error / error["same architecture, same half"]
@@ -266,7 +266,7 @@ def seeds_claims(kinds: Table) -> Verdicts:
     """The claim about what another half and another architecture cost, over seeds.
 
     Args:
-        kinds: what ``disjoint.kinds`` returns.
+        kinds: what ``study.kinds`` returns.
     """
     error = kinds.to_frame()["error"]
     half, architecture = error["same architecture, other half"], error["other architecture, same half"]

@@ -42,7 +42,7 @@ class Study:
     Attributes:
         means: name of the table -> mean of every entry over the repetitions.
         deviations: name of the table -> standard deviation of every entry over the repetitions.
-        same_or_other: the transfer between networks of different repetitions, see ``disjoint.kinds``.
+        same_or_other: the transfer between networks of different repetitions, see ``study.kinds``.
         repetitions: how many there were.
         data: what the networks were trained on.
         images: how many training images that were.
@@ -137,7 +137,7 @@ def inside(found: Study, entries: pd.DataFrame, *, counted: int) -> pd.DataFrame
 
     Args:
         found: our study.
-        entries: what ``scorecard.entries`` returns: the paper's numbers and, in the column ``ours``, those at full
+        entries: what ``scores.entries`` returns: the paper's numbers and, in the column ``ours``, those at full
             size; where there is none, our mean stands in for it.
         counted: images on which the paper's rates of Tables 2 and 4 were counted.
 
@@ -184,7 +184,7 @@ def sampled_rates(entries: pd.DataFrame) -> pd.Series:
     """The paper's rates that were counted on a sample of the images: those of Tables 2 and 4.
 
     Args:
-        entries: what ``scorecard.entries`` returns.
+        entries: what ``scores.entries`` returns.
 
     Returns:
         Fractions.

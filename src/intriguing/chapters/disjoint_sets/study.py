@@ -120,8 +120,8 @@ def table4(
         models: name -> network, the columns.
         images: the clean test images that the sets were made from.
         sets: name -> adversarial examples, the rows.
-        form: how perturbations are amplified, see :func:`amplify`. With ``"clipped"`` the noise is cut back to [0, 1]
-            too, and the rows that are inside already are left out; ``"boxed"`` has the amplified rows alone.
+        form: how perturbations are amplified, see ``perturbations.amplify``. With ``"clipped"`` the noise is cut back
+            to [0, 1] too, and the rows that are inside already are left out; ``"boxed"`` has the amplified rows alone.
 
     Returns:
         A ``Table`` named ``table4``, or ``table4_clipped`` and ``table4_boxed``. The last column is the mean distortion

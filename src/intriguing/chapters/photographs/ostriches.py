@@ -49,10 +49,10 @@ def draw(total: int, count: int, seed: int = settings.SEED) -> Tensor:
 def attack(model: nn.Module, images: Tensor, targets: Tensor, *, progress: str | None = None) -> Distortion:
     """D(x, l) for photographs: a short perturbation, a local minimum of its length.
 
-    The projections of :mod:`intriguing.refinement` begin at the photograph itself. Where the network is so sure of it
-    that thirty of them do not arrive, they begin once more at an image that :func:`overstep` has taken across; the
-    penalty method, which ``minimum_distortion`` takes to for that, costs minutes for one photograph. What is found from
-    such a second start can be twice as long as what the penalty method finds. Each result is verified in float64.
+    The projections of :mod:`intriguing.attack.refinement` begin at the photograph itself. Where the network is so sure
+    of it that thirty of them do not arrive, they begin once more at an image that :func:`overstep` has taken across;
+    the penalty method, which ``minimum_distortion`` takes to for that, costs minutes for one photograph. What is found
+    from such a second start can be twice as long as what the penalty method finds. Each result is verified in float64.
     Chunks that are finished are kept, so that an interruption costs half a minute.
 
     Args:
@@ -62,8 +62,8 @@ def attack(model: nn.Module, images: Tensor, targets: Tensor, *, progress: str |
         progress: title of a progress bar; None for none.
 
     Returns:
-        As for :func:`intriguing.distortion.minimum_distortion` with ``refine=True``. Where it did not succeed, the
-        image is the closest attempt.
+        As for :func:`intriguing.attack.distortion.minimum_distortion` with ``refine=True``. Where it did not succeed,
+        the image is the closest attempt.
 
     Raises:
         TypeError: as for ``minimum_distortion``.

@@ -135,7 +135,7 @@ class Sweep:
         """A network as the protocol trains it.
 
         Args:
-            name: a key of ``models.RECIPES``.
+            name: a key of ``recipes.RECIPES``.
             protocol: the choices.
             part: of the data, an attribute of ``Digits``.
             other: whether it starts from the next seed.
@@ -149,7 +149,7 @@ class Sweep:
         """The adversarial examples for one network: of the training images, or of the test images for a half.
 
         Args:
-            name: a key of ``models.RECIPES``.
+            name: a key of ``recipes.RECIPES``.
             protocol: the choices.
             part: what the network was trained on.
             other: whether it started from the next seed.

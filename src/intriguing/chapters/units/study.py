@@ -387,7 +387,7 @@ def shared(indices: Tensor, labels: Tensor) -> str:
 
 
 def unit_rows(one: Survey, images: Images, start: int, stop: int) -> list[Row]:
-    """Rows of top images of units, from ``start`` to before ``stop`` in the order of :func:`drawn`.
+    """Rows of top images of units, from ``start`` to before ``stop`` in the order of ``coherence.drawn``.
 
     Args:
         one: the survey of a layer.
