@@ -354,7 +354,7 @@ def lines(
     for (label, values), dashes in zip(curves.items(), repeated(DASHES), strict=False):
         values = as_array(values)
         if values.shape != x.shape:
-            raise ValueError(f"curve {label!r} has shape {values.shape}; expected that of x, {x.shape}.")
+            raise ValueError(f"got shape {values.shape} of curve {label!r}; expected that of x, {x.shape}.")
         axes.plot(x, values, label=label, linestyle=dashes)
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear", yscale="log" if logy else "linear")
     axes.grid(axis="y")

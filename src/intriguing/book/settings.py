@@ -162,7 +162,7 @@ def profile(name: str | None = None) -> Profile:
     source = "profile" if name is not None else "INTRIGUING_PROFILE"
     name = name if name is not None else environment("INTRIGUING_PROFILE") or "quick"
     if name not in PROFILES:
-        raise ValueError(f"{source} is {name!r}; expected one of {_listed(PROFILES)}: set it to one of these.")
+        raise ValueError(f"{source} is {name!r}; expected one of {_listed(PROFILES)}; set it to one of these.")
     return PROFILES[name]
 
 
@@ -201,13 +201,13 @@ def device() -> torch.device:
         return torch.device(next(kind for kind, present in available.items() if present))
     if name not in available:
         raise ValueError(
-            f"INTRIGUING_DEVICE is {name!r}; expected one of {_listed(available)}: set it to one of these or unset it."
+            f"INTRIGUING_DEVICE is {name!r}; expected one of {_listed(available)}; set it to one of these or unset it."
         )
     if not available[name]:
         present = _listed(kind for kind, here in available.items() if here)
         raise RuntimeError(
             f"INTRIGUING_DEVICE is {name!r}, which PyTorch {torch.__version__} does not find here; "
-            f"available: {present}: set it to one of these or unset it."
+            f"available: {present}; set it to one of these or unset it."
         )
     return torch.device(name)
 
@@ -255,7 +255,7 @@ def recording() -> bool:
     """
     value = environment("INTRIGUING_RECORD") or "0"
     if value not in ("0", "1"):
-        raise ValueError(f"INTRIGUING_RECORD is {value!r}; expected 0 or 1: set it to one of these or unset it.")
+        raise ValueError(f"INTRIGUING_RECORD is {value!r}; expected 0 or 1; set it to one of these or unset it.")
     return value == "1"
 
 

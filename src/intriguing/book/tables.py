@@ -202,7 +202,7 @@ def error_matrix(
     """
     for name, images in image_sets.items():
         if len(images) != len(labels):
-            raise ValueError(f"expected {len(labels)} images in {name!r}, one per label, got {len(images)}")
+            raise ValueError(f"got {len(images)} images in {name!r}; expected {len(labels)}, one per label.")
     return {
         name: [error_rate(model, images, labels) for model in models.values()] for name, images in image_sets.items()
     }

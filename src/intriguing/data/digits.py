@@ -143,7 +143,7 @@ def card(profile: str | None = None) -> pd.DataFrame:
 def _profile(name: str | None) -> str:
     name = name or files.environment("INTRIGUING_PROFILE") or "quick"
     if name not in PROFILES:
-        raise ValueError(f"got profile {name!r}; expected one of {', '.join(PROFILES)}: set INTRIGUING_PROFILE to one.")
+        raise ValueError(f"got profile {name!r}; expected one of {', '.join(PROFILES)}; set INTRIGUING_PROFILE to one.")
     return name
 
 

@@ -222,7 +222,7 @@ def verify(folder: Path, file: File) -> None:
     """
     paths = _paths(folder, file)
     if len(paths) != file.count:
-        raise DataError(f"{folder / file.path}: got {len(paths)} files; expected {file.count}: complete the folder.")
+        raise DataError(f"{folder / file.path}: got {len(paths)} files; expected {file.count}; complete the folder.")
     states = [path.stat() for path in paths]
     seen = (
         file.sha256,
@@ -237,7 +237,7 @@ def verify(folder: Path, file: File) -> None:
         size = sum(state.st_size for state in states)
         raise DataError(
             f"{folder / file.path} is corrupt: got SHA-256 {total.hexdigest()} ({size} bytes), "
-            f"expected {file.sha256} ({file.size} bytes): delete it and run again, or fetch it anew."
+            f"expected {file.sha256} ({file.size} bytes); delete it and run again, or fetch it anew."
         )
     _verified.add(seen)
 

@@ -42,7 +42,7 @@ def learning_curves(
     for axes, (label, values), colour in zip(grid.flat, curves.items(), repeated(_COLOURS), strict=False):
         values = np.atleast_2d(as_array(values))
         if values.shape[1:] != x.shape:
-            raise ValueError(f"curve {label!r} has shape {values.shape}; expected (seeds, {len(x)}).")
+            raise ValueError(f"got shape {values.shape} of curve {label!r}; expected (seeds, {len(x)}).")
         if first is None:
             first = values.mean(0)
         else:

@@ -92,7 +92,7 @@ def trained_anew(digits: Digits, *, images: int, repetitions: int, attacked: int
         ValueError: fewer than two repetitions, or a number of images that cannot be halved.
     """
     if repetitions < 2:
-        raise ValueError(f"expected at least two repetitions for a spread, got {repetitions}")
+        raise ValueError(f"got {repetitions} repetitions; expected at least two for a spread.")
     digits = small(digits, images)
     train, test = digits.train.take(slice(0, attacked)), digits.test.take(slice(0, attacked))
     four = [name for name, half in HALVES.items() if half.recipe != "ConvNet"]

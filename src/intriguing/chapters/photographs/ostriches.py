@@ -42,7 +42,7 @@ def draw(total: int, count: int, seed: int = settings.SEED) -> Tensor:
         ValueError: more are asked for than there are.
     """
     if not 1 <= count <= total:
-        raise ValueError(f"expected to draw 1 to {total} of {total} photographs, got {count}")
+        raise ValueError(f"got {count} photographs to draw; expected 1 to {total} of {total}.")
     return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count]
 
 
@@ -72,7 +72,7 @@ def attack(model: nn.Module, images: Tensor, targets: Tensor, *, progress: str |
     check_images(images)
     check_targets(images, targets)
     if model.training:
-        raise ValueError("expected a model in evaluation mode, got one in training mode; call model.eval()")
+        raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
     described = files.described(model)
     parts = []
     quiet = {"disable": True} if progress is None else {}  # else TQDM_DISABLE decides

@@ -69,11 +69,11 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:
-            raise ValueError(f"expected a target among {', '.join(TARGETS)}, got {self.target!r}")
+            raise ValueError(f"got target {self.target!r}; expected one of {', '.join(TARGETS)}.")
         if not (self.ratio >= 1 or self.ratio == ONE_FOR_ALL):
-            raise ValueError(f"expected a ratio of at least 1, or {ONE_FOR_ALL:g} for one c, got {self.ratio}")
+            raise ValueError(f"got ratio {self.ratio}; expected at least 1, or {ONE_FOR_ALL:g} for one c.")
         if not min(self.linear, self.sigmoid) > 0:
-            raise ValueError(f"expected factors above 0, got {self.linear} and {self.sigmoid}")
+            raise ValueError(f"got factors {self.linear} and {self.sigmoid}; expected both above 0.")
 
 
 BASE = Protocol()
