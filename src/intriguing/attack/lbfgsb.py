@@ -324,7 +324,7 @@ def _evaluate(objective: Objective, x: Tensor, rows: Tensor) -> tuple[Tensor, Te
     if value.shape != x.shape[:1] or gradient.shape != x.shape:
         raise ValueError(
             f"got values of shape {tuple(value.shape)} and gradients of shape {tuple(gradient.shape)}; "
-            f"expected the objective to return {tuple(x.shape[:1])} and {tuple(x.shape)}; return one entry per row of x."
+            f"expected {tuple(x.shape[:1])} and {tuple(x.shape)}; return one entry per row of x."
         )
     if value.dtype != x.dtype or gradient.dtype != x.dtype:
         raise TypeError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 from torch import Tensor, nn
@@ -111,20 +111,6 @@ def tolerances(name: str, *, floor: float = 3e-3) -> pd.DataFrame:
         ResultError: no spread was measured for this table.
     """
     return (SPREADS * results.load(f"spread_{name}", "quick").to_frame()).clip(lower=floor)
-
-
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of words in Markdown.
-
-    Args:
-        columns: the headings.
-        rows: one word for each heading; an empty one leaves its cell empty.
-
-    Returns:
-        The heading, the rule below it and the rows, one line for each.
-    """
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("".join(f"| {word} " if word else "| " for word in line) + "|" for line in lines)
 
 
 def pooled_tolerances(table: Table, *, by: str, floor: float | Mapping[str, float] = 3e-3) -> pd.DataFrame:

@@ -105,7 +105,8 @@ def usps() -> Digits:
     """Returns USPS: 7,291 training and 2,007 test images of 16 by 16 pixels.
 
     Raises:
-        DataError: The file is missing or corrupt.
+        MissingData: The file is on none of the places where it is looked for.
+        DataError: It is corrupt.
     """
     folder = find("usps")
     with np.load(folder / MANIFEST["usps"].files[0].path) as arrays:

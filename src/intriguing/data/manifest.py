@@ -20,6 +20,10 @@ class DataError(RuntimeError):
     """A data file is missing, corrupt or cannot be fetched."""
 
 
+class MissingData(DataError):
+    """A data set lies in none of the folders in which it is looked for, and cannot be fetched."""
+
+
 @dataclass(frozen=True)
 class File:
     """One file of a data set, or several that are checked as one.
@@ -190,7 +194,8 @@ def find(name: str) -> Path:
 
     Raises:
         KeyError: The manifest has no such data set.
-        DataError: A file is missing everywhere (and, for MNIST, cannot be downloaded), or it is corrupt.
+        MissingData: A file is missing everywhere (and, for MNIST, cannot be downloaded).
+        DataError: A file is corrupt.
     """
     files = MANIFEST[name].files
     folders = looked_in(name)
@@ -201,7 +206,7 @@ def find(name: str) -> Path:
             return folder
     if name == "mnist":
         return _download(folders)
-    raise DataError(
+    raise MissingData(
         f"{MANIFEST[name].title}: {_names(files)} not found in {_places(folders)}; "
         "set INTRIGUING_DATA to a folder that holds them."
     )
@@ -283,7 +288,7 @@ def _download(folders: list[Path]) -> Path:
                 f"MNIST cannot be kept in {folder} ({problem.strerror}): "
                 "free some space there or set INTRIGUING_CACHE to another folder."
             ) from problem
-        raise DataError(
+        raise MissingData(
             f"MNIST: {_names(files)} not found in {_places(folders)}, and the download failed "
             f"({' '.join(str(problem).split())}); set INTRIGUING_DATA to a folder that holds them, connect "
             "to the network, or use the quick profile, which needs no download."

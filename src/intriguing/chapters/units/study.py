@@ -657,16 +657,6 @@ def claims(found: Population, chance: float) -> dict[str, bool | None]:
     return {claim: decided(effect) for claim, effect in effects(found, chance).items()}
 
 
-def claim_list(claims: Mapping[str, bool | None]) -> str:
-    """The claims with what became of them, as a list in Markdown.
-
-    Args:
-        claims: what :func:`claims` returns.
-    """
-    words = {True: "Holds", False: "**Does not hold**", None: "**Undecided**"}
-    return "\n".join(f"* {words[holds]}: {claim}." for claim, holds in claims.items())
-
-
 def turnings(
     layers: Mapping[str, tuple[Tensor, Tensor]], labels: Tensor, *, rotations: int, seed: int = settings.SEED
 ) -> pd.DataFrame:
