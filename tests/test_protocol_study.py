@@ -230,7 +230,7 @@ def test_protocols_refuse(options, message):
 def test_the_grid_refuses():
     model, (images, labels) = network(), pictures(2)
     for penalties, norm, message in (
-        (torch.tensor([0.0, 1.0]), "squared", "values of c above 0"),
+        (torch.tensor([0.0, 1.0]), "squared", "got c = 0.0; expected values above 0"),
         (torch.ones(3, 2), "squared", r"got penalties of shape .*; expected \(P,\) or \(2, P\)"),
         (torch.ones(2), "cubed", "got norm 'cubed'; expected"),
     ):

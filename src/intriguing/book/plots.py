@@ -98,6 +98,7 @@ def panels(
     width: float = WIDTH,
     columns: int | None = None,
     title_size: float | None = None,
+    title_side: str | None = None,
     **settings: Any,
 ) -> tuple[Figure, list[tuple[Axes, _Entry]]]:
     """A figure with one titled panel for each entry, row by row; places that are left over in the last row are empty.
@@ -111,6 +112,7 @@ def panels(
         width: Inches of width.
         columns: Panels in a row at the most; None puts all into one row.
         title_size: Of the titles in points; None takes that of the style.
+        title_side: Where the titles stand, for instance ``"left"``; None takes that of the style.
         settings: For ``Figure.subplots``, for instance ``sharey``.
 
     Returns:
@@ -127,7 +129,7 @@ def panels(
     figure = Figure(figsize=(width, rest + row * rows))
     grid = figure.subplots(rows, columns, squeeze=False, **settings).ravel()
     for axes, (title, _) in zip(grid, entries, strict=False):
-        axes.set_title(title, **({} if title_size is None else {"fontsize": title_size}))
+        axes.set_title(title, loc=title_side, **({} if title_size is None else {"fontsize": title_size}))
     for axes in grid[len(entries) :]:
         axes.set_axis_off()
     return figure, [(axes, entry) for axes, (_, entry) in zip(grid, entries, strict=False)]
@@ -404,7 +406,7 @@ def identity(
 
 @styled
 def identities(
-    panels: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]],
+    groups: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]],
     *,
     percent: Iterable[str] = (),
     xlabel: str = "the paper",
@@ -413,7 +415,7 @@ def identities(
     """Several plots like that of :func:`identity` side by side.
 
     Args:
-        panels: Title -> the groups of that plot.
+        groups: Title -> the groups of that plot.
         percent: The titles of those whose numbers are fractions to be written as percent.
         xlabel: What the first measurement is.
         ylabel: What the second one is.
@@ -424,11 +426,9 @@ def identities(
     Raises:
         ValueError: No panel.
     """
-    if not panels:
-        raise ValueError("got no panel; expected at least one.")
-    figure = Figure(figsize=(min(WIDTH, 3.7 * len(panels)), 3.7 if len(panels) < 3 else 2.7))
+    figure, grid = panels(groups.items(), row=3.7 if len(groups) < 3 else 2.7, width=min(WIDTH, 3.7 * len(groups)))
     percent = set(percent)
-    for axes, (title, points) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+    for (axes, points), title in zip(grid, groups, strict=True):
         _identity(axes, points, xlabel, ylabel, title in percent, {}, title)
     return figure
 
@@ -681,11 +681,11 @@ UNITS, DIRECTIONS = PALETTE["blue"], PALETTE["vermilion"]
 
 
 @styled
-def among(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str) -> Figure:
+def among(layers: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str) -> Figure:
     """Where the natural basis stands among bases turned at random, one panel for each layer.
 
     Args:
-        panels: Layer -> value of the natural basis, or (S,) values of those of several networks; (R,) values of the
+        layers: Name -> value of the natural basis, or (S,) values of those of several networks; (R,) values of the
             others.
         xlabel: What the values are.
 
@@ -695,12 +695,8 @@ def among(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str) -> 
     Raises:
         ValueError: No panel.
     """
-    if not panels:
-        raise ValueError("got no panel; expected at least one layer.")
-    figure = Figure(figsize=(WIDTH, 2.1))
-    for axes, (title, (natural, null)) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
-    ):
+    figure, grid = panels(layers.items(), row=2.1)
+    for axes, (natural, null) in grid:
         null, natural = as_array(null), np.atleast_1d(as_array(natural))
         ends = min(natural.min(), null.min()), max(natural.max(), null.max())
         room = 0.08 * (ends[1] - ends[0] or 1)
@@ -716,7 +712,6 @@ def among(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str) -> 
             xytext=(shift, -1), ha=side, va="top", fontsize=7.5, color=UNITS,
         )  # fmt: skip
         axes.set(xlim=(ends[0] - room, ends[1] + room), ylim=(0, 1.35 * heights.max()), yticks=[], xlabel=xlabel)
-        axes.set_title(title)
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
         axes.xaxis.set_major_locator(MaxNLocator(4))

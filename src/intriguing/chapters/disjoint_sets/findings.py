@@ -63,11 +63,11 @@ def shortened(sets: Mapping[str, Distortion], table4: Table) -> str:
         A table in Markdown.
     """
     ours = table4.to_frame()
-    lines = ["| made for | longer than 0.1 before | own error after |", "| --- | --- | --- |"]
+    rows = []
     for name, found in sets.items():
         longer = float((found.rms > AMPLIFIED).double().mean())
-        lines.append(f"| {name} | {longer:.1%} | {ours.at[f'{name} amplified to 0.1', name]:.1%} |")
-    return "\n".join(lines)
+        rows.append([name, f"{longer:.1%}", f"{ours.at[f'{name} amplified to 0.1', name]:.1%}"])
+    return markdown.words(["made for", "longer than 0.1 before", "own error after"], rows)
 
 
 @dataclass(frozen=True)

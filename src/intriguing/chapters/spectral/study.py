@@ -13,7 +13,7 @@ from torch import Tensor, maximum, nn
 
 from intriguing.attack import files
 from intriguing.attack.distortion import minimum_distortion
-from intriguing.book import cache, fingerprint, paper, results, settings
+from intriguing.book import cache, fingerprint, markdown, paper, results, settings
 from intriguing.book.results import Table
 from intriguing.data import Images
 from intriguing.lipschitz import network, norms
@@ -144,8 +144,8 @@ def product_lines(norms: Table) -> str:
     Args:
         norms: the table of ``alexnet_norms``.
     """
-    rows = [f"| {name} | {value:,.0f} |" for name, value in alexnet_product(norms).items()]
-    return "\n".join(["| product over AlexNet | |", "| --- | --- |", *rows])
+    rows = [[name, f"{value:,.0f}"] for name, value in alexnet_product(norms).items()]
+    return markdown.words(["product over AlexNet", ""], rows)
 
 
 def torchvision_norms(model: nn.Sequential) -> tuple[Table, float]:
