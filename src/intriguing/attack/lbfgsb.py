@@ -1,6 +1,6 @@
 """Limited-memory BFGS inside a box, for many independent problems at once.
 
-``minimize`` takes a batch of B problems of the same size n, each with its own bounds, history, step length and
+``minimize_box`` takes a batch of B problems of the same size n, each with its own bounds, history, step length and
 verdict. It knows tensors and nothing else: no network, no data set, no plot. One iteration of one problem costs one
 evaluation of the objective and O(m n) memory traffic for a history of m pairs; no step runs over coordinates or rows
 in Python.
@@ -29,11 +29,7 @@ import torch
 from torch import Tensor
 
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
 SUFFICIENT_DECREASE = 1e-4
-
-
 MAX_BACKTRACKS = 30
 
 

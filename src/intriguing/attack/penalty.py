@@ -1,4 +1,4 @@
-"""The paper's penalty method: minimisers of c |r|^2 + loss, and searches for the largest c that reaches the target."""
+"""The paper's penalty method: minimisers of c |r|^2 + loss, the search over c, the path in c, and coarse grids."""
 
 from __future__ import annotations
 
@@ -15,14 +15,8 @@ from .classifier import Classifier
 from .refinement import refine as closest
 
 SEARCH_STEPS = 30
-
-
 NEAR = 0.1  # of the clean image's gap: closer to the edge than this, minimisers are solved to full tolerance
-
-
 COARSE = 0.05  # tolerance of the solves further away
-
-
 HOPELESS = 50.0  # a c this many e-folds below the first guess no longer costs anything: smaller ones change nothing
 
 
@@ -284,8 +278,6 @@ class Search:
 
 
 ONE_FOR_ALL = 0.0  # in the place of a ratio of the grid: one c for all images of a set
-
-
 _ROWS = 512  # problems solved at a time
 
 

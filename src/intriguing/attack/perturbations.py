@@ -8,8 +8,6 @@ from torch import Tensor
 from .checks import check_images
 
 AMPLIFIED = 0.1  # root mean square per pixel after amplification, as in the paper's Table 4
-
-
 FORMS = ("printed", "clipped", "boxed")
 
 

@@ -11,14 +11,9 @@ import torch
 from torch import Tensor
 
 NEWTON_STEPS = 50
-
-
 HALVINGS = 12
-
-
-COMPACT = (
-    0.75  # finished rows are dropped when fewer than this fraction still runs: copying A costs as much as using it
-)
+# Finished rows are dropped when fewer than this fraction still runs: copying A costs as much as using it.
+COMPACT = 0.75
 
 
 def project_polyhedron(

@@ -7,6 +7,8 @@ how far apart they lie, in pixels and in the features of a network that had no p
 
 In a convolutional layer a unit is one position of one channel, because that is what a coordinate of phi(x) is there;
 :func:`features` can also give each channel's largest or mean value over the positions.
+
+The measures stand first; :func:`survey`, below, takes them of all units and of random directions of one layer.
 """
 
 from __future__ import annotations
@@ -24,8 +26,6 @@ from torch.nn import functional
 from intriguing.book import settings
 
 UNITS = ("position", "maximum", "mean")
-
-
 _SCORES = 20_000_000  # scores held at a time; bounds memory and changes no result
 
 
@@ -510,17 +510,9 @@ def _batch(one: np.ndarray, two: np.ndarray) -> int:
 
 
 SHOWN = 8  # images in a row of a figure, and in the sets that the tables speak about
-
-
 KS = (4, 8, 16, 64)
-
-
 MARGIN = 1 / 16  # half an image in a row of eight: a difference of purity that nobody would see in a figure
-
-
 DIRECTIONS = 1000  # random directions per layer, or as many as there are units where they are more
-
-
 MEASURES = ("purity", "entropy", "pixel_distance", "feature_distance")
 
 
@@ -530,7 +522,7 @@ class Survey:
 
     Attributes:
         name: of the layer.
-        firing: (D,) long, see ``units.firing``.
+        firing: (D,) long, see :func:`firing`.
         unit_sets: (U, K) long, top images of the units that fire on at least ``SHOWN`` images.
         direction_sets: (M, K) long, those of the random directions.
         of_units: coherence of the first ``SHOWN`` images of each such unit, distances over those of all images.
@@ -603,7 +595,7 @@ def survey(
         images: (N, *shape), pixels.
         labels: (N,) long.
         others: (N, E), vectors of the images in a feature space that is independent of this one.
-        resamples: of the intervals and tests, see ``units.compare``.
+        resamples: of the intervals and tests, see :func:`compare`.
         directions: how many; at least as many as there are units are drawn.
         seed: of directions, intervals and tests.
 

@@ -8,7 +8,7 @@ name that is looked up in a module at run time reaches all of the module, and ``
 
 Three things are not seen: what another package does, a name that a module is given from outside while the program
 runs, and objects that are handed to a function as arguments; their weights and pixels belong into a key by
-themselves. How fingerprints are taken, here and in :mod:`intriguing.sources`, changes no number of the book, so it
+themselves. How fingerprints are taken, here and in :mod:`intriguing.book.sources`, changes no number of the book, so it
 does not count either.
 """
 
@@ -59,7 +59,7 @@ def definitions(sources: Iterable[str], without: Iterable[str] = ()) -> dict[str
 
     Args:
         sources: The code of the cells, in order; lines of IPython (``%``, ``!``) are passed over.
-        without: Names of constants that play no part, see :func:`intriguing.scale.unused`.
+        without: Names of constants that play no part, see :func:`intriguing.book.settings.unused`.
 
     Returns:
         The name of each function, class, constant or file with its hash, sorted by name. Several of one name share an

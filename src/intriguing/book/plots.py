@@ -1,8 +1,8 @@
-"""Every picture of the book: arrays in, a matplotlib figure out, all in one style.
+"""The pictures that chapters share, and the style of all: arrays in, a matplotlib figure out.
 
-Only this module and its siblings ``figures_*`` import matplotlib. They keep away from ``pyplot`` and its global state:
-a function returns a figure, and a notebook shows it once, as the value of its cell. A semicolon at the end would hide
-it.
+Only this module and the ``pictures`` of the chapters import matplotlib. They keep away from ``pyplot`` and its global
+state: a function returns a figure, and a notebook shows it once, as the value of its cell. A semicolon at the end would
+hide it.
 """
 
 from __future__ import annotations
@@ -35,29 +35,17 @@ PALETTE = {
 }
 """The colours of Okabe and Ito by name (yellow left out, too pale on white), with two greys for what stands behind."""
 
-
 WIDTH = 7.2
 """Width of a full figure in inches; a page shows 100 pixels for each."""
 
-
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-
-
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), "-")
-
-
 GAP = 2  # pixels between two digits
-
-
 _P = ParamSpec("_P")
-
-
 _Entry = TypeVar("_Entry")
-
 
 SEQUENTIAL = LinearSegmentedColormap.from_list("book", ["#ffffff", "#cfe3f1", "#56a0cf", "#0072B2", "#013a5c"])
 """White to deep blue, for amounts."""
-
 
 DIVERGING = LinearSegmentedColormap.from_list(
     "book-diverging", ["#004b76", "#0072B2", "#9cc8e3", "#ffffff", "#f3bd92", "#D55E00", "#8a3b00"]

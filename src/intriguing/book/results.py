@@ -24,13 +24,8 @@ from intriguing.book import settings
 from intriguing.book.verdicts import Difference, Verdict
 
 _REFRESH = "run it once with INTRIGUING_RECORD=1 to store it"
-
-
 _ABSENT, _PRESENT = "absent", "present"
-
-
 _UNDECIDED = "undecided"
-
 
 Tolerance = float | Mapping[str, float] | pd.DataFrame
 """Largest absolute difference allowed: one number, one by column, or a frame with one by row and column."""
@@ -54,7 +49,7 @@ class Table:
         rows: The entries by name of the row, one per column, finite; None, or NaN on the way in, where there
             is none.
         meta: JSON values about the run; ``data`` says which data set it used. Recording adds
-            :func:`intriguing.scale.provenance`.
+            :func:`intriguing.book.settings.provenance`.
     """
 
     name: str
@@ -112,7 +107,7 @@ def record(table: Table) -> Path:
 
     Args:
         table: The table; ``table.meta["data"]`` has to say which data set was used. Entries are rounded to
-            six significant digits. What ``meta`` holds goes before what :func:`intriguing.scale.provenance`
+            six significant digits. What ``meta`` holds goes before what :func:`intriguing.book.settings.provenance`
             says.
 
     Returns:
@@ -236,7 +231,7 @@ def check_claims(name: str, claims: Mapping[str, bool | None], meta: Mapping[str
     Args:
         name: The name of the file: letters, digits, ``-`` and ``_``.
         claims: Whether each claim, a sentence, has come out true; None where the run has not decided it.
-        meta: JSON values about the run that go before what :func:`intriguing.scale.provenance` says.
+        meta: JSON values about the run that go before what :func:`intriguing.book.settings.provenance` says.
 
     Returns:
         The verdict in one line.
@@ -292,7 +287,7 @@ def frame_against(table: _Tabular, reference: _Tabular) -> pd.DataFrame:
 
     Args:
         table: Our table.
-        reference: The paper's table from :mod:`intriguing.paper`, or any other with ``columns`` and ``rows``.
+        reference: The paper's table from :mod:`intriguing.book.paper`, or any other with ``columns`` and ``rows``.
 
     Returns:
         For each column that both have, in our order, the columns ``ours``, ``paper`` and ``difference`` (ours

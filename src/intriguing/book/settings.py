@@ -1,6 +1,6 @@
 """How large a run is, where it runs and what it starts from: profile, device, seed, folders, provenance.
 
-This is the only module that reads environment variables:
+The variables of the environment that the book listens to:
 
 * ``INTRIGUING_PROFILE``: ``quick`` (the default) or ``paper``;
 * ``INTRIGUING_DATA``: a folder with data sets that are already on this computer (optional);
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 # PyTorch is imported where it is used, so that whoever asks for a folder or a profile does not wait for it.
 _IMPORTED = time.monotonic()
-
 
 SEED = 0
 """The seed from which every run of the book starts."""
@@ -117,7 +116,6 @@ QUICK = Profile(
 )
 """Sizes for a look at everything in minutes, and for the tests."""
 
-
 PAPER = Profile(
     name="paper",
     attack_images=60000,
@@ -141,7 +139,6 @@ PAPER = Profile(
     bounded_images=10_000,
 )
 """The sizes of the stored pages."""
-
 
 PROFILES = {"quick": QUICK, "paper": PAPER}
 """The two profiles by name."""
@@ -341,8 +338,6 @@ def duration(seconds: float) -> str:
 
 
 _LEDGER: dict[str, dict] = {}
-
-
 _INSIDE: list[float] = []  # for each computation under way, the seconds that count for others inside of it
 
 

@@ -1,4 +1,4 @@
-"""Tables 1 and 2 of the paper, the distorted images behind them, and how far a rerun may lie from the stored run."""
+"""Tables 1 and 2 of the paper and variants of them, the images behind them, and by how much a rerun may differ."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from intriguing.data import Digits, Images
 from intriguing.models.training import error_rate
 
 NOISE = (0.1, 0.3)  # standard deviations of the last two rows of Table 2
-
-
 SPREADS = 4  # a rerun may differ from the stored run by this many standard deviations over seeds
 
 

@@ -18,7 +18,7 @@ from intriguing.models import recipes
 from intriguing.models.training import Trained, trained
 
 READINGS = {"k dropped": False, "per unit": True}
-"""The two readings of the weight decay, each with the ``per_unit`` of :func:`intriguing.training.trained`."""
+"""The two readings of the weight decay, each with the ``per_unit`` of :func:`intriguing.models.training.trained`."""
 
 LINEAR = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)")
 """The linear networks, from weak to strong decay."""

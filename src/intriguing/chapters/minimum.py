@@ -19,14 +19,10 @@ from intriguing.book.results import Table
 Found = Mapping[str, Sequence[Distortion]]
 """Name of the network -> what ``minimum_distortion`` found without ``refine``, and with it."""
 
-
 TOLERANCES = {"penalty method": 4e-3, "projections": 4e-3, "ratio": 4e-3, "success": 0.0}
 """How far a rerun of ``table`` may lie from the stored one: trained weights differ a little between computers."""
 
-
 LEFT_OUT = ("penalty-plain",)  # methods that the picture does not show
-
-
 LEVEL = 4000  # images from which on the time for one no longer grows with their number
 
 
@@ -108,7 +104,7 @@ def machine(found: Measured) -> str:
 
 
 def panels(found: Measured) -> dict[str, pd.DataFrame]:
-    """What ``figures_minimum.plane`` draws.
+    """What :func:`plane` draws.
 
     Args:
         found: what ``measured`` returns.

@@ -64,16 +64,11 @@ _MNIST_CITATION = (
     "LeCun, Bottou, Bengio and Haffner: Gradient-based learning applied to document recognition. "
     "Proceedings of the IEEE 86(11), 1998."
 )
-
-
 _MNIST_LICENCE = "CC BY-SA 3.0; copyright Yann LeCun and Corinna Cortes"
-
-
 _IMAGENET_CITATION = (
     "Russakovsky et al.: ImageNet Large Scale Visual Recognition Challenge. "
     "International Journal of Computer Vision 115(3), 2015."
 )
-
 
 MANIFEST = {
     "mnist": DataSet(

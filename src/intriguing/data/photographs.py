@@ -24,20 +24,11 @@ from intriguing.data import manifest
 SIZE = 227
 """Height and width at which AlexNet and SqueezeNet see a photograph."""
 
-
 CLASSES = 1000
-
-
 FOLDER = "imagenet"
-
-
 SUFFIXES = (".jpeg", ".jpg", ".png")
-
-
 # Where the kinds end in the numbering of WordNet 3.0, animals first; see ``families``.
 ENDS = {"animals": 2_660_000, "things": 7_500_000, "food": 9_000_000, "landscapes": 9_600_000, "persons": 11_000_000}
-
-
 _WNID = re.compile(r"n\d{8}")
 
 

@@ -52,7 +52,7 @@ def global_certificate(model: nn.Sequential, images: Tensor, targets: Tensor, **
         model: ends in a linear layer; images (B, *shape) -> logits (B, k).
         images: (B, *shape) in [0, 1].
         targets: (B,) long, the class that each image shall not become.
-        **known: passed on to ``lipschitz.network_bound``.
+        **known: passed on to ``network_bound``.
 
     Returns:
         A ``Certificate``.
@@ -109,7 +109,7 @@ def smallest(model: nn.Sequential, images: Tensor, **known) -> Tensor:
     Args:
         model: as for ``global_certificate``.
         images: (B, *shape) in [0, 1].
-        **known: passed on to ``lipschitz.network_bound``.
+        **known: passed on to ``network_bound``.
 
     Returns:
         (B,) float64, Euclidean radii.

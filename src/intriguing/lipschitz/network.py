@@ -1,6 +1,6 @@
 """How much a whole network can stretch: a Lipschitz bound for each of its layers, and their product.
 
-The bound of one layer comes from :mod:`intriguing.spectrum`; here a network is walked from input to output.
+The bound of one layer comes from :mod:`intriguing.lipschitz.norms`; here a network is walked from input to output.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def study(activation: str, digits: Digits) -> pd.DataFrame:
     differences between settings can be taken seed by seed.
 
     Args:
-        activation: a key of ``bounded.ACTIVATIONS``.
+        activation: a key of ``networks.ACTIVATIONS``.
         digits: the data of the profile.
 
     Returns:

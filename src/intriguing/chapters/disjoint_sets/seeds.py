@@ -20,16 +20,9 @@ from intriguing.models.recipes import TABLE1_MODELS
 from intriguing.models.training import trained
 
 ITERATIONS = 400  # cap on L-BFGS iterations: a few thousand images are learned without error long before
-
-
 WIDTH = 2.0  # standard deviations that count as inside
-
-
 TABLES = ("table1", "table2", "table3", "table4")
-
-
 SAMPLED = ("table2", "table4")  # their rates were counted on a sample of the images
-
 
 NUMBERS = ["paper", "ours", "mean", "spread", "difference"]
 """The columns of :func:`outside` that hold numbers."""

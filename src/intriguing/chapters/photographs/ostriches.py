@@ -20,10 +20,7 @@ from intriguing.book import cache, fingerprint, settings
 OSTRICH = 9
 """The class "ostrich, Struthio camelus"."""
 
-
 LEVELS = 255  # steps between black and white in a file
-
-
 CHUNK = 4  # photographs solved at a time and kept as one file: half a minute of one core, 0.8 GB
 
 
@@ -49,7 +46,7 @@ def draw(total: int, count: int, seed: int = settings.SEED) -> Tensor:
 def attack(model: nn.Module, images: Tensor, targets: Tensor, *, progress: str | None = None) -> Distortion:
     """D(x, l) for photographs: a short perturbation, a local minimum of its length.
 
-    The projections of :mod:`intriguing.refinement` begin at the photograph itself. Where the network is so sure of it
+    The projections of ``attack.refinement`` begin at the photograph itself. Where the network is so sure of it
     that thirty of them do not arrive, they begin once more at an image that :func:`overstep` has taken across; the
     penalty method, which ``minimum_distortion`` takes to for that, costs minutes for one photograph. What is found from
     such a second start can be twice as long as what the penalty method finds. Each result is verified in float64.
@@ -62,7 +59,7 @@ def attack(model: nn.Module, images: Tensor, targets: Tensor, *, progress: str |
         progress: title of a progress bar; None for none.
 
     Returns:
-        As for :func:`intriguing.distortion.minimum_distortion` with ``refine=True``. Where it did not succeed, the
+        As for ``minimum_distortion`` with ``refine=True``. Where it did not succeed, the
         image is the closest attempt.
 
     Raises:

@@ -32,8 +32,6 @@ from intriguing.models.recipes import build, recipe
 from intriguing.models.training import CHUNK, error_rate, train_classifier, trained
 
 TARGETS = ("random", "next class", "mean of nine", "nearest")
-
-
 _CODE = tuple(
     f"intriguing.{room}"
     for room in (
@@ -52,7 +50,7 @@ class Protocol:
         per_unit: whether the linear networks divide their decay by the number of units, as the formula is printed.
         iterations: L-BFGS iterations after which the training of a classifier stops; None trains until convergence.
         target: one of ``TARGETS``: the wrong class that an image shall be taken for.
-        norm: ``"squared"`` or ``"plain"``, as for ``distortion.minimum_distortion``.
+        norm: ``"squared"`` or ``"plain"``, as for ``minimum_distortion``.
         ratio: of neighbouring values on the grid in which c is sought, above 1; 1 finds the edge itself;
             ``ONE_FOR_ALL`` takes for all images of a set the one largest c with which all of them succeed.
         clip: whether images are cut back to [0, 1] after noise or amplification.

@@ -24,7 +24,7 @@ from intriguing.models.recipes import TABLE1_MODELS, Standardize
 from intriguing.models.training import trained
 
 KNOWN = {Standardize: lambda layer, size: 1 / layer.std}
-"""The bounds of this book's own layers, for ``lipschitz.network_bound``."""
+"""The bounds of this book's own layers, for ``network_bound``."""
 
 ROWS = dict(zip(("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"), paper.TABLE5.rows, strict=True))
 TORCHVISION_LAYERS = ("features.0", "features.3", "features.6", "features.8", "features.10",
@@ -250,7 +250,7 @@ def claims(found: Mapping[str, Sandwich], table: Table, factors: pd.DataFrame, r
     Args:
         found: name of the network -> its sandwich.
         table: the same in numbers, from :func:`sandwich_table`.
-        factors: the norms of a single weight, from :func:`spectral_examples.one_weight`, stride 2 among them.
+        factors: the norms of a single weight, from ``examples.one_weight``, stride 2 among them.
         ripple: (1, 1, 3, 3), a kernel whose peak is missed.
     """
     frame = table.to_frame()

@@ -101,7 +101,7 @@ def task(digits: Digits, first: int, second: int, *, moved: int) -> Task:
         moved: how many test images of the two are moved across boundaries, the first ones.
 
     Raises:
-        ValueError: as for :func:`intriguing.two_classes.points`.
+        ValueError: as for :func:`intriguing.book.two_classes.points`.
     """
     return Task(
         (str(first), str(second)),
@@ -172,7 +172,7 @@ class Toys:
 
     Attributes:
         table: named ``tilting_toy``, one row for each number of dimensions and boundary.
-        panels: for :func:`intriguing.figures_tilting.toy_panels`, without the learned boundaries.
+        panels: for ``pictures.toy_panels``, without the learned boundaries.
     """
 
     table: Table
@@ -212,7 +212,7 @@ def toys(dimensions: Sequence[int] = (2, 785), *, degrees: float = 70.0, level: 
 
 @dataclass(frozen=True)
 class Page:
-    """One level of regularisation, as :func:`intriguing.figures_tilting.tilting_page` draws it.
+    """One level of regularisation, as ``pictures.tilting_page`` draws it.
 
     Attributes:
         view: the machine in its tilting plane.
@@ -487,7 +487,7 @@ def every_pair(images: Images, levels: Sequence[float], *, moved: int = 400, pro
 
     Args:
         images: the training set.
-        levels: L of them, for :func:`intriguing.svm.path`.
+        levels: L of them, for ``svm.path``.
         moved: of each class so many images, the first ones, are moved across the boundary inside the box.
         progress: shows a bar.
 

@@ -1,4 +1,4 @@
-"""The pictures of the chapters on units and random directions: arrays in, a figure out."""
+"""The pictures of the chapter on units and random directions: arrays in, a figure out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def strips(rows: Sequence[ArrayLike], captions: Sequence[str], *, columns: int =
     """Rows of top images, each with its caption below, like the paper's Figures 1 to 4.
 
     Args:
-        rows: R sets of k images each, as for ``figures.digits``.
+        rows: R sets of k images each, as for ``plots.digits``.
         captions: R short texts.
         columns: strips beside each other.
         inches: width of the figure.

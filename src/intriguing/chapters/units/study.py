@@ -25,11 +25,7 @@ from intriguing.models.recipes import build
 from intriguing.models.training import error_rate, trained
 
 TURNED = "dense, axes turned"  # a layer without a natural basis, on which nothing may be found
-
-
 BASES = ("dense", "sigmoid 2", "logits")  # layers that are turned as a whole, and whose units are mixed
-
-
 MIXED = (1, 2, 4, 8, 16, 32, 64)  # units in a mixture, before all of them
 
 
