@@ -173,7 +173,7 @@ def measure(
             found = result.detach().to("cpu")
             passes = (counted.tally.images - before) / len(batch[0])
             if found.shape != batch[0].shape:
-                raise ValueError(f"expected images of shape {tuple(batch[0].shape)}, got {tuple(found.shape)}")
+                raise ValueError(f"got images of shape {tuple(found.shape)}; expected {tuple(batch[0].shape)}.")
         cpu.append(seconds)
         wall.append(elapsed)
         if yardstick is not None:

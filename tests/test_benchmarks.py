@@ -81,7 +81,7 @@ def test_seconds_are_those_of_the_fastest_call_per_image():
 
 def test_an_attack_that_changes_the_shape_is_told():
     case = toy_case()
-    with pytest.raises(ValueError, match="expected images of shape"):
+    with pytest.raises(ValueError, match="got images of shape"):
         harness.measure(lambda x, t, s: s.flatten(1), harness.Counted(case.model), case, 4)
 
 

@@ -324,7 +324,7 @@ def test_works_under_no_grad_and_inference_mode_and_with_images_of_a_graph():
 
 BAD_IMAGES = [
     (lambda x: x - 0.5, ValueError, r"pixels from -.* expected every pixel in \[0, 1\]"),
-    (lambda x: x + 0.5, ValueError, r"expected every pixel in \[0, 1\]: rescale or clip"),
+    (lambda x: x + 0.5, ValueError, r"expected every pixel in \[0, 1\]; rescale or clip"),
     (lambda x: x / torch.zeros_like(x), ValueError, r"expected every pixel in \[0, 1\]"),
     (lambda x: torch.where(x == x.max(), torch.nan, x), ValueError, r"got NaN; expected every pixel in \[0, 1\]"),
     (lambda x: (x * 255).to(torch.uint8), TypeError, r"torch\.uint8; expected floating .* divide 8-bit pixels by 255"),
@@ -341,12 +341,12 @@ def test_bad_images(spoil, error, message):
 
 
 BAD_TARGETS = [
-    (lambda t: t.int(), TypeError, r"expected targets of dtype int64, got torch\.int32; convert them with \.long\(\)"),
-    (lambda t: t.double(), TypeError, "expected targets of dtype int64, got torch.float64"),
-    (lambda t: t[:-1], ValueError, r"one target per image, shape \(6,\), got \(5,\)"),
-    (lambda t: t[:, None], ValueError, r"one target per image, shape \(6,\), got \(6, 1\)"),
-    (lambda t: t - 5, ValueError, "expected targets from 0 to k - 1, got -"),
-    (lambda t: torch.full_like(t, 5), ValueError, "expected targets below 5, the number of classes, got 5"),
+    (lambda t: t.int(), TypeError, r"got targets of torch\.int32; expected int64; convert them with \.long\(\)"),
+    (lambda t: t.double(), TypeError, "got targets of torch.float64; expected int64"),
+    (lambda t: t[:-1], ValueError, r"got targets of shape \(5,\); expected one per image, \(6,\)"),
+    (lambda t: t[:, None], ValueError, r"got targets of shape \(6, 1\); expected one per image, \(6,\)"),
+    (lambda t: t - 5, ValueError, r"got target -.*; expected targets from 0 to k - 1"),
+    (lambda t: torch.full_like(t, 5), ValueError, "got target 5; expected targets below 5, the number of classes"),
 ]
 
 
@@ -358,13 +358,13 @@ def test_bad_targets(spoil, error, message):
 
 
 BAD_MODELS = [
-    (lambda m: lambda x: m(x)[:, 0], ValueError, r"logits of shape \(6, k\) with k >= 2, got \(6,\)"),
-    (lambda m: lambda x: m(x)[:, :1], ValueError, r"with k >= 2, got \(6, 1\)"),
-    (lambda m: lambda x: m(x)[:2], ValueError, r"logits of shape \(6, k\) .* got \(2, 5\); return one row"),
-    (lambda m: lambda x: m(x) * torch.nan, ValueError, "expected finite logits, got NaN or infinity"),
+    (lambda m: lambda x: m(x)[:, 0], ValueError, r"got logits of shape \(6,\); expected \(6, k\) with k >= 2"),
+    (lambda m: lambda x: m(x)[:, :1], ValueError, r"got logits of shape \(6, 1\); expected .* with k >= 2"),
+    (lambda m: lambda x: m(x)[:2], ValueError, r"got logits of shape \(2, 5\); expected \(6, k\) .*; return one row"),
+    (lambda m: lambda x: m(x) * torch.nan, ValueError, "got NaN or infinity; expected finite logits"),
     (lambda m: lambda x: m(x) / 0, ValueError, "expected finite logits"),
-    (lambda m: lambda x: (m(x),), TypeError, "expected the model to return a tensor of logits, got tuple"),
-    (lambda m: m.train(), ValueError, r"expected a model in evaluation mode.* call model\.eval\(\)"),
+    (lambda m: lambda x: (m(x),), TypeError, "got tuple from the model; expected a tensor of logits"),
+    (lambda m: m.train(), ValueError, r"expected one in evaluation mode; call model\.eval\(\)"),
 ]
 
 
@@ -376,15 +376,15 @@ def test_bad_models(spoil, error, message):
 
 
 BAD_OPTIONS = [
-    ({"norm": "l2"}, "expected norm 'squared' or 'plain', got 'l2'"),
-    ({"margin": 0.0}, "expected a margin and a tolerance above 0"),
-    ({"margin": float("nan")}, "expected a margin and a tolerance above 0"),
-    ({"margin_tolerance": -1.0}, "expected a margin and a tolerance above 0"),
-    ({"chunk": 0}, "expected a chunk of at least 1 image, got 0"),
-    ({"chunk": -3}, "expected a chunk of at least 1 image, got -3"),
-    ({"bounds": (1.0, 0.0)}, "expected finite bounds, the lower one first, got 1.0 and 0.0"),
-    ({"bounds": (0.0, float("inf"))}, "expected finite bounds"),
-    ({"bounds": (0.25, 0.75)}, "expected every pixel from 0.25 to 0.75, got 0"),
+    ({"norm": "l2"}, "got norm 'l2'; expected 'squared' or 'plain'"),
+    ({"margin": 0.0}, "got margin .* and tolerance .*; expected both above 0"),
+    ({"margin": float("nan")}, "got margin .* and tolerance .*; expected both above 0"),
+    ({"margin_tolerance": -1.0}, "got margin .* and tolerance .*; expected both above 0"),
+    ({"chunk": 0}, "got a chunk of 0; expected at least 1 image"),
+    ({"chunk": -3}, "got a chunk of -3; expected at least 1 image"),
+    ({"bounds": (1.0, 0.0)}, "got bounds 1.0 and 0.0; expected finite ones, the lower one first"),
+    ({"bounds": (0.0, float("inf"))}, "got bounds 0.0 and inf; expected finite ones"),
+    ({"bounds": (0.25, 0.75)}, "got pixels 0.*; expected every one from 0.25 to 0.75"),
 ]
 
 
@@ -468,7 +468,7 @@ def test_along_the_path_in_c_the_distance_shrinks_and_the_lead_is_lost():
     length = (path - images[0].double()).norm(dim=1)
     assert (length.diff() < 0).all() and (gaps.diff() < 0).all()
     assert (gaps > 0).tolist() == [True, True, False, False]  # the edge lies at the c that was found
-    with pytest.raises(ValueError, match="expected values of c above 0"):
+    with pytest.raises(ValueError, match="got c = .*; expected values above 0"):
         penalty_path(model, images[0], int(targets[0]), torch.tensor([1.0, 0.0]))
 
 
@@ -490,7 +490,7 @@ def test_random_targets_are_wrong_uniform_and_seeded():
 
 @pytest.mark.parametrize(("labels", "classes"), [([0, 10], 10), ([-1, 3], 10), ([0], 1), ([5], 5)])
 def test_random_targets_refuse_labels_out_of_range(labels, classes):
-    with pytest.raises(ValueError, match=f"expected labels from 0 to {classes - 1}"):
+    with pytest.raises(ValueError, match=f"got labels .*; expected 0 to {classes - 1}"):
         random_targets(torch.tensor(labels), classes)
 
 

@@ -235,7 +235,7 @@ def good(x, rows):
         (lambda x, rows: (x.sum(), x), torch.rand(2, 3), (0, 1), ValueError, "values of shape"),
         (lambda x, rows: (x.sum(1), x[:, :2]), torch.rand(2, 3), (0, 1), ValueError, "gradients of shape"),
         (lambda x, rows: (x.sum(1), x.double()), torch.rand(2, 3), (0, 1), TypeError, "dtype of x0"),
-        (good, torch.rand(3), (0, 1), ValueError, r"shape \(B, n\)"),
+        (good, torch.rand(3), (0, 1), ValueError, r"got x0 of shape \(3,\); expected \(B, n\)"),
         (good, torch.ones(2, 3, dtype=torch.long), (0, 1), TypeError, "float32 or float64"),
         (good, torch.full((2, 3), torch.nan), (0, 1), ValueError, "NaN"),
         (good, torch.rand(2, 3), (1, 0), ValueError, "lower <= upper"),

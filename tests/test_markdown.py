@@ -14,7 +14,12 @@ def test_a_table_has_heads_and_formatted_entries():
         markdown.table(frame, ["{:.2f}"])
 
 
-def test_a_claim_that_fails_says_so():
-    assert markdown.claims({"One is one": True, "One is two": False}) == (
-        "* Holds: One is one.\n* **Does not hold**: One is two."
+def test_words_in_a_table_may_be_left_out():
+    text = markdown.words(["network", "error"], [["FC", "1 %"], ["AE", ""]])
+    assert text == "| network | error |\n| --- | --- |\n| FC | 1 % |\n| AE | |"
+
+
+def test_a_claim_that_fails_or_is_open_says_so():
+    assert markdown.claims({"One is one": True, "One is two": False, "There are more": None}) == (
+        "* Holds: One is one.\n* **Does not hold**: One is two.\n* **Undecided**: There are more."
     )

@@ -171,7 +171,7 @@ def test_an_empty_folder_and_a_senseless_count(tmp_path):
     root = flat(tmp_path, [])
     with pytest.raises(DataError, match="holds no photographs; expected val/<wnid>"):
         photographs.read(root)
-    with pytest.raises(ValueError, match="count of at least 1 photograph, got 0"):
+    with pytest.raises(ValueError, match="got 0 photographs; expected at least 1"):
         photographs.read(root, 0)
 
 

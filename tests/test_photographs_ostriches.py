@@ -34,7 +34,7 @@ def test_the_draw_is_without_replacement_and_always_the_same():
     counts = sum(torch.bincount(ostriches.draw(10, 3, seed=seed), minlength=10) for seed in range(400))
     assert int(counts.min()) > 80 and int(counts.max()) < 160  # 120 each, and no photograph is preferred
     for wrong in (0, 11):
-        with pytest.raises(ValueError, match=f"1 to 10 of 10 photographs, got {wrong}"):
+        with pytest.raises(ValueError, match=f"got {wrong} photographs to draw; expected 1 to 10 of 10"):
             ostriches.draw(10, wrong)
 
 

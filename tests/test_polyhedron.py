@@ -86,9 +86,9 @@ def test_an_empty_intersection_shows_in_the_result():
 
 def test_wrong_shapes_are_named():
     x, a, b = problem(0)
-    with pytest.raises(ValueError, match=r"matrix \(B, k, n\)"):
+    with pytest.raises(ValueError, match=r"matrix \(4, 3, 5\) .*; expected \(B, n\), \(B, k, n\)"):
         project_polyhedron(x, a[:, :, :5], b)
-    with pytest.raises(ValueError, match=r"bound \(B, k\)"):
+    with pytest.raises(ValueError, match=r"bound \(2, 3\); expected .* and \(B, k\)"):
         project_polyhedron(x, a, b[:2])
 
 

@@ -135,7 +135,3 @@ def test_an_error_that_no_factor_explains_decides_against_the_claim():
     held_out = pd.DataFrame({"unseen before": [1.0], "unseen after": [1.0]})
     claims = findings.readings_claims(sweep, forensics.one_at_a_time(sweep), wanted, held_out, together(1.0), 0.7)
     assert claims["Both errors of every linear network ask for less decay than its distortion"] is False
-
-
-def test_claims_are_listed():
-    assert findings.listed({"A": True, "B": False}) == "* Holds: A.\n* **Does not hold**: B."

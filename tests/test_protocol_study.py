@@ -217,9 +217,9 @@ def test_targets_of_a_protocol(sweep):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": "worst"}, "expected a target among"),
-        ({"ratio": 0.5}, "expected a ratio of at least 1"),
-        ({"linear": 0.0}, "expected factors above 0"),
+        ({"target": "worst"}, "got target 'worst'; expected one of"),
+        ({"ratio": 0.5}, "got ratio 0.5; expected at least 1"),
+        ({"linear": 0.0}, "got factors .*; expected both above 0"),
     ],
 )
 def test_protocols_refuse(options, message):
@@ -230,9 +230,9 @@ def test_protocols_refuse(options, message):
 def test_the_grid_refuses():
     model, (images, labels) = network(), pictures(2)
     for penalties, norm, message in (
-        (torch.tensor([0.0, 1.0]), "squared", "values of c above 0"),
-        (torch.ones(3, 2), "squared", r"expected penalties \(P,\) or \(2, P\)"),
-        (torch.ones(2), "cubed", "expected norm"),
+        (torch.tensor([0.0, 1.0]), "squared", "got c = 0.0; expected values above 0"),
+        (torch.ones(3, 2), "squared", r"got penalties of shape .*; expected \(P,\) or \(2, P\)"),
+        (torch.ones(2), "cubed", "got norm 'cubed'; expected"),
     ):
         with pytest.raises(ValueError, match=message):
             grid_distortion(model, images, labels, penalties, norm=norm)

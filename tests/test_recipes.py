@@ -81,5 +81,5 @@ def test_standardize_by_hand():
 
 def test_an_unknown_name_lists_the_known_ones():
     for call in (recipe, build):
-        with pytest.raises(KeyError, match=r"expected one of FC10\(1e-4\), .*ConvNet, got 'FC11'"):
+        with pytest.raises(KeyError, match=r"got 'FC11'; expected one of FC10\(1e-4\), .*ConvNet"):
             call("FC11")

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from intriguing.book import markdown, paper, results, settings
+from intriguing.book import paper, results, settings
 
 NUMBER = st.none() | st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -317,8 +317,3 @@ def test_a_measurement_is_read_from_its_own_folder(folder):
         results.measured("peers")
     with pytest.raises(ValueError):
         results.measured("../secret")
-
-
-def test_claims_are_listed_with_their_outcome():
-    listed = markdown.listed({"Snow is white": True, "Grass is blue": False})
-    assert listed == "* Holds: Snow is white.\n* **Does not hold**: Grass is blue."

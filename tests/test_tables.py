@@ -76,11 +76,6 @@ def test_tolerances_are_four_deviations_and_no_less_than_the_floor(monkeypatch):
     assert tables.tolerances("table1", floor=0.0).at["b", "test error"] == pytest.approx(0.0004)
 
 
-def test_words_in_markdown():
-    text = tables.markdown(["network", "error"], [["FC", "1 %"], ["AE", ""]])
-    assert text == "| network | error |\n| --- | --- |\n| FC | 1 % |\n| AE | |"
-
-
 @pytest.fixture
 def measured(monkeypatch):
     """Four times these spreads are 0.04, 0, 0.03 and 0, 0.2, 0.4."""

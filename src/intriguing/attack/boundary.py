@@ -84,9 +84,9 @@ def nearest_exit(
     """
     check_images(images)
     if model.training:
-        raise ValueError("expected a model in evaluation mode, got one in training mode; call model.eval()")
+        raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
     if box and (avoid is not None or within is not None):
-        raise ValueError("expected either a box or a subspace, got both; leave one out")
+        raise ValueError("got a box and a subspace; expected one of them; leave one out.")
     double = copy.deepcopy(model).cpu().double().requires_grad_(False)
     parts = []
     for start in range(0, len(images), chunk):
@@ -264,7 +264,7 @@ def _stretch(layer: nn.Module) -> float:
         return 1.0
     if isinstance(getattr(layer, "std", None), float):  # pixels shifted and scaled
         return 1 / layer.std
-    raise TypeError(f"expected a layer with a known bound, got {type(layer).__name__}; add its bound here")
+    raise TypeError(f"got {type(layer).__name__}; expected a layer with a known bound; add its bound here.")
 
 
 def _exits(

@@ -22,25 +22,25 @@ def check_images(images: Tensor, shape: Sequence[int] | None = None, name: str =
     """
     if not isinstance(images, Tensor):
         raise TypeError(
-            f"{name}: got {type(images).__name__}; expected a tensor of shape (B, *shape): convert it first."
+            f"{name}: got {type(images).__name__}; expected a tensor of shape (B, *shape); convert it first."
         )
     if not images.is_floating_point():
-        raise TypeError(f"{name}: got {images.dtype}; expected floating pixels in [0, 1]: divide 8-bit pixels by 255.")
+        raise TypeError(f"{name}: got {images.dtype}; expected floating pixels in [0, 1]; divide 8-bit pixels by 255.")
     if images.ndim < 2 or (shape is not None and tuple(images.shape[1:]) != tuple(shape)):
         wanted = "*shape" if shape is None else ", ".join(map(str, shape))
         raise ValueError(
-            f"{name}: got shape {tuple(images.shape)}; expected (B, {wanted}): put the batch first, even for one image."
+            f"{name}: got shape {tuple(images.shape)}; expected (B, {wanted}); put the batch first, even for one image."
         )
     if images.numel() == 0:
         return
     lowest, highest = (bound.item() for bound in torch.aminmax(images.detach()))
     if lowest != lowest:
         raise ValueError(
-            f"{name}: got NaN; expected every pixel in [0, 1]: look for a division by zero before this call."
+            f"{name}: got NaN; expected every pixel in [0, 1]; look for a division by zero before this call."
         )
     if lowest < 0 or highest > 1:
         raise ValueError(
-            f"{name}: got pixels from {lowest:.6g} to {highest:.6g}; expected every pixel in [0, 1]: "
+            f"{name}: got pixels from {lowest:.6g} to {highest:.6g}; expected every pixel in [0, 1]; "
             "rescale or clip them."
         )
 
@@ -57,8 +57,8 @@ def check_targets(images: Tensor, targets: Tensor) -> None:
         ValueError: there are not as many as images, or one is negative.
     """
     if targets.dtype != torch.long:
-        raise TypeError(f"expected targets of dtype int64, got {targets.dtype}; convert them with .long()")
+        raise TypeError(f"got targets of {targets.dtype}; expected int64; convert them with .long().")
     if targets.shape != images.shape[:1]:
-        raise ValueError(f"expected one target per image, shape ({len(images)},), got {tuple(targets.shape)}")
+        raise ValueError(f"got targets of shape {tuple(targets.shape)}; expected one per image, ({len(images)},).")
     if len(targets) and int(targets.min()) < 0:
-        raise ValueError(f"expected targets from 0 to k - 1, got {int(targets.min())}")
+        raise ValueError(f"got target {int(targets.min())}; expected targets from 0 to k - 1.")

@@ -26,7 +26,7 @@ class Classifier:
         own = torch.float64
         if isinstance(model, nn.Module):
             if model.training:
-                raise ValueError("expected a model in evaluation mode, got one in training mode; call model.eval()")
+                raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
             first = next(model.parameters(), None)
             if first is not None:
                 device, own = first.device, first.dtype
@@ -41,10 +41,10 @@ class Classifier:
         lowest, highest = self.bounds
         logits = self.model(x if (lowest, highest) == (0, 1) else lowest + (highest - lowest) * x)
         if not isinstance(logits, Tensor):
-            raise TypeError(f"expected the model to return a tensor of logits, got {type(logits).__name__}")
+            raise TypeError(f"got {type(logits).__name__} from the model; expected a tensor of logits.")
         if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
             raise ValueError(
-                f"expected the model to return logits of shape ({len(x)}, k) with k >= 2, got {tuple(logits.shape)}; "
-                "return one row of class scores per image"
+                f"got logits of shape {tuple(logits.shape)}; expected ({len(x)}, k) with k >= 2; "
+                "return one row of class scores per image."
             )
         return logits.to(self.dtype)

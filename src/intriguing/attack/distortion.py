@@ -109,11 +109,11 @@ def minimum_distortion(
     """
     given, (images, moved) = images, _to_unit_box(images, bounds)
     if norm not in ("squared", "plain"):
-        raise ValueError(f"expected norm 'squared' or 'plain', got {norm!r}")
+        raise ValueError(f"got norm {norm!r}; expected 'squared' or 'plain'.")
     if not margin > 0 or not margin_tolerance > 0:
-        raise ValueError(f"expected a margin and a tolerance above 0, got {margin} and {margin_tolerance}")
+        raise ValueError(f"got margin {margin} and tolerance {margin_tolerance}; expected both above 0.")
     if chunk is not None and chunk < 1:
-        raise ValueError(f"expected a chunk of at least 1 image, got {chunk}; leave it out for a fitting size")
+        raise ValueError(f"got a chunk of {chunk}; expected at least 1 image; leave it out for a fitting size.")
     check_targets(images, targets)
     options = (margin, margin_tolerance, tolerance, max_iterations, history)
     parts, start = [], 0
@@ -138,7 +138,7 @@ def minimum_distortion(
                 if held == 1:
                     raise MemoryError(
                         f"One image of shape {tuple(images.shape[1:])} does not fit into the memory of "
-                        f"{classify.device}; expected room for at least one: free some memory or choose another device."
+                        f"{classify.device}; expected room for at least one; free some memory or choose another device."
                     ) from problem
                 found = None
             if found is None:  # out here the error is gone, and with it the tensors that its traceback held
@@ -228,12 +228,12 @@ def _to_unit_box(images: Tensor, bounds: tuple[float, float]) -> tuple[Tensor, b
         check_images(images)
         return images, False
     if not (math.isfinite(lowest) and math.isfinite(highest) and lowest < highest):
-        raise ValueError(f"expected finite bounds, the lower one first, got {lowest} and {highest}")
+        raise ValueError(f"got bounds {lowest} and {highest}; expected finite ones, the lower one first.")
     if not images.is_floating_point():
-        raise TypeError(f"expected images of dtype float32 or float64, got {images.dtype}; convert them with .float()")
+        raise TypeError(f"got images of {images.dtype}; expected float32 or float64; convert them with .float().")
     if images.numel() and not bool(((images >= lowest) & (images <= highest)).all()):
         found = f"{float(images.min()):.6g} to {float(images.max()):.6g}"
-        raise ValueError(f"expected every pixel from {lowest} to {highest}, got {found}; rescale or clip them")
+        raise ValueError(f"got pixels {found}; expected every one from {lowest} to {highest}; rescale or clip them.")
     scaled = ((images - lowest) / (highest - lowest)).clamp(0, 1)
     check_images(scaled)
     return scaled, True

@@ -1,6 +1,6 @@
 """Limited-memory BFGS inside a box, for many independent problems at once.
 
-``minimize`` takes a batch of B problems of the same size n, each with its own bounds, history, step length and
+``minimize_box`` takes a batch of B problems of the same size n, each with its own bounds, history, step length and
 verdict. It knows tensors and nothing else: no network, no data set, no plot. One iteration of one problem costs one
 evaluation of the objective and O(m n) memory traffic for a history of m pairs; no step runs over coordinates or rows
 in Python.
@@ -29,11 +29,7 @@ import torch
 from torch import Tensor
 
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
 SUFFICIENT_DECREASE = 1e-4
-
-
 MAX_BACKTRACKS = 30
 
 
@@ -118,7 +114,7 @@ def minimize_box(
     lower, upper = _bounds(x0, lower, upper)
     if max_iterations < 0 or history < 1:
         raise ValueError(
-            f"expected max_iterations >= 0 and history >= 1, got {max_iterations} and {history}; raise them"
+            f"got max_iterations {max_iterations} and history {history}; expected >= 0 and >= 1; raise them."
         )
     total, n = x0.shape
     x = x0.detach().clamp(lower, upper)
@@ -323,13 +319,13 @@ def _evaluate(objective: Objective, x: Tensor, rows: Tensor) -> tuple[Tensor, Te
     value, gradient = objective(x, rows)
     if value.shape != x.shape[:1] or gradient.shape != x.shape:
         raise ValueError(
-            f"expected the objective to return values of shape {tuple(x.shape[:1])} and gradients of shape "
-            f"{tuple(x.shape)}, got {tuple(value.shape)} and {tuple(gradient.shape)}; return one entry per row of x"
+            f"got values of shape {tuple(value.shape)} and gradients of shape {tuple(gradient.shape)}; "
+            f"expected {tuple(x.shape[:1])} and {tuple(x.shape)}; return one entry per row of x."
         )
     if value.dtype != x.dtype or gradient.dtype != x.dtype:
         raise TypeError(
-            f"expected the objective to return {x.dtype}, the dtype of x0, got values of {value.dtype} and gradients "
-            f"of {gradient.dtype}; convert them before returning"
+            f"got values of {value.dtype} and gradients of {gradient.dtype} from the objective; expected "
+            f"{x.dtype}, the dtype of x0; convert them before returning."
         )
     return value.detach(), gradient.detach()
 
@@ -341,16 +337,20 @@ def _finite(value: Tensor, gradient: Tensor) -> Tensor:
 def _bounds(x0: Tensor, lower: float | Tensor, upper: float | Tensor) -> tuple[Tensor, Tensor]:
     """Check the start and spread the bounds to (B, n)."""
     if x0.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"expected x0 of dtype float32 or float64, got {x0.dtype}; convert it first")
+        raise TypeError(f"got x0 of {x0.dtype}; expected float32 or float64; convert it first.")
     if x0.ndim != 2:
-        raise ValueError(f"expected x0 of shape (B, n), got {tuple(x0.shape)}; flatten each problem into a row")
+        raise ValueError(f"got x0 of shape {tuple(x0.shape)}; expected (B, n); flatten each problem into a row.")
     if bool(x0.isnan().any()):
-        raise ValueError("expected finite starting points, got NaN in x0; check how they were computed")
+        raise ValueError("got NaN in x0; expected finite starting points; check how they were computed.")
     try:
         lower = torch.as_tensor(lower, dtype=x0.dtype, device=x0.device).expand(x0.shape)
         upper = torch.as_tensor(upper, dtype=x0.dtype, device=x0.device).expand(x0.shape)
     except RuntimeError as error:
-        raise ValueError(f"expected bounds that broadcast to {tuple(x0.shape)}; {error}") from None
+        raise ValueError(
+            f"got bounds that do not fit ({error}); expected ones that broadcast to {tuple(x0.shape)}."
+        ) from None
     if bool((lower > upper).any()) or bool(lower.isnan().any()) or bool(upper.isnan().any()):
-        raise ValueError("expected lower <= upper in every coordinate, got an empty or undefined box; check the bounds")
+        raise ValueError(
+            "got an empty or undefined box; expected lower <= upper in every coordinate; check the bounds."
+        )
     return lower, upper

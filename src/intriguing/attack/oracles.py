@@ -134,6 +134,6 @@ def exact_linear_distortion(weight: Tensor, bias: Tensor, image: Tensor, target:
         if slack.min() > -1e-9 and abs(primal - dual) <= 1e-10 * primal:
             break
     if slack.min() < -INFEASIBLE:
-        raise ValueError(f"expected a target that some image of the box reaches, got class {target}, which none does")
+        raise ValueError(f"got class {target}, which no image of the box reaches; expected one that some image does.")
     gap = abs(primal - dual) / primal if primal > 0 else 0.0
     return Exact(torch.from_numpy(moved), float(np.sqrt(2 * primal / len(x))), float(gap))

@@ -1,4 +1,4 @@
-"""The paper's penalty method: minimisers of c |r|^2 + loss, and searches for the largest c that reaches the target."""
+"""The paper's penalty method: minimisers of c |r|^2 + loss, the search over c, the path in c, and coarse grids."""
 
 from __future__ import annotations
 
@@ -15,14 +15,8 @@ from .classifier import Classifier
 from .refinement import refine as closest
 
 SEARCH_STEPS = 30
-
-
 NEAR = 0.1  # of the clean image's gap: closer to the edge than this, minimisers are solved to full tolerance
-
-
 COARSE = 0.05  # tolerance of the solves further away
-
-
 HOPELESS = 50.0  # a c this many e-folds below the first guess no longer costs anything: smaller ones change nothing
 
 
@@ -55,7 +49,7 @@ def penalty_path(
         Szegedy et al. 2013, section 4.1.
     """
     if not bool((penalties > 0).all()):
-        raise ValueError(f"expected values of c above 0, got {float(penalties.min())}")
+        raise ValueError(f"got c = {float(penalties.min())}; expected values above 0.")
     images = image.double().expand(len(penalties), *image.shape).contiguous()
     check_images(images)
     classify = Classifier(model, image.device)
@@ -113,7 +107,7 @@ class Search:
         targets = self.targets[index]
         if bool((targets >= logits.shape[1]).any()):
             raise ValueError(
-                f"expected targets below {logits.shape[1]}, the number of classes, got {int(targets.max())}"
+                f"got target {int(targets.max())}; expected targets below {logits.shape[1]}, the number of classes."
             )
         wanted = logits.gather(1, targets[:, None])[:, 0]
         return wanted - logits.scatter(1, targets[:, None], -torch.inf).amax(1)
@@ -125,7 +119,9 @@ class Search:
             return self.clean.new_empty(0), self.clean.new_empty(0)
         logits = self.logits(self.clean)
         if not bool(logits.isfinite().all()):
-            raise ValueError("expected finite logits, got NaN or infinity; check the model's weights and normalisation")
+            raise ValueError(
+                "got NaN or infinity; expected finite logits; check the model's weights and normalisation."
+            )
         gap = self.gap(logits, torch.arange(len(logits), device=logits.device))
         return gap, (logits.amax(1) - logits.amin(1)).clamp(min=torch.finfo(logits.dtype).tiny)
 
@@ -282,8 +278,6 @@ class Search:
 
 
 ONE_FOR_ALL = 0.0  # in the place of a ratio of the grid: one c for all images of a set
-
-
 _ROWS = 512  # problems solved at a time
 
 
@@ -318,11 +312,11 @@ def grid_distortion(
     """
     check_images(images)
     if norm not in ("squared", "plain"):
-        raise ValueError(f"expected norm 'squared' or 'plain', got {norm!r}")
+        raise ValueError(f"got norm {norm!r}; expected 'squared' or 'plain'.")
     if penalties.ndim not in (1, 2) or (penalties.ndim == 2 and len(penalties) != len(images)):
-        raise ValueError(f"expected penalties (P,) or ({len(images)}, P), got {tuple(penalties.shape)}")
+        raise ValueError(f"got penalties of shape {tuple(penalties.shape)}; expected (P,) or ({len(images)}, P).")
     if not bool((penalties > 0).all()):
-        raise ValueError(f"expected values of c above 0, got {float(penalties.min())}")
+        raise ValueError(f"got c = {float(penalties.min())}; expected values above 0.")
     count = penalties.shape[-1]
     classify = Classifier(model, images.device)
     repeated, wanted = images.repeat_interleave(count, 0), targets.repeat_interleave(count)

@@ -8,8 +8,6 @@ from torch import Tensor
 from .checks import check_images
 
 AMPLIFIED = 0.1  # root mean square per pixel after amplification, as in the paper's Table 4
-
-
 FORMS = ("printed", "clipped", "boxed")
 
 
@@ -35,9 +33,9 @@ def amplify(images: Tensor, distorted: Tensor, size: float = AMPLIFIED, *, form:
         per pixel that the paper calls stddev.
     """
     if form not in FORMS:
-        raise ValueError(f"expected the form to be one of {', '.join(FORMS)}, got {form!r}")
+        raise ValueError(f"got form {form!r}; expected one of {', '.join(FORMS)}.")
     if not size > 0:
-        raise ValueError(f"expected a size above 0, got {size}")
+        raise ValueError(f"got size {size}; expected one above 0.")
     before = rms(images, distorted)  # raises where the shapes differ
     clean = images.double().flatten(1)
     step = distorted.double().flatten(1) - clean
@@ -82,7 +80,7 @@ def random_targets(labels: Tensor, classes: int = 10, *, generator: torch.Genera
         ValueError: a label out of range or fewer than two classes.
     """
     if classes < 2 or (len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes):
-        raise ValueError(f"expected labels from 0 to {classes - 1} and at least 2 classes, got {labels.unique()}")
+        raise ValueError(f"got labels {labels.unique()}; expected 0 to {classes - 1} and at least 2 classes.")
     generator = generator or torch.Generator().manual_seed(0)
     shift = torch.randint(1, classes, labels.shape, generator=generator).to(labels.device)
     return (labels + shift) % classes
@@ -136,7 +134,7 @@ def gaussian_noise(images: Tensor, stddev: float, *, clip: bool, generator: torc
     """
     check_images(images)
     if not stddev >= 0:
-        raise ValueError(f"expected a standard deviation of at least 0, got {stddev}")
+        raise ValueError(f"got a standard deviation of {stddev}; expected at least 0.")
     generator = generator or torch.Generator().manual_seed(0)
     noise = torch.randn(images.shape, generator=generator, dtype=torch.float32).to(images)
     noisy = images + stddev * noise
@@ -181,5 +179,5 @@ def rms(images: Tensor, others: Tensor) -> Tensor:
         Szegedy et al. 2013, section 4.2: sqrt(sum (x'_i - x_i)^2 / n).
     """
     if images.shape != others.shape:
-        raise ValueError(f"expected two sets of one shape, got {tuple(images.shape)} and {tuple(others.shape)}")
+        raise ValueError(f"got {tuple(images.shape)} and {tuple(others.shape)}; expected two sets of one shape.")
     return (images.double() - others.double()).flatten(1).square().mean(1).sqrt()

@@ -11,14 +11,9 @@ import torch
 from torch import Tensor
 
 NEWTON_STEPS = 50
-
-
 HALVINGS = 12
-
-
-COMPACT = (
-    0.75  # finished rows are dropped when fewer than this fraction still runs: copying A costs as much as using it
-)
+# Finished rows are dropped when fewer than this fraction still runs: copying A costs as much as using it.
+COMPACT = 0.75
 
 
 def project_polyhedron(
@@ -57,8 +52,8 @@ def project_polyhedron(
     """
     if x.ndim != 2 or matrix.shape != (*bound.shape, x.shape[1]) or len(bound) != len(x):
         raise ValueError(
-            f"expected x (B, n), matrix (B, k, n) and bound (B, k), got {tuple(x.shape)}, {tuple(matrix.shape)} and "
-            f"{tuple(bound.shape)}"
+            f"got x {tuple(x.shape)}, matrix {tuple(matrix.shape)} and bound {tuple(bound.shape)}; "
+            "expected (B, n), (B, k, n) and (B, k)."
         )
     size = torch.linalg.vector_norm(matrix, dim=2).clamp(min=torch.finfo(x.dtype).tiny)  # (B, k)
     if tolerance is None:

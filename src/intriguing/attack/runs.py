@@ -102,9 +102,9 @@ class Run:
         if unknown := sorted(settings.keys() - SETTINGS.keys()):
             raise TypeError(f"got the unknown setting {unknown[0]!r}; expected some of {', '.join(SETTINGS)}")
         if chunk is not None and chunk < 1:
-            raise ValueError(f"expected a chunk of at least 1 image, got {chunk}; leave it out for a fitting size")
+            raise ValueError(f"got a chunk of {chunk}; expected at least 1 image; leave it out for a fitting size.")
         if isinstance(model, nn.Module) and model.training:
-            raise ValueError("expected a model in evaluation mode, got one in training mode; call model.eval()")
+            raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
         self.model, self.images, self.targets = model, images, targets
         self.device = torch.device(device) if device is not None else _home(model, images)
         self.settings = SETTINGS | settings
@@ -179,7 +179,7 @@ class Run:
         """
         rank, size = worker
         if not 0 <= rank < size:
-            raise ValueError(f"expected a rank from 0 to {size - 1} for {size} processes, got {rank}")
+            raise ValueError(f"got rank {rank}; expected one from 0 to {size - 1} for {size} processes.")
         first = rank * len(self.ranges) // size
         pending = [*range(first, len(self.ranges)), *range(first)]
         made = []
@@ -274,8 +274,8 @@ class Run:
             return files.described(model, self.code)  # not the name: weights that are the same are the same model
         if name is None:
             raise ValueError(
-                "expected a name for a model that is a function, got none; give name=, and another one whenever the "
-                "function changes"
+                "got a function without a name as the model; expected one with it; give name=, and another one "
+                "whenever the function changes."
             )
         return {"name": name}
 
@@ -294,14 +294,14 @@ class Run:
             return
         except ValueError:
             raise ValueError(
-                f"{path} is not JSON; expected the key of a run: delete it or choose another folder."
+                f"{path} is not JSON; expected the key of a run; delete it or choose another folder."
             ) from None
         ours = json.loads(files.canonical(self.key))
         if there != ours:
             there = there if isinstance(there, dict) else {}
             differ = ", ".join(sorted(name for name in ours.keys() | there.keys() if ours.get(name) != there.get(name)))
             raise ValueError(
-                f"{self.folder} holds another run, which differs in {differ}; expected the same key or a new folder: "
+                f"{self.folder} holds another run, which differs in {differ}; expected the same key or a new folder; "
                 "choose another folder, or leave it out."
             )
 
@@ -388,7 +388,7 @@ class Team:
         digest = self._told(run.digest)
         if digest != run.digest:
             raise ValueError(
-                f"process {self.rank} has the run {run.digest}, process 0 has {digest}; expected one run: "
+                f"process {self.rank} has the run {run.digest}, process 0 has {digest}; expected one run; "
                 "use the same code, weights, data and kind of device on every host"
             )
         path = run.folder / "shared"
@@ -397,7 +397,7 @@ class Team:
         token = self._told(path.read_text() if self.rank == 0 else None)
         if not _appears(path) or path.read_text() != token:
             raise ValueError(
-                f"process {self.rank} does not see process 0's folder {run.folder}; expected a shared one: "
+                f"process {self.rank} does not see process 0's folder {run.folder}; expected a shared one; "
                 "set INTRIGUING_CACHE to a folder that all hosts share"
             )
 

@@ -45,7 +45,7 @@ def of(*definitions: Callable | type) -> str:
         ValueError: Nothing is given, or the source of an object cannot be found.
     """
     if not definitions:
-        raise ValueError("got nothing; expected functions or classes: name those that compute.")
+        raise ValueError("got nothing; expected functions or classes; name those that compute.")
     package, roots, own = read_package(), [], {}
     for thing in definitions:
         roots += _located(package, thing, own)
@@ -97,7 +97,7 @@ def _located(package: Package, thing: object, own: dict[Definition, Text]) -> li
     if module in package.sources and name is not None:
         top = name.partition(".")[0]
         if top not in package.module(module).definitions:
-            raise ValueError(f"got {name} of {module}; expected a definition in its source: name a function or class.")
+            raise ValueError(f"got {name} of {module}; expected a definition in its source; name a function or class.")
         inner = (value for value in free.values() if isinstance(value, FunctionType | type) and _ours(value))
         return [Definition(module, top), *(root for value in inner for root in _located(package, value, own))]
     key = Definition("", str(name), id(thing))
@@ -108,7 +108,7 @@ def _located(package: Package, thing: object, own: dict[Definition, Text]) -> li
     except (OSError, TypeError, SyntaxError) as problem:
         raise ValueError(
             f"got {thing!r}, whose source cannot be read ({problem}); expected a function or class with its source in "
-            "a file or a cell: define it there."
+            "a file or a cell; define it there."
         ) from None
     names = {part.id for node in body for part in ast.walk(node) if isinstance(part, ast.Name)}
     known = dict(getattr(thing, "__globals__", None) or vars(inspect.getmodule(thing) or thing))

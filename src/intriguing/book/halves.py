@@ -90,7 +90,7 @@ def small(digits: Digits, count: int) -> Digits:
         ValueError: an odd number, or more images than there are.
     """
     if count % 2 or not 0 < count <= len(digits.train):
-        raise ValueError(f"expected an even number of images up to {len(digits.train)}, got {count}")
+        raise ValueError(f"got {count} images; expected an even number up to {len(digits.train)}.")
     name = f"{digits.train.name}, first {count}"
     half = count // 2
     return Digits(

@@ -1,8 +1,8 @@
-"""What a page says in Markdown: a table of a data frame, and claims with what has become of them."""
+"""What a page says in Markdown: a table of a data frame or of words, and claims with what has become of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -20,30 +20,33 @@ def table(frame: pd.DataFrame, formats: Sequence[str]) -> str:
     Raises:
         ValueError: There are more columns than formats, or fewer.
     """
-    heads = [frame.index.name, *frame.columns]
+    heads = [str(frame.index.name), *map(str, frame.columns)]
     body = [
-        [row, *(form.format(value) for form, value in zip(formats, values, strict=True))]
+        [str(row), *(form.format(value) for form, value in zip(formats, values, strict=True))]
         for row, values in zip(frame.index, frame.to_numpy(dtype=object).tolist(), strict=True)
     ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [heads, ["---"] * len(heads), *body])
+    return words(heads, body)
 
 
-def claims(outcomes: Mapping[str, bool]) -> str:
-    """Writes claims as a list, each with the word whether it holds.
+def words(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Writes words as a table.
 
     Args:
-        outcomes: Whether each claim, a sentence without its full stop, has come out true.
+        columns: The heads.
+        rows: One word for each head; an empty one leaves its cell empty.
 
     Returns:
-        One line for each claim.
+        One line for the heads, one below it, and one for each row.
     """
-    return "\n".join(f"* {'Holds' if holds else '**Does not hold**'}: {claim}." for claim, holds in outcomes.items())
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("".join(f"| {word} " if word else "| " for word in line) + "|" for line in lines)
 
 
-def listed(claims: Mapping[str, bool]) -> str:
-    """Returns claims as a list in Markdown, each line beginning with whether the claim holds.
+def claims(outcomes: Mapping[str, bool | None]) -> str:
+    """Writes claims as a list, each line beginning with whether the claim holds.
 
     Args:
-        claims: Whether each claim, a sentence without its full stop, has come out true.
+        outcomes: Whether each claim, a sentence without its full stop, has come out true; None where that is open.
     """
-    return "\n".join(f"* {'Holds' if holds else '**Does not hold**'}: {claim}." for claim, holds in claims.items())
+    outcome = {True: "Holds", False: "**Does not hold**", None: "**Undecided**"}
+    return "\n".join(f"* {outcome[holds]}: {claim}." for claim, holds in outcomes.items())

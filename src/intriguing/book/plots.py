@@ -1,8 +1,8 @@
-"""Every picture of the book: arrays in, a matplotlib figure out, all in one style.
+"""The pictures that chapters share, and the style of all: arrays in, a matplotlib figure out.
 
-Only this module and its siblings ``figures_*`` import matplotlib. They keep away from ``pyplot`` and its global state:
-a function returns a figure, and a notebook shows it once, as the value of its cell. A semicolon at the end would hide
-it.
+Only this module and the ``pictures`` of the chapters import matplotlib. They keep away from ``pyplot`` and its global
+state: a function returns a figure, and a notebook shows it once, as the value of its cell. A semicolon at the end would
+hide it.
 """
 
 from __future__ import annotations
@@ -35,29 +35,17 @@ PALETTE = {
 }
 """The colours of Okabe and Ito by name (yellow left out, too pale on white), with two greys for what stands behind."""
 
-
 WIDTH = 7.2
 """Width of a full figure in inches; a page shows 100 pixels for each."""
 
-
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-
-
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), "-")
-
-
 GAP = 2  # pixels between two digits
-
-
 _P = ParamSpec("_P")
-
-
 _Entry = TypeVar("_Entry")
-
 
 SEQUENTIAL = LinearSegmentedColormap.from_list("book", ["#ffffff", "#cfe3f1", "#56a0cf", "#0072B2", "#013a5c"])
 """White to deep blue, for amounts."""
-
 
 DIVERGING = LinearSegmentedColormap.from_list(
     "book-diverging", ["#004b76", "#0072B2", "#9cc8e3", "#ffffff", "#f3bd92", "#D55E00", "#8a3b00"]
@@ -98,6 +86,7 @@ def panels(
     width: float = WIDTH,
     columns: int | None = None,
     title_size: float | None = None,
+    title_side: str | None = None,
     **settings: Any,
 ) -> tuple[Figure, list[tuple[Axes, _Entry]]]:
     """A figure with one titled panel for each entry, row by row; places that are left over in the last row are empty.
@@ -111,6 +100,7 @@ def panels(
         width: Inches of width.
         columns: Panels in a row at the most; None puts all into one row.
         title_size: Of the titles in points; None takes that of the style.
+        title_side: Where the titles stand, for instance ``"left"``; None takes that of the style.
         settings: For ``Figure.subplots``, for instance ``sharey``.
 
     Returns:
@@ -127,7 +117,7 @@ def panels(
     figure = Figure(figsize=(width, rest + row * rows))
     grid = figure.subplots(rows, columns, squeeze=False, **settings).ravel()
     for axes, (title, _) in zip(grid, entries, strict=False):
-        axes.set_title(title, **({} if title_size is None else {"fontsize": title_size}))
+        axes.set_title(title, loc=title_side, **({} if title_size is None else {"fontsize": title_size}))
     for axes in grid[len(entries) :]:
         axes.set_axis_off()
     return figure, [(axes, entry) for axes, (_, entry) in zip(grid, entries, strict=False)]
@@ -354,7 +344,7 @@ def lines(
     for (label, values), dashes in zip(curves.items(), repeated(DASHES), strict=False):
         values = as_array(values)
         if values.shape != x.shape:
-            raise ValueError(f"curve {label!r} has shape {values.shape}; expected that of x, {x.shape}.")
+            raise ValueError(f"got shape {values.shape} of curve {label!r}; expected that of x, {x.shape}.")
         axes.plot(x, values, label=label, linestyle=dashes)
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear", yscale="log" if logy else "linear")
     axes.grid(axis="y")
@@ -404,7 +394,7 @@ def identity(
 
 @styled
 def identities(
-    panels: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]],
+    groups: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]],
     *,
     percent: Iterable[str] = (),
     xlabel: str = "the paper",
@@ -413,7 +403,7 @@ def identities(
     """Several plots like that of :func:`identity` side by side.
 
     Args:
-        panels: Title -> the groups of that plot.
+        groups: Title -> the groups of that plot.
         percent: The titles of those whose numbers are fractions to be written as percent.
         xlabel: What the first measurement is.
         ylabel: What the second one is.
@@ -424,11 +414,9 @@ def identities(
     Raises:
         ValueError: No panel.
     """
-    if not panels:
-        raise ValueError("got no panel; expected at least one.")
-    figure = Figure(figsize=(min(WIDTH, 3.7 * len(panels)), 3.7 if len(panels) < 3 else 2.7))
+    figure, grid = panels(groups.items(), row=3.7 if len(groups) < 3 else 2.7, width=min(WIDTH, 3.7 * len(groups)))
     percent = set(percent)
-    for axes, (title, points) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+    for (axes, points), title in zip(grid, groups, strict=True):
         _identity(axes, points, xlabel, ylabel, title in percent, {}, title)
     return figure
 
@@ -681,11 +669,11 @@ UNITS, DIRECTIONS = PALETTE["blue"], PALETTE["vermilion"]
 
 
 @styled
-def among(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str) -> Figure:
+def among(layers: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str) -> Figure:
     """Where the natural basis stands among bases turned at random, one panel for each layer.
 
     Args:
-        panels: Layer -> value of the natural basis, or (S,) values of those of several networks; (R,) values of the
+        layers: Name -> value of the natural basis, or (S,) values of those of several networks; (R,) values of the
             others.
         xlabel: What the values are.
 
@@ -695,12 +683,8 @@ def among(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str) -> 
     Raises:
         ValueError: No panel.
     """
-    if not panels:
-        raise ValueError("got no panel; expected at least one layer.")
-    figure = Figure(figsize=(WIDTH, 2.1))
-    for axes, (title, (natural, null)) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
-    ):
+    figure, grid = panels(layers.items(), row=2.1)
+    for axes, (natural, null) in grid:
         null, natural = as_array(null), np.atleast_1d(as_array(natural))
         ends = min(natural.min(), null.min()), max(natural.max(), null.max())
         room = 0.08 * (ends[1] - ends[0] or 1)
@@ -716,7 +700,6 @@ def among(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str) -> 
             xytext=(shift, -1), ha=side, va="top", fontsize=7.5, color=UNITS,
         )  # fmt: skip
         axes.set(xlim=(ends[0] - room, ends[1] + room), ylim=(0, 1.35 * heights.max()), yticks=[], xlabel=xlabel)
-        axes.set_title(title)
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
         axes.xaxis.set_major_locator(MaxNLocator(4))

@@ -24,13 +24,8 @@ from intriguing.book import settings
 from intriguing.book.verdicts import Difference, Verdict
 
 _REFRESH = "run it once with INTRIGUING_RECORD=1 to store it"
-
-
 _ABSENT, _PRESENT = "absent", "present"
-
-
 _UNDECIDED = "undecided"
-
 
 Tolerance = float | Mapping[str, float] | pd.DataFrame
 """Largest absolute difference allowed: one number, one by column, or a frame with one by row and column."""

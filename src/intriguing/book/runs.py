@@ -78,7 +78,7 @@ def digits(
         DataError: the data cannot be read.
     """
     if part not in ("train", "test"):
-        raise ValueError(f"expected the part 'train' or 'test', got {part!r}")
+        raise ValueError(f"got part {part!r}; expected 'train' or 'test'.")
 
     def network() -> tuple[nn.Module, Images]:
         data = mnist()
@@ -87,6 +87,6 @@ def digits(
     model, images = network() if team is None else team.first_alone(network)
     count = min(settings.profile().attack_images, len(images)) if count is None else count
     if not 1 <= count <= len(images):
-        raise ValueError(f"expected from 1 to {len(images)} images in profile {settings.profile().name}, got {count}")
+        raise ValueError(f"got {count} images; expected 1 to {len(images)} in profile {settings.profile().name}.")
     images = images.take(slice(count))
     return Run(model, images.images, random_targets(images.labels), name=name, **options)

@@ -13,7 +13,6 @@ from intriguing.book import paper, results
 TRANSFERS = ("table2", "table4")
 """The tables that say who is fooled by the examples made for another."""
 
-
 IN_TEXT = {
     "figure 5 distortion": ("imagenet_ostriches", "to the ostrich", "mean distortion"),
     "weight decay error": ("back_feeding_longer", "weight decay", "test error"),
@@ -22,13 +21,8 @@ IN_TEXT = {
 }
 """Findings in the paper's sentences: key of ``paper.NUMBERS`` -> table, row and column of ours."""
 
-
 _FORERUNNERS = {"table1": "table1_errors"}  # what an earlier chapter stores of a table
-
-
 _MEASURES = ("distortion", "upper bound")
-
-
 _SETTINGS = ("inputs", "kernel", "outputs", "stride")  # sizes of AlexNet, printed and not measured
 
 

@@ -1,6 +1,6 @@
 """How large a run is, where it runs and what it starts from: profile, device, seed, folders, provenance.
 
-This is the only module that reads environment variables:
+The variables of the environment that the book listens to:
 
 * ``INTRIGUING_PROFILE``: ``quick`` (the default) or ``paper``;
 * ``INTRIGUING_DATA``: a folder with data sets that are already on this computer (optional);
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 # PyTorch is imported where it is used, so that whoever asks for a folder or a profile does not wait for it.
 _IMPORTED = time.monotonic()
-
 
 SEED = 0
 """The seed from which every run of the book starts."""
@@ -117,7 +116,6 @@ QUICK = Profile(
 )
 """Sizes for a look at everything in minutes, and for the tests."""
 
-
 PAPER = Profile(
     name="paper",
     attack_images=60000,
@@ -142,7 +140,6 @@ PAPER = Profile(
 )
 """The sizes of the stored pages."""
 
-
 PROFILES = {"quick": QUICK, "paper": PAPER}
 """The two profiles by name."""
 
@@ -162,7 +159,7 @@ def profile(name: str | None = None) -> Profile:
     source = "profile" if name is not None else "INTRIGUING_PROFILE"
     name = name if name is not None else environment("INTRIGUING_PROFILE") or "quick"
     if name not in PROFILES:
-        raise ValueError(f"{source} is {name!r}; expected one of {_listed(PROFILES)}: set it to one of these.")
+        raise ValueError(f"{source} is {name!r}; expected one of {_listed(PROFILES)}; set it to one of these.")
     return PROFILES[name]
 
 
@@ -201,13 +198,13 @@ def device() -> torch.device:
         return torch.device(next(kind for kind, present in available.items() if present))
     if name not in available:
         raise ValueError(
-            f"INTRIGUING_DEVICE is {name!r}; expected one of {_listed(available)}: set it to one of these or unset it."
+            f"INTRIGUING_DEVICE is {name!r}; expected one of {_listed(available)}; set it to one of these or unset it."
         )
     if not available[name]:
         present = _listed(kind for kind, here in available.items() if here)
         raise RuntimeError(
             f"INTRIGUING_DEVICE is {name!r}, which PyTorch {torch.__version__} does not find here; "
-            f"available: {present}: set it to one of these or unset it."
+            f"available: {present}; set it to one of these or unset it."
         )
     return torch.device(name)
 
@@ -255,7 +252,7 @@ def recording() -> bool:
     """
     value = environment("INTRIGUING_RECORD") or "0"
     if value not in ("0", "1"):
-        raise ValueError(f"INTRIGUING_RECORD is {value!r}; expected 0 or 1: set it to one of these or unset it.")
+        raise ValueError(f"INTRIGUING_RECORD is {value!r}; expected 0 or 1; set it to one of these or unset it.")
     return value == "1"
 
 
@@ -341,8 +338,6 @@ def duration(seconds: float) -> str:
 
 
 _LEDGER: dict[str, dict] = {}
-
-
 _INSIDE: list[float] = []  # for each computation under way, the seconds that count for others inside of it
 
 

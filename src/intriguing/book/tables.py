@@ -1,8 +1,8 @@
-"""Tables 1 and 2 of the paper, the distorted images behind them, and how far a rerun may lie from the stored run."""
+"""Tables 1 and 2 of the paper and variants of them, the images behind them, and by how much a rerun may differ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 from torch import Tensor, nn
@@ -15,8 +15,6 @@ from intriguing.data import Digits, Images
 from intriguing.models.training import error_rate
 
 NOISE = (0.1, 0.3)  # standard deviations of the last two rows of Table 2
-
-
 SPREADS = 4  # a rerun may differ from the stored run by this many standard deviations over seeds
 
 
@@ -113,20 +111,6 @@ def tolerances(name: str, *, floor: float = 3e-3) -> pd.DataFrame:
     return (SPREADS * results.load(f"spread_{name}", "quick").to_frame()).clip(lower=floor)
 
 
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of words in Markdown.
-
-    Args:
-        columns: the headings.
-        rows: one word for each heading; an empty one leaves its cell empty.
-
-    Returns:
-        The heading, the rule below it and the rows, one line for each.
-    """
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("".join(f"| {word} " if word else "| " for word in line) + "|" for line in lines)
-
-
 def pooled_tolerances(table: Table, *, by: str, floor: float | Mapping[str, float] = 3e-3) -> pd.DataFrame:
     """As :func:`tolerances`, where so few seeds were measured that some of them agreed on an entry by luck.
 
@@ -202,7 +186,7 @@ def error_matrix(
     """
     for name, images in image_sets.items():
         if len(images) != len(labels):
-            raise ValueError(f"expected {len(labels)} images in {name!r}, one per label, got {len(images)}")
+            raise ValueError(f"got {len(images)} images in {name!r}; expected {len(labels)}, one per label.")
     return {
         name: [error_rate(model, images, labels) for model in models.values()] for name, images in image_sets.items()
     }

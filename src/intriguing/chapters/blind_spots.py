@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.attack.oracles import exact_linear_distortion, scipy_distortion
 from intriguing.attack.perturbations import gaussian_noise
-from intriguing.book import paper, plots, tables
+from intriguing.book import markdown, paper, plots
 from intriguing.book.results import Table
 from intriguing.data import Images
 from intriguing.models.training import error_rate
@@ -31,7 +31,7 @@ def error_list(shown: str, errors: Mapping[str, float]) -> str:
         shown: the heading of the first column, for instance "FC100-100-10 is shown".
         errors: what is shown -> error rate, a fraction.
     """
-    return tables.markdown([shown, "error"], [[what, f"{error:.1%}"] for what, error in errors.items()])
+    return markdown.words([shown, "error"], [[what, f"{error:.1%}"] for what, error in errors.items()])
 
 
 def path_curves(penalties: Tensor, sizes: Tensor, gaps: Tensor, edge: float) -> plots.Figure:
@@ -106,7 +106,7 @@ def state_list(states: pd.DataFrame) -> str:
         states: what :func:`pixel_states` returns.
     """
     rows = [[state, *(f"{share:.1%}" for share in shares)] for state, *shares in states.itertuples()]
-    return f"\n{tables.markdown(['pixels of the solution', *states.columns], rows)}\n"
+    return f"\n{markdown.words(['pixels of the solution', *states.columns], rows)}\n"
 
 
 def penalty_norms(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -> Table:
@@ -276,7 +276,7 @@ def accuracy_list(accuracy: pd.DataFrame) -> str:
     """
     rows = [[name, f"{free:.0%}", f"{clipped:.0%}"] for name, free, clipped in accuracy.itertuples()]
     rows += [["the paper, Figure 7 (c)", f"{paper.NUMBERS['figure 7 noise accuracy'].value:.0%}", ""]]
-    return tables.markdown(["network", "accuracy, noise of stddev 1", "the same, cut back to [0, 1]"], rows)
+    return markdown.words(["network", "accuracy, noise of stddev 1", "the same, cut back to [0, 1]"], rows)
 
 
 def figure7(images: Images, sets: Mapping[str, Distortion], count: int = 12) -> plots.Figure:

@@ -16,7 +16,6 @@ from intriguing.book.scores import IN_TEXT, TRANSFERS
 POINTS = (0.01, 0.03, 0.1)
 """Absolute differences of error rates by which entries are counted: 1, 3 and 10 percentage points."""
 
-
 PARTS = (0.05, 0.1, 0.2)
 """Relative differences of distortions and bounds by which entries are counted."""
 

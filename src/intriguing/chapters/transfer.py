@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from intriguing.attack.distortion import Distortion, distortion_to_all
 from intriguing.attack.perturbations import wrong_classes
-from intriguing.book import paper, tables
+from intriguing.book import markdown, paper
 from intriguing.book.results import Table
 from intriguing.book.tables import error_matrix
 from intriguing.data import Images
@@ -40,7 +40,7 @@ def effort(sets: Mapping[str, Distortion]) -> str:
         ]
         for name, found in sets.items()
     ]
-    return tables.markdown(["made for", "images", "success", "mean distortion", "evaluations per image"], rows)
+    return markdown.words(["made for", "images", "success", "mean distortion", "evaluations per image"], rows)
 
 
 def others(frame: pd.DataFrame) -> pd.DataFrame:

@@ -105,7 +105,8 @@ def usps() -> Digits:
     """Returns USPS: 7,291 training and 2,007 test images of 16 by 16 pixels.
 
     Raises:
-        DataError: The file is missing or corrupt.
+        MissingData: The file is on none of the places where it is looked for.
+        DataError: It is corrupt.
     """
     folder = find("usps")
     with np.load(folder / MANIFEST["usps"].files[0].path) as arrays:
@@ -143,7 +144,7 @@ def card(profile: str | None = None) -> pd.DataFrame:
 def _profile(name: str | None) -> str:
     name = name or files.environment("INTRIGUING_PROFILE") or "quick"
     if name not in PROFILES:
-        raise ValueError(f"got profile {name!r}; expected one of {', '.join(PROFILES)}: set INTRIGUING_PROFILE to one.")
+        raise ValueError(f"got profile {name!r}; expected one of {', '.join(PROFILES)}; set INTRIGUING_PROFILE to one.")
     return name
 
 

@@ -20,6 +20,10 @@ class DataError(RuntimeError):
     """A data file is missing, corrupt or cannot be fetched."""
 
 
+class MissingData(DataError):
+    """A data set lies in none of the folders in which it is looked for, and cannot be fetched."""
+
+
 @dataclass(frozen=True)
 class File:
     """One file of a data set, or several that are checked as one.
@@ -60,16 +64,11 @@ _MNIST_CITATION = (
     "LeCun, Bottou, Bengio and Haffner: Gradient-based learning applied to document recognition. "
     "Proceedings of the IEEE 86(11), 1998."
 )
-
-
 _MNIST_LICENCE = "CC BY-SA 3.0; copyright Yann LeCun and Corinna Cortes"
-
-
 _IMAGENET_CITATION = (
     "Russakovsky et al.: ImageNet Large Scale Visual Recognition Challenge. "
     "International Journal of Computer Vision 115(3), 2015."
 )
-
 
 MANIFEST = {
     "mnist": DataSet(
@@ -190,7 +189,8 @@ def find(name: str) -> Path:
 
     Raises:
         KeyError: The manifest has no such data set.
-        DataError: A file is missing everywhere (and, for MNIST, cannot be downloaded), or it is corrupt.
+        MissingData: A file is missing everywhere (and, for MNIST, cannot be downloaded).
+        DataError: A file is corrupt.
     """
     files = MANIFEST[name].files
     folders = looked_in(name)
@@ -201,7 +201,7 @@ def find(name: str) -> Path:
             return folder
     if name == "mnist":
         return _download(folders)
-    raise DataError(
+    raise MissingData(
         f"{MANIFEST[name].title}: {_names(files)} not found in {_places(folders)}; "
         "set INTRIGUING_DATA to a folder that holds them."
     )
@@ -222,7 +222,7 @@ def verify(folder: Path, file: File) -> None:
     """
     paths = _paths(folder, file)
     if len(paths) != file.count:
-        raise DataError(f"{folder / file.path}: got {len(paths)} files; expected {file.count}: complete the folder.")
+        raise DataError(f"{folder / file.path}: got {len(paths)} files; expected {file.count}; complete the folder.")
     states = [path.stat() for path in paths]
     seen = (
         file.sha256,
@@ -237,7 +237,7 @@ def verify(folder: Path, file: File) -> None:
         size = sum(state.st_size for state in states)
         raise DataError(
             f"{folder / file.path} is corrupt: got SHA-256 {total.hexdigest()} ({size} bytes), "
-            f"expected {file.sha256} ({file.size} bytes): delete it and run again, or fetch it anew."
+            f"expected {file.sha256} ({file.size} bytes); delete it and run again, or fetch it anew."
         )
     _verified.add(seen)
 
@@ -283,7 +283,7 @@ def _download(folders: list[Path]) -> Path:
                 f"MNIST cannot be kept in {folder} ({problem.strerror}): "
                 "free some space there or set INTRIGUING_CACHE to another folder."
             ) from problem
-        raise DataError(
+        raise MissingData(
             f"MNIST: {_names(files)} not found in {_places(folders)}, and the download failed "
             f"({' '.join(str(problem).split())}); set INTRIGUING_DATA to a folder that holds them, connect "
             "to the network, or use the quick profile, which needs no download."

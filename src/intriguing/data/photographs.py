@@ -24,20 +24,11 @@ from intriguing.data import manifest
 SIZE = 227
 """Height and width at which AlexNet and SqueezeNet see a photograph."""
 
-
 CLASSES = 1000
-
-
 FOLDER = "imagenet"
-
-
 SUFFIXES = (".jpeg", ".jpg", ".png")
-
-
 # Where the kinds end in the numbering of WordNet 3.0, animals first; see ``families``.
 ENDS = {"animals": 2_660_000, "things": 7_500_000, "food": 9_000_000, "landscapes": 9_600_000, "persons": 11_000_000}
-
-
 _WNID = re.compile(r"n\d{8}")
 
 
@@ -149,7 +140,7 @@ def read(root: Path, count: int | None = None, *, progress: str | None = None) -
         ValueError: a count below 1.
     """
     if count is not None and count < 1:
-        raise ValueError(f"expected a count of at least 1 photograph, got {count}; leave it out for all of them")
+        raise ValueError(f"got {count} photographs; expected at least 1; leave it out for all of them.")
     wnids, names = _classes(root / "synset_words.txt")
     paths, labels, layout = _listed(root, wnids)
     paths = paths[:count]
@@ -221,7 +212,7 @@ def _classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not named or len(set(wnids)) != CLASSES or list(wnids) != sorted(wnids):
         raise manifest.DataError(
             f"{path} holds {len(lines)} lines; expected {CLASSES} different classes 'n01440764 tench, Tinca tinca' in "
-            "increasing order, which is the order of the networks' outputs: fetch it anew."
+            "increasing order, which is the order of the networks' outputs; fetch it anew."
         )
     return wnids, tuple(line[1].strip() for line in lines)
 
@@ -250,7 +241,7 @@ def _listed(root: Path, wnids: Sequence[str]) -> tuple[list[Path], dict[str, int
         if strange:
             raise manifest.DataError(
                 f"{root / 'val' / strange[0]} is no class of synset_words.txt; expected folders named after its "
-                "classes: remove it, or fetch the list that belongs to these folders."
+                "classes; remove it, or fetch the list that belongs to these folders."
             )
         paths = [path for folder in folders for path in _pictures(folder)]
         labels = {path.stem: place[path.parent.name] for path in paths}
@@ -264,7 +255,7 @@ def _listed(root: Path, wnids: Sequence[str]) -> tuple[list[Path], dict[str, int
     twice = [one.stem for one, other in zip(paths, paths[1:], strict=False) if one.stem == other.stem]
     if twice:
         raise manifest.DataError(
-            f"{root / 'val'} holds {twice[0]} twice; expected every photograph once: remove a copy."
+            f"{root / 'val'} holds {twice[0]} twice; expected every photograph once; remove a copy."
         )
     return paths, labels, layout
 
@@ -289,7 +280,7 @@ def _labels(path: Path, classes: int) -> dict[str, int]:
         ) from None
     if not {"file", "label"} <= set(table.columns):
         raise manifest.DataError(
-            f"{path} has the columns {', '.join(table.columns)}; expected file and label: name them in its first line."
+            f"{path} has the columns {', '.join(table.columns)}; expected file and label; name them in its first line."
         )
     wrong = ~table["label"].str.fullmatch(r"\d{1,4}") | (pd.to_numeric(table["label"], errors="coerce") >= classes)
     if wrong.any():
@@ -314,7 +305,7 @@ def _decoded(path: Path) -> tuple[np.ndarray, str, tuple[int, int]]:
             mode, size = picture.mode, picture.size
             picture = picture.convert("RGB")  # reads the whole file, so that a missing end is noticed here
     except UnidentifiedImageError:
-        raise manifest.DataError(f"{path} is no picture; expected a JPEG: fetch it anew or remove it.") from None
+        raise manifest.DataError(f"{path} is no picture; expected a JPEG; fetch it anew or remove it.") from None
     except (OSError, SyntaxError, Image.DecompressionBombError) as problem:
         reason = " ".join(str(problem).split())
         raise manifest.DataError(f"{path} cannot be decoded ({reason}): fetch it anew or remove it.") from None

@@ -222,11 +222,11 @@ def _slope(z: Tensor) -> Tensor:
 def _before_the_head(model: nn.Sequential, images: Tensor, known: dict) -> float:
     """The bound of all layers but the last."""
     if not images.is_floating_point():
-        raise TypeError(f"got images of {images.dtype}; expected floating pixels: convert them with .float().")
+        raise TypeError(f"got images of {images.dtype}; expected floating pixels; convert them with .float().")
     if not bool(images.isfinite().all()):
-        raise ValueError("got images with NaN or infinity; expected finite pixels: look for a division by zero.")
+        raise ValueError("got images with NaN or infinity; expected finite pixels; look for a division by zero.")
     if model.training:
-        raise ValueError("expected a model in evaluation mode; call model.eval() first")
+        raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
     return network_bound(model[:-1].eval(), images.shape[1:], **known).product  # a slice starts in training mode
 
 
@@ -246,7 +246,7 @@ def _distance(margins: Tensor, bound: Tensor) -> Tensor:
 
 def _head(model: nn.Sequential) -> nn.Linear:
     if type(model) is not nn.Sequential or type(model[-1]) is not nn.Linear:
-        raise TypeError(f"expected a Sequential that ends in a linear layer, got {model}; take its logits apart first")
+        raise TypeError(f"got {model}; expected a Sequential that ends in a linear layer; take its logits apart first.")
     return model[-1]
 
 
@@ -255,7 +255,7 @@ def _sigmoid_layers(model: nn.Sequential) -> list[tuple[Tensor, Tensor]]:
     layers = [layer for layer in model if type(layer) is not nn.Flatten]
     wanted = [nn.Linear if i % 2 == 0 else nn.Sigmoid for i in range(len(layers))]
     if [type(layer) for layer in layers] != wanted:
-        raise TypeError(f"expected linear layers and sigmoids in turn, got {model}; use the global certificate")
+        raise TypeError(f"got {model}; expected linear layers and sigmoids in turn; use the global certificate.")
     return [(layer.weight.detach().double().cpu(), layer.bias.detach().double().cpu()) for layer in layers[::2]]
 
 

@@ -62,7 +62,7 @@ def network_bound(
         Szegedy et al. 2013, section 4.3.
     """
     if model.training:
-        raise ValueError("expected a model in evaluation mode; call model.eval() first")
+        raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
     names, sizes, norms = [], [], []
     sample = torch.zeros(1, *input_size, dtype=torch.float32)
     with torch.no_grad():

@@ -96,16 +96,16 @@ def conv_norm(
     weight = dilated(_checked(weight, 4, "kernels (D, C / groups, height, width)"), dilation)
     stride, padding = _pair(stride, 1, "stride"), _pair(padding, 0, "padding")
     if bound not in ("upper", "zero-padded"):
-        raise ValueError(f"expected bound 'upper' or 'zero-padded', got {bound!r}")
+        raise ValueError(f"got bound {bound!r}; expected 'upper' or 'zero-padded'.")
     if groups < 1 or weight.shape[0] % groups:
-        raise ValueError(f"expected a number of groups that divides {weight.shape[0]} kernels, got {groups}")
+        raise ValueError(f"got {groups} groups; expected a number that divides {weight.shape[0]} kernels.")
     parts = weight.unflatten(0, (groups, -1))  # (groups, D / groups, C / groups, height, width)
     size = None if input_size is None else _pair(input_size, 1, "input_size")
     if size is not None and any(n + 2 * p < k for n, p, k in zip(size, padding, weight.shape[2:], strict=True)):
-        raise ValueError(f"expected an image of at least the kernel's size {tuple(weight.shape[2:])}, got {size}")
+        raise ValueError(f"got size {size}; expected at least the kernel's size {tuple(weight.shape[2:])}.")
     if bound == "zero-padded":
         if size is None:
-            raise ValueError("expected an input_size for bound 'zero-padded', got None; 'upper' can do without")
+            raise ValueError("got no input_size; expected one for bound 'zero-padded'; take 'upper' to do without.")
         return max(_lanczos(part, stride, padding, size) for part in parts)
     grid, slack = frequency_grid(weight.shape[2:], stride=stride, padding=padding, input_size=size)
     return max(largest_over_grid(part, stride=stride, points=grid) for part in parts) * slack * (1 + ROUNDING)
@@ -225,9 +225,9 @@ def formula_one(weight: Tensor, *, stride: int = 1, points: int | None = None, c
     weight = _checked(weight, 4, "kernels (D, C, N, N)")
     side = weight.shape[-1]
     if weight.shape[2] != side:
-        raise ValueError(f"expected square kernels, as in the paper, got {tuple(weight.shape[2:])}")
+        raise ValueError(f"got kernels of {tuple(weight.shape[2:])}; expected square ones, as in the paper.")
     if stride < 1 or (points is not None and points < 1):
-        raise ValueError(f"expected a stride and a number of points of at least 1, got {stride} and {points}")
+        raise ValueError(f"got {stride} and {points}; expected a stride and a number of points of at least 1.")
     if points is None:
         xi = torch.arange(math.ceil(side / stride), dtype=torch.float64)
     else:
@@ -319,7 +319,7 @@ def local_response_norm(size: int, beta: float, k: float) -> float:
         ValueError: an option out of range.
     """
     if size < 1 or not beta >= 0 or not k > 0:
-        raise ValueError(f"expected size >= 1, beta >= 0 and k > 0, got {size}, {beta} and {k}")
+        raise ValueError(f"got size {size}, beta {beta} and k {k}; expected size >= 1, beta >= 0 and k > 0.")
     if beta == 0:
         return 1.0
     c = (1 / beta) / (1 + 1 / beta) ** (beta + 1)
@@ -434,15 +434,15 @@ def _lanczos(weight: Tensor, stride: tuple, padding: tuple, size: tuple) -> floa
 def _pair(value: Pair, least: int, name: str) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else tuple(value)
     if len(pair) != 2 or any(not isinstance(entry, int) or entry < least for entry in pair):
-        raise ValueError(f"expected {name} to be one or two whole numbers of at least {least}, got {value}")
+        raise ValueError(f"got {name} {value}; expected one or two whole numbers of at least {least}.")
     return pair
 
 
 def _checked(weight: Tensor, dimensions: int, what: str) -> Tensor:
     """The weight in float64 on the CPU, after a look at its shape and entries."""
     if weight.ndim != dimensions:
-        raise ValueError(f"expected {what}, got shape {tuple(weight.shape)}")
+        raise ValueError(f"got shape {tuple(weight.shape)}; expected {what}.")
     weight = weight.detach().cpu().double()
     if not bool(weight.isfinite().all()):
-        raise ValueError("expected finite weights, got NaN or infinity")
+        raise ValueError("got NaN or infinity; expected finite weights.")
     return weight

@@ -127,7 +127,7 @@ def torchvision_alexnet() -> nn.Sequential | None:
     total = hashlib.sha256(path.read_bytes()).hexdigest()
     if not total.startswith(wanted):
         raise data.DataError(
-            f"{path} is corrupt: got SHA-256 {total}, expected one that begins with {wanted}: "
+            f"{path} is corrupt: got SHA-256 {total}; expected one that begins with {wanted}; "
             "delete it and fetch it anew."
         )
     from torchvision import models
@@ -169,8 +169,6 @@ def load(name: str) -> dict[str, Tensor] | None:
     file = data.MANIFEST[name].files[0]
     try:
         folder = data.find(name)
-    except data.DataError as problem:
-        if "not found" in str(problem):
-            return None
-        raise
+    except data.MissingData:
+        return None
     return load_file(folder / file.path)

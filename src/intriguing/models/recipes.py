@@ -64,7 +64,7 @@ def recipe(name: str) -> Recipe:
         Szegedy et al. 2013, Table 1 and Table 3.
     """
     if name not in RECIPES:
-        raise KeyError(f"expected one of {', '.join(RECIPES)}, got {name!r}")
+        raise KeyError(f"got {name!r}; expected one of {', '.join(RECIPES)}.")
     return RECIPES[name]
 
 

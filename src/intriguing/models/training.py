@@ -16,11 +16,7 @@ from intriguing.data import Images
 from intriguing.models.recipes import build, recipe, weight_layers
 
 SUMMARY = ("loss", "iterations", "gradient", "seconds")  # the numbers kept beside the weights
-
-
 CHUNK = 4000  # images per forward and backward pass; bounds memory, and the sums do not depend on it beyond rounding
-
-
 # The sparse autoencoder: mean activation of a hidden unit, weight of the term that asks for it, decay of the weights.
 SPARSITY, SPARSITY_WEIGHT, AUTOENCODER_DECAY = 0.1, 3.0, 1.5e-3
 

@@ -142,7 +142,7 @@ def _execute(root: Path, options: argparse.Namespace) -> int:
     profile = "paper" if options.command == "paper" else options.profile
     jobs = running.usable_cores() if options.jobs is None else options.jobs
     if jobs < 1:
-        raise ValueError(f"got {jobs} jobs; expected at least 1: leave --jobs out to use every core.")
+        raise ValueError(f"got {jobs} jobs; expected at least 1; leave --jobs out to use every core.")
     folder = root / "_build" / f"{options.command}-{profile}"
     paths = publishing.chapters(root, options.chapters)
     if not paths:

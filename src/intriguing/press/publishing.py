@@ -157,7 +157,7 @@ def chapters(root: Path, chosen: Sequence[str] = ()) -> list[Path]:
         if len(fitting) != 1:
             raise ValueError(
                 f"got {name!r}, which is the beginning of {' and '.join(fitting) or 'no chapter'}; "
-                f"expected names of chapters: choose from {', '.join(known)}."
+                f"expected names of chapters; choose from {', '.join(known)}."
             )
         wanted.update(fitting)
     return [path for path in found if not chosen or path.stem in wanted]

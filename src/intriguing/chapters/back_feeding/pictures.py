@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
+from intriguing.book import plots
 from intriguing.book.plots import PALETTE, WIDTH, Figure, as_array, repeated, styled
 
 _COLOURS = [PALETTE[name] for name in ("black", "purple", "blue", "sky", "green", "orange", "vermilion")]
@@ -32,31 +33,25 @@ def learning_curves(
         ValueError: No curve, or one that does not fit the updates.
     """
     x = as_array(updates)
-    if not curves:
-        raise ValueError("got no curve; expected at least one.")
-    columns = min(4, len(curves))
-    rows = -(-len(curves) // columns)
-    figure = Figure(figsize=(WIDTH, 1.75 * rows + 0.3))
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    first = None
-    for axes, (label, values), colour in zip(grid.flat, curves.items(), repeated(_COLOURS), strict=False):
-        values = np.atleast_2d(as_array(values))
+    curves = {label: np.atleast_2d(as_array(values)) for label, values in curves.items()}
+    for label, values in curves.items():
         if values.shape[1:] != x.shape:
-            raise ValueError(f"curve {label!r} has shape {values.shape}; expected (seeds, {len(x)}).")
+            raise ValueError(f"got shape {values.shape} of curve {label!r}; expected (seeds, {len(x)}).")
+    figure, grid = plots.panels(
+        curves.items(), row=1.75, rest=0.3, columns=4, title_size=8.5, title_side="left", sharex=True, sharey=True
+    )
+    lowest = min([float(values.min()) for values in curves.values()] + list(marks.values()))
+    highest = top or max(float(values.max()) for values in curves.values())
+    first = None
+    for (axes, values), colour in zip(grid, repeated(_COLOURS), strict=False):
         if first is None:
             first = values.mean(0)
         else:
             axes.plot(x, first, color=PALETTE["grey"], linewidth=1)
         axes.fill_between(x, values.min(0), values.max(0), color=colour, alpha=0.25, linewidth=0)
         axes.plot(x, values.mean(0), color=colour)
-        axes.set_title(label, loc="left", fontsize=8.5)
         for level in marks.values():
             axes.axhline(level, color=PALETTE["grey"], linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
-    for axes in grid.flat[len(curves) :]:
-        axes.set_visible(False)
-    lowest = min([float(np.min(as_array(values))) for values in curves.values()] + list(marks.values()))
-    highest = top or max(float(np.max(as_array(values))) for values in curves.values())
-    for axes in grid.flat[: len(curves)]:
         axes.set_ylim(lowest - 0.05 * (highest - lowest), highest)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}"))
@@ -135,25 +130,19 @@ def panels(
     Raises:
         ValueError: No panel.
     """
-    if not groups:
-        raise ValueError("got no panel; expected at least one.")
-    labels = list(next(iter(groups.values())))
-    columns = min(columns, len(groups))
-    rows = -(-len(groups) // columns)
-    figure = Figure(figsize=(WIDTH, rows * (0.9 + 0.24 * len(labels))))
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for axes, (title, values) in zip(grid.flat, groups.items(), strict=False):
+    labels = list(next(iter(groups.values()), ()))
+    figure, grid = plots.panels(
+        groups.items(), row=0.9 + 0.24 * len(labels), columns=columns, title_size=8.5, title_side="left", sharey=True
+    )
+    for axes, values in grid:
         for row, label in enumerate(labels):
             found = as_array(values[label])
             colour = PALETTE["vermilion" if label in emphasised else "blue"]
             axes.barh(row, found.mean(), height=0.6, color=colour, alpha=0.25)
             axes.plot(found, np.full(len(found), row), "o", color=colour, markersize=3.5, alpha=0.8)
-        axes.set_title(title, loc="left", fontsize=8.5)
         axes.set(yticks=range(len(labels)), yticklabels=labels, ylim=(len(labels) - 0.4, -0.6), xlim=(0, None))
         axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
-    for axes in grid.flat[len(groups) :]:
-        axes.set_visible(False)
     figure.supxlabel(xlabel, fontsize=8.5)
     return figure

@@ -55,13 +55,13 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not set(self.pools) <= set(range(LAYERS)) or len(set(self.pools)) < len(self.pools):
-            raise ValueError(f"expected different layers from 0 to {LAYERS - 1} as pools, got {self.pools}")
+            raise ValueError(f"got pools {self.pools}; expected different layers from 0 to {LAYERS - 1}.")
         if len(self.decay) != LAYERS or len(self.dropout) != LAYERS:
-            raise ValueError(f"expected a decay and a dropout for each of {LAYERS} layers, got {self}")
+            raise ValueError(f"got {self}; expected a decay and a dropout for each of {LAYERS} layers.")
         if not all(0 <= share < 1 for share in self.dropout):
-            raise ValueError(f"expected fractions of at least 0 and below 1 as dropout, got {self.dropout}")
+            raise ValueError(f"got dropout {self.dropout}; expected fractions of at least 0 and below 1.")
         if self.target not in TARGETS:
-            raise ValueError(f"expected a target of {' or '.join(TARGETS)}, got {self.target!r}")
+            raise ValueError(f"got target {self.target!r}; expected {' or '.join(TARGETS)}.")
 
 
 @dataclass(frozen=True)
@@ -371,7 +371,7 @@ def batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tenso
         (size,) long, different indices below ``count``.
     """
     if not 1 <= size <= count:
-        raise ValueError(f"expected a batch of 1 to {count} images, got {size}")
+        raise ValueError(f"got a batch of {size}; expected 1 to {count} images.")
     while True:
         yield from torch.randperm(count, generator=generator)[: count // size * size].split(size)
 

@@ -78,7 +78,7 @@ def penalty(layers: Sequence[nn.Module], method: str, strength: float) -> Tensor
         Szegedy et al. 2013, section 4.3, last sentence: "penalizing each upper Lipschitz bound".
     """
     if method not in METHODS:
-        raise ValueError(f"expected one of {', '.join(METHODS)}, got {method!r}")
+        raise ValueError(f"got method {method!r}; expected one of {', '.join(METHODS)}.")
     if method == PENALTY:
         return strength * sum(squared_bound(layer.weight) for layer in layers)
     if method == DECAY:
@@ -100,7 +100,7 @@ def network(activation: str, *, seed: int) -> nn.Sequential:
         ValueError: no such activation.
     """
     if activation not in ACTIVATIONS:
-        raise ValueError(f"expected one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+        raise ValueError(f"got activation {activation!r}; expected one of {', '.join(ACTIVATIONS)}.")
     layers = build("FC100-100-10", seed=seed)
     return nn.Sequential(*(ACTIVATIONS[activation]() if type(layer) is nn.Sigmoid else layer for layer in layers))
 
@@ -122,7 +122,7 @@ def bounded(activation: str, method: str, strength: float, images: Images, *, se
         ValueError: no such activation or method, or a strength out of range.
     """
     if method not in METHODS or strength < 0 or (strength == 0) != (method == NONE):
-        raise ValueError(f"expected a method of {', '.join(METHODS)} and its strength, got {method!r} and {strength}")
+        raise ValueError(f"got {method!r} and {strength}; expected a method of {', '.join(METHODS)} and its strength.")
     key = {
         "activation": activation,
         "method": method,

@@ -59,7 +59,7 @@ def interval(errors: Tensor, samples: int, confidence: float = 0.95) -> tuple[Te
     """
     k = np.asarray(errors, dtype=float)
     if samples < 1 or (k.size and (k.min() < 0 or k.max() > samples)):
-        raise ValueError(f"expected counts from 0 to samples = {samples}, got {k.min()} to {k.max()}")
+        raise ValueError(f"got counts from {k.min()} to {k.max()}; expected 0 to samples = {samples}.")
     one_sided = (k == 0) | (k == samples)
     alpha = np.where(one_sided, 1 - confidence, (1 - confidence) / 2)
     lower = np.where(k == 0, 0.0, special.betaincinv(np.maximum(k, 1), samples - k + 1, alpha))
@@ -106,7 +106,7 @@ def error_counts(
         Szegedy et al. 2013, section 5, which leaves the number open.
     """
     if kind not in KINDS or samples < 1:
-        raise ValueError(f"expected kind 'gaussian' or 'sphere' and samples >= 1, got {kind!r} and {samples}")
+        raise ValueError(f"got kind {kind!r} and {samples} samples; expected 'gaussian' or 'sphere' and at least 1.")
     radii = radii.expand(len(images), radii.shape[-1])
     counts = torch.zeros(radii.shape, dtype=torch.long)
     push, rest = _split(model, images.shape[1:], apart=not clip)
@@ -236,7 +236,7 @@ def tilted(
     """
     pixels = images[0].numel()
     if ways.ndim != 3 or len(ways) != len(images) or ways.shape[2] != pixels:
-        raise ValueError(f"expected ways of shape ({len(images)}, J, {pixels}), got {tuple(ways.shape)}")
+        raise ValueError(f"got ways of shape {tuple(ways.shape)}; expected ({len(images)}, J, {pixels}).")
     radii = radii.expand(len(images), radii.shape[-1])
     shape = radii.shape
     total, square = torch.zeros(shape).double(), torch.zeros(shape).double()

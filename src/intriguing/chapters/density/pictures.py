@@ -8,17 +8,18 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
+from intriguing.book import plots
 from intriguing.book.plots import PALETTE, WIDTH, Figure, as_array, lines, repeated, styled
 
 _COLOURS = tuple(PALETTE[name] for name in ("blue", "vermilion", "green", "purple", "sky", "orange", "black"))
 
 
 @styled
-def rates(panels: Mapping[str, Mapping[str, ArrayLike]], *, floor: float = -60.0) -> Figure:
+def rates(networks: Mapping[str, Mapping[str, ArrayLike]], *, floor: float = -60.0) -> Figure:
     """Probability of an error against the radius of the noise, one panel per network, one colour per image.
 
     Args:
-        panels: Network -> ``radii``, ``log10`` and ``relative`` (N, R), the tilted estimate with its relative standard
+        networks: Name -> ``radii``, ``log10`` and ``relative`` (N, R), the tilted estimate with its relative standard
             error; ``distance`` (N,), the adversarial distance, drawn as a tick on the axis; ``exact`` (N, R), log10
             of the dashed curve; and for counts ``counted`` (M, C) radii with log10 of ``low``, ``middle`` and ``high``
             (M, C), the middle minus infinity where nothing was seen, which is drawn as an arrow down from the high end.
@@ -30,11 +31,8 @@ def rates(panels: Mapping[str, Mapping[str, ArrayLike]], *, floor: float = -60.0
     Raises:
         ValueError: No panel.
     """
-    if not panels:
-        raise ValueError("got no panel; expected at least one network.")
-    figure = Figure(figsize=(WIDTH, 3.4))
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (title, one) in zip(grid, panels.items(), strict=True):
+    figure, grid = plots.panels(networks.items(), row=3.4, sharey=True)
+    for axes, one in grid:
         radii, log10, relative, exact = (as_array(one[key]) for key in ("radii", "log10", "relative", "exact"))
         for i, colour in zip(range(len(radii)), repeated(_COLOURS), strict=False):
             wide = 2 * np.log10(1 + relative[i].clip(0, 10))
@@ -48,14 +46,14 @@ def rates(panels: Mapping[str, Mapping[str, ArrayLike]], *, floor: float = -60.0
                 spread = [middle[seen] - low[seen], high[seen] - middle[seen]]
                 axes.errorbar(at[seen], middle[seen], spread, fmt="o", color=colour, markersize=4, elinewidth=1)
                 axes.plot(at[~seen], high[~seen], marker=7, linestyle="", color=colour, markersize=6)
-        axes.set(xscale="log", title=title, xlabel="RMS of the noise", ylim=(floor, 3))
+        axes.set(xscale="log", xlabel="RMS of the noise", ylim=(floor, 3))
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"$10^{{{value:.0f}}}$" if value else "1"))
         axes.grid()
         axes.tick_params(length=0)
-    grid[0].set_ylabel("probability of an error")
+    grid[0][0].set_ylabel("probability of an error")
     return figure
 
 
@@ -151,11 +149,11 @@ def directions(
 
 
 @styled
-def near(panels: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
+def near(networks: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     """For how many images another class is within reach, against the error under noise of the same radius.
 
     Args:
-        panels: Network -> ``radii`` and the fractions ``found``, ``low``, ``high``, ``noise``, ``clipped``, (E,) each.
+        networks: Name -> ``radii`` and the fractions ``found``, ``low``, ``high``, ``noise``, ``clipped``, (E,) each.
 
     Returns:
         The figure.
@@ -163,13 +161,8 @@ def near(panels: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     Raises:
         ValueError: No panel.
     """
-    if not panels:
-        raise ValueError("got no panel; expected at least one network.")
-    columns = min(4, len(panels))
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(WIDTH, 0.6 + 1.75 * rows))
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes, (title, one) in zip(grid, panels.items(), strict=False):
+    figure, grid = plots.panels(networks.items(), row=1.75, rest=0.6, columns=4, sharex=True, sharey=True)
+    for axes, one in grid:
         radii = as_array(one["radii"])
         axes.fill_between(
             radii, as_array(one["low"]), as_array(one["high"]), color=PALETTE["vermilion"], alpha=0.2, lw=0
@@ -179,17 +172,14 @@ def near(panels: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
         axes.plot(
             radii, as_array(one["clipped"]), color=PALETTE["sky"], linestyle=(0, (1.2, 1.2)), label="cut noise errs"
         )
-        axes.set_title(title)
         axes.set(xscale="log", ylim=(-0.02, 1.04), xlim=(radii.min(), radii.max()))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
         axes.grid()
         axes.tick_params(length=0)
-    for axes in grid[len(panels) :]:
-        axes.set_axis_off()
-    handles, labels = grid[0].get_legend_handles_labels()
-    spare = grid[len(panels)] if len(panels) < len(grid) else None
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    spare = next(iter(figure.axes[len(grid) :]), None)
     legend = (spare or figure).legend(handles, labels, loc="center" if spare else "outside lower center")
     legend.set_in_layout(spare is None)  # or the columns would make room for it
     figure.supxlabel("radius, RMS per pixel", fontsize=8.5)

@@ -29,60 +29,30 @@ from intriguing.data import Images
 from intriguing.models.training import predict
 
 PIXELS = 784
-
-
 SLOW = {"ConvNet": 5}  # networks that are so many times more expensive get so many times fewer images
-
-
 MULTIPLES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)  # radii of the noise over the adversarial distance
-
-
 COUNTED = 4  # the first multiple at which it is worth counting
-
-
 EPSILONS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5)
-
-
 ALIGNED = (1, 2, 4, 9, 16, 25, 36, 49, 64, 100)  # sizes of the aligned frames; squares, because a plane needs the root
-
-
 DRAWS = {"quick": 1000, "paper": 4000}  # tilted draws per image and radius, by profile
-
-
 SUBSPACES = (3, 10, 30, 100, 300)  # dimensions of random subspaces
-
-
 LINES = 10  # random lines through every image
-
-
 ORTHOGONAL = 20  # exits at right angles looked for
-
-
 COUNTING = {"FC10(1e-4)": 1, "FC100-100-10": 1, "ConvNet": 1000}  # networks whose errors are counted, draws over this
-
-
 RIVALS = 4  # rivals followed where a network is not linear and the search is repeated many times
-
 
 TOLERANCES = {"density_near": 0.1, "density_lines": 0.5, "density_dimensions": 10.0, "density_rates": 3.0}
 """How far a rerun may lie from the stored tables, chosen wide and not measured over seeds: fractions of a small sample
 move by several images when training ends in other weights; decimal logarithms of probabilities near 1e-172 by a few
 where the estimate rests on few draws."""
 
-
 CONVOLUTIONAL = {"density_near": 0.45, "density_lines": 0.5, "density_dimensions": 10.0, "density_rates": 9.0}
 """The same for the convolutional network, of which a twenty-fifth of the quick sample is searched, five images: two of
 them may change sides."""
 
-
 SHOWN = (1, 2, 4, 8, 16)  # those of ``MULTIPLES`` at which probabilities are listed
-
-
 SEEN = 10  # errors below which a count is not set against an estimate
-
-
 ENOUGH = 3.0  # effective draws below which the median estimate of a probability is none
-
 
 FORMATS = {
     "images": "{}",

@@ -11,7 +11,7 @@ import torch
 
 from intriguing.attack.distortion import Distortion
 from intriguing.attack.perturbations import AMPLIFIED
-from intriguing.book import paper
+from intriguing.book import markdown, paper
 from intriguing.book.halves import HALVES
 from intriguing.book.results import Table
 from intriguing.chapters.disjoint_sets.seeds import Study
@@ -63,11 +63,11 @@ def shortened(sets: Mapping[str, Distortion], table4: Table) -> str:
         A table in Markdown.
     """
     ours = table4.to_frame()
-    lines = ["| made for | longer than 0.1 before | own error after |", "| --- | --- | --- |"]
+    rows = []
     for name, found in sets.items():
         longer = float((found.rms > AMPLIFIED).double().mean())
-        lines.append(f"| {name} | {longer:.1%} | {ours.at[f'{name} amplified to 0.1', name]:.1%} |")
-    return "\n".join(lines)
+        rows.append([name, f"{longer:.1%}", f"{ours.at[f'{name} amplified to 0.1', name]:.1%}"])
+    return markdown.words(["made for", "longer than 0.1 before", "own error after"], rows)
 
 
 @dataclass(frozen=True)
@@ -335,12 +335,8 @@ def listed(verdicts: Verdicts) -> str:
     Args:
         verdicts: the claims.
     """
-    lines = ["| statement | verdict | evidence |", "| --- | --- | --- |"]
-    lines += [
-        f"| {claim} | {'holds' if holds else '**does not hold**'} | {evidence} |"
-        for claim, (holds, evidence) in verdicts.items()
-    ]
-    return "\n".join(lines)
+    rows = [[claim, "holds" if holds else "**does not hold**", why] for claim, (holds, why) in verdicts.items()]
+    return markdown.words(["statement", "verdict", "evidence"], rows)
 
 
 def _side_by_side(versions: Mapping[str, Table], rows: Sequence[str]) -> pd.DataFrame:

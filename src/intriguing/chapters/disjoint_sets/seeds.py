@@ -20,16 +20,9 @@ from intriguing.models.recipes import TABLE1_MODELS
 from intriguing.models.training import trained
 
 ITERATIONS = 400  # cap on L-BFGS iterations: a few thousand images are learned without error long before
-
-
 WIDTH = 2.0  # standard deviations that count as inside
-
-
 TABLES = ("table1", "table2", "table3", "table4")
-
-
 SAMPLED = ("table2", "table4")  # their rates were counted on a sample of the images
-
 
 NUMBERS = ["paper", "ours", "mean", "spread", "difference"]
 """The columns of :func:`outside` that hold numbers."""
@@ -92,7 +85,7 @@ def trained_anew(digits: Digits, *, images: int, repetitions: int, attacked: int
         ValueError: fewer than two repetitions, or a number of images that cannot be halved.
     """
     if repetitions < 2:
-        raise ValueError(f"expected at least two repetitions for a spread, got {repetitions}")
+        raise ValueError(f"got {repetitions} repetitions; expected at least two for a spread.")
     digits = small(digits, images)
     train, test = digits.train.take(slice(0, attacked)), digits.test.take(slice(0, attacked))
     four = [name for name, half in HALVES.items() if half.recipe != "ConvNet"]

@@ -206,7 +206,9 @@ def kinds(repetitions: list[Mapping[str, nn.Module]], images: Images, sets: list
         Szegedy et al. 2013, section 4.2, where changed hyperparameters and changed training sets are studied together.
     """
     if len(repetitions) < 2 or len(sets) != len(repetitions):
-        raise ValueError(f"expected two repetitions or more with their sets, got {len(repetitions)} and {len(sets)}")
+        raise ValueError(
+            f"got {len(repetitions)} repetitions and {len(sets)} sets; expected two or more, as many of each."
+        )
     groups: dict[str, list[float]] = {
         f"{architecture} architecture, {half} half": []
         for architecture in ("same", "other")

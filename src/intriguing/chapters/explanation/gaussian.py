@@ -281,9 +281,12 @@ def twos_and_eights(per_class: int = 700) -> tuple[data.Digits, Tensor, Tensor]:
 
     Returns:
         The data set, training points (N, n) float64 and second (N,) bool, True for an eight.
+
+    Raises:
+        DataError: USPS is there and corrupt.
     """
     try:
         digits = data.usps()
-    except data.DataError:
+    except data.MissingData:
         digits = data.mnist()
     return digits, *two_classes.points(digits.train, 2, 8, at_most=per_class)

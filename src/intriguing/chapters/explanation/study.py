@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.attack.perturbations import random_targets, rms
-from intriguing.book import two_classes
+from intriguing.book import markdown, two_classes
 from intriguing.book.results import Table
 from intriguing.chapters.explanation import gaussian
 from intriguing.chapters.explanation.gaussian import GaussianProcess
@@ -58,8 +58,7 @@ class Gaps:
             "closed form against differences": self.differences,
             "our probability against scikit-learn's": self.library,
         }
-        lines = [f"| {name} | {gap:.1e} |" for name, gap in rows.items()]
-        return "\n".join(["| largest difference | |", "| --- | --- |", *lines])
+        return markdown.words(["largest difference", ""], [[name, f"{gap:.1e}"] for name, gap in rows.items()])
 
 
 def gaps(process: GaussianProcess, machine: GaussianProcessClassifier, places: Tensor) -> Gaps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -246,15 +245,6 @@ def short_cut_claims(away: Tensor) -> dict[str, bool]:
         away: what ``questions.short_cut_error`` returns.
     """
     return {"Searching the whole grid and the short cut end at the same images": bool((away < 0.01).all())}
-
-
-def listed(claims: Mapping[str, bool]) -> str:
-    """Claims and whether they hold, as a list in Markdown.
-
-    Args:
-        claims: a sentence without its full stop -> whether it holds.
-    """
-    return "\n".join(f"* {'Holds' if holds else '**Does not hold**'}: {claim}." for claim, holds in claims.items())
 
 
 def _distance(sweep: Sweep, target: str) -> float:

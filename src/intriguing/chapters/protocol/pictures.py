@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, PercentFormatter
 from numpy.typing import ArrayLike
 
+from intriguing.book import plots
 from intriguing.book.plots import MARKERS, PALETTE, WIDTH, Figure, as_array, repeated, styled
 
 
@@ -69,7 +70,7 @@ def levels(groups: Mapping[str, Mapping[str, float]], base: float, *, least: flo
 @styled
 def curves(
     ticks: Mapping[str, float],
-    panels: Mapping[str, Mapping[str, ArrayLike]],
+    quantities: Mapping[str, Mapping[str, ArrayLike]],
     *,
     xlabel: str,
     percent: Sequence[str] = (),
@@ -81,7 +82,7 @@ def curves(
 
     Args:
         ticks: Word -> position of each of the n values of the choice.
-        panels: Quantity -> network -> (n,) values.
+        quantities: Name -> network -> (n,) values.
         xlabel: What is chosen.
         percent: Quantities that are fractions to be written as percent.
         printed: Quantity -> network -> the printed value, a dashed level in the colour of the curve; None for none.
@@ -94,13 +95,10 @@ def curves(
     Raises:
         ValueError: No panel.
     """
-    if not panels:
-        raise ValueError("got no panel; expected at least one.")
     x = as_array(list(ticks.values()))
     joined = len(x) - apart
-    figure = Figure(figsize=(WIDTH, 2.9))
-    grid = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (quantity, networks) in zip(grid, panels.items(), strict=True):
+    figure, grid = plots.panels(quantities.items(), row=2.9)
+    for (axes, networks), quantity in zip(grid, quantities, strict=True):
         for (name, values), marker in zip(networks.items(), repeated(MARKERS), strict=False):
             values = as_array(values)
             (line,) = axes.plot(x[:joined], values[:joined], marker=marker, markersize=3.6, linewidth=1.3, label=name)
@@ -111,24 +109,24 @@ def curves(
                 axes.axhline(level, color=line.get_color(), linewidth=0.8, linestyle=(0, (3, 2)), alpha=0.8)
                 ring = (rings or {}).get(quantity, {}).get(name, np.nan)
                 axes.plot(ring, level, "o", markersize=8.5, fillstyle="none", color=PALETTE["black"])
-        axes.set(title=quantity, xlabel=xlabel)
+        axes.set_xlabel(xlabel)
         if printed or quantity in percent:
             axes.set_ylim(bottom=0)
         axes.set_xticks(x, list(ticks), fontsize=7.5)
         axes.grid(axis="y")
         if quantity in percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    handles, labels = grid[0].get_legend_handles_labels()
+    handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 
 
 @styled
-def deviations(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[str, str]) -> Figure:
+def deviations(tables: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[str, str]) -> Figure:
     """Standardised differences of two protocols, sorted, one panel per table.
 
     Args:
-        panels: Table -> (before, after), each (n,) for the same findings.
+        tables: Name -> (before, after), each (n,) for the same findings.
         labels: What the two are called.
 
     Returns:
@@ -137,12 +135,9 @@ def deviations(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[
     Raises:
         ValueError: No panel.
     """
-    if not panels:
-        raise ValueError("got no panel; expected at least one.")
-    widths = [max(6, len(as_array(pair[0]))) for pair in panels.values()]
-    figure = Figure(figsize=(WIDTH, 2.8))
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=widths)[0]
-    for axes, (table, (before, after)) in zip(grid, panels.items(), strict=True):
+    widths = [max(6, len(as_array(before))) for before, _ in tables.values()]
+    figure, grid = plots.panels(tables.items(), row=2.8, sharey=True, width_ratios=widths)
+    for axes, (before, after) in grid:
         before, after = as_array(before), as_array(after)
         order = np.argsort(before, kind="stable")
         places = np.arange(len(before))
@@ -151,11 +146,10 @@ def deviations(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[
         axes.vlines(places, before[order], after[order], color=PALETTE["grey"], linewidth=0.7, alpha=0.7)
         axes.plot(places, before[order], "o", color=PALETTE["vermilion"], markersize=3.6, label=labels[0])
         axes.plot(places, after[order], "D", color=PALETTE["blue"], markersize=3.2, label=labels[1])
-        axes.set_title(table)
         axes.set_xticks([])
         axes.grid(axis="y")
-    grid[0].set_ylabel("difference from the paper, in units")
-    handles, names = grid[0].get_legend_handles_labels()
+    grid[0][0].set_ylabel("difference from the paper, in units")
+    handles, names = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2)
     return figure
 

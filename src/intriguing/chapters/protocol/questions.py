@@ -85,7 +85,7 @@ def asked(factors: ArrayLike, values: ArrayLike, printed: float) -> float:
     """
     factors, values = np.asarray(factors, dtype=float), np.asarray(values, dtype=float)
     if factors.shape != values.shape or not (np.diff(factors) > 0).all() or not factors[0] > 0:
-        raise ValueError(f"expected increasing factors above 0, one per value, got {factors} for {values.shape}")
+        raise ValueError(f"got factors {factors} for {values.shape}; expected increasing ones above 0, one per value.")
     gap, x = values - printed, np.log(factors)
     crossings = list(x[gap == 0])
     for i in np.flatnonzero(gap[:-1] * gap[1:] < 0):

@@ -32,8 +32,6 @@ from intriguing.models.recipes import build, recipe
 from intriguing.models.training import CHUNK, error_rate, train_classifier, trained
 
 TARGETS = ("random", "next class", "mean of nine", "nearest")
-
-
 _CODE = tuple(
     f"intriguing.{room}"
     for room in (
@@ -52,7 +50,7 @@ class Protocol:
         per_unit: whether the linear networks divide their decay by the number of units, as the formula is printed.
         iterations: L-BFGS iterations after which the training of a classifier stops; None trains until convergence.
         target: one of ``TARGETS``: the wrong class that an image shall be taken for.
-        norm: ``"squared"`` or ``"plain"``, as for ``distortion.minimum_distortion``.
+        norm: ``"squared"`` or ``"plain"``, as for ``minimum_distortion``.
         ratio: of neighbouring values on the grid in which c is sought, above 1; 1 finds the edge itself;
             ``ONE_FOR_ALL`` takes for all images of a set the one largest c with which all of them succeed.
         clip: whether images are cut back to [0, 1] after noise or amplification.
@@ -69,11 +67,11 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:
-            raise ValueError(f"expected a target among {', '.join(TARGETS)}, got {self.target!r}")
+            raise ValueError(f"got target {self.target!r}; expected one of {', '.join(TARGETS)}.")
         if not (self.ratio >= 1 or self.ratio == ONE_FOR_ALL):
-            raise ValueError(f"expected a ratio of at least 1, or {ONE_FOR_ALL:g} for one c, got {self.ratio}")
+            raise ValueError(f"got ratio {self.ratio}; expected at least 1, or {ONE_FOR_ALL:g} for one c.")
         if not min(self.linear, self.sigmoid) > 0:
-            raise ValueError(f"expected factors above 0, got {self.linear} and {self.sigmoid}")
+            raise ValueError(f"got factors {self.linear} and {self.sigmoid}; expected both above 0.")
 
 
 BASE = Protocol()

@@ -62,7 +62,7 @@ def parallel(start: float, end: float) -> tuple[float, float]:
         ValueError: the ends are in the wrong order or too far apart.
     """
     if not 0 < end - start <= 1:
-        raise ValueError(f"expected an end above the start by at most 1, got {start} and {end}")
+        raise ValueError(f"got start {start} and end {end}; expected an end above the start by at most 1.")
     steep = float(wave(end) - wave(start)) / (end - start)
     turn = math.acos(max(-1.0, min(1.0, steep / CONSTANT))) / (2 * math.pi)  # cos(2 pi x) has this value at turn, ...
     candidates = [turns + sign * turn for turns in range(math.floor(start) - 1, math.ceil(end) + 2) for sign in (1, -1)]

@@ -1,4 +1,4 @@
-"""The pictures of the chapters on units and random directions: arrays in, a figure out."""
+"""The pictures of the chapter on units and random directions: arrays in, a figure out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
-from intriguing.book import coherence, sliders
+from intriguing.book import coherence, plots, sliders
 from intriguing.book.plots import DIRECTIONS, PALETTE, UNITS, WIDTH, Figure, as_array, as_images, mosaic, styled
 from intriguing.chapters.units import study
 from intriguing.data import Images
@@ -173,11 +173,11 @@ def versus(frame: pd.DataFrame, *, chance: float, margin: float, xlabel: str = "
 
 
 @styled
-def by_size(panels: Mapping[str, pd.DataFrame], *, margin: float, columns: int = 4) -> Figure:
+def by_size(layers: Mapping[str, pd.DataFrame], *, margin: float, columns: int = 4) -> Figure:
     """The difference between units and directions against the size of the sets, one panel for each layer.
 
     Args:
-        panels: Layer -> ``difference``, ``low`` and ``high``, with k as the index.
+        layers: Name -> ``difference``, ``low`` and ``high``, with k as the index.
         margin: Below it a difference would not be noticed; drawn as a band around zero.
         columns: Panels per line.
 
@@ -187,37 +187,31 @@ def by_size(panels: Mapping[str, pd.DataFrame], *, margin: float, columns: int =
     Raises:
         ValueError: No panel.
     """
-    if not panels:
-        raise ValueError("got no panel; expected at least one layer.")
-    columns = min(columns, len(panels))
-    lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(WIDTH, 1.65 * lines + 0.25))
-    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    for axes, (title, frame) in zip(grid.ravel(), panels.items(), strict=False):
+    figure, grid = plots.panels(
+        layers.items(), row=1.65, rest=0.25, columns=columns, title_size=8.5, sharex=True, sharey=True
+    )
+    for axes, frame in grid:
         axes.axhspan(-margin, margin, color="#eeeeee", linewidth=0)
         axes.axhline(0, color=PALETTE["grey"], linewidth=0.8)
         axes.fill_between(frame.index, frame["low"], frame["high"], color=UNITS, alpha=0.25, linewidth=0)
         axes.plot(frame.index, frame["difference"], color=UNITS, marker="o", markersize=3.5)
         axes.set_xscale("log")
-        axes.set_title(title, fontsize=8.5)
         axes.tick_params(length=0)
         axes.xaxis.set_major_locator(FixedLocator(list(frame.index)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
         axes.tick_params(axis="x", labelsize=7)
-    for axes in grid.ravel()[len(panels) :]:
-        axes.set_axis_off()
     figure.supxlabel("images in a set, k", fontsize=8.5)
     figure.supylabel("purity, units minus directions", fontsize=8.5)
     return figure
 
 
 @styled
-def mixing(panels: Mapping[str, tuple[Sequence[int], Mapping[str, ArrayLike]]], *, ylabel: str = "purity") -> Figure:
+def mixing(layers: Mapping[str, tuple[Sequence[int], Mapping[str, ArrayLike]]], *, ylabel: str = "purity") -> Figure:
     """A measure against the number of units that a direction mixes, one panel for each layer.
 
     Args:
-        panels: Layer -> sizes of the mixtures, and kind of weights -> values by size.
+        layers: Name -> sizes of the mixtures, and kind of weights -> values by size.
         ylabel: What is measured.
 
     Returns:
@@ -226,24 +220,20 @@ def mixing(panels: Mapping[str, tuple[Sequence[int], Mapping[str, ArrayLike]]], 
     Raises:
         ValueError: No panel.
     """
-    if not panels:
-        raise ValueError("got no panel; expected at least one layer.")
-    figure = Figure(figsize=(WIDTH, 2.35))
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    figure, grid = plots.panels(layers.items(), row=2.35, sharey=True)
     styles = ((DIRECTIONS, "D", "-"), (PALETTE["green"], "s", (0, (5, 1.5))))
-    for axes, (title, (sizes, curves)) in zip(grid, panels.items(), strict=True):
+    for axes, (sizes, curves) in grid:
         for (label, values), (colour, marker, dashes) in zip(curves.items(), styles, strict=False):
             axes.plot(sizes, as_array(values), color=colour, marker=marker, linestyle=dashes, markersize=4, label=label)
         axes.set_xscale("log", base=2)
-        axes.set_title(title)
         axes.grid(axis="y")
         axes.tick_params(length=0)
         axes.xaxis.set_major_locator(FixedLocator([size for size in (1, 4, 16, 64, 256, 1024) if size <= max(sizes)]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
-    grid[0].set_ylabel(ylabel)
-    grid[len(grid) // 2].set_xlabel("units mixed in one direction")
-    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    grid[0][0].set_ylabel(ylabel)
+    grid[len(grid) // 2][0].set_xlabel("units mixed in one direction")
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 

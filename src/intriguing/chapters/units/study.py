@@ -25,11 +25,7 @@ from intriguing.models.recipes import build
 from intriguing.models.training import error_rate, trained
 
 TURNED = "dense, axes turned"  # a layer without a natural basis, on which nothing may be found
-
-
 BASES = ("dense", "sigmoid 2", "logits")  # layers that are turned as a whole, and whose units are mixed
-
-
 MIXED = (1, 2, 4, 8, 16, 32, 64)  # units in a mixture, before all of them
 
 
@@ -655,16 +651,6 @@ def claims(found: Population, chance: float) -> dict[str, bool | None]:
         chance: purity of random sets.
     """
     return {claim: decided(effect) for claim, effect in effects(found, chance).items()}
-
-
-def claim_list(claims: Mapping[str, bool | None]) -> str:
-    """The claims with what became of them, as a list in Markdown.
-
-    Args:
-        claims: what :func:`claims` returns.
-    """
-    words = {True: "Holds", False: "**Does not hold**", None: "**Undecided**"}
-    return "\n".join(f"* {words[holds]}: {claim}." for claim, holds in claims.items())
 
 
 def turnings(
