@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_images
+from .perturbations import value_and_gradient
 from .polyhedron import project_polyhedron
 
 MARGIN = 1e-4  # how far beyond the plane a step aims, as a fraction of the lead of the clean image
@@ -291,12 +292,12 @@ def _exits(
 
     def linearise(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Lead of the label over the rival, its gradient; x (b, n), rows of (B J)."""
-        leaf = x.detach().requires_grad_()
-        with torch.enable_grad():
-            out = classify(leaf)
-            lead = out.gather(1, labels[owner[rows], None])[:, 0] - out.gather(1, target[rows, None])[:, 0]
-            (slope,) = torch.autograd.grad(lead.sum(), leaf)
-        return lead.detach(), slope
+
+        def lead(x: Tensor) -> Tensor:
+            out = classify(x)
+            return out.gather(1, labels[owner[rows], None])[:, 0] - out.gather(1, target[rows, None])[:, 0]
+
+        return value_and_gradient(lead, x)
 
     def allowed(vectors: Tensor, rows: Tensor) -> Tensor:
         """The part of a vector that lies in the subspace."""

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from . import lbfgsb
 from .checks import check_images
 from .classifier import Classifier
+from .perturbations import logit_margin, value_and_gradient
 from .refinement import refine as closest
 
 SEARCH_STEPS = 30
@@ -79,7 +80,7 @@ class Search:
     def objective(self, penalty: Tensor, chosen: Tensor, unit: Tensor) -> lbfgsb.Objective:
         """c |r|^2 (or c |r|) + cross-entropy towards the target, over a unit per image, with its gradient."""
 
-        def value_and_gradient(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        def penalised(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             index, c = chosen[rows], penalty[rows] / unit[rows]
             loss, gradient = self.cross_entropy(x, index)
             loss, gradient = loss / unit[rows], gradient / unit[rows, None]
@@ -90,7 +91,7 @@ class Search:
             length = square.sqrt()
             return loss + c * length, gradient.addcmul_((c / length.clamp(min=1e-12))[:, None], r)
 
-        return value_and_gradient
+        return penalised
 
     def cross_entropy(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """loss(x, l) per image and its gradient."""
@@ -109,8 +110,7 @@ class Search:
             raise ValueError(
                 f"got target {int(targets.max())}; expected targets below {logits.shape[1]}, the number of classes."
             )
-        wanted = logits.gather(1, targets[:, None])[:, 0]
-        return wanted - logits.scatter(1, targets[:, None], -torch.inf).amax(1)
+        return logit_margin(logits, targets)
 
     @torch.no_grad()
     def clean_logits(self) -> tuple[Tensor, Tensor]:
@@ -245,8 +245,7 @@ class Search:
     def slope_square(self, index: Tensor) -> Tensor:
         """|g|^2 of the gap at the clean images, over the free pixels."""
         clean = self.clean[index]
-        leaf = clean.clone().requires_grad_()
-        (slope,) = torch.autograd.grad(self.gap(self.logits(leaf), index).sum(), leaf)
+        _, slope = value_and_gradient(lambda x: self.gap(self.logits(x), index), clean)
         slope = ((clean + slope).clamp(0, 1) - clean).sign() * slope  # a black pixel cannot get darker
         self.evaluations[index] += 1
         return (slope * slope).sum(1).clamp(min=torch.finfo(slope.dtype).tiny)

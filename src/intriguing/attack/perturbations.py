@@ -1,6 +1,8 @@
-"""What is asked of images and done to them: targets, margins, noise, amplification, and the size of a perturbation."""
+"""What is asked of images and done to them: targets, margins, slopes, noise, amplification; and how far images are."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -112,6 +114,23 @@ def logit_margin(logits: Tensor, targets: Tensor) -> Tensor:
     """
     others = logits.scatter(1, targets[:, None], -torch.inf)
     return logits.gather(1, targets[:, None])[:, 0] - others.amax(1)
+
+
+def value_and_gradient(function: Callable[[Tensor], Tensor], points: Tensor) -> tuple[Tensor, Tensor]:
+    """A function of each point by itself, and its gradient there, by autograd.
+
+    Args:
+        function: points (B, *shape) -> (B,), each entry a function of its own point alone.
+        points: (B, *shape).
+
+    Returns:
+        values (B,) and gradients (B, *shape).
+    """
+    with torch.enable_grad():
+        leaf = points.detach().clone().requires_grad_()
+        values = function(leaf)
+        (gradient,) = torch.autograd.grad(values.sum(), leaf)
+    return values.detach(), gradient
 
 
 def gaussian_noise(images: Tensor, stddev: float, *, clip: bool, generator: torch.Generator | None = None) -> Tensor:

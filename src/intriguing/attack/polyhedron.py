@@ -7,6 +7,9 @@ a projected Newton method minimises in a few steps: no loop over coordinates, ro
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -14,6 +17,68 @@ NEWTON_STEPS = 50
 HALVINGS = 12
 # Finished rows are dropped when fewer than this fraction still runs: copying A costs as much as using it.
 COMPACT = 0.75
+
+
+class Rows:
+    """A dataclass of tensors with one entry per row of a batch, some of which can be taken."""
+
+    def take(self, mask: Tensor) -> Self:
+        """The rows where a mask (B,) is true."""
+        index = mask.nonzero()[:, 0]
+        return type(self)(**{name: tensor[index] for name, tensor in vars(self).items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Problem(Rows):
+    """Minimise |z - x|^2 / 2 subject to A z >= b and lower <= z <= upper, the rows of A scaled to norm one.
+
+    Attributes:
+        a: (B, k, n), A as it was given.
+        unit: (B, k), one over the norms of its rows; slacks and multipliers are lengths, as if these were one.
+        b: (B, k), scaled.
+        x: (B, n).
+        lower: (B, n).
+        upper: (B, n).
+        tolerance: (B,), a length.
+    """
+
+    a: Tensor
+    unit: Tensor
+    b: Tensor
+    x: Tensor
+    lower: Tensor
+    upper: Tensor
+    tolerance: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Point(Rows):
+    """Where the search in the dual stands.
+
+    Attributes:
+        y: (B, k), the multipliers.
+        raw: (B, n), the primal point before it is clipped to the box.
+        z: (B, n), the primal point.
+        slack: (B, k), A z - b, scaled.
+        energy: (B,), |z - x|^2 / 2.
+        value: (B,), minus the dual, which is convex in y.
+    """
+
+    y: Tensor
+    raw: Tensor
+    z: Tensor
+    slack: Tensor
+    energy: Tensor
+    value: Tensor
+
+    def residual(self) -> Tensor:
+        """How far a row is from complementarity, (B,): min(y, slack) should vanish in every constraint."""
+        return torch.minimum(self.y, self.slack).abs().amax(1)
+
+    def where(self, mask: Tensor, other: Point) -> Point:
+        """This point in the rows where a mask (B,) is true, and the other one elsewhere."""
+        pairs = zip(vars(self).items(), vars(other).values(), strict=True)
+        return Point(**{n: torch.where(mask if yes.ndim == 1 else mask[:, None], yes, no) for (n, yes), no in pairs})
 
 
 def project_polyhedron(
@@ -58,57 +123,52 @@ def project_polyhedron(
     size = torch.linalg.vector_norm(matrix, dim=2).clamp(min=torch.finfo(x.dtype).tiny)  # (B, k)
     if tolerance is None:
         tolerance = 16 * x.shape[1] ** 0.5 * torch.finfo(x.dtype).eps
-    problem = {
-        "a": matrix,
-        "unit": 1 / size,  # slacks and multipliers are lengths, as if the rows of A had norm one
-        "b": bound / size,
-        "x": x,
-        "lower": torch.as_tensor(lower, dtype=x.dtype, device=x.device).expand(x.shape),
-        "upper": torch.as_tensor(upper, dtype=x.dtype, device=x.device).expand(x.shape),
-        "tolerance": torch.as_tensor(tolerance, dtype=x.dtype, device=x.device).expand(len(x)),
-    }
+    lower, upper, tolerance = (
+        torch.as_tensor(number, dtype=x.dtype, device=x.device) for number in (lower, upper, tolerance)
+    )
+    problem = Problem(
+        a=matrix,
+        unit=1 / size,
+        b=bound / size,
+        x=x,
+        lower=lower.expand(x.shape),
+        upper=upper.expand(x.shape),
+        tolerance=tolerance.expand(len(x)),
+    )
     y = torch.zeros_like(bound) if multipliers is None else (multipliers * size).clamp(min=0)
     point = _dual(problem, y)
-    found, prices = point["z"].clone(), y.clone()
+    found, prices = point.z.clone(), y.clone()
     rows = torch.arange(len(x), device=x.device)
-    running = _residual(point) > problem["tolerance"]
+    running = point.residual() > problem.tolerance
     for _ in range(NEWTON_STEPS):
         count = int(running.sum())
         if count == 0:
             break
         if count < COMPACT * len(rows):
-            found[rows], prices[rows] = point["z"], point["y"]
-            rows, problem, point = rows[running], _take(problem, running), _take(point, running)
+            found[rows], prices[rows] = point.z, point.y
+            rows, problem, point = rows[running], problem.take(running), point.take(running)
             running = running[running]
         better, gained = _newton_step(problem, point, running)
-        point = {name: _choose(gained, better[name], point[name]) for name in point}
-        running = gained & (_residual(point) > problem["tolerance"])
-    found[rows], prices[rows] = point["z"], point["y"]
+        point = better.where(gained, point)
+        running = gained & (point.residual() > problem.tolerance)
+    found[rows], prices[rows] = point.z, point.y
     return found, prices / size
 
 
-def _residual(point: dict[str, Tensor]) -> Tensor:
-    """How far a row is from complementarity: min(y, slack) should vanish in every constraint."""
-    return torch.minimum(point["y"], point["slack"]).abs().amax(1)
+def _dual(problem: Problem, y: Tensor) -> Point:
+    """What belongs to the multipliers y."""
+    raw = torch.baddbmm(problem.x[:, None, :], (y * problem.unit)[:, None, :], problem.a)[:, 0]
+    z = raw.clamp(problem.lower, problem.upper)
+    slack = torch.bmm(problem.a, z[:, :, None])[:, :, 0] * problem.unit - problem.b
+    energy = 0.5 * (z - problem.x).square().sum(1)
+    return Point(y, raw, z, slack, energy, (y * slack).sum(1) - energy)
 
 
-def _dual(problem: dict[str, Tensor], y: Tensor) -> dict[str, Tensor]:
-    """The primal point z of multipliers y, before and after clipping; A z - b; and minus the dual, convex in y."""
-    x, a, unit = problem["x"], problem["a"], problem["unit"]
-    raw = torch.baddbmm(x[:, None, :], (y * unit)[:, None, :], a)[:, 0]
-    z = raw.clamp(problem["lower"], problem["upper"])
-    slack = torch.bmm(a, z[:, :, None])[:, :, 0] * unit - problem["b"]
-    energy = 0.5 * (z - x).square().sum(1)
-    return {"y": y, "raw": raw, "z": z, "slack": slack, "energy": energy, "value": (y * slack).sum(1) - energy}
-
-
-def _newton_step(
-    problem: dict[str, Tensor], point: dict[str, Tensor], running: Tensor
-) -> tuple[dict[str, Tensor], Tensor]:
+def _newton_step(problem: Problem, point: Point, running: Tensor) -> tuple[Point, Tensor]:
     """A projected Newton step on the dual with backtracking along the projected path, and the rows that gained."""
-    a, unit, y, slack = problem["a"], problem["unit"], point["y"], point["slack"]
+    a, unit, y, slack = problem.a, problem.unit, point.y, point.slack
     # Coordinates exactly on a bound count as free: they may leave it, and too much curvature only shortens a step.
-    free = ((point["raw"] >= problem["lower"]) & (point["raw"] <= problem["upper"])).to(y.dtype)
+    free = ((point.raw >= problem.lower) & (point.raw <= problem.upper)).to(y.dtype)
     held = (y <= 0) & (slack > 0)  # multipliers at zero that want to stay there
     moving = (~held).to(y.dtype) * unit
     hessian = torch.bmm(a * free[:, None, :], a.transpose(1, 2)) * moving[:, :, None] * moving[:, None, :]
@@ -120,22 +180,13 @@ def _newton_step(
     right = torch.where(held, 0, slack)[:, :, None]
     step = -torch.cholesky_solve(right, torch.linalg.cholesky(hessian))[:, :, 0]
     length = y.new_ones(len(y))
-    terms = (y * (slack.abs() + 2 * problem["b"].abs())).sum(1) + point["energy"]
+    terms = (y * (slack.abs() + 2 * problem.b.abs())).sum(1) + point.energy
     rounding = 32 * torch.finfo(y.dtype).eps * terms  # of the value, which is a difference of such terms
     for _ in range(HALVINGS):
         trial = (y + length[:, None] * step).clamp(min=0)
         better = _dual(problem, trial)
-        enough = better["value"] <= point["value"] + 1e-4 * (slack * (trial - y)).sum(1) + rounding
+        enough = better.value <= point.value + 1e-4 * (slack * (trial - y)).sum(1) + rounding
         if bool((enough | ~running).all()):
             break
         length = torch.where(enough, length, 0.4 * length)
     return better, enough & running
-
-
-def _take(rows: dict[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
-    index = mask.nonzero()[:, 0]
-    return {name: tensor[index] for name, tensor in rows.items()}
-
-
-def _choose(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    return torch.where(mask if yes.ndim == 1 else mask[:, None], yes, no)

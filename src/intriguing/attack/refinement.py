@@ -11,11 +11,12 @@ way from it to the current image, which is the same as a charge for moving.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .polyhedron import project_polyhedron
+from .polyhedron import Rows, project_polyhedron
 
 STEPS = 30
 RIVALS = 6  # strongest rivals that are written as constraints, chosen anew in each step
@@ -25,6 +26,41 @@ SETTLED = 5e-3
 STAGE = 0.5  # part of the missing lead that the first step asks for
 NEAR = 0.02  # a lead this close to zero, as a fraction of the spread of the clean image's logits, is at the boundary
 HEAVIEST = 0.95  # largest pull towards the current image
+
+
+@dataclass(eq=False)
+class State(Rows):
+    """The images that are still on their way.
+
+    Attributes:
+        row: (B,) long, which of all images they are.
+        clean: (B, n), the images x.
+        x: (B, n), where they are now.
+        target: (B,) long.
+        margin: (B,), the lead that is wanted.
+        near: (B,), how close to zero a lead is at the boundary.
+        multipliers: (B, k), those of the last projection, by class.
+        pull: (B,), towards the current image, 0 to ``HEAVIEST``.
+        stage: (B,), the part of the missing lead that a step asks for.
+        before: (B,), the lead one step ago.
+        aim: (B,), the lead that the last step was to reach.
+        moved: (B,), the length of the last step.
+        moved_before: (B,), that of the one before.
+    """
+
+    row: Tensor
+    clean: Tensor
+    x: Tensor
+    target: Tensor
+    margin: Tensor
+    near: Tensor
+    multipliers: Tensor
+    pull: Tensor
+    stage: Tensor
+    before: Tensor
+    aim: Tensor
+    moved: Tensor
+    moved_before: Tensor
 
 
 def refine(
@@ -63,76 +99,71 @@ def refine(
     with torch.no_grad():
         logits = classify(clean)
     unknown = torch.full_like(shortest, torch.inf)
-    state = {
-        "row": torch.arange(len(clean), device=clean.device),
-        "clean": clean,
-        "x": best.clone(),
-        "target": targets,
-        "margin": margin,
-        "near": NEAR * (logits.amax(1) - logits.amin(1)),
-        "multipliers": torch.zeros_like(logits),
-        "pull": torch.zeros_like(shortest),  # towards the current image, 0 to HEAVIEST
-        "stage": torch.full_like(shortest, STAGE if start is None else 1.0),
-        "before": -unknown,  # the lead one step ago
-        "aim": -unknown,  # the lead that the last step was to reach
-        "moved": unknown,
-        "moved_before": unknown,
-    }
+    state = State(
+        row=torch.arange(len(clean), device=clean.device),
+        clean=clean,
+        x=best.clone(),
+        target=targets,
+        margin=margin,
+        near=NEAR * (logits.amax(1) - logits.amin(1)),
+        multipliers=torch.zeros_like(logits),
+        pull=torch.zeros_like(shortest),
+        stage=torch.full_like(shortest, STAGE if start is None else 1.0),
+        before=-unknown,
+        aim=-unknown,
+        moved=unknown,
+        moved_before=unknown,
+    )
     for _ in range(STEPS):
-        state["x"] = state["x"].to(dtype or clean.dtype).to(clean.dtype)
-        lead, slope, rivals = _linearise(classify, state["x"], state["target"])
-        evaluations[state["row"]] += lead.shape[1]
+        state.x = state.x.to(dtype or clean.dtype).to(clean.dtype)
+        lead, slope, rivals = _linearise(classify, state.x, state.target)
+        evaluations[state.row] += lead.shape[1]
         low = lead.amin(1)
-        distance = (state["x"] - state["clean"]).norm(dim=1)
-        row = state["row"]
-        shorter = (low >= state["margin"]) & (distance < shortest[row])
-        best[row[shorter]], shortest[row[shorter]] = state["x"][shorter], distance[shorter]
+        distance = (state.x - state.clean).norm(dim=1)
+        row = state.row
+        shorter = (low >= state.margin) & (distance < shortest[row])
+        best[row[shorter]], shortest[row[shorter]] = state.x[shorter], distance[shorter]
         _adapt(state, low)
         z, multipliers = _step(state, lead, slope, rivals)
-        going = z.sub(state["x"]).norm(dim=1) > SETTLED * (1 - state["pull"]) * distance
-        going |= low < state["margin"]
-        state |= {
-            "x": z,
-            "multipliers": torch.zeros_like(state["multipliers"]).scatter_(1, rivals, multipliers),
-            "before": low,
-            "moved": (z - state["x"]).norm(dim=1),
-            "moved_before": state["moved"],
-        }
-        index = going.nonzero()[:, 0]
-        if len(index) == 0:
+        going = z.sub(state.x).norm(dim=1) > SETTLED * (1 - state.pull) * distance
+        going |= low < state.margin
+        state.multipliers = torch.zeros_like(state.multipliers).scatter_(1, rivals, multipliers)
+        state.before, state.moved_before = low, state.moved
+        state.moved, state.x = (z - state.x).norm(dim=1), z
+        if not bool(going.any()):
             break
-        if len(index) < len(going):
-            state = {name: tensor[index] for name, tensor in state.items()}
+        if not bool(going.all()):
+            state = state.take(going)
     return best, shortest.isfinite(), evaluations
 
 
-def _adapt(state: dict[str, Tensor], low: Tensor) -> None:
+def _adapt(state: State, low: Tensor) -> None:
     """Set the pull, and the lead to aim for, from how the last linearisation fared."""
-    margin, before, aim, pull = state["margin"], state["before"], state["aim"], state["pull"]
-    close = low > -state["near"]
+    margin, before, aim, pull = state.margin, state.before, state.aim, state.pull
+    close = low > -state.near
     # Less than half of the lead that was promised, or steps along the boundary that do not shrink: move less.
     missed = (low < 0) & (low < before + 0.5 * (aim - before))
-    slow = close & (state["moved"] > 0.7 * state["moved_before"])
+    slow = close & (state.moved > 0.7 * state.moved_before)
     freedom = (1 - pull) * torch.where(missed, 0.5, torch.where(slow, 0.6, 1.3))
-    state["pull"] = (1 - freedom).clamp(0, HEAVIEST)
+    state.pull = (1 - freedom).clamp(0, HEAVIEST)
     # Twice the margin, so that what curvature takes back leaves it; and where it took more, that much on top.
-    goal = 2 * margin + torch.where(close & (low < margin) & (state["stage"] >= 1), (aim - low).clamp(min=0), 0)
-    state["aim"] = torch.where(low < 0, low + state["stage"] * (goal - low), goal)
-    state["stage"] = (1.5 * state["stage"]).clamp(max=1)
+    goal = 2 * margin + torch.where(close & (low < margin) & (state.stage >= 1), (aim - low).clamp(min=0), 0)
+    state.aim = torch.where(low < 0, low + state.stage * (goal - low), goal)
+    state.stage = (1.5 * state.stage).clamp(max=1)
 
 
-def _step(state: dict[str, Tensor], lead: Tensor, slope: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
+def _step(state: State, lead: Tensor, slope: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
     """The projection onto lead + slope (z - x) >= aim, of a point between the clean and the current image."""
-    x, clean, freedom = state["x"], state["clean"], 1 - state["pull"][:, None]
-    bound = state["aim"][:, None] - lead + torch.bmm(slope, x[:, :, None])[:, :, 0]
+    x, clean, freedom = state.x, state.clean, 1 - state.pull[:, None]
+    bound = state.aim[:, None] - lead + torch.bmm(slope, x[:, :, None])[:, :, 0]
     rounding = 4 * x.shape[1] ** 0.5 * torch.finfo(x.dtype).eps
     z, multipliers = project_polyhedron(
         torch.lerp(x, clean, freedom),
         slope,
         bound,
         # The multipliers of a full step shrink with the distance that is left.
-        multipliers=state["multipliers"].gather(1, rivals) * freedom,
-        tolerance=(1e-3 * state["moved"].clamp(max=1)).clamp(min=rounding),
+        multipliers=state.multipliers.gather(1, rivals) * freedom,
+        tolerance=(1e-3 * state.moved.clamp(max=1)).clamp(min=rounding),
     )
     return z, multipliers / freedom
 

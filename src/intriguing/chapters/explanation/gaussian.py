@@ -16,6 +16,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from torch import Tensor
 
 from intriguing import data
+from intriguing.attack.perturbations import value_and_gradient
 from intriguing.book import settings, two_classes
 
 NODES, REACH = 512, 8.5  # the average over the latent function: points, and standard deviations to either side
@@ -163,10 +164,7 @@ def explanation_vector(probability: Callable[[Tensor], Tensor], images: Tensor) 
         Baehrens et al. 2010, definition 1; the sign of an entry says whether more of that pixel makes the class
         likelier.
     """
-    with torch.enable_grad():
-        leaf = images.detach().clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(probability(leaf).sum(), leaf)
-    return gradient
+    return value_and_gradient(probability, images)[1]
 
 
 def class_probability(model: Callable[[Tensor], Tensor], classes: Tensor) -> Callable[[Tensor], Tensor]:

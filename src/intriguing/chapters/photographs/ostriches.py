@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from intriguing.attack import files
 from intriguing.attack.checks import check_images, check_targets
 from intriguing.attack.distortion import MARGIN, Distortion
-from intriguing.attack.perturbations import logit_margin
+from intriguing.attack.perturbations import logit_margin, value_and_gradient
 from intriguing.attack.refinement import refine
 from intriguing.book import cache, fingerprint, settings
 
@@ -158,13 +158,11 @@ def overstep(
     x, passes = clean.clone(), torch.zeros(len(clean), dtype=torch.long, device=clean.device)
     going = torch.arange(len(clean), device=clean.device)
     for _ in range(steps):
-        leaf = x[going].requires_grad_()
-        with torch.enable_grad():
-            ahead = logit_margin(classify(leaf), targets[going])
-            (slope,) = torch.autograd.grad(ahead.sum(), leaf)
+        here, aims = x[going], targets[going]
+        ahead, slope = value_and_gradient(lambda x, aims=aims: logit_margin(classify(x), aims), here)
         passes[going] += 1
-        short = (margin[going] - ahead.detach()).clamp(min=0)
-        open_ = ((leaf.detach() + slope).clamp(0, 1) != leaf.detach()).to(slope)  # a black pixel cannot get darker
+        short = (margin[going] - ahead).clamp(min=0)
+        open_ = ((here + slope).clamp(0, 1) != here).to(slope)  # a black pixel cannot get darker
         slope = slope * open_
         length = slope.square().sum(1).clamp(min=torch.finfo(slope.dtype).tiny)
         # A little more than enough, lest the last steps become ever shorter.

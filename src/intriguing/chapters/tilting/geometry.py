@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from intriguing.attack.perturbations import value_and_gradient
 from intriguing.book import two_classes
 from intriguing.book.two_classes import angles
 
@@ -459,9 +460,10 @@ def _advance(points: Tensor, toward: Tensor, wanted: Tensor, lower: float, upper
 
 def _lead(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Logit of the target minus that of the label, (B,), and its gradient, (B, n), both float64."""
-    with torch.enable_grad():
-        leaf = images.detach().clone().requires_grad_()
-        logits = model(leaf)
-        lead = (logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None]))[:, 0]
-        (gradient,) = torch.autograd.grad(lead.sum(), leaf)
-    return lead.detach().double(), gradient.flatten(1).double()
+
+    def lead(images: Tensor) -> Tensor:
+        logits = model(images)
+        return (logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None]))[:, 0]
+
+    value, gradient = value_and_gradient(lead, images)
+    return value.double(), gradient.flatten(1).double()
