@@ -228,3 +228,13 @@ def test_no_other_naming_fits_as_well_as_the_true_one(store):
     named = scorecard.namings(scores.entries())
     assert len(named) == 720 and named[0] == pytest.approx(1) and max(named[1:]) < 1
     assert scorecard.naming_line(scores.entries()) == "Rank correlation 1.00; 1 of 720 namings do as well."
+
+
+def test_an_undecided_claim_is_neither_held_nor_refuted(store):
+    store("weather_claims", claims={"It rains": True, "It snows": None, "It hails": False})
+    held = scorecard.claims()
+    assert held["holds"].tolist() == [True, None, False]
+    shown = scorecard.verdicts(held).data
+    assert shown["holds"].tolist() == ["holds", "undecided", "does\u00a0not\u00a0hold"]
+    line = scorecard.at_a_glance(scorecard.counts(scores.entries()), held).splitlines()[-1]
+    assert line == "* Of 3 claims put to the test, **1** hold and 1 are undecided."

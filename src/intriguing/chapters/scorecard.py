@@ -19,6 +19,9 @@ POINTS = (0.01, 0.03, 0.1)
 PARTS = (0.05, 0.1, 0.2)
 """Relative differences of distortions and bounds by which entries are counted."""
 
+VERDICTS = {True: "holds", False: "does\u00a0not\u00a0hold", None: "undecided"}
+"""What is said of a claim."""
+
 
 def counts(found: pd.DataFrame) -> pd.DataFrame:
     """Counts how many findings lie within given distances of the paper's.
@@ -57,7 +60,7 @@ def claims(profile: str | None = None) -> pd.DataFrame:
         ValueError: There is no such profile.
         ResultError: A file of claims cannot be read.
     """
-    lines = []
+    lines: list[list[object]] = []
     for path in sorted(results.location("any", profile).parent.glob("*_claims.json")):
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))["claims"].items()
@@ -67,7 +70,7 @@ def claims(profile: str | None = None) -> pd.DataFrame:
             ) from problem
         page = path.stem.removesuffix("_claims").replace("_", " ")
         lines += [[page, claim, holds] for claim, holds in kept]
-    return pd.DataFrame(lines, columns=["page", "claim", "holds"])
+    return pd.DataFrame(lines, columns=["page", "claim", "holds"], dtype=object)  # None stays None
 
 
 def at_a_glance(counted: pd.DataFrame, held: pd.DataFrame) -> str:
@@ -79,11 +82,13 @@ def at_a_glance(counted: pd.DataFrame, held: pd.DataFrame) -> str:
     """
     points = [f"{100 * width:g}" for width in POINTS]
     parts = [f"{100 * width:g} %" for width in PARTS]
+    undecided = sum(holds is None for holds in held["holds"])
+    unsure = f" and {undecided} are undecided" if undecided else ""
     lines = [
         _glance(counted, "error", [*points[:2], f"{points[2]} percentage points"]),
         _glance(counted, "distortion", parts),
         _glance(counted, "bound", parts),
-        f"* Of {len(held)} claims put to the test, **{held['holds'].sum()}** hold.",
+        f"* Of {len(held)} claims put to the test, **{sum(holds is True for holds in held['holds'])}** hold{unsure}.",
     ]
     return "\n".join(lines)
 
@@ -250,14 +255,14 @@ def sampling_line(found: pd.DataFrame, size: int) -> str:
 
 
 def verdicts(held: pd.DataFrame) -> Styler:
-    """Returns the claims for display, with ``holds`` or ``does not hold`` beside each.
+    """Returns the claims for display, with ``holds``, ``does not hold`` or ``undecided`` beside each.
 
     Args:
         held: What :func:`claims` returns.
     """
     shown = held.assign(
         page=held["page"].str.replace(" ", "\u00a0"),
-        holds=held["holds"].map({True: "holds", False: "does\u00a0not\u00a0hold"}),
+        holds=[VERDICTS[holds] for holds in held["holds"]],
     )
     return shown.style.set_uuid("claims").hide().set_properties(**{"text-align": "left"})
 
