@@ -70,7 +70,7 @@ def attack(model: nn.Module, images: Tensor, targets: Tensor, *, progress: str |
     check_targets(images, targets)
     if model.training:
         raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
-    described = files.described(model)
+    described = cache.described(model)
     parts = []
     quiet = {"disable": True} if progress is None else {}  # else TQDM_DISABLE decides
     with tqdm(total=len(images), desc=progress, unit="image", leave=False, mininterval=1, **quiet) as bar:
