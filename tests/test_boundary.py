@@ -122,7 +122,7 @@ def test_a_linear_network_has_as_many_exits_at_right_angles_as_rivals():
 
 
 def test_a_box_and_a_subspace_do_not_go_together():
-    with pytest.raises(ValueError, match="either a box or a subspace"):
+    with pytest.raises(ValueError, match="got a box and a subspace; expected one"):
         nearest_exit(linear(), pictures(1), torch.tensor([0]), box=True, avoid=torch.zeros(1, 1, 30))
 
 

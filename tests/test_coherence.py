@@ -121,7 +121,7 @@ def test_mixtures_have_as_many_parts_as_asked(positive):
 
 def test_a_mixture_of_one_is_a_unit_and_impossible_ones_are_refused():
     found = coherence.mixtures(50, 4, 1, generator())
-    assert torch.equal(found, coherence.axes(4)[found.argmax(1)])
+    assert torch.equal(found, torch.eye(4)[found.argmax(1)])
     for size in (0, 5):
         with pytest.raises(ValueError, match="expected 1 to 4"):
             coherence.mixtures(2, 4, size, generator())
@@ -157,10 +157,10 @@ def test_ties_keep_the_order_of_the_images_in_long_rows():
 def test_top_of_the_natural_basis_is_that_of_the_coordinates(monkeypatch):
     values = torch.randn(50, 9, generator=generator())
     whole = coherence.top(values, None, 6)
-    assert torch.equal(whole, coherence.top(values, coherence.axes(9), 6))
+    assert torch.equal(whole, coherence.top(values, torch.eye(9), 6))
     monkeypatch.setattr(coherence, "_SCORES", 100)  # two directions at a time
     assert torch.equal(coherence.top(values, None, 6), whole)
-    assert torch.equal(coherence.top(values, coherence.axes(9), 6), whole)
+    assert torch.equal(coherence.top(values, torch.eye(9), 6), whole)
 
 
 def test_top_refuses_what_has_no_order():

@@ -297,7 +297,7 @@ def test_what_is_no_batch_of_images_is_refused(images, error, message):
 
 
 def test_a_batch_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"starts: got shape \(1, 28, 28\); expected \(B, 1, 28, 28\): put"):
+    with pytest.raises(ValueError, match=r"starts: got shape \(1, 28, 28\); expected \(B, 1, 28, 28\); put"):
         checks.check_images(torch.zeros(1, 28, 28), (1, 28, 28), name="starts")
 
 

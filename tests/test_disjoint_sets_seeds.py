@@ -138,7 +138,7 @@ def test_study_gives_mean_and_deviation_over_repetitions(monkeypatch, tmp_path):
 
 
 def test_study_needs_two_repetitions():
-    with pytest.raises(ValueError, match="at least two repetitions"):
+    with pytest.raises(ValueError, match="repetitions; expected at least two"):
         seeds.trained_anew(toy(), images=4, repetitions=1, attacked=2)
 
 

@@ -121,7 +121,7 @@ def test_flip_distance_in_the_box_waits_for_the_other_pixels() -> None:
 
 def test_twos_and_eights_fall_back_to_mnist(monkeypatch) -> None:
     def missing():
-        raise data.DataError("not here")
+        raise data.MissingData("not here")
 
     labels = torch.tensor([8, 2, 1, 8, 2, 8])
     pictures = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(2))

@@ -85,7 +85,7 @@ def test_luck_alone_by_simulation():
     assert misfit.luck() ** 2 == pytest.approx(np.mean(alone), rel=0.03)
     assert misfit.luck(64, wide) ** 2 == pytest.approx(np.mean(both), rel=0.03)
     assert misfit.luck() < 1
-    with pytest.raises(ValueError, match="number of images above 0"):
+    with pytest.raises(ValueError, match="images; expected a number above 0"):
         misfit.luck(0)
 
 

@@ -364,18 +364,18 @@ def test_bad_arguments_are_refused_before_any_work(problem, kept):
     model, images, targets = problem
     refused = [
         (TypeError, "unknown setting 'colour'", (model, images, targets), {"colour": 1}),
-        (ValueError, "chunk of at least 1 image, got 0", (model, images, targets), {"chunk": 0}),
+        (ValueError, "got a chunk of 0; expected at least 1 image", (model, images, targets), {"chunk": 0}),
         (ValueError, "pixels", (model, images + 1, targets), {}),
         (TypeError, "int64", (model, images, targets.float()), {}),
         (ValueError, "one target per image", (model, images, targets[1:]), {}),
         (ValueError, "training mode", (type(model)(), images, targets), {}),
-        (ValueError, "expected a name for a model that is a function", (model.forward, images, targets), {}),
+        (ValueError, "got a function without a name as the model", (model.forward, images, targets), {}),
     ]
     for kind, message, arguments, options in refused:
         with pytest.raises(kind, match=message):
             runs.Run(*arguments, **options)
     assert not kept.exists()
-    with pytest.raises(ValueError, match="rank from 0 to 1 for 2 processes, got 2"):
+    with pytest.raises(ValueError, match="got rank 2; expected one from 0 to 1 for 2 processes"):
         runs.Run(*problem).finish(worker=(2, 2))
 
 
@@ -514,9 +514,9 @@ def test_a_page_rests_on_the_chunks_that_were_solved_and_found(untrained, kept, 
 
 def test_the_command_says_what_is_wrong(untrained, capsys):
     assert __main__.main(["attack", "--model", "FC10(1)", "--images", "5000"]) == 1
-    assert "expected from 1 to 4000 images in profile quick, got 5000" in capsys.readouterr().out
+    assert "got 5000 images; expected 1 to 4000 in profile quick" in capsys.readouterr().out
     assert __main__.main(["attack", "--model", "FC10(1)", "--images", "2", "--chunk", "0"]) == 1
-    assert "expected a chunk of at least 1 image" in capsys.readouterr().out
+    assert "got a chunk of 0; expected at least 1 image" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         __main__.main(["attack", "--model", "FC11"])
     assert "invalid choice: 'FC11'" in capsys.readouterr().err

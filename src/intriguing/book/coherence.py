@@ -147,21 +147,6 @@ def firing(features: Tensor) -> Tensor:
     return (features > features.amin(0)).sum(0)
 
 
-def axes(dimension: int) -> Tensor:
-    """The natural basis: each unit as a direction.
-
-    Args:
-        dimension: D, at least 1.
-
-    Returns:
-        (D, D) float32.
-
-    Source:
-        Szegedy et al. 2013, section 3.
-    """
-    return torch.eye(dimension)
-
-
 def random_directions(count: int, dimension: int, generator: torch.Generator) -> Tensor:
     """Directions that are uniform on the sphere: normal coordinates, divided by their length.
 

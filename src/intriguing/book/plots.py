@@ -360,39 +360,6 @@ def lines(
 
 
 @styled
-def identity(
-    points: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    *,
-    xlabel: str = "the paper",
-    ylabel: str = "ours",
-    percent: bool = False,
-    names: Mapping[str, Sequence[str]] | None = None,
-    title: str = "",
-) -> Figure:
-    """Two measurements of the same things against each other, with the line on which they agree.
-
-    Args:
-        points: Group -> (x, y), each of shape (n,); a pair with a NaN is left out.
-        xlabel: What the first measurement is.
-        ylabel: What the second one is.
-        percent: Whether the numbers are fractions to be written as percent.
-        names: Group -> n words to stand beside its points; None for none.
-        title: Above the plot.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ValueError: No group.
-    """
-    if not points:
-        raise ValueError("got no group of points; expected at least one.")
-    figure = Figure(figsize=(3.9, 3.9))
-    _identity(figure.subplots(), points, xlabel, ylabel, percent, names or {}, title)
-    return figure
-
-
-@styled
 def identities(
     groups: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]],
     *,
@@ -400,10 +367,10 @@ def identities(
     xlabel: str = "the paper",
     ylabel: str = "ours",
 ) -> Figure:
-    """Several plots like that of :func:`identity` side by side.
+    """Two measurements of the same things against each other, with the line on which they agree, in plots side by side.
 
     Args:
-        groups: Title -> the groups of that plot.
+        groups: Title -> group of points -> (x, y), each of shape (n,); a pair with a NaN is left out.
         percent: The titles of those whose numbers are fractions to be written as percent.
         xlabel: What the first measurement is.
         ylabel: What the second one is.
@@ -417,7 +384,23 @@ def identities(
     figure, grid = panels(groups.items(), row=3.7 if len(groups) < 3 else 2.7, width=min(WIDTH, 3.7 * len(groups)))
     percent = set(percent)
     for (axes, points), title in zip(grid, groups, strict=True):
-        _identity(axes, points, xlabel, ylabel, title in percent, {}, title)
+        top = 0.0
+        for (label, (x, y)), marker in zip(points.items(), repeated(MARKERS), strict=False):
+            x, y = as_array(x), as_array(y)
+            axes.plot(x, y, marker, label=label, alpha=0.85, markeredgecolor="white", markeredgewidth=0.6)
+            both = np.concatenate([x, y])
+            top = max(top, float(np.max(both[np.isfinite(both)], initial=0.0)))
+        top = 1.06 * (top or 1.0)
+        axes.axline((0, 0), slope=1, color=PALETTE["grey"], linewidth=0.8, zorder=1)
+        axes.set(xlim=(-0.02 * top, top), ylim=(-0.02 * top, top), aspect="equal", xlabel=xlabel, ylabel=ylabel)
+        axes.grid()
+        axes.tick_params(length=0)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5))
+            if title in percent:
+                axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        if len(points) > 1:
+            axes.legend(loc="upper left", handletextpad=0.2)
     return figure
 
 
@@ -541,37 +524,6 @@ def histograms(
     grid[-1].set_xlim(edges[0], edges[-1])
     figure.align_ylabels(grid)
     return figure
-
-
-def _identity(
-    axes: Axes,
-    points: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    xlabel: str,
-    ylabel: str,
-    percent: bool,
-    names: Mapping[str, Sequence[str]],
-    title: str,
-) -> None:
-    top = 0.0
-    for (label, (x, y)), marker in zip(points.items(), repeated(MARKERS), strict=False):
-        x, y = as_array(x), as_array(y)
-        axes.plot(x, y, marker, label=label, alpha=0.85, markeredgecolor="white", markeredgewidth=0.6)
-        for word, across, up in zip(names.get(label, ()), x, y, strict=False):
-            axes.annotate(word, (across, up), xytext=(5, -2), textcoords="offset points", fontsize=7, color="#666666")
-        both = np.concatenate([x, y])
-        top = max(top, float(np.max(both[np.isfinite(both)], initial=0.0)))
-    top = 1.06 * (top or 1.0)
-    axes.axline((0, 0), slope=1, color=PALETTE["grey"], linewidth=0.8, zorder=1)
-    axes.set(xlim=(-0.02 * top, top), ylim=(-0.02 * top, top), aspect="equal", xlabel=xlabel, ylabel=ylabel)
-    axes.set_title(title)
-    axes.grid()
-    axes.tick_params(length=0)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5))
-        if percent:
-            axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    if len(points) > 1:
-        axes.legend(loc="upper left", handletextpad=0.2)
 
 
 def mosaic(

@@ -14,10 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from intriguing import data
-from intriguing.attack import files
 
 STEP = 1 / 128  # one unit of the 8-bit weights
-MISSING = ("fc6", "fc7")
 TORCHVISION_FILE = "alexnet-owt-7be5be79.pth"
 """The name of torchvision's file; the digits at its end begin its SHA-256 sum."""
 
@@ -56,7 +54,7 @@ def alexnet_weights() -> dict[str, Tensor] | None:
 
     Returns:
         ``conv1`` to ``conv5`` (D, C / groups, height, width) and ``fc8`` (1000, 4096), float64, for pixels from 0 to
-        255; None where the file is not on this computer. The layers in ``MISSING`` are in no file.
+        255; None where the file is not on this computer. The layers fc6 and fc7 are in no file.
 
     Raises:
         DataError: the file is there and corrupt.
@@ -108,7 +106,7 @@ def fire_kernel(fire: nn.Module) -> Tensor:
 def torchvision_alexnet() -> nn.Sequential | None:
     """AlexNet as torchvision has it, as a chain of layers for images (B, 3, height, width), centred and scaled.
 
-    Nothing is downloaded. The file is looked for in the folder ``imagenet`` of ``INTRIGUING_DATA``, in the cache, and
+    Nothing is downloaded. The file is looked for in the folders of the data sets, with and without ``imagenet``, and
     where ``torch.hub`` keeps downloads: ``torchvision.models.alexnet(weights="DEFAULT")`` puts it there.
 
     Returns:
@@ -117,8 +115,7 @@ def torchvision_alexnet() -> nn.Sequential | None:
     Raises:
         DataError: the file is there and its sum is not the one in its name.
     """
-    given = data.data_folder()
-    folders = [*([] if given is None else [given / "imagenet"]), files.cache_folder() / "data"]
+    folders = [place for folder in data.looked_in("imagenet") for place in (folder / "imagenet", folder)]
     folders.append(Path(torch.hub.get_dir()) / "checkpoints")
     path = next((folder / TORCHVISION_FILE for folder in folders if (folder / TORCHVISION_FILE).is_file()), None)
     if path is None:

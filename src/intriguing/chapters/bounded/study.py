@@ -12,7 +12,6 @@ from scipy import stats
 from torch import nn
 from tqdm.auto import tqdm
 
-from intriguing.attack import files
 from intriguing.attack.distortion import minimum_distortion
 from intriguing.book import cache, fingerprint, settings
 from intriguing.book.results import Table
@@ -107,7 +106,7 @@ def measure(model: nn.Sequential, held_out: Images, test: Images, attacked: Imag
         ``RADIUS`` against all other classes by the global bound; the mean distance found.
     """
     key = {
-        "model": files.described(model),
+        "model": cache.described(model),
         "data": [held_out.digest, test.digest, attacked.digest],
         "code": fingerprint.of(measure),
     }

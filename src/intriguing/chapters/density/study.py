@@ -12,7 +12,6 @@ import torch
 from pandas.io.formats.style import Styler
 from torch import Tensor, nn
 
-from intriguing.attack import files
 from intriguing.attack.boundary import (
     aligned_frames,
     exit_along,
@@ -862,7 +861,7 @@ def _kept(
 ) -> dict[str, Tensor]:
     """A product of this page, made once for a network, its images, the sizes and the code that determines it."""
     key = {
-        "model": files.described(model),
+        "model": cache.described(model),
         "images": images.digest,
         "sizes": dict(sizes or {}),
         "code": fingerprint.of(function),

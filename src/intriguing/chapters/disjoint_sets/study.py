@@ -207,7 +207,7 @@ def kinds(repetitions: list[Mapping[str, nn.Module]], images: Images, sets: list
     """
     if len(repetitions) < 2 or len(sets) != len(repetitions):
         raise ValueError(
-            f"got {len(repetitions)} repetitions and {len(sets)} sets; expected two or more, as many of each."
+            f"got {len(repetitions)} repetitions and {len(sets)} sets; expected two repetitions or more with sets."
         )
     groups: dict[str, list[float]] = {
         f"{architecture} architecture, {half} half": []

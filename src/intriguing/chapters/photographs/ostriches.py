@@ -72,8 +72,8 @@ def attack(model: nn.Module, images: Tensor, targets: Tensor, *, progress: str |
     check_images(images)
     check_targets(images, targets)
     if model.training:
-        raise ValueError("expected a model in evaluation mode, got one in training mode; call model.eval()")
-    described = files.described(model)
+        raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
+    described = cache.described(model)
     parts = []
     quiet = {"disable": True} if progress is None else {}  # else TQDM_DISABLE decides
     with tqdm(total=len(images), desc=progress, unit="image", leave=False, mininterval=1, **quiet) as bar:

@@ -143,7 +143,7 @@ def responses(name: str, model: Normalised, photos: Photographs, *, progress: st
         features = hidden.flatten(2).mean(2) if hidden.ndim > 2 else hidden
         return {"logits": head(hidden), "features": features}
 
-    return Responses(**_kept(f"responses-{name.replace(' ', '-')}", both, files.described(model), photos, progress))
+    return Responses(**_kept(f"responses-{name.replace(' ', '-')}", both, cache.described(model), photos, progress))
 
 
 def alexnet_convolutions(photos: Photographs, *, progress: str | None = None) -> Tensor | None:

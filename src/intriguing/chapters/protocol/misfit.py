@@ -154,7 +154,7 @@ def luck(images: float = math.inf, spread: Mapping[str, pd.DataFrame] | None = N
         ValueError: images that are not above 0.
     """
     if not images > 0:
-        raise ValueError(f"got {images} images; expected at least 1.")
+        raise ValueError(f"got {images} images; expected a number above 0.")
     frame, total = findings(), []
     for (table, row, column), entry in zip(frame.index, frame.itertuples(), strict=True):
         counted = entry.kind == "error" and table in _COUNTED

@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from intriguing.attack import files
 from intriguing.attack.distortion import minimum_distortion
 from intriguing.attack.penalty import ONE_FOR_ALL, coarse_search
 from intriguing.attack.perturbations import AMPLIFIED, amplify, gaussian_noise, random_targets, rms, wrong_classes
@@ -32,12 +31,6 @@ from intriguing.models.recipes import build, recipe
 from intriguing.models.training import CHUNK, error_rate, train_classifier, trained
 
 TARGETS = ("random", "next class", "mean of nine", "nearest")
-_CODE = tuple(
-    f"intriguing.{room}"
-    for room in (
-        "protocol", "amplification", "distortion", "halves", "lbfgsb", "models", "tables", "training", "transfer"
-    )
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -229,7 +222,7 @@ class Sweep:
         key = plan | {
             "data": images.digest,
             "seed": network.seed,
-            "encoder": files.described(model[:-1]),
+            "encoder": cache.described(model[:-1]),
             "code": fingerprint.of(build, train_classifier),
         }
 

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 from torch import Tensor, maximum, nn
 
-from intriguing.attack import files
 from intriguing.attack.distortion import minimum_distortion
 from intriguing.book import cache, fingerprint, paper, results, settings
 from intriguing.book.results import Table
@@ -207,7 +206,7 @@ def sandwich(name: str, model: nn.Sequential, images: Images) -> Sandwich:
     Returns:
         A ``Sandwich``.
     """
-    key = {"model": files.described(model), "images": images.digest}
+    key = {"model": cache.described(model), "images": images.digest}
     found, proved = (
         cache.load_or_make(
             f"{kind}-{name}", key | {"code": fingerprint.of(make)}, functools.partial(make, model, images.images)
