@@ -367,7 +367,7 @@ def test_bad_arguments_are_refused_before_any_work(problem, kept):
         (ValueError, "got a chunk of 0; expected at least 1 image", (model, images, targets), {"chunk": 0}),
         (ValueError, "pixels", (model, images + 1, targets), {}),
         (TypeError, "int64", (model, images, targets.float()), {}),
-        (ValueError, "one target per image", (model, images, targets[1:]), {}),
+        (ValueError, "expected one per image", (model, images, targets[1:]), {}),
         (ValueError, "training mode", (type(model)(), images, targets), {}),
         (ValueError, "got a function without a name as the model", (model.forward, images, targets), {}),
     ]

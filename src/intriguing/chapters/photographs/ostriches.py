@@ -42,7 +42,7 @@ def draw(total: int, count: int, seed: int = settings.SEED) -> Tensor:
         ValueError: more are asked for than there are.
     """
     if not 1 <= count <= total:
-        raise ValueError(f"expected to draw 1 to {total} of {total} photographs, got {count}")
+        raise ValueError(f"got {count} photographs to draw; expected 1 to {total} of {total}.")
     return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count]
 
 
