@@ -519,3 +519,21 @@ def test_the_sizes_have_names_that_nothing_else_has():
     package = sources.read_package()
     names = [name for module in package.sources for name in package.module(module).definitions]
     assert names.count("PAPER") == names.count("QUICK") == 1
+
+
+def test_the_words_of_an_error_do_not_count_but_its_kind_and_its_reason_do(tree):
+    def guarded(condition: str, error: str) -> dict[str, str]:
+        start = (tree.folder / "attack/search.py").read_text(encoding="utf-8")
+        line = "return _one(x, steps) - MARGIN"
+        tree.edit("attack/search.py", line, f"if {condition}:\n        raise {error}\n    {line}")
+        found = reach(FIND)
+        tree.write("attack/search.py", start)
+        return found
+
+    before = guarded("x < 0", 'ValueError(f"got {x}")')
+    assert guarded("x < 0", 'ValueError(f"got {x}; expected at least 0, not {t.double(1)}.") from None') == before
+    assert guarded("x < 1", 'ValueError(f"got {x}")') != before
+    assert guarded("x < 0", 'TypeError(f"got {x}")') != before
+    assert guarded("x < 0", "StopIteration(t.halve(x))") != guarded("x < 0", "StopIteration(t.double(x))")
+    tree.edit("attack/search.py", "STEPS, UNUSED", "class ValueError(Exception):\n    pass\n\nSTEPS, UNUSED")
+    assert guarded("x < 0", 'ValueError("a")') != guarded("x < 0", 'ValueError("b")')

@@ -27,6 +27,7 @@ _OF_A_MODULE = {"__file__", "__name__", "__path__", "__package__", "__spec__", "
 _LOOKING = {"items", "values", "keys", "get"}  # methods that leave a table as it is
 _KINDS_OF_FIELDS = {"ClassVar", "InitVar", "KW_ONLY"}
 _SILENT = {"ctx", "kind", "type_comment", "type_ignores", "annotation", "returns", "type_params"}
+_ERRORS = {"ValueError", "TypeError", "RuntimeError", "FileNotFoundError", "OSError"}  # only their words differ
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -408,10 +409,17 @@ class Reader:
             self._annotated(node)
         elif isinstance(node, ast.Call) and self._imports(node):
             pass
+        elif isinstance(node, ast.Raise) and self._is_plain_error(node.exc):
+            self.pieces.append(f"Raise {node.exc.func.id}")
         elif isinstance(node, ast.AST):
             self._fields(node)
         else:
             self.pieces.append(f"{type(node).__name__} {node!r}")
+
+    def _is_plain_error(self, node: ast.expr | None) -> bool:
+        """Whether an error is raised of which nothing but its words, and its cause, is written here."""
+        named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _ERRORS
+        return named and not self.targets(node.func) and not self._is_local(node.func.id)
 
     def _fields(self, node: ast.AST, skip: tuple[str, ...] = ()) -> None:
         self.pieces.append(f"{type(node).__name__}(")
