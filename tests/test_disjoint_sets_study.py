@@ -154,9 +154,12 @@ def test_attack_all_shortens_the_search_for_convolutions_alone(monkeypatch, tmp_
     assert seen == [{}, study.KINKED]
 
 
-def test_tolerances_allow_three_images_of_rates_but_not_of_distortions(monkeypatch):
-    spread = Table("spread_t", ["m", "distortion", "± distortion"], {"a": [0.001, 0.0001, 0.01], "b": [0.02, 0, 0]})
+def test_tolerances_allow_rates_three_images_or_two_standard_errors_but_not_distortions(monkeypatch):
+    columns = ["m", "± m", "distortion", "± distortion"]
+    spread = Table("spread_t", columns, {"a": [0.001, 0.001, 0.0001, 0.01], "b": [0.02, 0, 0, 0]})
     monkeypatch.setattr(study.tables.results, "load", lambda name, profile: spread)
-    allowed = study.tolerances("t", 100)
-    assert allowed.loc["a"].tolist() == pytest.approx([0.03, 0.003, 0.04])
-    assert allowed.loc["b"].tolist() == pytest.approx([0.08, 0.003, 0.003])
+    allowed = study.tolerances(Table("t", columns, {"a": [1.0, 0.5, 0.06, 0.5], "b": [0.0, 0.5, 0.5, 0.5]}), 100)
+    assert allowed.loc["a"].tolist() == pytest.approx([0.03, 0.03, 0.003, 0.04])
+    assert allowed.loc["b"].tolist() == pytest.approx([0.08, 0.03, 0.003, 0.003])
+    allowed = study.tolerances(Table("t", columns, {"a": [0.2, 0, 0, 0], "b": [0.5, 0, 0, 0]}), 100)
+    assert allowed["m"].tolist() == pytest.approx([0.08, 0.1])

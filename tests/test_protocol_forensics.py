@@ -94,12 +94,14 @@ def test_misfits_by_question_and_what_each_explains():
 
 
 def test_tolerances_have_a_floor_by_column_and_grow_with_what_hangs_on_few(monkeypatch):
-    spread = Table("spread_t", ["misfit", "change of mean square", "transfer, m"], {"a": [0.1, 0.01, 0.001]})
+    columns = ["misfit", "change of mean square", "standard error", "transfer, m"]
+    spread = Table("spread_t", columns, {"a": [0.1, 0.01, 0.1, 0.001]})
     monkeypatch.setattr(forensics.tables.results, "load", lambda name, profile: spread)
-    table = Table("t", spread.columns, {"a": [3.0, -8.0, 0.5], "b": [3.0, 0.0, 0.5]})
-    allowed = forensics.tolerances(table)
-    assert allowed.loc["a"].tolist() == pytest.approx([0.4, 4.0, 0.02])
-    assert allowed.loc["b"].tolist() == pytest.approx([0.4, 0.05, 0.02])
+    rows = {"a": [3.0, -8.0, 1.0, 0.5], "b": [3.0, 0.0, 0.0, 0.5], "c": [3.0, 1.0, 2.0, 0.5]}
+    allowed = forensics.tolerances(Table("t", spread.columns, rows))
+    assert allowed.loc["a"].tolist() == pytest.approx([0.4, 4.0, 2.0, 0.02])
+    assert allowed.loc["b"].tolist() == pytest.approx([0.4, 0.05, 0.4, 0.02])
+    assert allowed.loc["c"].tolist() == pytest.approx([0.4, 4.0, 4.0, 0.02])
     sizes = Table("t", ["distortion, m", "test error"], {"a": [0.1, 0.1]})
     monkeypatch.setattr(
         forensics.tables.results, "load", lambda name, profile: Table("spread_t", sizes.columns, {"a": [0.0, 0.0]})

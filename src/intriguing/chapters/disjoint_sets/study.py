@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -232,20 +233,24 @@ def kinds(repetitions: list[Mapping[str, nn.Module]], images: Images, sets: list
     return Table("same_or_other", ["error", "over pairs", "pairs"], rows, {"data": images.name})
 
 
-def tolerances(name: str, images: int) -> pd.DataFrame:
+def tolerances(table: Table, images: int) -> pd.DataFrame:
     """How far each entry of a rerun may lie from the stored run when rates are counted on few images.
 
     Args:
-        name: of the table, as for ``tables.tolerances``.
+        table: what is compared, of whose name a spread over seeds was measured.
         images: on how many the rates are counted; three of them are always allowed.
 
     Returns:
-        The tolerance of each entry; distortions, which are no counts, keep the floor of ``tables.tolerances``.
+        The tolerance of each entry. A rate p between 0 and 1 may move by two standard errors sqrt(p (1 - p) / images)
+        at least: so few seeds were measured that several of them agreed by luck, and other weights decide anew about
+        each image that lies near a boundary. Distortions, which are no counts, keep what ``tables.tolerances`` allows.
 
     Raises:
         ResultError: no spread was measured for this table.
     """
-    allowed = tables.tolerances(name, floor=3 / images)
-    strict = tables.tolerances(name)
-    sizes = [column for column in allowed.columns if column.endswith("distortion")]
-    return allowed.assign(**{column: strict[column] for column in sizes})
+    strict = tables.tolerances(table.name)
+    counts = [column for column in strict.columns if not column.endswith("distortion")]
+    rates = table.to_frame()[[column for column in counts if column[0] != "±"]].clip(0, 1)
+    drawn = (2 * (rates * (1 - rates) / images) ** 0.5).reindex_like(strict).fillna(0)
+    allowed = np.maximum(strict.clip(lower=3 / images), drawn)
+    return strict.assign(**allowed[counts])

@@ -154,13 +154,17 @@ def tolerances(table: Table) -> pd.DataFrame:
 
     Returns:
         For each entry four spreads over seeds, at least those of the median entry of its column and at least the floor
-        of ``FLOORS``, else 0.05. The changes of the mean square and their errors hang on the few findings that are
-        furthest off, squared: they may move by half their size.
+        of ``FLOORS``, else 0.05. The changes of the mean square hang on the few findings that are furthest off, squared:
+        they may move by half their size, or by two of their standard errors. Those errors hang on the same few
+        findings, and may become up to three times as large.
     """
     floors = {column: FLOORS.get(column.partition(",")[0], 0.05) for column in table.columns}
     allowed = tables.pooled_tolerances(table, by="column", floor=floors)
-    rough = [column for column in ("change of mean square", "standard error") if column in table.columns]
-    allowed[rough] = np.maximum(allowed[rough], table.to_frame()[rough].abs() / 2)
+    change, error = MISFITS[-2:]
+    if {change, error} <= set(table.columns):
+        measured = table.to_frame()
+        allowed[change] = np.maximum(allowed[change], np.maximum(measured[change].abs() / 2, 2 * measured[error]))
+        allowed[error] = np.maximum(allowed[error], 2 * measured[error])
     return allowed
 
 
