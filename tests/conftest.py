@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
@@ -11,7 +10,7 @@ import left_out
 from intriguing import data
 from intriguing.data import manifest
 from intriguing.models import training
-from intriguing.press import publishing
+from intriguing.press import publishing, running
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -27,21 +26,11 @@ def pytest_collection_modifyitems(items):
     nbval waits five seconds for the outputs of a cell that is done, which a busy computer may exceed, and has no option
     for it.
     """
-    seconds = {}
+    seconds = running.stored_seconds("quick")
     for item in items:
         if item.path.suffix == ".ipynb":
             item.output_timeout = 120
-        if item.path not in seconds:
-            seconds[item.path] = _seconds(item.path)
-    items.sort(key=lambda item: -seconds[item.path])
-
-
-def _seconds(path):
-    """How long the stored run of a chapter took; 0 for a file of tests."""
-    if path.suffix != ".ipynb":
-        return 0
-    stamp = json.loads(path.read_text(encoding="utf-8"))["metadata"].get(publishing.STAMP, {})
-    return stamp.get("wall_seconds", 0)
+    items.sort(key=lambda item: -seconds.get(item.path.stem, 0))
 
 
 @pytest.fixture(scope="session")

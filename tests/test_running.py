@@ -158,14 +158,28 @@ def test_chapters_run_side_by_side_and_the_scorecard_after_them(book: Path) -> N
 
 
 def test_the_longest_chapter_starts_first(book: Path) -> None:
-    for name, seconds in (("short", 5), ("long", 50), ("unknown", None)):
-        path = write_chapter(book, name, note(name))
-        if seconds:
-            notebook = publishing.read(path)
-            notebook.metadata[publishing.STAMP] = {"wall_seconds": seconds}
-            publishing.write(notebook, path.with_suffix(".ipynb"))
+    took = {"short": 5, "long": 50}
+    for name in ("short", "long", "unknown"):
+        write_chapter(book, name, note(name))
+    stamped = {
+        name: nbformat.v4.new_notebook(metadata={publishing.STAMP: {"wall_seconds": s}}) for name, s in took.items()
+    }
+    running.store_seconds("quick", stamped)
     assert command.main(["run", "--jobs", "1"]) == 0
     assert trace(book) == ["unknown", "long", "short"]
+
+
+def test_recording_stores_how_long_the_chapters_took_and_keeps_what_is_known_of_others(book: Path) -> None:
+    write_chapter(book, "one", note("one"))
+    running.store_seconds("quick", {"two": nbformat.v4.new_notebook(metadata={publishing.STAMP: {"wall_seconds": 7}})})
+    assert command.main(["run"]) == 0
+    assert running.stored_seconds("quick") == {"two": 7}
+    assert command.main(["record"]) == 0
+    stored = running.stored_seconds("quick")
+    assert stored["two"] == 7 and 0 < stored["one"] < 600
+    assert running.stored_seconds("paper") == {}
+    assert command.main(["run"]) == 0
+    assert trace(book) == ["one", "one"]  # once in either way, and not again because a duration was stored
 
 
 def test_the_stamp_says_on_what_computing_the_chapter_rests(book: Path) -> None:

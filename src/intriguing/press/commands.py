@@ -153,6 +153,8 @@ def _execute(root: Path, options: argparse.Namespace) -> int:
     started = time.monotonic()
     with _Display(profile, root / "notebooks" if options.command == "paper" else None) as display:
         outcome = running.run(paths, keeper, display, jobs=jobs, again=options.again)
+    if options.command != "run" and outcome.executed:
+        running.store_seconds(profile, outcome.executed)
     _account(outcome, paths, keeper.folder.relative_to(root), time.monotonic() - started)
     if outcome.stopped:
         return 1 if outcome.signal is None else 128 + outcome.signal

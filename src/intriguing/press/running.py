@@ -15,7 +15,7 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -26,10 +26,14 @@ from nbformat import NotebookNode
 
 from intriguing import data
 from intriguing.attack import files
+from intriguing.book import results
 from intriguing.press import publishing
 
 GROUNDS = "grounds"
 """The metadata key under which a kept notebook says what its outputs rest on."""
+
+DURATIONS = "durations"
+"""The result that says how long each chapter took, by which they are ordered; no chapter rests on it."""
 
 
 class Watcher(Protocol):
@@ -98,7 +102,7 @@ class Keeper:
         return self.folder / f"{name}.ipynb"
 
     def seconds(self, path: Path) -> float:
-        """Returns how long a chapter took when it was last executed here, else when its page was stored.
+        """Returns how long a chapter took when it was last executed here, else when its results were stored.
 
         Args:
             path: The chapter's text.
@@ -106,10 +110,10 @@ class Keeper:
         Returns:
             Seconds; infinity where neither is known, so that an unknown chapter starts early.
         """
-        for file in (self.path(path.stem), path.with_suffix(".ipynb")):
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                return float(json.loads(file.read_text("utf-8"))["metadata"][publishing.STAMP]["wall_seconds"])
-        return float("inf")
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            kept = json.loads(self.path(path.stem).read_text("utf-8"))
+            return float(kept["metadata"][publishing.STAMP]["wall_seconds"])
+        return stored_seconds(self.profile).get(path.stem, float("inf"))
 
     def grounds(self, path: Path) -> dict[str, str]:
         """Returns all that the outputs of a chapter rest on, each as a short text that changes with it.
@@ -171,6 +175,36 @@ class Keeper:
         kept = nbformat.from_dict(notebook)
         kept.metadata[GROUNDS] = nbformat.from_dict({"grounds": grounds, "wrote": inside})
         publishing.write(kept, self.path(name))
+
+
+def stored_seconds(profile: str) -> dict[str, float]:
+    """Returns how many seconds each chapter took when its results were last stored; nothing where that is unknown.
+
+    Args:
+        profile: ``quick`` or ``paper``.
+    """
+    try:
+        stored = results.load(DURATIONS, profile)
+    except results.ResultError:
+        return {}
+    return {name: row[0] for name, row in stored.rows.items()}
+
+
+def store_seconds(profile: str, executed: Mapping[str, NotebookNode]) -> None:
+    """Stores how many seconds chapters took; those of the others stay.
+
+    Args:
+        profile: ``quick`` or ``paper``.
+        executed: The notebooks of the chapters, by name, as executed.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    took = {name: float(notebook.metadata[publishing.STAMP].wall_seconds) for name, notebook in executed.items()}
+    rows = {name: [seconds] for name, seconds in sorted((stored_seconds(profile) | took).items())}
+    results.record(
+        results.Table(DURATIONS, ["seconds"], rows, {"data": "the chapters of the book", "profile": profile})
+    )
 
 
 def run(paths: Sequence[Path], keeper: Keeper, watcher: Watcher, *, jobs: int, again: bool = False) -> Outcome:
@@ -298,7 +332,7 @@ def _packages() -> dict[str, str | None]:
 
 def _results(root: Path, apart: Path | None) -> Iterator[list[str]]:
     for path in sorted((root / "results").glob("*/*.json")):
-        if path.parent != apart:
+        if path.parent != apart and path.stem != DURATIONS:
             yield [str(path.relative_to(root)), hashlib.sha256(path.read_bytes()).hexdigest()]
 
 

@@ -154,9 +154,9 @@ def tolerances(table: Table) -> pd.DataFrame:
 
     Returns:
         For each entry four spreads over seeds, at least those of the median entry of its column and at least the floor
-        of ``FLOORS``, else 0.05. The changes of the mean square hang on the few findings that are furthest off, squared:
-        they may move by half their size, or by two of their standard errors. Those errors hang on the same few
-        findings, and may become up to three times as large.
+        of ``FLOORS``, else 0.05. The changes of the mean square hang on the few findings that are furthest off,
+        squared: they may move by half their size, or by two of their standard errors. Those errors hang on the same
+        few findings, and may become up to three times as large.
     """
     floors = {column: FLOORS.get(column.partition(",")[0], 0.05) for column in table.columns}
     allowed = tables.pooled_tolerances(table, by="column", floor=floors)
