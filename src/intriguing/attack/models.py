@@ -1,12 +1,252 @@
-"""Models of other people: what has to be refused, and copies that leave the original alone."""
+"""Models of other people: on the unit box, in the precision that small margins need, and as their users have them.
+
+The solvers never work with the model that they are given but with a copy, in float64 where that serves. Whether an
+image is taken for its target is asked of a second copy, which computes as the user's model does: the same precision,
+the same hooks, the same layers. Both are tried before any work begins, so that what cannot be handled is refused with
+its reason. A model that cannot be copied is called itself.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 import inspect
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+PRECISIONS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+# Two answers of one model in different batches or precisions differ by less than this part of their spread.
+SAME_MODEL = 0.25  # a copy in another precision whose answers lie further off is another model
+ALIKE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
+
+
+class Classifier:
+    """The model on the unit box, with its arithmetic in float64 where the device has it: small margins need the digits.
+
+    A model that works in its own precision only does so. Outputs that are probabilities (positive, with sum one) count by their
+    logarithms, which are logits for the same classes.
+
+    Args:
+        model: a module in evaluation mode, or a function that torch can differentiate.
+        images: (B, *shape) on the unit box, of the user's dtype; the first one, its negative and black are tried.
+        bounds: the user's lowest and highest pixel.
+
+    Attributes:
+        device: where the model works.
+        dtype: of what it is called with and of the logits that it returns.
+
+    Raises:
+        TypeError: the model is no callable, or returns something else than a tensor of floating logits.
+        ValueError: a module in training mode, logits of another shape, logits that torch cannot differentiate, that
+            change from call to call or with the rest of the batch; or the model raised an error of its own.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[Tensor], Tensor],
+        images: Tensor,
+        bounds: tuple[float, float] = (0.0, 1.0),
+    ) -> None:
+        if not callable(model):
+            raise TypeError(
+                f"got a model of type {type(model).__name__}; expected a module or a function from images to logits."
+            )
+        refuse_training_mode(model)
+        self.bounds = bounds
+        self.device, own = images.device, None
+        if isinstance(model, nn.Module):
+            first = next((weight for weight in model.parameters() if weight.is_floating_point()), None)
+            first = next(model.parameters(), None) if first is None else first
+            if first is not None:
+                self.device, own = first.device, first.dtype
+        self.dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        self._given, self._weights = model, own
+        self._own_dtypes = tuple(dict.fromkeys(kind for kind in (images.dtype, own, *PRECISIONS) if kind is not None))
+        self._coarsest = own if own in ALIKE else images.dtype  # that the user computes with
+        self._own, self._own_takes = model, images.dtype
+        self._model, self._takes, self._writes, self._probable = model, self.dtype, False, False
+        with _no_trace(self.device):
+            self._choose(model, images)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        logits = _checked(self._model(self._asked(x)), len(x))
+        if self._probable:
+            logits = logits.clamp(min=torch.finfo(logits.dtype).tiny).log()
+        return logits.to(self.dtype)
+
+    def coarser(self, least: torch.dtype) -> Classifier:
+        """The same model in float32 where its weights and ``least`` are no finer, else this one."""
+        if self.dtype != torch.float64 or {self._weights, least} != {torch.float32}:
+            return self
+        found = copy.copy(self)
+        found.dtype = torch.float32
+        if self._takes == torch.float64:
+            found._model, found._takes = _frozen(_copied(self._given)), torch.float32
+        return self if found._model is None else found
+
+    @torch.no_grad()
+    def verdict(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether the user's own model takes images for their targets, and whether beyond the rounding of its logits.
+
+        Args:
+            images: (B, *shape) within the user's bounds, of the user's dtype.
+            targets: (B,) long.
+
+        Returns:
+            wins (B,) and surely (B,), bool.
+        """
+        if len(images) == 0:
+            return targets.new_zeros(0, dtype=torch.bool), targets.new_zeros(0, dtype=torch.bool)
+        logits = _checked(self._own(images.to(self.device, self._own_takes, copy=True)), len(images))
+        coarse = max(torch.finfo(kind).eps for kind in (logits.dtype, self._coarsest))
+        targets = targets.to(logits.device)
+        wins, logits = logits.argmax(1) == targets, logits.double()
+        own = logits.gather(1, targets[:, None])[:, 0]
+        other = logits.scatter(1, targets[:, None], -torch.inf).amax(1)
+        size = torch.maximum(own.abs(), torch.where(other.isfinite(), other.abs(), 0))
+        return wins, wins & (own - other > 2 * coarse * size)
+
+    def _asked(self, x: Tensor) -> Tensor:
+        """What the model is called with: never the solver's own numbers where the model writes into its input."""
+        lowest, highest = self.bounds
+        asked = x if (lowest, highest) == (0, 1) else lowest + (highest - lowest) * x
+        asked = asked.to(self._takes)
+        return asked.clone() if self._writes and asked is x else asked
+
+    def _choose(self, model: Callable[[Tensor], Tensor], images: Tensor) -> None:
+        """Find a copy that works, in the finest precision in which it agrees with the user's model."""
+        finest = functools.partial(self._finest, model)
+        shared = _copied(model, shared=True) if isinstance(model, nn.Module) else model
+        self._own = model if shared is None else shared
+        self._model = finest()
+        if len(images) == 0:
+            return
+        first = images[:1].detach().to(self.device)
+        sample = torch.cat([first, 1 - first, torch.zeros_like(first)]).to(self.dtype)
+        try:
+            mine, trouble = self._answered(sample.to(images.dtype))
+            own = functools.partial(_frozen, _copied(model)) if isinstance(model, nn.Module) else None
+            for make, takes in ((finest, self.dtype), (own, self._own_takes), (lambda: model, self._own_takes)):
+                self._model, self._takes = make() if make is not None else None, takes
+                if self._model is None:
+                    continue
+                answer, trouble = self._attempted(sample, trouble)
+                if answer is not None and (mine is None or bool(_apart(answer, mine) <= SAME_MODEL)):
+                    break
+            else:
+                _raise_as_ours(trouble, sample)
+            self._probable = bool((answer > 0).all()) and bool(((answer.double().sum(1) - 1).abs() < 1e-4).all())
+            self._steady(sample, answer, _alike(answer, self._coarsest))
+        except Exception as problem:
+            if not out_of_memory(problem):
+                raise
+            self._model, self._takes = finest(), self.dtype  # the search will meet it with a chunk to halve
+
+    def _finest(self, model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """The model in the precision of the search; the model itself where there is no copy."""
+        if not isinstance(model, nn.Module):
+            return model
+        found = _converted(_copied(model), self.dtype)
+        return model if found is None else found
+
+    def _answered(self, sample: Tensor) -> tuple[Tensor | None, Exception | None]:
+        """What the user's model says of images of the user's dtype, in the first precision in which it says anything."""
+        lowest, highest = self.bounds
+        asked = sample if (lowest, highest) == (0, 1) else lowest + (highest - lowest) * sample
+        trouble = None
+        for self._own_takes in self._own_dtypes:
+            try:
+                with torch.no_grad():
+                    answer = self._own(asked.to(self._own_takes, copy=True))
+            except Exception as problem:
+                if out_of_memory(problem):
+                    raise
+                trouble = trouble or problem
+                continue
+            return _checked(answer, len(sample)), None
+        return None, trouble
+
+    def _attempted(self, sample: Tensor, trouble: Exception | None) -> tuple[Tensor | None, Exception | None]:
+        """The logits of a copy, or the first trouble there was."""
+        try:
+            return self._tried(sample), None
+        except Exception as problem:
+            if out_of_memory(problem) or _ours(problem):
+                raise
+            return None, trouble or problem
+
+    def _tried(self, sample: Tensor) -> Tensor:
+        """Logits of a few images, once it is known that torch can differentiate them."""
+        self._writes = True
+        with torch.enable_grad():
+            leaf = sample.clone().requires_grad_()
+            asked = self._asked(leaf)
+            before = asked._version
+            logits = _checked(self._model(asked), len(sample))
+            gradient = None
+            if logits.requires_grad:
+                finite = torch.where(logits.isfinite(), logits, 0)
+                (gradient,) = torch.autograd.grad(finite.sum(), leaf, allow_unused=True)
+        self._writes = asked._version != before
+        if gradient is None:
+            raise ValueError(
+                "got logits without a gradient with respect to the images; expected ones that torch can differentiate; "
+                "look for no_grad, detach(), NumPy, argmax or a constant in the model."
+            )
+        return logits.detach()
+
+    @torch.no_grad()
+    def _steady(self, sample: Tensor, answer: Tensor, alike: float) -> None:
+        """Refuse a model whose logits are not a function of the image alone."""
+        again = _checked(self._model(self._fresh(sample)), len(sample))
+        if bool(_apart(again, answer) > alike):
+            raise ValueError(
+                "got other logits when the same images were asked for again; expected a model that gives the same "
+                "answer every time; switch off its dropout or noise."
+            )
+        alone = _checked(self._model(self._fresh(sample[:1])), 1)
+        if bool(_apart(alone, answer[:1]) > alike):
+            raise ValueError(
+                "got other logits for an image alone than in a batch; expected each row of logits to depend on its "
+                "own image; look for statistics taken over the batch (batch normalisation without running ones)."
+            )
+
+    def _fresh(self, sample: Tensor) -> Tensor:
+        return self._asked(sample.clone())
+
+
+def out_of_memory(problem: BaseException) -> bool:
+    """Whether an error says that memory ran out; PyTorch's allocator on the CPU raises a plain RuntimeError."""
+    if isinstance(problem, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "DefaultCPUAllocator" in str(problem)
+
+
+def duplicate(model: nn.Module, dtype: torch.dtype, device: torch.device | str | None = None) -> nn.Module:
+    """A copy of a module for the solver alone: of one precision, without gradients of its weights.
+
+    Args:
+        model: in evaluation mode.
+        dtype: of the copy; complex weights take the complex type of the same precision.
+        device: where the copy goes; None leaves it where the module is.
+
+    Raises:
+        ValueError: a module in training mode, or one that cannot be copied.
+    """
+    refuse_training_mode(model)
+    copied = _copied(model)
+    if copied is None:
+        raise ValueError(
+            f"got a {type(model).__name__} that Python cannot copy; expected one that copy.deepcopy can; look for "
+            "locks, files or generators among its attributes."
+        )
+    return _converted(copied if device is None else copied.to(device), dtype)
 
 
 def refuse_training_mode(model: object) -> None:
@@ -71,3 +311,155 @@ def _settled(root: nn.Module, path: str) -> bool:
     names = path.split(".") if path else []
     above = [root.get_submodule(".".join(names[:depth])) for depth in range(len(names) + 1)]
     return any("eval" in vars(module) for module in above)
+
+def _checked(answer: object, count: int) -> Tensor:
+    """The model's answer, if it is one row of class scores per image."""
+    if not isinstance(answer, Tensor):
+        raise TypeError(f"got {type(answer).__name__} from the model; expected a tensor of logits; {_advice(answer)}.")
+    if answer.ndim != 2 or len(answer) != count or answer.shape[1] < 2:
+        raise ValueError(
+            f"got logits of shape {tuple(answer.shape)}; expected ({count}, k) with k >= 2; "
+            "return one row of class scores per image."
+        )
+    if not answer.is_floating_point():
+        raise TypeError(
+            f"got logits of {answer.dtype}; expected floating ones that torch can differentiate; return class scores, "
+            "not labels."
+        )
+    return answer
+
+
+def _advice(answer: object) -> str:
+    """How to get at the tensor inside of something else."""
+    if isinstance(answer, dict):
+        names = [name for name, value in answer.items() if isinstance(value, Tensor)]
+        name = next((name for name in names if name == "logits"), names[0] if names else "logits")
+        return f"wrap it: lambda x: model(x)[{name!r}]"
+    if isinstance(answer, tuple) and hasattr(answer, "_fields") and "logits" in answer._fields:
+        return "wrap it: lambda x: model(x).logits"
+    if isinstance(answer, tuple | list):
+        place = next((place for place, value in enumerate(answer) if isinstance(value, Tensor) and value.ndim == 2), 0)
+        return f"wrap it: lambda x: model(x)[{place}]"
+    names = [name for name, value in getattr(answer, "__dict__", {}).items() if isinstance(value, Tensor)]
+    if names:
+        return f"wrap it: lambda x: model(x).{'logits' if 'logits' in names else names[0]}"
+    return "return torch's own tensor"
+
+
+def _apart(one: Tensor, other: Tensor) -> Tensor:
+    """The largest difference of two answers, as a part of the spread of the finite logits."""
+    one, other = one.double().cpu(), other.double().cpu()
+    if one.shape != other.shape:
+        return torch.tensor(torch.inf)
+    seen = other.isfinite()
+    spread = torch.where(seen, other, -torch.inf).amax() - torch.where(seen, other, torch.inf).amin()
+    apart = torch.where(seen & one.isfinite(), one - other, 0).abs().amax()
+    size = torch.where(seen, other, 0).abs().amax()
+    # Relative to the spread, but never finer than the logits themselves are known.
+    return apart / torch.maximum(spread, 1e-2 * size).clamp(min=torch.finfo(torch.float64).tiny)
+
+
+def _alike(answer: Tensor, weights: torch.dtype) -> float:
+    """How far apart two answers in the coarser of two precisions may lie."""
+    return max(ALIKE.get(kind, 1e-3) for kind in (answer.dtype, weights))
+
+
+def _raise_as_ours(problem: Exception | None, sample: Tensor) -> None:
+    """The model's own error in one sentence."""
+    if problem is None:
+        raise ValueError(
+            "got other logits from a copy of the model than from the model; expected a model that can be copied; "
+            "wrap it: lambda x: model(x)."
+        )
+    reason = " ".join(str(problem).split())[:300]
+    raise ValueError(
+        f"got {type(problem).__name__} from the model ({reason}) for images of shape {tuple(sample.shape)}; expected "
+        "logits for batches of any size in the model's own precision, with a gradient; try model(images) by itself."
+    ) from problem
+
+
+def _ours(problem: Exception) -> bool:
+    """Whether an error is one of this room's sentences and not the model's own."""
+    return isinstance(problem, TypeError | ValueError) and str(problem).startswith("got ")
+
+
+def _copied(model: nn.Module, *, shared: bool = False) -> nn.Module | None:
+    """A deep copy, with the same weights or with its own; None where Python cannot make one.
+
+    Tensors that are part of a graph (features kept on the module or by a hook, the effective weight of an old
+    parametrisation) cannot be copied by Python: the copy gets their values.
+    """
+    memo: dict[int, object] = {}
+    kept: list[object] = []  # an id means something only while its object lives
+    for value in _within(model):
+        if isinstance(value, Tensor) and not value.is_leaf:
+            memo[id(value)] = value.detach().clone()
+        elif shared and isinstance(value, nn.Parameter):
+            memo[id(value)] = value
+        kept.append(value)
+    try:
+        return copy.deepcopy(model, memo)
+    except Exception as problem:
+        if out_of_memory(problem):
+            raise
+        return None
+
+
+def _within(root: object) -> Iterator[object]:
+    """Everything that a deep copy of an object would copy."""
+    seen: set[int] = set()
+    stack = [root]
+    while stack:
+        value = stack.pop()
+        if id(value) in seen or isinstance(value, type | FunctionType | BuiltinFunctionType | ModuleType):
+            continue
+        seen.add(id(value))
+        yield value
+        if isinstance(value, Tensor | np.ndarray | str | bytes | int | float | complex | None):
+            continue
+        if isinstance(value, dict):
+            stack.extend((*value.keys(), *value.values()))
+        elif isinstance(value, list | tuple | set | frozenset):
+            stack.extend(value)
+        elif isinstance(value, functools.partial):
+            stack.extend((value.func, value.args, value.keywords))
+        elif inspect.ismethod(value):
+            stack.append(value.__self__)
+        with contextlib.suppress(Exception):
+            stack.append(vars(value))
+        for kind in type(value).__mro__:
+            slots = kind.__dict__.get("__slots__", ())
+            stack.extend(getattr(value, name, None) for name in ((slots,) if isinstance(slots, str) else slots))
+
+
+def _converted(model: nn.Module | None, dtype: torch.dtype) -> nn.Module | None:
+    """The module in another precision: real weights real, complex weights complex."""
+    if model is None:
+        return None
+    wide = torch.complex128 if dtype == torch.float64 else torch.complex64
+    if any(value.is_complex() for value in (*model.parameters(), *model.buffers())):
+        model = model._apply(lambda value: value.to(wide if value.is_complex() else _floating(value, dtype)))
+    else:
+        model = model.to(dtype)
+    return _frozen(model)
+
+
+def _floating(value: Tensor, dtype: torch.dtype) -> torch.dtype:
+    return dtype if value.is_floating_point() else value.dtype
+
+
+def _frozen(model: nn.Module | None) -> nn.Module | None:
+    """The module without gradients of its weights."""
+    return None if model is None else model.requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _no_trace(device: torch.device) -> Iterator[None]:
+    """Leaves the generators of random numbers as they were, should the model draw from them."""
+    ours, theirs = random.getstate(), np.random.get_state()  # noqa: NPY002 - the user's global generator
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(ours)
+        np.random.set_state(theirs)  # noqa: NPY002

@@ -32,8 +32,9 @@ from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
 
 from . import files
-from .checks import check_images, check_targets
+from .checks import check_chunk, check_images, check_targets
 from .distortion import Distortion, minimum_distortion
+from .models import refuse_training_mode
 
 try:
     import fcntl
@@ -101,10 +102,8 @@ class Run:
         check_targets(images, targets)
         if unknown := sorted(settings.keys() - SETTINGS.keys()):
             raise TypeError(f"got the unknown setting {unknown[0]!r}; expected some of {', '.join(SETTINGS)}")
-        if chunk is not None and chunk < 1:
-            raise ValueError(f"got a chunk of {chunk}; expected at least 1 image; leave it out for a fitting size.")
-        if isinstance(model, nn.Module) and model.training:
-            raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
+        check_chunk(chunk)
+        refuse_training_mode(model)
         self.model, self.images, self.targets = model, images, targets
         self.device = torch.device(device) if device is not None else _home(model, images)
         self.settings = SETTINGS | settings
