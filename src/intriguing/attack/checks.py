@@ -99,6 +99,16 @@ def check_targets(images: Tensor, targets: Tensor, name: str = "targets") -> Non
         raise ValueError(f"got {name[:-1]} {int(targets.min())}; expected {name} from 0 to k - 1.")
 
 
+def check_classes(targets: Tensor, classes: int) -> None:
+    """Raises an error if a target is no class.
+
+    Raises:
+        ValueError: a target is at least the number of classes.
+    """
+    if bool((targets >= classes).any()):
+        raise ValueError(f"got target {int(targets.max())}; expected targets below {classes}, the number of classes.")
+
+
 def check_chunk(chunk: int | None) -> None:
     """Raises an error unless the number of images solved at a time is a whole number above 0, or None.
 

@@ -33,8 +33,6 @@ SUFFICIENT_DECREASE = 1e-4
 MAX_BACKTRACKS = 30
 # A coordinate this close to a bound, as a fraction of the width of its box, may count as on it.
 NEAR = 1e-4
-# Rejections after which only what lies on a bound exactly counts as on it: near may be far in another unit.
-EXACT = 7
 FORGET = 8  # rejections after which the metric itself is suspect
 
 
@@ -185,6 +183,7 @@ def _minimize(
         "upper": upper,
         "near": NEAR * torch.where(width.isfinite(), width, 1.0),
         "pairs": x.new_zeros(total, 2 * history, n),  # s of slot j at row j, its y at row history + j
+        "had": torch.zeros(total, dtype=torch.long, device=device),  # pairs that were forgotten last
         "kept": torch.zeros(total, dtype=torch.long, device=device),  # pairs ever stored; the ring's write position
         "scale": scale,
         "step": x.new_ones(total),
@@ -268,14 +267,13 @@ def _advance(
     shrink = (-slope / (2 * (change - slope))).nan_to_num(0.1).clamp(0.1, 0.5)
     state["step"] = torch.where(accepted, 1.0, state["step"] * torch.where(finite, shrink, 0.1))
     state["backtracks"] = torch.where(accepted, 0, backtracks + 1)
-    switched = (state["backtracks"] == EXACT) & ~state["exact"]
-    state["exact"] = state["exact"] | switched
-    state["step"] = torch.where(switched, 1.0, state["step"])
     # Downhill without curvature there is no length to go by: try ever longer steps.
     state["scale"] = torch.where(accepted & ~curved, 4 * state["scale"], state["scale"])
     state["scale"] = torch.where(swallowed, 64 * state["scale"], state["scale"])
     state["step"] = torch.where(swallowed, 1.0, state["step"])
-    state["kept"] = torch.where(state["backtracks"] == FORGET, 0, state["kept"])  # start again from the gradient
+    forget = state["backtracks"] == FORGET
+    state["had"] = torch.where(forget, state["kept"], state["had"])
+    state["kept"] = torch.where(forget, 0, state["kept"])  # start again from the gradient
 
     _remember(state, s, new_gradient - gradient, accepted, history)
     move = accepted[:, None]
@@ -290,11 +288,30 @@ def _advance(
         status = torch.where((status < 0) & small, int(Status.SMALL_DECREASE), status)
     state["broken"] = torch.where(still, state["broken"], ~finite)
     stuck = (state["backtracks"] > MAX_BACKTRACKS) | (still & ~swallowed)
+    stuck &= ~_take_bounds_exactly(state, (status < 0) & (state["backtracks"] > MAX_BACKTRACKS))
     failure = torch.where(state["broken"], int(Status.NOT_FINITE), int(Status.LINE_SEARCH_FAILED))
     if bool(((status < 0) & stuck).any()):
         at_rest = ~state["broken"] & (_in_box(state) <= state["tolerance"])
         failure = torch.where(at_rest, int(Status.CONVERGED), failure)
     state["status"] = torch.where((status < 0) & stuck, failure, status)
+
+
+def _take_bounds_exactly(state: dict[str, Tensor], stuck: Tensor) -> Tensor:
+    """Give rows another go whose steps fail because a coordinate off its bound counted as on it; says which, (b,).
+
+    What is near in the unit of the box may be far in that of the function.
+    """
+    if not bool(stuck.any()):
+        return stuck
+    x, gradient, lower, upper = state["x"], state["gradient"], state["lower"], state["upper"]
+    near = state["residual"][:, None].minimum(state["near"])
+    loose = ((x > lower) & (x <= lower + near) & (gradient > 0)) | ((x < upper) & (x >= upper - near) & (gradient < 0))
+    again = stuck & ~state["exact"] & loose.any(1)
+    state["exact"] = state["exact"] | again
+    state["kept"] = torch.where(again, torch.maximum(state["had"], state["kept"]), state["kept"])
+    state["step"] = torch.where(again, 1.0, state["step"])
+    state["backtracks"] = torch.where(again, 0, state["backtracks"])
+    return again
 
 
 def _direction(state: dict[str, Tensor], history: int) -> tuple[Tensor, Tensor]:

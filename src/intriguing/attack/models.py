@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .checks import check_classes
+
 PRECISIONS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 # Two answers of one model in different batches or precisions differ by less than this part of their spread.
 SAME_MODEL = 0.25  # a copy in another precision whose answers lie further off is another model
@@ -69,7 +71,7 @@ class Classifier:
         self._given, self._weights = model, own
         self._own_dtypes = tuple(dict.fromkeys(kind for kind in (images.dtype, own, *PRECISIONS) if kind is not None))
         self._coarsest = own if own in ALIKE else images.dtype  # that the user computes with
-        self._own, self._own_takes = model, images.dtype
+        self._own, self._own_takes = model, None
         self._model, self._takes, self._writes, self._probable = model, self.dtype, False, False
         with _no_trace(self.device):
             self._choose(model, images)
@@ -103,9 +105,16 @@ class Classifier:
         """
         if len(images) == 0:
             return targets.new_zeros(0, dtype=torch.bool), targets.new_zeros(0, dtype=torch.bool)
-        logits = _checked(self._own(images.to(self.device, self._own_takes, copy=True)), len(images))
+        if self._own_takes is None:
+            answer, trouble = self._answered(images.to(self.device))
+            if trouble is not None:
+                _raise_as_ours(trouble, images)
+        else:
+            answer = self._own(images.to(self.device, self._own_takes, copy=True))
+        logits = _checked(answer, len(images))
         coarse = max(torch.finfo(kind).eps for kind in (logits.dtype, self._coarsest))
         targets = targets.to(logits.device)
+        check_classes(targets, logits.shape[1])
         wins, logits = logits.argmax(1) == targets, logits.double()
         own = logits.gather(1, targets[:, None])[:, 0]
         other = logits.scatter(1, targets[:, None], -torch.inf).amax(1)
@@ -114,39 +123,55 @@ class Classifier:
 
     def _asked(self, x: Tensor) -> Tensor:
         """What the model is called with: never the solver's own numbers where the model writes into its input."""
-        lowest, highest = self.bounds
-        asked = x if (lowest, highest) == (0, 1) else lowest + (highest - lowest) * x
-        asked = asked.to(self._takes)
+        asked = self._outside(x).to(self._takes)
         return asked.clone() if self._writes and asked is x else asked
 
     def _choose(self, model: Callable[[Tensor], Tensor], images: Tensor) -> None:
         """Find a copy that works, in the finest precision in which it agrees with the user's model."""
-        finest = functools.partial(self._finest, model)
         shared = _copied(model, shared=True) if isinstance(model, nn.Module) else model
         self._own = model if shared is None else shared
-        self._model = finest()
+        self._model = self._finest(model)
         if len(images) == 0:
             return
         first = images[:1].detach().to(self.device)
         sample = torch.cat([first, 1 - first, torch.zeros_like(first)]).to(self.dtype)
-        try:
-            mine, trouble = self._answered(sample.to(images.dtype))
-            own = functools.partial(_frozen, _copied(model)) if isinstance(model, nn.Module) else None
-            for make, takes in ((finest, self.dtype), (own, self._own_takes), (lambda: model, self._own_takes)):
-                self._model, self._takes = make() if make is not None else None, takes
-                if self._model is None:
-                    continue
-                answer, trouble = self._attempted(sample, trouble)
-                if answer is not None and (mine is None or bool(_apart(answer, mine) <= SAME_MODEL)):
-                    break
-            else:
-                _raise_as_ours(trouble, sample)
-            self._probable = bool((answer > 0).all()) and bool(((answer.double().sum(1) - 1).abs() < 1e-4).all())
-            self._steady(sample, answer, _alike(answer, self._coarsest))
-        except Exception as problem:
-            if not out_of_memory(problem):
-                raise
-            self._model, self._takes = finest(), self.dtype  # the search will meet it with a chunk to halve
+        for count in (len(sample), 1):
+            try:
+                self._try(model, images, sample[:count])
+                return
+            except Exception as problem:
+                if not out_of_memory(problem):
+                    raise
+        self._model, self._takes = self._finest(model), self.dtype  # the search will meet it with a chunk to halve
+
+    def _try(self, model: Callable[[Tensor], Tensor], images: Tensor, sample: Tensor) -> None:
+        """Settle which copy of the model to work with by asking it about a few images."""
+        mine, trouble = self._answered(self._outside(sample.to(images.dtype)))
+        if mine is not None and (mine.ndim != 2 or len(mine) != len(sample) or mine.shape[1] < 2):
+            _checked(self._answered(self._outside(images.to(self.device)))[0], len(images))  # in the user's numbers
+        own = functools.partial(self._plain, model) if isinstance(model, nn.Module) else None
+        finest = functools.partial(self._finest, model)
+        for make, takes in ((finest, self.dtype), (own, self._own_takes), (lambda: model, self._own_takes)):
+            self._model, self._takes = make() if make is not None and takes is not None else None, takes
+            if self._model is None:
+                continue
+            answer, trouble = self._attempted(sample, trouble)
+            if answer is not None and (mine is None or bool(_apart(answer, mine) <= SAME_MODEL)):
+                break
+        else:
+            _raise_as_ours(trouble, sample)
+        self._probable = bool((answer > 0).all()) and bool(((answer.double().sum(1) - 1).abs() < 1e-4).all())
+        self._steady(sample, answer, _alike(answer, self._coarsest))
+
+    def _outside(self, images: Tensor) -> Tensor:
+        """Images of the unit box in the user's units."""
+        lowest, highest = self.bounds
+        return images if (lowest, highest) == (0, 1) else lowest + (highest - lowest) * images
+
+    @staticmethod
+    def _plain(model: nn.Module) -> nn.Module | None:
+        """A copy in the user's precision."""
+        return _frozen(_copied(model))
 
     def _finest(self, model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         """The model in the precision of the search; the model itself where there is no copy."""
@@ -155,10 +180,8 @@ class Classifier:
         found = _converted(_copied(model), self.dtype)
         return model if found is None else found
 
-    def _answered(self, sample: Tensor) -> tuple[Tensor | None, Exception | None]:
-        """What the user's model says of images of the user's dtype, in the first precision in which it says anything."""
-        lowest, highest = self.bounds
-        asked = sample if (lowest, highest) == (0, 1) else lowest + (highest - lowest) * sample
+    def _answered(self, asked: Tensor) -> tuple[Tensor | None, Exception | None]:
+        """What the user's model says, in the first precision in which it says anything, or the first trouble."""
         trouble = None
         for self._own_takes in self._own_dtypes:
             try:
@@ -169,7 +192,10 @@ class Classifier:
                     raise
                 trouble = trouble or problem
                 continue
-            return _checked(answer, len(sample)), None
+            if not isinstance(answer, Tensor) or not answer.is_floating_point():
+                _checked(answer, len(asked))
+            return answer, None
+        self._own_takes = None
         return None, trouble
 
     def _attempted(self, sample: Tensor, trouble: Exception | None) -> tuple[Tensor | None, Exception | None]:
@@ -205,13 +231,15 @@ class Classifier:
     def _steady(self, sample: Tensor, answer: Tensor, alike: float) -> None:
         """Refuse a model whose logits are not a function of the image alone."""
         again = _checked(self._model(self._fresh(sample)), len(sample))
-        if bool(_apart(again, answer) > alike):
+        if not bool(_apart(again, answer) <= alike):
             raise ValueError(
                 "got other logits when the same images were asked for again; expected a model that gives the same "
                 "answer every time; switch off its dropout or noise."
             )
+        if len(sample) == 1:
+            return
         alone = _checked(self._model(self._fresh(sample[:1])), 1)
-        if bool(_apart(alone, answer[:1]) > alike):
+        if not bool(_apart(alone, answer[:1]) <= alike):
             raise ValueError(
                 "got other logits for an image alone than in a batch; expected each row of logits to depend on its "
                 "own image; look for statistics taken over the batch (batch normalisation without running ones)."

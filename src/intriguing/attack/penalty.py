@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import lbfgsb
-from .checks import check_images, check_targets
+from .checks import check_classes, check_images, check_targets
 from .models import Classifier
 from .perturbations import logit_margin, value_and_gradient
 from .refinement import refine as closest
@@ -146,10 +146,7 @@ class Search:
     def gap(self, logits: Tensor, index: Tensor) -> Tensor:
         """Logit of the target minus the largest other one."""
         targets = self.targets[index]
-        if bool((targets >= logits.shape[1]).any()):
-            raise ValueError(
-                f"got target {int(targets.max())}; expected targets below {logits.shape[1]}, the number of classes."
-            )
+        check_classes(targets, logits.shape[1])
         return logit_margin(logits, targets)
 
     @torch.no_grad()
@@ -161,8 +158,8 @@ class Search:
         broken = ~((logits < torch.inf).all(1) & logits.isfinite().any(1))  # -inf is a class that cannot win
         if bool(broken.any()):
             raise ValueError(
-                f"got NaN or infinity as the logits of image {int(broken.nonzero()[0])}; expected finite logits; check "
-                "the model's weights and normalisation."
+                f"got NaN or infinity; expected finite logits, also for image {int(broken.nonzero()[0])} of its chunk; "
+                "check the model's weights and normalisation."
             )
         return logits
 
