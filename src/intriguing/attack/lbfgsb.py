@@ -288,7 +288,7 @@ def _advance(
         status = torch.where((status < 0) & small, int(Status.SMALL_DECREASE), status)
     state["broken"] = torch.where(still, state["broken"], ~finite)
     stuck = (state["backtracks"] > MAX_BACKTRACKS) | (still & ~swallowed)
-    stuck &= ~_take_bounds_exactly(state, (status < 0) & (state["backtracks"] > MAX_BACKTRACKS))
+    stuck &= ~_take_bounds_exactly(state, (status < 0) & stuck)
     failure = torch.where(state["broken"], int(Status.NOT_FINITE), int(Status.LINE_SEARCH_FAILED))
     if bool(((status < 0) & stuck).any()):
         at_rest = ~state["broken"] & (_in_box(state) <= state["tolerance"])

@@ -32,7 +32,8 @@ class Classifier:
     """The model on the unit box, with its arithmetic in float64 where the device has it: small margins need the digits.
 
     A model that works in its own precision only does so. Outputs that are probabilities (positive, with sum one) count by their
-    logarithms, which are logits for the same classes.
+    logarithms,
+    and saturated ones of each class by itself by their log odds: logits with the same largest entry.
 
     Args:
         model: a module in evaluation mode, or a function that torch can differentiate.
@@ -72,14 +73,18 @@ class Classifier:
         self._own_dtypes = tuple(dict.fromkeys(kind for kind in (images.dtype, own, *PRECISIONS) if kind is not None))
         self._coarsest = own if own in ALIKE else images.dtype  # that the user computes with
         self._own, self._own_takes = model, None
-        self._model, self._takes, self._writes, self._probable = model, self.dtype, False, False
+        self._model, self._takes, self._writes, self._scores = model, self.dtype, False, "logits"
         with _no_trace(self.device):
             self._choose(model, images)
 
     def __call__(self, x: Tensor) -> Tensor:
         logits = _checked(self._model(self._asked(x)), len(x))
-        if self._probable:
-            logits = logits.clamp(min=torch.finfo(logits.dtype).tiny).log()
+        if self._scores != "logits":
+            limits = torch.finfo(logits.dtype)
+            chances = logits
+            logits = chances.clamp(min=limits.tiny).log()
+            if self._scores == "chances":
+                logits = logits - torch.log1p(-chances.clamp(max=1 - limits.eps))
         return logits.to(self.dtype)
 
     def coarser(self, least: torch.dtype) -> Classifier:
@@ -105,13 +110,7 @@ class Classifier:
         """
         if len(images) == 0:
             return targets.new_zeros(0, dtype=torch.bool), targets.new_zeros(0, dtype=torch.bool)
-        if self._own_takes is None:
-            answer, trouble = self._answered(images.to(self.device))
-            if trouble is not None:
-                _raise_as_ours(trouble, images)
-        else:
-            answer = self._own(images.to(self.device, self._own_takes, copy=True))
-        logits = _checked(answer, len(images))
+        logits = self.answers(images)
         coarse = max(torch.finfo(kind).eps for kind in (logits.dtype, self._coarsest))
         targets = targets.to(logits.device)
         check_classes(targets, logits.shape[1])
@@ -149,6 +148,8 @@ class Classifier:
         mine, trouble = self._answered(self._outside(sample.to(images.dtype)))
         if mine is not None and (mine.ndim != 2 or len(mine) != len(sample) or mine.shape[1] < 2):
             _checked(self._answered(self._outside(images.to(self.device)))[0], len(images))  # in the user's numbers
+        if mine is not None:
+            self._steady(self._outside(sample.to(images.dtype)), mine)
         own = functools.partial(self._plain, model) if isinstance(model, nn.Module) else None
         finest = functools.partial(self._finest, model)
         for make, takes in ((finest, self.dtype), (own, self._own_takes), (lambda: model, self._own_takes)):
@@ -160,8 +161,7 @@ class Classifier:
                 break
         else:
             _raise_as_ours(trouble, sample)
-        self._probable = bool((answer > 0).all()) and bool(((answer.double().sum(1) - 1).abs() < 1e-4).all())
-        self._steady(sample, answer, _alike(answer, self._coarsest))
+        self._scores = _meaning(answer)
 
     def _outside(self, images: Tensor) -> Tensor:
         """Images of the unit box in the user's units."""
@@ -228,25 +228,37 @@ class Classifier:
         return logits.detach()
 
     @torch.no_grad()
-    def _steady(self, sample: Tensor, answer: Tensor, alike: float) -> None:
+    def answers(self, images: Tensor) -> Tensor:
+        """What the user's own model says of images within the user's bounds: (B, k), of its own dtype."""
+        if self._own_takes is None:
+            answer, trouble = self._answered(images.to(self.device))
+            if trouble is not None:
+                _raise_as_ours(trouble, images)
+        else:
+            answer = self._own(images.to(self.device, self._own_takes, copy=True))
+        return _checked(answer, len(images))
+
+    def _steady(self, asked: Tensor, answer: Tensor) -> None:
         """Refuse a model whose logits are not a function of the image alone."""
-        again = _checked(self._model(self._fresh(sample)), len(sample))
-        if not bool(_apart(again, answer) <= alike):
+        alike = _alike(answer, self._coarsest)
+        if not bool(_apart(self.answers(asked), answer) <= alike):
             raise ValueError(
                 "got other logits when the same images were asked for again; expected a model that gives the same "
                 "answer every time; switch off its dropout or noise."
             )
-        if len(sample) == 1:
+        if len(asked) == 1:
             return
-        alone = _checked(self._model(self._fresh(sample[:1])), 1)
-        if not bool(_apart(alone, answer[:1]) <= alike):
+        try:
+            alone, reason = self.answers(asked[:1]), None
+        except Exception as problem:
+            if out_of_memory(problem):
+                raise
+            alone, reason = None, problem
+        if alone is None or not bool(_apart(alone, answer[:1]) <= alike):
             raise ValueError(
                 "got other logits for an image alone than in a batch; expected each row of logits to depend on its "
                 "own image; look for statistics taken over the batch (batch normalisation without running ones)."
-            )
-
-    def _fresh(self, sample: Tensor) -> Tensor:
-        return self._asked(sample.clone())
+            ) from reason
 
 
 def out_of_memory(problem: BaseException) -> bool:
@@ -294,7 +306,7 @@ def refuse_training_mode(model: object) -> None:
         (path, inner)
         for module in modules_of(model)
         for path, inner in module.named_modules()
-        if inner.training and not _settled(module, path)
+        if getattr(inner, "training", False) and not _settled(module, path)
     ]
     if not left:
         return
@@ -374,17 +386,41 @@ def _advice(answer: object) -> str:
     return "return torch's own tensor"
 
 
-def _apart(one: Tensor, other: Tensor) -> Tensor:
-    """The largest difference of two answers, as a part of the spread of the finite logits."""
+def _meaning(answer: Tensor) -> str:
+    """What a model's outputs are: logits, probabilities of classes, or saturated chances of each class by itself."""
+    if not bool(((answer > 0) & (answer <= 1)).all()):
+        return "logits"
+    if bool(((answer.double().sum(1) - 1).abs() < 1e-4).all()):
+        return "probabilities"
+    return "chances" if bool(((answer < 1e-3) | (answer > 1 - 1e-3)).any()) else "logits"
+
+
+def apart(one: Tensor, other: Tensor) -> Tensor:
+    """The largest difference of two answers, as a part of the spread of the finite logits, row by row.
+
+    Args:
+        one: (..., k) logits.
+        other: (..., k) logits.
+
+    Returns:
+        (...) float64, infinite where a logit is finite in one of them only.
+    """
     one, other = one.double().cpu(), other.double().cpu()
+    seen = other.isfinite()
+    spread = torch.where(seen, other, -torch.inf).amax(-1) - torch.where(seen, other, torch.inf).amin(-1)
+    size = torch.where(seen, other, 0).abs().amax(-1)
+    difference = torch.where(seen, one - other, 0).abs().nan_to_num(nan=torch.inf).amax(-1)
+    difference = torch.where((seen == one.isfinite()).all(-1), difference, torch.inf)
+    # Relative to the spread, but never finer than the logits themselves are known.
+    return difference / torch.maximum(spread.nan_to_num(), 1e-2 * size).clamp(min=torch.finfo(torch.float64).tiny)
+
+
+def _apart(one: Tensor, other: Tensor) -> Tensor:
+    """The largest of these differences over a batch, 0 in an empty one."""
     if one.shape != other.shape:
         return torch.tensor(torch.inf)
-    seen = other.isfinite()
-    spread = torch.where(seen, other, -torch.inf).amax() - torch.where(seen, other, torch.inf).amin()
-    apart = torch.where(seen & one.isfinite(), one - other, 0).abs().amax()
-    size = torch.where(seen, other, 0).abs().amax()
-    # Relative to the spread, but never finer than the logits themselves are known.
-    return apart / torch.maximum(spread, 1e-2 * size).clamp(min=torch.finfo(torch.float64).tiny)
+    broken = one.isnan().any() and other.isnan().any()  # is told with a better reason
+    return torch.tensor(0.0) if broken or len(one) == 0 else apart(one, other).amax()
 
 
 def _alike(answer: Tensor, weights: torch.dtype) -> float:
@@ -478,7 +514,11 @@ def _floating(value: Tensor, dtype: torch.dtype) -> torch.dtype:
 
 def _frozen(model: nn.Module | None) -> nn.Module | None:
     """The module without gradients of its weights."""
-    return None if model is None else model.requires_grad_(False)
+    if model is not None:
+        for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
+            if weight.is_leaf:
+                weight.requires_grad_(False)
+    return model
 
 
 @contextlib.contextmanager

@@ -203,7 +203,8 @@ def _linearise(classify: Callable[[Tensor], Tensor], x: Tensor, targets: Tensor)
                 [torch.autograd.grad(leads[:, j].sum(), leaf, retain_graph=j + 1 < count)[0] for j in range(count)]
             )
     leads, slope = leads.detach(), slope.transpose(0, 1).contiguous()
-    beyond = leads == torch.inf  # a rival that cannot win is ahead of by any number, and asks for nothing
+    # A rival that cannot win asks for nothing; where there are many, the target itself may be drawn among them.
+    beyond = (leads == torch.inf) | (rivals == targets[:, None])
     if bool(beyond.any()):
         leads = leads.masked_fill(beyond, torch.finfo(leads.dtype).max ** 0.25)
         slope = slope.masked_fill(beyond[:, :, None], 0)
