@@ -109,6 +109,19 @@ def check_classes(targets: Tensor, classes: int) -> None:
         raise ValueError(f"got target {int(targets.max())}; expected targets below {classes}, the number of classes.")
 
 
+def check_numbers(**settings: float) -> None:
+    """Raises an error unless each setting is a number.
+
+    Raises:
+        TypeError: one is none.
+    """
+    for name, value in settings.items():
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"got {name} {value!r}; expected a number; leave it out for the usual one.") from None
+
+
 def check_chunk(chunk: int | None) -> None:
     """Raises an error unless the number of images solved at a time is a whole number above 0, or None.
 

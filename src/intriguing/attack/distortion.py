@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .checks import check_chunk, check_images, check_targets
+from .checks import check_chunk, check_images, check_numbers, check_targets
 from .models import Classifier, out_of_memory
 from .penalty import COARSE, Search
 from .perturbations import wrong_classes
@@ -116,6 +116,7 @@ def minimum_distortion(
     given, (images, bounds) = images, _to_unit_box(images, bounds)
     if norm not in ("squared", "plain"):
         raise ValueError(f"got norm {norm!r}; expected 'squared' or 'plain'.")
+    check_numbers(margin=margin, margin_tolerance=margin_tolerance, tolerance=tolerance)
     if not margin > 0 or not margin_tolerance > 0:
         raise ValueError(f"got margin {margin} and tolerance {margin_tolerance}; expected both above 0.")
     check_chunk(chunk)

@@ -182,7 +182,7 @@ class Classifier:
 
     def _answered(self, asked: Tensor) -> tuple[Tensor | None, Exception | None]:
         """What the user's model says, in the first precision in which it says anything, or the first trouble."""
-        trouble = None
+        trouble, reasons = None, set()
         for self._own_takes in self._own_dtypes:
             try:
                 with torch.no_grad():
@@ -191,11 +191,14 @@ class Classifier:
                 if out_of_memory(problem):
                     raise
                 trouble = trouble or problem
+                reasons.add(str(problem))
                 continue
             if not isinstance(answer, Tensor) or not answer.is_floating_point():
                 _checked(answer, len(asked))
             return answer, None
         self._own_takes = None
+        if len(reasons) == 1 and not isinstance(trouble, AssertionError):
+            raise trouble  # the same in every precision: the model's own affair
         return None, trouble
 
     def _attempted(self, sample: Tensor, trouble: Exception | None) -> tuple[Tensor | None, Exception | None]:

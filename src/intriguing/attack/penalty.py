@@ -71,9 +71,12 @@ def _path(
     max_iterations: int,
 ) -> tuple[Tensor, Tensor]:
     """``penalty_path`` once its input is in order."""
+    if norm not in ("squared", "plain"):
+        raise ValueError(f"got norm {norm!r}; expected 'squared' or 'plain'.")
     classify = Classifier(model, image[None])
     targets = torch.full((len(penalties),), target, dtype=torch.long, device=classify.device)
     search = Search(classify, images.to(classify.device), targets, norm)
+    check_classes(targets, search.clean_logits().shape[1])
     c = penalties.to(search.clean)
     every = torch.arange(len(c), device=classify.device)
     objective = search.objective(c, every, torch.ones_like(c))

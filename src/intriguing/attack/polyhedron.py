@@ -129,6 +129,8 @@ def project_polyhedron(
             f"got x {tuple(x.shape)}, matrix {tuple(matrix.shape)} and bound {tuple(bound.shape)}; "
             "expected (B, n), (B, k, n) and (B, k)."
         )
+    if 0 in matrix.shape:  # nothing to move, or nothing to satisfy
+        return x.clamp(torch.as_tensor(lower).to(x), torch.as_tensor(upper).to(x)), torch.zeros_like(bound)
     size = torch.linalg.vector_norm(matrix, dim=2)  # (B, k)
     if bool(((size < EXTREME[x.dtype]) | (size > 1 / EXTREME[x.dtype])).any()):
         # Squares of such entries overflow or vanish: scale them by their largest. A row of zeros asks for nothing.
