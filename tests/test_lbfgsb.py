@@ -302,7 +302,9 @@ def test_the_width_of_the_box_does_not_matter(width):
     torch.testing.assert_close(coarse.value.double(), least, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("box", [((0, 0), (1, 1e-6)), ((0, 0), (1, 1)), ((-inf, -inf), (inf, inf)), ((0, 0), (inf, inf))])
+@pytest.mark.parametrize(
+    "box", [((0, 0), (1, 1e-6)), ((0, 0), (1, 1)), ((-inf, -inf), (inf, inf)), ((0, 0), (inf, inf))]
+)
 @pytest.mark.parametrize("start", [(0.1, 0.1e-6), (0.9, 0.9e-6), (0.9, 0.9), (0.0, 0.0)])
 def test_variables_of_two_scales(box, start):
     lower, upper = (torch.tensor(bound, dtype=torch.float64) for bound in box)

@@ -62,7 +62,9 @@ def check_images(
 
 def _digits(pixel: float, bound: float) -> str:
     """A pixel with as many digits as it takes to tell it from a bound that it exceeds."""
-    return next((text for text in (f"{pixel:.6g}", f"{pixel:.9g}") if pixel == bound or float(text) != bound), repr(pixel))
+    return next(
+        (text for text in (f"{pixel:.6g}", f"{pixel:.9g}") if pixel == bound or float(text) != bound), repr(pixel)
+    )
 
 
 def _conversion(thing: object) -> str:

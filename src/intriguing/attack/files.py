@@ -133,9 +133,7 @@ def _beyond(module: nn.Module, code: Callable[[type], str]) -> list[str]:
 def _repeated(model: nn.Module) -> list[str]:
     """Where a layer stands a second time."""
     first: dict[int, str] = {}
-    again = [
-        (path, first.setdefault(id(module), path)) for path, module in model.named_modules(remove_duplicate=False)
-    ]
+    again = [(path, first.setdefault(id(module), path)) for path, module in model.named_modules(remove_duplicate=False)]
     return [f"{path} is {other}\n" for path, other in again if path != other]
 
 

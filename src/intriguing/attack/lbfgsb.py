@@ -370,7 +370,9 @@ def _direction(state: dict[str, Tensor], history: int) -> tuple[Tensor, Tensor]:
     coefficient = torch.where((descent > 1e-12 * scale * free_square)[:, None], coefficient, 0)
     weights = torch.zeros_like(coefficient).scatter_(1, order, coefficient)
     direction = torch.bmm(weights[:, None, :], pairs)[:, 0]  # (b, n)
-    return torch.addcmul(direction.masked_fill_(binding, 0), scale[:, None], gradient).neg_(), usable.any(1) | (kept < history)
+    return torch.addcmul(direction.masked_fill_(binding, 0), scale[:, None], gradient).neg_(), usable.any(1) | (
+        kept < history
+    )
 
 
 def _remember(state: dict[str, Tensor], s: Tensor, y: Tensor, accepted: Tensor, history: int) -> None:

@@ -355,6 +355,7 @@ def _settled(root: nn.Module, path: str) -> bool:
     above = [root.get_submodule(".".join(names[:depth])) for depth in range(len(names) + 1)]
     return any("eval" in vars(module) for module in above)
 
+
 def _checked(answer: object, count: int) -> Tensor:
     """The model's answer, if it is one row of class scores per image."""
     if not isinstance(answer, Tensor):
@@ -465,7 +466,8 @@ def _copied(model: nn.Module, *, shared: bool = False) -> nn.Module | None:
             memo[id(value)] = value
         kept.append(value)
     try:
-        return copy.deepcopy(model, memo)
+        with torch.no_grad():  # a scripted module would give its copy a graph
+            return copy.deepcopy(model, memo)
     except Exception as problem:
         if out_of_memory(problem):
             raise

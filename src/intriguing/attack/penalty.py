@@ -252,8 +252,12 @@ class Search:
             # Illinois: halve the remembered gap of an end that has stayed twice, so that both ends move.
             now = torch.where(works, 1, -1)
             twice = now == side[index]
-            low_gap[index] = torch.where(works, gap, low_gap[index] * torch.where(twice & ~works, 0.5, 1.0).to(gap.dtype))
-            high_gap[index] = torch.where(works, high_gap[index] * torch.where(twice & works, 0.5, 1.0).to(gap.dtype), gap)
+            low_gap[index] = torch.where(
+                works, gap, low_gap[index] * torch.where(twice & ~works, 0.5, 1.0).to(gap.dtype)
+            )
+            high_gap[index] = torch.where(
+                works, high_gap[index] * torch.where(twice & works, 0.5, 1.0).to(gap.dtype), gap
+            )
             low[index] = torch.where(works, log_c[index], low[index])
             high[index] = torch.where(works, high[index], log_c[index])
             side[index] = now

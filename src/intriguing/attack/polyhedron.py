@@ -142,7 +142,7 @@ def project_polyhedron(
         z, prices = project_polyhedron(
             x,
             torch.where(empty[:, :, None], 1 / x.shape[1] ** 0.5, matrix),
-            torch.where(empty, -torch.finfo(x.dtype).max ** 0.25, bound.nan_to_num()),
+            torch.where(empty, -(torch.finfo(x.dtype).max ** 0.25), bound.nan_to_num()),
             lower,
             upper,
             multipliers=None if multipliers is None else multipliers * torch.where(empty, 0.0, peak * norm),

@@ -183,7 +183,9 @@ class Run:
         if not 0 <= rank < size:
             raise ValueError(f"got rank {rank}; expected one from 0 to {size - 1} for {size} processes.")
         if (self.images._version, self.targets._version) != self._versions:
-            raise ValueError("got images or targets that were changed in place; expected those of the run; make a new Run.")
+            raise ValueError(
+                "got images or targets that were changed in place; expected those of the run; make a new Run."
+            )
         if self._described(self.model, self._name) != self.key["model"]:
             raise ValueError("got a model that has changed since the run was made; expected the same; make a new Run.")
         first = rank * len(self.ranges) // size
