@@ -146,5 +146,5 @@ def test_nothing_to_move_and_nothing_to_satisfy():
     assert torch.equal(project_polyhedron(x, a[:, :0], b[:, :0])[0], x)
     with pytest.raises(TypeError, match="got x of type list; expected a tensor"):
         project_polyhedron([1.0], a, b)
-    with pytest.raises(TypeError, match="got matrix of torch.float32 for x of torch.float64; expected all"):
+    with pytest.raises(TypeError, match="got matrix of torch.float32 for x of torch.float64; expected all of"):
         project_polyhedron(x, a.float(), b)

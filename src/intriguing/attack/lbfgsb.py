@@ -53,8 +53,8 @@ class Minimum:
     Attributes:
         x: (B, n), the best point found, inside the box.
         value: (B,), the objective there.
-        projected_gradient: (B,), the largest entry of abs(clip(x - gradient) - x), free of cancellation; zero exactly at
-            a stationary point.
+        projected_gradient: (B,), the largest entry of abs(clip(x - gradient) - x), without cancellation; zero exactly
+            at a stationary point.
         status: (B,) long, a ``Status`` per row.
         iterations: (B,) long, accepted steps.
         evaluations: (B,) long, calls of the objective that this row took part in.
@@ -415,7 +415,7 @@ def _evaluate(objective: Objective, x: Tensor, rows: Tensor) -> tuple[Tensor, Te
         parts = answer if isinstance(answer, tuple | list) else [answer]
         raise TypeError(
             f"got {', '.join(type(part).__name__ for part in parts) or 'nothing'} from the objective; expected two "
-            "tensors, values (B',) and gradients (B', n); return both (x.grad is None until backward() has been called)."
+            "tensors, values (B',) and gradients (B', n); return both (x.grad is None until backward() is called)."
         )
     value, gradient = answer[0].detach(), answer[1].detach()
     if value.shape != x.shape[:1] or gradient.shape != x.shape:

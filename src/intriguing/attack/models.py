@@ -31,9 +31,9 @@ ALIKE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.bfloat16: 0.3, torch.fl
 class Classifier:
     """The model on the unit box, with its arithmetic in float64 where the device has it: small margins need the digits.
 
-    A model that works in its own precision only does so. Outputs that are probabilities (positive, with sum one) count by their
-    logarithms,
-    and saturated ones of each class by itself by their log odds: logits with the same largest entry.
+    A model that works in its own precision only does so. Outputs that are probabilities (positive, with sum one) count
+    by their logarithms, and saturated ones of each class by itself by their log odds: logits with the same largest
+    entry.
 
     Args:
         model: a module in evaluation mode, or a function that torch can differentiate.
@@ -94,8 +94,11 @@ class Classifier:
         found = copy.copy(self)
         found.dtype = torch.float32
         if self._takes == torch.float64:
-            found._model, found._takes = _frozen(_copied(self._given)), torch.float32
-        return self if found._model is None else found
+            model = _frozen(_copied(self._given))
+            if model is None:
+                return self
+            found._model, found._takes = model, torch.float32  # noqa: SLF001 - of this class
+        return found
 
     @torch.no_grad()
     def verdict(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -183,7 +186,8 @@ class Classifier:
     def _answered(self, asked: Tensor) -> tuple[Tensor | None, Exception | None]:
         """What the user's model says, in the first precision in which it says anything, or the first trouble."""
         trouble, reasons = None, set()
-        for self._own_takes in self._own_dtypes:
+        for takes in self._own_dtypes:
+            self._own_takes = takes
             try:
                 with torch.no_grad():
                     answer = self._own(asked.to(self._own_takes, copy=True))
@@ -216,13 +220,13 @@ class Classifier:
         with torch.enable_grad():
             leaf = sample.clone().requires_grad_()
             asked = self._asked(leaf)
-            before = asked._version
+            before = asked._version  # noqa: SLF001 - PyTorch's name for it, as in its notes on autograd
             logits = _checked(self._model(asked), len(sample))
             gradient = None
             if logits.requires_grad:
                 finite = torch.where(logits.isfinite(), logits, 0)
                 (gradient,) = torch.autograd.grad(finite.sum(), leaf, allow_unused=True)
-        self._writes = asked._version != before
+        self._writes = asked._version != before  # noqa: SLF001
         if gradient is None:
             raise ValueError(
                 "got logits without a gradient with respect to the images; expected ones that torch can differentiate; "
@@ -507,7 +511,9 @@ def _converted(model: nn.Module | None, dtype: torch.dtype) -> nn.Module | None:
         return None
     wide = torch.complex128 if dtype == torch.float64 else torch.complex64
     if any(value.is_complex() for value in (*model.parameters(), *model.buffers())):
-        model = model._apply(lambda value: value.to(wide if value.is_complex() else _floating(value, dtype)))
+        # Module.to would drop the imaginary parts.
+        for value in (*model.parameters(), *model.buffers()):
+            value.data = value.data.to(wide if value.is_complex() else _floating(value, dtype))
     else:
         model = model.to(dtype)
     return _frozen(model)

@@ -122,7 +122,7 @@ def project_polyhedron(
             raise TypeError(f"got {name} of type {type(given).__name__}; expected a tensor; convert it first.")
         if given.dtype != x.dtype or given.dtype not in (torch.float32, torch.float64):
             raise TypeError(
-                f"got {name} of {given.dtype} for x of {x.dtype}; expected all of float32 or all of float64; convert it."
+                f"got {name} of {given.dtype} for x of {x.dtype}; expected all of float32 or of float64; convert it."
             )
     if x.ndim != 2 or matrix.shape != (*bound.shape, x.shape[1]) or len(bound) != len(x):
         raise ValueError(
@@ -211,7 +211,7 @@ def _newton_step(problem: Problem, point: Point, running: Tensor) -> tuple[Point
     if y.dtype == torch.float32:
         ridge = 100 * ridge  # what rounding may take from the smallest eigenvalue
     hessian = hessian + torch.diag_embed(ridge + held.to(y.dtype))
-    # A positive definite system of k numbers per row because of the ridge; where NaN makes it none, that row alone ends.
+    # A positive definite system of k numbers per row because of the ridge; a row with NaN ends, and it alone.
     right = torch.where(held, 0, slack)[:, :, None]
     step = -torch.cholesky_solve(right, torch.linalg.cholesky_ex(hessian).L)[:, :, 0]
     length = y.new_ones(len(y))

@@ -106,7 +106,7 @@ class Run:
         check_chunk(chunk)
         refuse_training_mode(model)
         self.model, self.images, self.targets, self._name = model, images, targets, name
-        self._versions = images._version, targets._version
+        self._versions = _version(images), _version(targets)
         self._checked: set[int] = set()  # chunks of which the model has been asked
         self.device = torch.device(device) if device is not None else _home(model, images)
         self.settings = SETTINGS | settings
@@ -182,7 +182,7 @@ class Run:
         rank, size = worker
         if not 0 <= rank < size:
             raise ValueError(f"got rank {rank}; expected one from 0 to {size - 1} for {size} processes.")
-        if (self.images._version, self.targets._version) != self._versions:
+        if (_version(self.images), _version(self.targets)) != self._versions:
             raise ValueError(
                 "got images or targets that were changed in place; expected those of the run; make a new Run."
             )
@@ -501,6 +501,11 @@ def _home(model: Callable, images: Tensor) -> torch.device:
     """Where the weights are; a function is called with images on their own device."""
     weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     return images.device if weights is None else weights.device
+
+
+def _version(tensor: Tensor) -> int | None:
+    """A number that grows when a tensor is changed in place; None where PyTorch keeps none."""
+    return None if tensor.is_inference() else tensor._version  # noqa: SLF001 - its only name
 
 
 def _chunk_size(images: Tensor, device: torch.device) -> int:
