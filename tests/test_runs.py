@@ -523,6 +523,13 @@ def test_the_command_says_what_is_wrong(untrained, capsys):
     assert "invalid choice: 'FC11'" in capsys.readouterr().err
 
 
+def test_the_command_says_that_a_device_is_not_there(capsys, monkeypatch):
+    monkeypatch.setenv("INTRIGUING_DEVICE", "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert __main__.main(["attack", "--model", "FC10(1)"]) == 1
+    assert "available: cpu" in " ".join(capsys.readouterr().out.split())
+
+
 def variants(how):
     """Two models that differ in one thing, which no state dict holds, and read every image differently."""
 
