@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 import pytest
 import torch
@@ -260,3 +262,110 @@ def test_cuda_agrees_with_the_cpu():
     cpu = minimize_box(quadratic(matrices, vectors), torch.full((8, 60), 0.5).double())
     gpu = minimize_box(quadratic(matrices.cuda(), vectors.cuda()), torch.full((8, 60), 0.5).double().cuda())
     torch.testing.assert_close(gpu.x.cpu(), cpu.x, atol=1e-6, rtol=0)
+
+
+def scaled(width, dtype=torch.float64):
+    """A box QP of the unit box in a box of another width, and where SciPy ends on the unit box."""
+    generator = torch.Generator().manual_seed(0)
+    a, c, x0 = (torch.randn(s, generator=generator).double() for s in ((2, 12, 12), (2, 12), (2, 12)))
+    q, x0 = a @ a.mT / 12 + 0.01 * torch.eye(12).double(), x0.sigmoid()
+
+    def objective(x, rows):
+        u = x / width
+        qu = (q[rows].to(dtype) @ u[:, :, None])[:, :, 0]
+        linear = c[rows].to(dtype)
+        return 0.5 * (u * qu).sum(1) + (linear * u).sum(1), (qu + linear) / width
+
+    least = [
+        scipy_minimize(
+            lambda u, row=row: (0.5 * u @ q[row].numpy() @ u + c[row].numpy() @ u, q[row].numpy() @ u + c[row].numpy()),
+            x0[row].numpy(),
+            jac=True,
+            bounds=[(0, 1)] * 12,
+            method="L-BFGS-B",
+            options={"ftol": 1e-15, "gtol": 1e-10},
+        ).fun
+        for row in range(2)
+    ]
+    return objective, (x0 * width).to(dtype), torch.tensor(least)
+
+
+@pytest.mark.parametrize("width", [1e-9, 1e-5, 1e-3, 1.0, 255.0, 1e6])
+def test_the_width_of_the_box_does_not_matter(width):
+    objective, x0, least = scaled(width)
+    found = minimize_box(objective, x0, 0, width)
+    assert found.converged.all() and (found.iterations < 60).all()
+    torch.testing.assert_close(found.value, least, rtol=1e-8, atol=1e-10)
+    objective, x0, _ = scaled(width, torch.float32)
+    coarse = minimize_box(objective, x0, 0, width, tolerance=1e-4)
+    assert coarse.converged.all()
+    torch.testing.assert_close(coarse.value.double(), least, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "box", [((0, 0), (1, 1e-6)), ((0, 0), (1, 1)), ((-inf, -inf), (inf, inf)), ((0, 0), (inf, inf))]
+)
+@pytest.mark.parametrize("start", [(0.1, 0.1e-6), (0.9, 0.9e-6), (0.9, 0.9), (0.0, 0.0)])
+def test_variables_of_two_scales(box, start):
+    lower, upper = (torch.tensor(bound, dtype=torch.float64) for bound in box)
+    unit = torch.tensor([1.0, 1e-6], dtype=torch.float64)
+
+    def objective(x, rows):
+        off = x / unit - 0.5
+        return off.square().sum(1), 2 * off / unit
+
+    found = minimize_box(objective, torch.tensor([start], dtype=torch.float64), lower, upper, max_iterations=500)
+    assert found.converged.all() and found.value < 1e-9
+
+
+@pytest.mark.parametrize("slope", [1e-15, 1e-5, 1e-3, 1.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_small_gradient_among_large_pixels_is_no_convergence(slope, dtype):
+    x0 = torch.full((1, 3), 200.0, dtype=dtype)
+    assert projected_gradient(x0, torch.full_like(x0, slope), 0.0, 255.0) == x0.new_tensor(slope)
+    found = minimize_box(lambda x, rows: (slope * x.sum(1), torch.full_like(x, slope)), x0, 0, 255, tolerance=1e-20)
+    assert found.converged.all() and (found.x == 0).all()
+
+
+def test_the_objective_may_do_what_it_likes_with_what_it_gets():
+    buffer = torch.zeros(2, 3, dtype=torch.float64)
+
+    def value_of(x):
+        return (x - 0.3).square().sum(1)
+
+    def in_place(x, rows):
+        value, gradient = value_of(x), 2 * (x - 0.3)
+        x.mul_(100)
+        rows.fill_(7)
+        return value, gradient
+
+    def one_buffer(x, rows):
+        buffer[: len(x)] = 2 * (x - 0.3)
+        return value_of(x), buffer[: len(x)]
+
+    def by_backward(x, rows):
+        x.requires_grad_()
+        value = value_of(x)
+        value.sum().backward()
+        return value, x.grad
+
+    x0 = torch.rand(2, 3, generator=torch.Generator().manual_seed(0)).double()
+    kept = x0.clone()
+    for objective in (in_place, one_buffer, by_backward):
+        with torch.no_grad():
+            found = minimize_box(objective, x0)
+        torch.testing.assert_close(found.x, torch.full_like(x0, 0.3), atol=1e-6, rtol=0)
+        assert not found.x.requires_grad and not found.value.requires_grad and torch.equal(x0, kept)
+    for wrong in (lambda x, rows: (value_of(x), x.grad), lambda x, rows: 3.0, lambda x, rows: None):
+        with pytest.raises(TypeError, match=r"from the objective; expected two tensors, .*; return both"):
+            minimize_box(wrong, x0)
+
+
+def test_no_variables_and_wrong_types():
+    found = minimize_box(lambda x, rows: (x.sum(1), x), torch.zeros(3, 0))
+    assert found.converged.all() and found.x.shape == (3, 0)
+    with pytest.raises(TypeError, match="got x0 of type list; expected a tensor"):
+        minimize_box(lambda x, rows: (x.sum(1), x), [0.0])
+    for bound in ("a", None):
+        with pytest.raises(TypeError, match="got lower of type .*; expected a number or a tensor"):
+            minimize_box(lambda x, rows: (x.sum(1), x), torch.zeros(3, 2), bound)

@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import distributed, nn
@@ -520,3 +521,78 @@ def test_the_command_says_what_is_wrong(untrained, capsys):
     with pytest.raises(SystemExit):
         __main__.main(["attack", "--model", "FC11"])
     assert "invalid choice: 'FC11'" in capsys.readouterr().err
+
+
+def test_the_command_says_that_a_device_is_not_there(capsys, monkeypatch):
+    monkeypatch.setenv("INTRIGUING_DEVICE", "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert __main__.main(["attack", "--model", "FC10(1)"]) == 1
+    assert "available: cpu" in " ".join(capsys.readouterr().out.split())
+
+
+def variants(how):
+    """Two models that differ in one thing, which no state dict holds, and read every image differently."""
+
+    class Net(nn.Module):
+        def __init__(self, sign):
+            super().__init__()
+            self.register_buffer("weight", torch.randn(6, 3, generator=torch.Generator().manual_seed(3)))
+            plain = {"list": [sign], "dict": {"sign": sign}, "array": np.full(2000, sign), "private": sign}
+            hidden = {"closure": lambda x: sign * x, "partial": functools.partial(torch.mul, torch.tensor(sign))}
+            name = "_sign" if how == "private" else "sign"
+            setattr(self, name, (plain | hidden).get(how))
+            if how == "deep":
+                self.sign = {"a": (np.zeros(3), [{"b": sign}])}
+            if how == "hook":
+                self.register_forward_hook(lambda module, given, answer: sign * answer)
+            if how == "buffer":
+                self.register_buffer("sign", torch.tensor(sign), persistent=False)
+
+        def forward(self, x):
+            return self.turned(4 * x.flatten(1) @ self.weight.to(x))
+
+        def turned(self, y):
+            if how in ("closure", "partial"):
+                return self.sign(y)
+            if how == "hook":
+                return y
+            known = {"list": lambda: self.sign[0], "dict": lambda: self.sign["sign"], "array": lambda: self.sign[0]}
+            known |= {"private": lambda: self._sign, "buffer": lambda: self.sign}
+            known |= {"deep": lambda: self.sign["a"][1][0]["b"]}
+            return y * float(known[how]())
+
+    return Net(1.0).eval(), Net(-1.0).eval()
+
+
+@pytest.mark.parametrize("how", ["list", "dict", "array", "private", "closure", "partial", "deep", "hook", "buffer"])
+def test_what_was_kept_for_another_model_is_not_returned(how, kept):
+    one, other = variants(how)
+    images = torch.rand(8, 2, 3, generator=torch.Generator().manual_seed(1))
+    targets = (one(images).argmax(1) + 1) % 3
+    runs.attack(one, images, targets)
+    found = runs.attack(other, images, targets)
+    assert torch.equal(other(found.images).argmax(1) == targets, found.success)
+    same(found, minimum_distortion(other, images, targets, chunk=66_666))
+    assert len(list((kept / "runs").iterdir())) == 2  # and neither overwrites the other
+
+
+def test_a_kept_chunk_is_tried_on_the_model(problem, kept):
+    model, images, targets = problem
+    runs.attack(lambda x: model(x), images, targets, name="f")
+    with pytest.warns(UserWarning, match=r"cannot be used \(the model gives other logits .*\) and is made anew"):
+        found = runs.attack(lambda x: -model(x), images, targets, name="f")  # the same name: no key can know
+    assert torch.equal((-model(found.images)).argmax(1) == targets, found.success)
+    same(runs.attack(lambda x: -model(x), images, targets, name="f"), found)
+
+
+def test_a_model_or_images_that_change_under_a_run_are_noticed(problem):
+    model, images, targets = problem
+    run = runs.Run(model, images, targets, chunk=4)
+    with torch.no_grad():
+        model.first.mul_(1.5)
+    with pytest.raises(ValueError, match="got a model that has changed since the run was made"):
+        run.finish()
+    run = runs.Run(model, images, targets, chunk=4)
+    images.mul_(0.5)
+    with pytest.raises(ValueError, match="got images or targets that were changed in place"):
+        run.finish()

@@ -6,14 +6,14 @@ planes needs; and it ends where the network first gives any class but the image'
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from .checks import check_images
+from .checks import check_images, check_targets
+from .models import duplicate, refuse_training_mode
 from .perturbations import value_and_gradient
 from .polyhedron import project_polyhedron
 
@@ -84,11 +84,11 @@ def nearest_exit(
         Rackwitz and Fiessler 1978, the same iteration in structural reliability; Moosavi-Dezfooli et al. 2016.
     """
     check_images(images)
-    if model.training:
-        raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
+    check_targets(images, labels, "labels")
+    refuse_training_mode(model)
     if box and (avoid is not None or within is not None):
         raise ValueError("got a box and a subspace; expected one of them; leave one out.")
-    double = copy.deepcopy(model).cpu().double().requires_grad_(False)
+    double = duplicate(model, torch.float64, "cpu")
     parts = []
     for start in range(0, len(images), chunk):
         rows = slice(start, start + chunk)

@@ -18,14 +18,16 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .checks import check_images, check_targets
-from .classifier import Classifier
+from .checks import check_chunk, check_images, check_numbers, check_targets
+from .models import Classifier, out_of_memory
 from .penalty import COARSE, Search
 from .perturbations import wrong_classes
 
 # What the target must lead by, as a fraction of the spread of the clean image's logits: far above the rounding of
 # float32, so that neither another precision nor another batch undoes it, and worth 0.01 % of distortion.
 MARGIN = 5e-5
+# What the margin is multiplied by, as often as it takes, for images that the user's own model is not sure of.
+FURTHER = (8, 64, 512, 4096)
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,9 @@ class Distortion:
     Attributes:
         images: (B, *shape), x + r, inside the box, of the dtype of the input.
         rms: (B,) float64, sqrt(mean over pixels of r^2), the distortion as the paper measures it.
-        success: (B,) bool, whether the network classifies the image as its target; where False, ``images`` holds the
-            closest attempt: the one with the largest margin of the target.
+        success: (B,) bool, whether the network itself, as it was given and in its own precision, classifies the image
+            as its target; where False, ``images`` holds the closest attempt: the one with the largest margin of the
+            target.
         penalty: (B,) float64, the c found; infinite where r = 0, NaN where no c succeeded or none was sought.
         evaluations: (B,) long, forward and backward passes that the image took part in.
     """
@@ -69,7 +72,8 @@ def minimum_distortion(
     Args:
         model: images (B, *shape) -> logits (B, k); an ``nn.Module`` in evaluation mode, or any function that torch
             can differentiate. A module is evaluated where its weights are, in float64 where that device has it (a copy;
-            yours is untouched); a function is called with images of that precision and has to accept them.
+            yours is untouched), a function likewise; where they take their own precision only, in that. A logit of
+            -inf is a class that cannot win; probabilities count by their logarithms.
         images: (B, *shape) float32 or float64, inside the bounds.
         targets: (B,) long, the class l that each image shall be taken for.
         refine: False is the paper's method: the minimiser of the penalised loss at the edge in c. True looks for a
@@ -82,7 +86,8 @@ def minimum_distortion(
         bounds: (lowest, highest) value of a pixel; the paper's box is [0, 1]. A problem on another box is the same
             problem, with ``rms`` in the units of its pixels.
         margin: what the target's logit must exceed every other by, as a fraction of the spread (largest minus
-            smallest) of the clean image's logits, greater than 0.
+            smallest) of the clean image's logits, greater than 0; classes too far below to win anywhere in the box do
+            not count. Images of which your own model is not sure, because it rounds more, are solved again with more.
         margin_tolerance: the search over c ends when the target leads by at most this much more than asked, as a
             fraction of what it trails by at the clean image.
         tolerance: projected gradient at which a minimiser for one c counts as found, as a fraction of the largest
@@ -99,21 +104,22 @@ def minimum_distortion(
         search.
 
     Raises:
-        TypeError: images or targets of a wrong dtype.
+        TypeError: images or targets of a wrong type, or a model that returns something else than a tensor of logits.
         ValueError: pixels outside the bounds or NaN, bounds that are none, shapes that do not fit, a target out of
-            range, a model in training mode or one that returns anything but (B, k) logits.
+            range, a model with a module in training mode, one that returns anything but (B, k) logits, or whose logits
+            have no gradient, change from call to call, or depend on the other images of the batch.
         MemoryError: not even one image fits.
 
     Source:
         Szegedy et al. 2013, section 4.1.
     """
-    given, (images, moved) = images, _to_unit_box(images, bounds)
+    given, (images, bounds) = images, _to_unit_box(images, bounds)
     if norm not in ("squared", "plain"):
         raise ValueError(f"got norm {norm!r}; expected 'squared' or 'plain'.")
+    check_numbers(margin=margin, margin_tolerance=margin_tolerance, tolerance=tolerance)
     if not margin > 0 or not margin_tolerance > 0:
         raise ValueError(f"got margin {margin} and tolerance {margin_tolerance}; expected both above 0.")
-    if chunk is not None and chunk < 1:
-        raise ValueError(f"got a chunk of {chunk}; expected at least 1 image; leave it out for a fitting size.")
+    check_chunk(chunk)
     check_targets(images, targets)
     options = (margin, margin_tolerance, tolerance, max_iterations, history)
     parts, start = [], 0
@@ -124,15 +130,15 @@ def minimum_distortion(
             total=len(images), desc=progress, unit="image", disable=progress is None, leave=False, mininterval=1
         ) as bar,
     ):
-        classify = Classifier(model, images.device, bounds)
-        fast = Classifier(model, images.device, bounds, images.dtype) if refine else classify
+        classify = Classifier(model, images, bounds)
+        fast = classify.coarser(images.dtype) if refine else classify
         chunk = chunk or _chunk_size(images, classify.device)
         while start < max(len(images), 1):
             part = slice(start, start + chunk)
             try:
-                found = _solve(classify, fast, images[part], targets[part], refine, norm, options)
+                found = _judged(classify, fast, images[part], given[part], targets[part], refine, norm, options)
             except (MemoryError, RuntimeError) as problem:
-                if not _out_of_memory(problem):
+                if not out_of_memory(problem):
                     raise
                 held = len(images[part])
                 if held == 1:
@@ -152,13 +158,64 @@ def minimum_distortion(
             parts.append([field.to(images.device) for field in found])
             bar.update(len(images[part]))
             start += chunk
-    adversarial, rms, *rest = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
-    if moved:
-        lowest, highest = bounds
-        same = (rms == 0).view(-1, *[1] * (images.ndim - 1))  # an image that stays does so to the last bit
-        adversarial = torch.where(same, given, (lowest + (highest - lowest) * adversarial).clamp(lowest, highest))
+    return Distortion(*(torch.cat(pieces) for pieces in zip(*parts, strict=True)))
+
+
+def _judged(
+    classify: Classifier,
+    fast: Classifier,
+    images: Tensor,
+    given: Tensor,
+    targets: Tensor,
+    refine: bool,
+    norm: str,
+    options: tuple,
+) -> list[Tensor]:
+    """The fields of ``Distortion`` for one chunk, with the user's own model as the judge of success."""
+    images, given, targets = (tensor.to(classify.device) for tensor in (images, given, targets))
+    already, _ = classify.verdict(given, targets)
+    found = _to_the_user(_solve(classify, fast, images, targets, refine, norm, options), given, classify.bounds)
+    claimed = found[2].clone()
+    found[2], surely = classify.verdict(found[0], targets)
+    # What the model takes for its target as it is needs no perturbation, whatever a finer precision says.
+    stays = already & (found[1] > 0)
+    if bool(stays.any()):
+        whole = [given, torch.zeros_like(found[1]), already, torch.full_like(found[3], torch.inf), found[4]]
+        found = [_where(stays, kept, field) for kept, field in zip(whole, found, strict=True)]
+    margin, *rest = options
+    doubtful = (claimed & ~surely & ~already).nonzero()[:, 0]
+    for factor in FURTHER:
+        if len(doubtful) == 0 or margin * factor > 1:
+            break
+        further = (margin * factor, *rest)
+        again = _solve(classify, fast, images[doubtful], targets[doubtful], refine, norm, further, sure=True)
+        again = _to_the_user(again, given[doubtful], classify.bounds)
+        wins, surely = classify.verdict(again[0], targets[doubtful])
+        better = surely | (wins & ~found[2][doubtful])
+        again[2], again[4] = wins, again[4] + found[4][doubtful]
+        found[4][doubtful] = again[4]
+        for field, new in zip(found, again, strict=True):
+            field[doubtful] = _where(better, new, field[doubtful])
+        doubtful = doubtful[~surely]
+    found[3] = torch.where(found[2] | found[3].isnan(), found[3], torch.nan)
+    return found
+
+
+def _to_the_user(found: tuple[Tensor, ...], given: Tensor, bounds: tuple[float, float]) -> list[Tensor]:
+    """The fields of ``Distortion`` in the units of the user's pixels."""
+    adversarial, rms, success, penalty, evaluations = found
+    lowest, highest = bounds
+    if (lowest, highest) != (0, 1):
+        same = rms == 0  # an image that stays does so to the last bit
+        adversarial = _where(same, given, (lowest + (highest - lowest) * adversarial).clamp(lowest, highest))
         rms = (highest - lowest) * rms
-    return Distortion(adversarial, rms, *rest)
+        penalty = penalty / (highest - lowest) ** 2  # c |r|^2 is the same cost in either unit
+    return [adversarial, rms, success, penalty, evaluations]
+
+
+def _where(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """Rows of one tensor where a mask (B,) is true, of another elsewhere."""
+    return torch.where(mask.view(-1, *[1] * (no.ndim - 1)), yes, no)
 
 
 def _solve(
@@ -169,19 +226,21 @@ def _solve(
     refine: bool,
     norm: str,
     options: tuple,
+    *,
+    sure: bool = False,
 ) -> tuple[Tensor, ...]:
-    """The fields of ``Distortion`` for one chunk."""
-    search = Search(classify, images.to(classify.device), targets.to(classify.device), norm)
+    """The fields of ``Distortion`` on the unit box; ``sure`` asks for the margin of the clean images too."""
+    search = Search(classify, images, targets, norm)
     if not refine:
-        search.run(*options)
+        search.run(*options, sure=sure)
         return search.outcome()
     margin, _, _, *rest = options
-    search.begin(margin)
+    search.begin(margin, sure=sure)
     search.refine(fast, from_clean=True)
     left = search.left()
     if len(left):  # no projection arrived: the edge of the penalty method is a place to start from
-        again = Search(classify, images[left].to(classify.device), targets[left].to(classify.device), norm)
-        again.run(margin, 0.3, COARSE, *rest)
+        again = Search(classify, images[left], targets[left], norm)
+        again.run(margin, 0.3, COARSE, *rest, sure=sure)
         again.refine(classify, from_clean=False)
         search.adopt(again, left)
     return search.outcome()
@@ -214,29 +273,22 @@ def distortion_to_all(
     )
 
 
-def _out_of_memory(problem: BaseException) -> bool:
-    """Whether an error says that memory ran out; PyTorch's allocator on the CPU raises a plain RuntimeError."""
-    if isinstance(problem, MemoryError | torch.OutOfMemoryError):
-        return True
-    return "DefaultCPUAllocator" in str(problem)
-
-
-def _to_unit_box(images: Tensor, bounds: tuple[float, float]) -> tuple[Tensor, bool]:
-    """The images with their pixels moved to [0, 1], and whether they had to be."""
-    lowest, highest = bounds
+def _to_unit_box(images: Tensor, bounds: tuple[float, float]) -> tuple[Tensor, tuple[float, float]]:
+    """The images with their pixels moved to [0, 1], and the bounds as two numbers."""
+    try:
+        lowest, highest = (float(bound) for bound in bounds)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"got bounds {bounds!r}; expected two numbers, the lowest and the highest pixel; give (0, 1) for the "
+            "paper's box."
+        ) from None
     if (lowest, highest) == (0, 1):
         check_images(images)
-        return images, False
+        return images, (0.0, 1.0)
     if not (math.isfinite(lowest) and math.isfinite(highest) and lowest < highest):
         raise ValueError(f"got bounds {lowest} and {highest}; expected finite ones, the lower one first.")
-    if not images.is_floating_point():
-        raise TypeError(f"got images of {images.dtype}; expected float32 or float64; convert them with .float().")
-    if images.numel() and not bool(((images >= lowest) & (images <= highest)).all()):
-        found = f"{float(images.min()):.6g} to {float(images.max()):.6g}"
-        raise ValueError(f"got pixels {found}; expected every one from {lowest} to {highest}; rescale or clip them.")
-    scaled = ((images - lowest) / (highest - lowest)).clamp(0, 1)
-    check_images(scaled)
-    return scaled, True
+    check_images(images, bounds=(lowest, highest))
+    return ((images - lowest) / (highest - lowest)).clamp(0, 1), (lowest, highest)
 
 
 def _chunk_size(images: Tensor, device: torch.device) -> int:

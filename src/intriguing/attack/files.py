@@ -50,7 +50,8 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
     total = hashlib.sha256()
     for name in sorted(tensors):
-        value = tensors[name].detach()
+        value = tensors[name].detach().resolve_conj().resolve_neg()
+        value = value if value.layout == torch.strided else value.to_dense()
         total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         for block in value.reshape(-1).split(BLOCK):
             # Bytes, not numbers: NumPy has no bfloat16, and a NaN has to match itself.
@@ -67,7 +68,7 @@ def source(thing: type | Callable) -> str:
     Returns:
         64 hexadecimal digits, or nothing.
     """
-    if thing.__module__.partition(".")[0] == "torch":
+    if (thing.__module__ or "").partition(".")[0] == "torch":
         return ""
     try:
         return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()
@@ -84,8 +85,9 @@ def described(model: nn.Module, code: Callable[[type], str] = source) -> dict[st
 
     Returns:
         ``weights``, the sum of its parameters and buffers, those that it does not save among them; and
-        ``architecture``, that of the layers in their order, of their plain attributes and tensors, and of the code of
-        those that are not PyTorch's own.
+        ``architecture``, that of the layers in their order, of their attributes (lists, arrays, functions with what
+        they close over, hooks and what is private included), and of the code of those that are not PyTorch's own. Of
+        an object without Python attributes only the type counts.
     """
     from torch import Tensor
 
@@ -97,11 +99,111 @@ def described(model: nn.Module, code: Callable[[type], str] = source) -> dict[st
             if not key.startswith("_") and isinstance(value, bool | int | float | str | tuple | Tensor | None)
         }
         lines.append(f"{path} {type(module).__qualname__} {plain} {code(type(module))}\n")
+        lines += _beyond(module, code)
+    lines += _repeated(model)
     weights = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
     return {
         "weights": digest(weights | dict(model.named_buffers())),
         "architecture": hashlib.sha256("".join(lines).encode()).hexdigest(),
     }
+
+
+def _beyond(module: nn.Module, code: Callable[[type], str]) -> list[str]:
+    """What determines a layer's numbers beside its plain attributes; nothing for a layer that has only those."""
+    from torch import Tensor, nn
+
+    lines, ordinary = [], vars(nn.Module())
+    for key, value in sorted(vars(module).items()):
+        if key in ordinary:
+            hooks = "hooks" in key and "state_dict" not in key and key != "_is_full_backward_hook" and value
+            if hooks:  # by number of registration, which means nothing
+                lines.append(f"{key} {[contents(hook) for hook in value.values()]}\n")
+            continue
+        simple = isinstance(value, bool | int | float | str | Tensor | None)
+        flat = isinstance(value, tuple) and all(isinstance(entry, bool | int | float | str | None) for entry in value)
+        if key.startswith("_") or not (simple or flat):
+            lines.append(f"{key} {contents(value)}\n")
+    for kind in type(module).__mro__[1:]:  # what a class inherits from the user's other classes
+        if kind is nn.Module:
+            break
+        lines += [f"{kind.__qualname__} {text}\n" for text in (code(kind),) if text]
+    return lines
+
+
+def _repeated(model: nn.Module) -> list[str]:
+    """Where a layer stands a second time."""
+    first: dict[int, str] = {}
+    again = [(path, first.setdefault(id(module), path)) for path, module in model.named_modules(remove_duplicate=False)]
+    return [f"{path} is {other}\n" for path, other in again if path != other]
+
+
+def contents(value: Any, seen: tuple[int, ...] = ()) -> str:
+    """Returns a text for a value of any kind that is another one where the value is, as far as Python can see.
+
+    Args:
+        value: Tensors and arrays count by their numbers, functions by their code and what they close over, objects by
+            their type and attributes.
+        seen: Ids of the values that this one lies in, so that circles end.
+    """
+    import functools
+    import types
+
+    import numpy as np
+    from torch import Tensor, nn
+
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return repr(value)
+    if id(value) in seen:
+        return f"circle {len(seen) - seen.index(id(value))}"
+    inner = functools.partial(contents, seen=(*seen, id(value)))
+    name = f"{type(value).__module__}.{type(value).__qualname__}"
+    if isinstance(value, Tensor):
+        return f"{name} {digest({'': value})}"
+    if isinstance(value, np.ndarray | np.generic):
+        if value.dtype.hasobject:
+            return f"{name} {inner(value.tolist())}"
+        data = np.ascontiguousarray(value)
+        return f"{name} {value.dtype} {np.shape(value)} {hashlib.sha256(data.tobytes()).hexdigest()}"
+    if isinstance(value, Mapping):
+        return f"{name} {[(inner(key), inner(entry)) for key, entry in value.items()]}"
+    if isinstance(value, set | frozenset):
+        return f"{name} {sorted(map(inner, value))}"
+    if isinstance(value, list | tuple):
+        return f"{name} {list(map(inner, value))}"
+    if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType):
+        return f"{getattr(value, '__module__', '')}.{value.__name__} {source(value) if isinstance(value, type) else ''}"
+    if isinstance(value, types.MethodType):
+        return f"{name} {inner(value.__func__)} {inner(value.__self__)}"
+    if isinstance(value, functools.partial):
+        return f"{name} {inner(value.func)} {inner(value.args)} {inner(value.keywords)}"
+    if isinstance(value, types.FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or () if _full(cell)]
+        named = {key: value.__globals__[key] for key in value.__code__.co_names if key in value.__globals__}
+        parts = (cells, value.__defaults__, value.__kwdefaults__, {} if _torchs(value) else named)
+        return f"{name} {value.__qualname__} {inner(value.__code__)} {list(map(inner, parts))}"
+    if isinstance(value, types.CodeType):
+        return f"{value.co_code.hex()} {value.co_names} {list(map(inner, value.co_consts))}"
+    if isinstance(value, nn.Module):
+        return f"{name} {described(value)}"
+    attributes = dict(getattr(value, "__dict__", {}))
+    for kind in type(value).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        names = (slots,) if isinstance(slots, str) else slots
+        attributes |= {key: getattr(value, key) for key in names if not key.startswith("__") and hasattr(value, key)}
+    text = "" if attributes or type(value).__repr__ is object.__repr__ else repr(value)
+    text = "" if " at 0x" in text else text
+    return f"{name} {source(type(value))} {text} {[(key, inner(entry)) for key, entry in sorted(attributes.items())]}"
+
+
+def _full(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:
+        return False
+
+
+def _torchs(thing: Any) -> bool:
+    return (thing.__module__ or "").partition(".")[0] == "torch"
 
 
 def write_atomically(path: Path, content: bytes) -> None:

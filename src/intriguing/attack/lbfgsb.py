@@ -31,6 +31,9 @@ from torch import Tensor
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 SUFFICIENT_DECREASE = 1e-4
 MAX_BACKTRACKS = 30
+# A coordinate this close to a bound, as a fraction of the width of its box, may count as on it.
+NEAR = 1e-4
+FORGET = 8  # rejections after which the metric itself is suspect
 
 
 class Status(IntEnum):
@@ -50,7 +53,8 @@ class Minimum:
     Attributes:
         x: (B, n), the best point found, inside the box.
         value: (B,), the objective there.
-        projected_gradient: (B,), the largest entry of abs(clip(x - gradient) - x); zero exactly at a stationary point.
+        projected_gradient: (B,), the largest entry of abs(clip(x - gradient) - x), without cancellation; zero exactly
+            at a stationary point.
         status: (B,) long, a ``Status`` per row.
         iterations: (B,) long, accepted steps.
         evaluations: (B,) long, calls of the objective that this row took part in.
@@ -86,38 +90,68 @@ def minimize_box(
     Args:
         objective: called as ``objective(x, rows)`` with x (B', n) inside the box and rows (B',) long, the indices of
             the problems still running; returns values (B',) and gradients (B', n) of the dtype of x. A row's value
-            must depend on that row alone.
+            must depend on that row alone. Both are copies, the objective's to change; gradients are recorded where it
+            asks for them, and nothing of its graph is kept.
         x0: (B, n) float32 or float64, the starting points; clipped into the box before the first call.
         lower: lower bounds, a number or a tensor that broadcasts to (B, n); ``-inf`` for none.
         upper: upper bounds, likewise.
         max_iterations: accepted steps per row, at least 0.
         history: pairs (s, y) kept per row, at least 1.
-        tolerance: a row has converged when its projected gradient is at most this, in units of the gradient; a number
-            or one per row, (B,).
+        tolerance: a row has converged when its projected gradient is at most this, in units of the gradient, and also
+            as measured in the unit of each box, where a gradient counts as the change over its width and a distance as
+            a part of it (the same on the unit box); a number or one per row, (B,). Where rounding ends the descent on a
+            narrow box, the second is enough.
         decrease_tolerance: a row stops with ``SMALL_DECREASE`` when a step improves its value by less than this
             fraction of max(abs(value), 1); 0 asks for no such stop.
         inverse_curvature: (B,) a guess of one over the curvature for the first step of each row; by default the first
-            step has length at most 1.
+            step has length at most 1, or the width of the box where that is less.
 
     Returns:
         A ``Minimum`` with one entry per row. No row influences another: the result of a row is that of solving it
         alone, to rounding.
 
     Raises:
-        TypeError: x0 or what the objective returns is not of one floating dtype.
+        TypeError: x0 or what the objective returns is no tensor, or not of one floating dtype.
         ValueError: a shape is wrong, x0 has NaN, or a lower bound lies above its upper bound.
 
     Source:
         D. Bertsekas, Projected Newton methods for optimization problems with simple constraints, 1982; J. Nocedal and
         S. Wright, Numerical Optimization, algorithm 7.4.
     """
-    lower, upper = _bounds(x0, lower, upper)
+    if not isinstance(x0, Tensor):
+        raise TypeError(f"got x0 of type {type(x0).__name__}; expected a tensor of shape (B, n); convert it first.")
     if max_iterations < 0 or history < 1:
         raise ValueError(
             f"got max_iterations {max_iterations} and history {history}; expected >= 0 and >= 1; raise them."
         )
+    with torch.inference_mode(False), torch.enable_grad():  # the objective may differentiate, whoever called
+        start = x0.detach().clone()
+        return _minimize(
+            objective,
+            start,
+            *_bounds(start, lower, upper),
+            max_iterations,
+            history,
+            tolerance,
+            decrease_tolerance,
+            inverse_curvature,
+        )
+
+
+def _minimize(
+    objective: Objective,
+    x0: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    max_iterations: int,
+    history: int,
+    tolerance: float | Tensor,
+    decrease_tolerance: float,
+    inverse_curvature: Tensor | None,
+) -> Minimum:
+    """``minimize_box`` once its input is in order."""
     total, n = x0.shape
-    x = x0.detach().clamp(lower, upper)
+    x = x0.clamp(lower, upper)
     device, dtype = x.device, x.dtype
     result = Minimum(
         x=x.clone(),
@@ -131,13 +165,15 @@ def minimize_box(
         return result
 
     rows = torch.arange(total, device=device)
-    value, gradient = _evaluate(objective, x, rows)
+    value, gradient = (found.clone() for found in _evaluate(objective, x, rows))  # the objective may use its own again
     finite = _finite(value, gradient)
-    scale = (
-        1 / gradient.norm(dim=1).clamp(min=1)
-        if inverse_curvature is None
-        else inverse_curvature.to(device, dtype).expand(total).clone()
-    )
+    width = upper - lower
+    narrow = width.clamp(max=1)
+    if inverse_curvature is None:
+        unit = _largest(narrow).expand(total) if n else x.new_ones(total)
+        scale = unit.square() / (unit * gradient.norm(dim=1)).clamp(min=1)
+    else:
+        scale = inverse_curvature.to(device, dtype).expand(total).clone()
     state = {
         "rows": rows,
         "x": x,
@@ -145,17 +181,22 @@ def minimize_box(
         "gradient": gradient,
         "lower": lower,
         "upper": upper,
+        "near": NEAR * torch.where(width.isfinite(), width, 1.0),
         "pairs": x.new_zeros(total, 2 * history, n),  # s of slot j at row j, its y at row history + j
+        "had": torch.zeros(total, dtype=torch.long, device=device),  # pairs that were forgotten last
         "kept": torch.zeros(total, dtype=torch.long, device=device),  # pairs ever stored; the ring's write position
         "scale": scale,
         "step": x.new_ones(total),
         "backtracks": torch.zeros_like(rows),
+        "exact": torch.zeros_like(finite),  # only what lies on a bound exactly counts as on it
         "broken": ~finite,  # the last trial point had no finite value or gradient
         "iterations": torch.zeros_like(rows),
         "evaluations": torch.ones_like(rows),
         "status": torch.where(finite, -1, int(Status.NOT_FINITE)),
         "tolerance": torch.as_tensor(tolerance, dtype=dtype, device=device).expand(total),
     }
+    if not bool((width == 1).all()):  # else the unit of the box is that of the plane
+        state["width"] = torch.where(width.isfinite(), width, 1.0)
     state["status"] = _verdict(state, max_iterations)
     while True:
         state = _retire(state, result)
@@ -176,7 +217,24 @@ def projected_gradient(x: Tensor, gradient: Tensor, lower: Tensor, upper: Tensor
     Returns:
         (B,) tensor, zero exactly where no feasible direction decreases the linearised objective.
     """
-    return ((x - gradient).clamp(lower, upper) - x).abs().amax(1)
+    # Not as a difference: next to a large x a small gradient would vanish in it.
+    room = torch.where(gradient > 0, x - lower, upper - x)
+    return _largest(torch.minimum(gradient.abs(), room))
+
+
+def _in_box(state: dict[str, Tensor]) -> Tensor:
+    """The projected gradient in the unit of the box; a coordinate without one of its bounds has its own unit."""
+    if "width" not in state:
+        return state["residual"]
+    x, gradient, width = state["x"], state["gradient"], state["width"]
+    room = torch.where(gradient > 0, x - state["lower"], state["upper"] - x)
+    part = torch.where(width > 0, room / width, 0.0)
+    return _largest(torch.minimum(gradient.abs() * width, part))
+
+
+def _largest(entries: Tensor) -> Tensor:
+    """The largest entry of each row, 0 in rows without any."""
+    return entries.amax(1) if entries.shape[1] else entries.new_zeros(len(entries))
 
 
 def _advance(
@@ -189,7 +247,7 @@ def _advance(
     """One evaluation for every running row: a step is taken where it decreases enough, shortened elsewhere."""
     x, value, gradient = state["x"], state["value"], state["gradient"]
     lower, upper, backtracks = state["lower"], state["upper"], state["backtracks"]
-    direction = _direction(state, history)
+    direction, curved = _direction(state, history)
     trial = torch.addcmul(x, state["step"][:, None], direction).clamp_(lower, upper)
     new_value, new_gradient = _evaluate(objective, trial, state["rows"])
     state["evaluations"] += 1
@@ -199,14 +257,23 @@ def _advance(
     finite = _finite(new_value, new_gradient)
     slack = 8 * torch.finfo(x.dtype).eps * value.abs()  # below this a comparison of values is rounding
     accepted = finite & (new_value <= value + SUFFICIENT_DECREASE * slope + slack) & (slope <= 0)
+    still = _largest(s.abs()) == 0
+    # A first step that rounding swallows whole was too short for the numbers that it starts from.
+    swallowed = still & (state["iterations"] == 0) & (state["residual"] > 0)
+    accepted &= ~swallowed
     change = new_value - value
 
     # A rejected step shrinks to the minimiser of the parabola through both values and the slope.
     shrink = (-slope / (2 * (change - slope))).nan_to_num(0.1).clamp(0.1, 0.5)
     state["step"] = torch.where(accepted, 1.0, state["step"] * torch.where(finite, shrink, 0.1))
     state["backtracks"] = torch.where(accepted, 0, backtracks + 1)
-    # After a few rejections the metric itself is suspect: forget it and start again from the gradient.
-    state["kept"] = torch.where(state["backtracks"] == 8, 0, state["kept"])
+    # Downhill without curvature there is no length to go by: try ever longer steps.
+    state["scale"] = torch.where(accepted & ~curved, 4 * state["scale"], state["scale"])
+    state["scale"] = torch.where(swallowed, 64 * state["scale"], state["scale"])
+    state["step"] = torch.where(swallowed, 1.0, state["step"])
+    forget = state["backtracks"] == FORGET
+    state["had"] = torch.where(forget, state["kept"], state["had"])
+    state["kept"] = torch.where(forget, 0, state["kept"])  # start again from the gradient
 
     _remember(state, s, new_gradient - gradient, accepted, history)
     move = accepted[:, None]
@@ -219,23 +286,48 @@ def _advance(
     if decrease_tolerance > 0:
         small = accepted & (-change <= decrease_tolerance * value.abs().clamp(min=1))
         status = torch.where((status < 0) & small, int(Status.SMALL_DECREASE), status)
-    still = s.abs().amax(1) == 0
     state["broken"] = torch.where(still, state["broken"], ~finite)
-    stuck = (state["backtracks"] > MAX_BACKTRACKS) | still
+    stuck = (state["backtracks"] > MAX_BACKTRACKS) | (still & ~swallowed)
+    stuck &= ~_take_bounds_exactly(state, (status < 0) & stuck)
     failure = torch.where(state["broken"], int(Status.NOT_FINITE), int(Status.LINE_SEARCH_FAILED))
+    if bool(((status < 0) & stuck).any()):
+        at_rest = ~state["broken"] & (_in_box(state) <= state["tolerance"])
+        failure = torch.where(at_rest, int(Status.CONVERGED), failure)
     state["status"] = torch.where((status < 0) & stuck, failure, status)
 
 
-def _direction(state: dict[str, Tensor], history: int) -> Tensor:
-    """The L-BFGS direction on the free coordinates, a scaled gradient step on the binding ones. Returns (b, n)."""
+def _take_bounds_exactly(state: dict[str, Tensor], stuck: Tensor) -> Tensor:
+    """Give rows another go whose steps fail because a coordinate off its bound counted as on it; says which, (b,).
+
+    What is near in the unit of the box may be far in that of the function.
+    """
+    if not bool(stuck.any()):
+        return stuck
+    x, gradient, lower, upper = state["x"], state["gradient"], state["lower"], state["upper"]
+    near = state["residual"][:, None].minimum(state["near"])
+    loose = ((x > lower) & (x <= lower + near) & (gradient > 0)) | ((x < upper) & (x >= upper - near) & (gradient < 0))
+    again = stuck & ~state["exact"] & loose.any(1)
+    state["exact"] = state["exact"] | again
+    state["kept"] = torch.where(again, torch.maximum(state["had"], state["kept"]), state["kept"])
+    state["step"] = torch.where(again, 1.0, state["step"])
+    state["backtracks"] = torch.where(again, 0, state["backtracks"])
+    return again
+
+
+def _direction(state: dict[str, Tensor], history: int) -> tuple[Tensor, Tensor]:
+    """The L-BFGS direction on the free coordinates, a scaled gradient step on the binding ones.
+
+    Returns (b, n), and (b,) bool, false where a row has a whole history without curvature.
+    """
     x, gradient, lower, upper = state["x"], state["gradient"], state["lower"], state["upper"]
     pairs, kept, scale = state["pairs"], state["kept"], state["scale"]
     # Coordinates within a vanishing distance of a bound count as on it, which keeps the path from zigzagging.
-    near = projected_gradient(x, gradient, lower, upper).clamp(max=1e-4)[:, None]
+    near = state["residual"][:, None].minimum(state["near"])
+    near = near.masked_fill(state["exact"][:, None], 0)
     binding = ((x <= lower + near) & (gradient > 0)) | ((x >= upper - near) & (gradient < 0))
     free_gradient = gradient.masked_fill(binding, 0)
     if bool((kept == 0).all()):
-        return -scale[:, None] * gradient
+        return -scale[:, None] * gradient, kept == 0
 
     # Inner products over the free coordinates: products[i, j] = <w_i, w_j>_F with w = (s..., y...), against g likewise.
     free_pairs = pairs * (~binding)[:, None, :].to(pairs.dtype)
@@ -278,7 +370,9 @@ def _direction(state: dict[str, Tensor], history: int) -> Tensor:
     coefficient = torch.where((descent > 1e-12 * scale * free_square)[:, None], coefficient, 0)
     weights = torch.zeros_like(coefficient).scatter_(1, order, coefficient)
     direction = torch.bmm(weights[:, None, :], pairs)[:, 0]  # (b, n)
-    return torch.addcmul(direction.masked_fill_(binding, 0), scale[:, None], gradient).neg_()
+    return torch.addcmul(direction.masked_fill_(binding, 0), scale[:, None], gradient).neg_(), usable.any(1) | (
+        kept < history
+    )
 
 
 def _remember(state: dict[str, Tensor], s: Tensor, y: Tensor, accepted: Tensor, history: int) -> None:
@@ -294,7 +388,8 @@ def _remember(state: dict[str, Tensor], s: Tensor, y: Tensor, accepted: Tensor, 
 def _verdict(state: dict[str, Tensor], max_iterations: int) -> Tensor:
     """Status per row, -1 while it runs on."""
     status = state["status"]
-    residual = projected_gradient(state["x"], state["gradient"], state["lower"], state["upper"])
+    state["residual"] = projected_gradient(state["x"], state["gradient"], state["lower"], state["upper"])
+    residual = torch.maximum(state["residual"], _in_box(state)) if "width" in state else state["residual"]
     status = torch.where((status < 0) & (residual <= state["tolerance"]), int(Status.CONVERGED), status)
     return torch.where((status < 0) & (state["iterations"] >= max_iterations), int(Status.ITERATION_LIMIT), status)
 
@@ -307,16 +402,22 @@ def _retire(state: dict[str, Tensor], result: Minimum) -> dict[str, Tensor]:
     rows = state["rows"][done]
     for name in ("x", "value", "status", "iterations", "evaluations"):
         getattr(result, name)[rows] = state[name][done]
-    result.projected_gradient[rows] = projected_gradient(
-        *(state[name][done] for name in ("x", "gradient", "lower", "upper"))
-    )
-    running = (~done).nonzero()[:, 0]
-    return {name: tensor[running] for name, tensor in state.items()}
+    result.projected_gradient[rows] = state["residual"][done]
+    running, held = (~done).nonzero()[:, 0], len(state["rows"])
+    # A bound that all rows share is a single one.
+    return {name: tensor[running] if len(tensor) == held else tensor for name, tensor in state.items()}
 
 
 def _evaluate(objective: Objective, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Call the objective and refuse what breaks its contract."""
-    value, gradient = objective(x, rows)
+    """Call the objective with copies and refuse what breaks its contract."""
+    answer = objective(x.clone(), rows.clone())
+    if not isinstance(answer, tuple | list) or len(answer) != 2 or not all(isinstance(part, Tensor) for part in answer):
+        parts = answer if isinstance(answer, tuple | list) else [answer]
+        raise TypeError(
+            f"got {', '.join(type(part).__name__ for part in parts) or 'nothing'} from the objective; expected two "
+            "tensors, values (B',) and gradients (B', n); return both (x.grad is None until backward() is called)."
+        )
+    value, gradient = answer[0].detach(), answer[1].detach()
     if value.shape != x.shape[:1] or gradient.shape != x.shape:
         raise ValueError(
             f"got values of shape {tuple(value.shape)} and gradients of shape {tuple(gradient.shape)}; "
@@ -327,7 +428,7 @@ def _evaluate(objective: Objective, x: Tensor, rows: Tensor) -> tuple[Tensor, Te
             f"got values of {value.dtype} and gradients of {gradient.dtype} from the objective; expected "
             f"{x.dtype}, the dtype of x0; convert them before returning."
         )
-    return value.detach(), gradient.detach()
+    return value, gradient
 
 
 def _finite(value: Tensor, gradient: Tensor) -> Tensor:
@@ -335,21 +436,29 @@ def _finite(value: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _bounds(x0: Tensor, lower: float | Tensor, upper: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Check the start and spread the bounds to (B, n)."""
+    """Check the start, and the bounds: (1 or B, 1 or n)."""
     if x0.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"got x0 of {x0.dtype}; expected float32 or float64; convert it first.")
     if x0.ndim != 2:
         raise ValueError(f"got x0 of shape {tuple(x0.shape)}; expected (B, n); flatten each problem into a row.")
     if bool(x0.isnan().any()):
         raise ValueError("got NaN in x0; expected finite starting points; check how they were computed.")
-    try:
-        lower = torch.as_tensor(lower, dtype=x0.dtype, device=x0.device).expand(x0.shape)
-        upper = torch.as_tensor(upper, dtype=x0.dtype, device=x0.device).expand(x0.shape)
-    except RuntimeError as error:
-        raise ValueError(
-            f"got bounds that do not fit ({error}); expected ones that broadcast to {tuple(x0.shape)}."
-        ) from None
-    if bool((lower > upper).any()) or bool(lower.isnan().any()) or bool(upper.isnan().any()):
+    given = {"lower": lower, "upper": upper}
+    for name, bound in given.items():
+        try:
+            bound = torch.as_tensor(bound, dtype=x0.dtype, device=x0.device).detach().clone()
+            bound.expand(x0.shape)
+        except TypeError:
+            raise TypeError(
+                f"got {name} of type {type(bound).__name__}; expected a number or a tensor; use -inf or inf for none."
+            ) from None
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"got bounds that do not fit ({error}); expected ones that broadcast to {tuple(x0.shape)}."
+            ) from None
+        given[name] = bound.reshape([1] * (2 - bound.ndim) + list(bound.shape))
+    lower, upper = given.values()
+    if not bool((lower <= upper).all()) or bool((lower == torch.inf).any()) or bool((upper == -torch.inf).any()):
         raise ValueError(
             "got an empty or undefined box; expected lower <= upper in every coordinate; check the bounds."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 
 import torch
@@ -10,14 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import lbfgsb
-from .checks import check_images
-from .classifier import Classifier
+from .checks import check_classes, check_images, check_targets
+from .models import Classifier
 from .perturbations import logit_margin, value_and_gradient
 from .refinement import refine as closest
 
 SEARCH_STEPS = 30
 NEAR = 0.1  # of the clean image's gap: closer to the edge than this, minimisers are solved to full tolerance
 COARSE = 0.05  # tolerance of the solves further away
+CANNOT_WIN = 4.0  # logits this many times further down than the box is wide belong to classes that cannot win
 HOPELESS = 50.0  # a c this many e-folds below the first guess no longer costs anything: smaller ones change nothing
 
 
@@ -49,18 +51,59 @@ def penalty_path(
     Source:
         Szegedy et al. 2013, section 4.1.
     """
-    if not bool((penalties > 0).all()):
-        raise ValueError(f"got c = {float(penalties.min())}; expected values above 0.")
-    images = image.double().expand(len(penalties), *image.shape).contiguous()
-    check_images(images)
-    classify = Classifier(model, image.device)
-    targets = torch.full((len(penalties),), target, device=classify.device)
+    penalties = _penalties(penalties)
+    if not isinstance(image, Tensor):
+        check_images(image, name="image")
+    images = image[None].expand(len(penalties), *image.shape)
+    check_images(images, name="image")
+    target = _class(target)
+    with torch.inference_mode(False), torch.enable_grad():
+        return _path(model, image, images.double().contiguous(), target, penalties, norm, max_iterations)
+
+
+def _path(
+    model: Callable[[Tensor], Tensor],
+    image: Tensor,
+    images: Tensor,
+    target: int,
+    penalties: Tensor,
+    norm: str,
+    max_iterations: int,
+) -> tuple[Tensor, Tensor]:
+    """``penalty_path`` once its input is in order."""
+    if norm not in ("squared", "plain"):
+        raise ValueError(f"got norm {norm!r}; expected 'squared' or 'plain'.")
+    classify = Classifier(model, image[None])
+    targets = torch.full((len(penalties),), target, dtype=torch.long, device=classify.device)
     search = Search(classify, images.to(classify.device), targets, norm)
+    check_classes(targets, search.clean_logits().shape[1])
     c = penalties.to(search.clean)
     every = torch.arange(len(c), device=classify.device)
     objective = search.objective(c, every, torch.ones_like(c))
     found = lbfgsb.minimize_box(objective, search.clean, max_iterations=max_iterations, tolerance=1e-6)
     return found.x.view(images.shape).to(image.device), search.gaps(found.x, every).to(image.device)
+
+
+def _penalties(penalties: Tensor) -> Tensor:
+    """The values of c, if they are some."""
+    if not isinstance(penalties, Tensor):
+        raise TypeError(
+            f"got penalties of type {type(penalties).__name__}; expected a tensor; convert them with torch.tensor."
+        )
+    if not bool((penalties > 0).all()):
+        raise ValueError(f"got c = {float(penalties.min())}; expected values above 0.")
+    return penalties
+
+
+def _class(target: int | Tensor) -> int:
+    """A class as a number."""
+    try:
+        found = operator.index(target)
+    except TypeError:
+        raise TypeError(f"got target {target!r}; expected a whole number, the class; convert it with int().") from None
+    if found < 0:
+        raise ValueError(f"got target {found}; expected one from 0 to k - 1.")
+    return found
 
 
 class Search:
@@ -106,52 +149,67 @@ class Search:
     def gap(self, logits: Tensor, index: Tensor) -> Tensor:
         """Logit of the target minus the largest other one."""
         targets = self.targets[index]
-        if bool((targets >= logits.shape[1]).any()):
-            raise ValueError(
-                f"got target {int(targets.max())}; expected targets below {logits.shape[1]}, the number of classes."
-            )
+        check_classes(targets, logits.shape[1])
         return logit_margin(logits, targets)
 
     @torch.no_grad()
-    def clean_logits(self) -> tuple[Tensor, Tensor]:
-        """Gap and spread of the logits of the clean images."""
+    def clean_logits(self) -> Tensor:
+        """The logits of the clean images."""
         if len(self.clean) == 0:
-            return self.clean.new_empty(0), self.clean.new_empty(0)
+            return self.clean.new_empty(0, 2)
         logits = self.logits(self.clean)
-        if not bool(logits.isfinite().all()):
+        broken = ~((logits < torch.inf).all(1) & logits.isfinite().any(1))  # -inf is a class that cannot win
+        if bool(broken.any()):
             raise ValueError(
-                "got NaN or infinity; expected finite logits; check the model's weights and normalisation."
+                f"got NaN or infinity; expected finite logits, also for image {int(broken.nonzero()[0])} of its chunk; "
+                "check the model's weights and normalisation."
             )
-        gap = self.gap(logits, torch.arange(len(logits), device=logits.device))
-        return gap, (logits.amax(1) - logits.amin(1)).clamp(min=torch.finfo(logits.dtype).tiny)
+        return logits
 
     @torch.no_grad()
     def gaps(self, x: Tensor, index: Tensor) -> Tensor:
         """The gap at the images as they will be returned, rounding to their dtype included."""
         return self.gap(self.logits(x.to(self.dtype).to(x.dtype)), index)
 
-    def begin(self, margin: float) -> None:
-        """What needs no search, and the lead that a target must have elsewhere."""
-        self.best_gap, spread = self.clean_logits()
+    def begin(self, margin: float, *, sure: bool = False) -> None:
+        """What needs no search, and the lead that a target must have elsewhere.
+
+        With ``sure`` a clean image needs that lead as well to be left as it is.
+        """
+        logits = self.clean_logits()
+        self.best_gap = self.gap(logits, torch.arange(len(logits), device=logits.device))
         there = self.best_gap > 0  # already classified as the target
+        self.possible = self.best_gap > -torch.inf
+        index = ((~there | sure) & self.possible).nonzero()[:, 0]
+        self.square = self.clean.new_ones(len(self.clean))
+        self.square[index] = self.slope_square(index)
+        self.spread = spread_that_matters(logits, self.targets, (self.square * self.clean.shape[1]).sqrt())
+        # Logits that all tie have no spread: take what a perturbation of length 0.001 makes of them.
+        self.wanted = margin * torch.maximum(self.spread, 1e-3 * self.square.sqrt())
+        if sure:
+            there = there & (self.best_gap >= self.wanted)
         self.success |= there
         self.penalty[there] = torch.inf
-        self.square = self.clean.new_ones(len(self.clean))
-        index = (~there).nonzero()[:, 0]
-        self.square[index] = self.slope_square(index)
-        # Logits that all tie have no spread: take what a perturbation of length 0.001 makes of them.
-        self.wanted = margin * torch.maximum(spread, 1e-3 * self.square.sqrt())
 
-    def run(self, margin: float, margin_tolerance: float, tolerance: float, max_iterations: int, history: int) -> None:
+    def run(
+        self,
+        margin: float,
+        margin_tolerance: float,
+        tolerance: float,
+        max_iterations: int,
+        history: int,
+        *,
+        sure: bool = False,
+    ) -> None:
         """Bracket and narrow c for every image."""
-        self.begin(margin)
+        self.begin(margin, sure=sure)
         count, clean, best, success, penalty = len(self.clean), self.clean, self.best, self.success, self.penalty
         best_gap, wanted = self.best_gap, self.wanted
         there = success.clone()
         low, high = clean.new_full((count,), -torch.inf), clean.new_full((count,), torch.inf)  # log c: works, fails
         low_gap, high_gap = clean.new_zeros(count), clean.new_zeros(count)  # gap - wanted at those ends
         side = torch.zeros(count, dtype=torch.long, device=clean.device)  # which end moved last, for Illinois steps
-        searching = ~there
+        searching = ~there & self.possible
         steepness = clean.new_ones(count)
         steepness[searching] = self.steepness(searching.nonzero()[:, 0])
         distance = (wanted - best_gap).clamp(min=torch.finfo(clean.dtype).tiny)  # what the gap has to gain
@@ -171,7 +229,7 @@ class Search:
                 start[index],
                 max_iterations=max_iterations,
                 history=history,
-                tolerance=steepness[index] / unit[index] * torch.where(near[index], tolerance, COARSE),
+                tolerance=steepness[index] / unit[index] * torch.where(near[index], tolerance, COARSE).float(),
                 decrease_tolerance=1e-9,
                 inverse_curvature=unit[index] / (2 * c) if self.norm == "squared" else None,
             )
@@ -194,8 +252,12 @@ class Search:
             # Illinois: halve the remembered gap of an end that has stayed twice, so that both ends move.
             now = torch.where(works, 1, -1)
             twice = now == side[index]
-            low_gap[index] = torch.where(works, gap, low_gap[index] * torch.where(twice & ~works, 0.5, 1.0))
-            high_gap[index] = torch.where(works, high_gap[index] * torch.where(twice & works, 0.5, 1.0), gap)
+            low_gap[index] = torch.where(
+                works, gap, low_gap[index] * torch.where(twice & ~works, 0.5, 1.0).to(gap.dtype)
+            )
+            high_gap[index] = torch.where(
+                works, high_gap[index] * torch.where(twice & works, 0.5, 1.0).to(gap.dtype), gap
+            )
             low[index] = torch.where(works, log_c[index], low[index])
             high[index] = torch.where(works, high[index], log_c[index])
             side[index] = now
@@ -208,7 +270,7 @@ class Search:
 
     def refine(self, fast: Classifier, *, from_clean: bool) -> None:
         """Shorten what was found, or, from the clean images, find and shorten, with another precision for the work."""
-        index = ((self.penalty != torch.inf) & (self.success | from_clean)).nonzero()[:, 0]
+        index = ((self.penalty != torch.inf) & (self.success | from_clean) & self.possible).nonzero()[:, 0]
         clean, start = self.clean[index].to(fast.dtype), self.best[index].to(fast.dtype)
         found, there, evaluations = closest(
             lambda x: fast(x.view(-1, *self.shape[1:])),
@@ -217,6 +279,7 @@ class Search:
             1.1 * self.wanted[index].to(fast.dtype),  # more than is verified, for what rounding takes
             start=None if from_clean else start,
             dtype=self.dtype,
+            spread=self.spread[index].to(fast.dtype),
         )
         found = found.to(self.dtype).to(self.clean.dtype)
         there &= self.gaps(found, index) >= self.wanted[index]
@@ -276,6 +339,28 @@ class Search:
         return torch.where(bracketed, secant, torch.where(low.isfinite(), low + leap, high - leap))
 
 
+def spread_that_matters(logits: Tensor, targets: Tensor, reach: Tensor) -> Tensor:
+    """From the largest logit of each image down to the smallest that could win somewhere in the box, if not far off.
+
+    A class may be masked by a logit of -1e9 or -inf. What lies much further below the target and the leader than the
+    one could move against the other anywhere in the box, were the network straight, does not count.
+
+    Args:
+        logits: (B, k), of the clean images; -inf allowed.
+        targets: (B,) long.
+        reach: (B,), the norm of the slope of the gap times the diagonal of the box.
+
+    Returns:
+        (B,), above 0.
+    """
+    if len(logits) == 0:
+        return logits.new_empty(0)
+    below = logits.amax(1, keepdim=True) - logits
+    own = below.gather(1, targets[:, None]).nan_to_num(posinf=0.0)
+    matters = below.isfinite() & (below <= CANNOT_WIN * (own + reach[:, None]))
+    return torch.where(matters, below, 0).amax(1).clamp(min=torch.finfo(logits.dtype).tiny)
+
+
 ONE_FOR_ALL = 0.0  # in the place of a ratio of the grid: one c for all images of a set
 _ROWS = 512  # problems solved at a time
 
@@ -310,33 +395,34 @@ def grid_distortion(
         Szegedy et al. 2013, section 4.1.
     """
     check_images(images)
+    check_targets(images, targets)
+    penalties = _penalties(penalties)
     if norm not in ("squared", "plain"):
         raise ValueError(f"got norm {norm!r}; expected 'squared' or 'plain'.")
     if penalties.ndim not in (1, 2) or (penalties.ndim == 2 and len(penalties) != len(images)):
         raise ValueError(f"got penalties of shape {tuple(penalties.shape)}; expected (P,) or ({len(images)}, P).")
-    if not bool((penalties > 0).all()):
-        raise ValueError(f"got c = {float(penalties.min())}; expected values above 0.")
     count = penalties.shape[-1]
-    classify = Classifier(model, images.device)
     repeated, wanted = images.repeat_interleave(count, 0), targets.repeat_interleave(count)
     prices = penalties.double().expand(len(images), count).flatten()
     found, gaps = [images[:0]], [prices[:0]]
     rows = (part.split(_ROWS) for part in (repeated, wanted, prices))
-    for part, aims, c in zip(*rows, strict=True):
-        search = Search(classify, part.to(classify.device), aims.to(classify.device), norm)
-        c = c.to(search.clean)
-        every = torch.arange(len(c), device=classify.device)
-        best = lbfgsb.minimize_box(
-            search.objective(c, every, torch.ones_like(c)),
-            search.clean,
-            max_iterations=max_iterations,
-            history=5,
-            tolerance=1e-5,
-            decrease_tolerance=1e-9,
-            inverse_curvature=1 / (2 * c) if norm == "squared" else None,
-        )
-        found.append(best.x.view(part.shape).to(images))
-        gaps.append(search.gaps(best.x, every).to(prices))
+    with torch.inference_mode(False), torch.enable_grad():
+        classify = Classifier(model, images)
+        for part, aims, c in zip(*rows, strict=True):
+            search = Search(classify, part.to(classify.device), aims.to(classify.device), norm)
+            c = c.to(search.clean)
+            every = torch.arange(len(c), device=classify.device)
+            best = lbfgsb.minimize_box(
+                search.objective(c, every, torch.ones_like(c)),
+                search.clean,
+                max_iterations=max_iterations,
+                history=5,
+                tolerance=1e-5,
+                decrease_tolerance=1e-9,
+                inverse_curvature=1 / (2 * c) if norm == "squared" else None,
+            )
+            found.append(best.x.view(part.shape).to(images))
+            gaps.append(search.gaps(best.x, every).to(prices))
     shape = (len(images), count)
     return torch.cat(found).unflatten(0, shape), torch.cat(gaps).unflatten(0, shape)
 

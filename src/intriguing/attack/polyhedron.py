@@ -17,6 +17,7 @@ NEWTON_STEPS = 50
 HALVINGS = 12
 # Finished rows are dropped when fewer than this fraction still runs: copying A costs as much as using it.
 COMPACT = 0.75
+EXTREME = {torch.float32: 1e-15, torch.float64: 1e-100}  # norms of rows whose squares are near the ends of the type
 
 
 class Rows:
@@ -110,22 +111,49 @@ def project_polyhedron(
         violates A z >= b, which the caller can see.
 
     Raises:
+        TypeError: something is no tensor, or not of one floating dtype.
         ValueError: the shapes do not fit.
 
     Source:
         Boyd and Vandenberghe, Convex Optimization, chapter 5; D. Bertsekas 1982 for the projected Newton step.
     """
+    for name, given in (("x", x), ("matrix", matrix), ("bound", bound)):
+        if not isinstance(given, Tensor):
+            raise TypeError(f"got {name} of type {type(given).__name__}; expected a tensor; convert it first.")
+        if given.dtype != x.dtype or given.dtype not in (torch.float32, torch.float64):
+            raise TypeError(
+                f"got {name} of {given.dtype} for x of {x.dtype}; expected all of float32 or of float64; convert it."
+            )
     if x.ndim != 2 or matrix.shape != (*bound.shape, x.shape[1]) or len(bound) != len(x):
         raise ValueError(
             f"got x {tuple(x.shape)}, matrix {tuple(matrix.shape)} and bound {tuple(bound.shape)}; "
             "expected (B, n), (B, k, n) and (B, k)."
         )
-    size = torch.linalg.vector_norm(matrix, dim=2).clamp(min=torch.finfo(x.dtype).tiny)  # (B, k)
+    if 0 in matrix.shape:  # nothing to move, or nothing to satisfy
+        return x.clamp(torch.as_tensor(lower).to(x), torch.as_tensor(upper).to(x)), torch.zeros_like(bound)
+    size = torch.linalg.vector_norm(matrix, dim=2)  # (B, k)
+    if bool(((size < EXTREME[x.dtype]) | (size > 1 / EXTREME[x.dtype])).any()):
+        # Squares of such entries overflow or vanish: scale them by their largest. A row of zeros asks for nothing.
+        peak = matrix.abs().amax(2)
+        matrix = matrix / torch.where(peak > 0, peak, 1.0)[:, :, None]
+        norm = torch.linalg.vector_norm(matrix, dim=2)
+        empty = ~(norm > 0)
+        matrix, bound = matrix / torch.where(empty, 1.0, norm)[:, :, None], bound / torch.where(empty, 1.0, peak * norm)
+        z, prices = project_polyhedron(
+            x,
+            torch.where(empty[:, :, None], 1 / x.shape[1] ** 0.5, matrix),
+            torch.where(empty, -(torch.finfo(x.dtype).max ** 0.25), bound.nan_to_num()),
+            lower,
+            upper,
+            multipliers=None if multipliers is None else multipliers * torch.where(empty, 0.0, peak * norm),
+            tolerance=tolerance,
+        )
+        return z, prices / torch.where(empty, 1.0, peak * norm)
+    size = size.clamp(min=torch.finfo(x.dtype).tiny)
+    lower, upper = (torch.as_tensor(number, dtype=x.dtype, device=x.device) for number in (lower, upper))
     if tolerance is None:
-        tolerance = 16 * x.shape[1] ** 0.5 * torch.finfo(x.dtype).eps
-    lower, upper, tolerance = (
-        torch.as_tensor(number, dtype=x.dtype, device=x.device) for number in (lower, upper, tolerance)
-    )
+        tolerance = 16 * x.shape[1] ** 0.5 * torch.finfo(x.dtype).eps * _unit(lower, upper)
+    tolerance = torch.as_tensor(tolerance, dtype=x.dtype, device=x.device)
     problem = Problem(
         a=matrix,
         unit=1 / size,
@@ -155,6 +183,13 @@ def project_polyhedron(
     return found, prices / size
 
 
+def _unit(lower: Tensor, upper: Tensor) -> Tensor:
+    """The width of the box that lengths are measured by: the largest finite one, 1 where there is none."""
+    width = upper - lower
+    widest = torch.where(width.isfinite(), width, 0).amax()
+    return torch.where(widest > 0, widest, 1.0)
+
+
 def _dual(problem: Problem, y: Tensor) -> Point:
     """What belongs to the multipliers y."""
     raw = torch.baddbmm(problem.x[:, None, :], (y * problem.unit)[:, None, :], problem.a)[:, 0]
@@ -176,9 +211,9 @@ def _newton_step(problem: Problem, point: Point, running: Tensor) -> tuple[Point
     if y.dtype == torch.float32:
         ridge = 100 * ridge  # what rounding may take from the smallest eigenvalue
     hessian = hessian + torch.diag_embed(ridge + held.to(y.dtype))
-    # A positive definite system of k numbers per row; the factorisation cannot fail because of the ridge.
+    # A positive definite system of k numbers per row because of the ridge; a row with NaN ends, and it alone.
     right = torch.where(held, 0, slack)[:, :, None]
-    step = -torch.cholesky_solve(right, torch.linalg.cholesky(hessian))[:, :, 0]
+    step = -torch.cholesky_solve(right, torch.linalg.cholesky_ex(hessian).L)[:, :, 0]
     length = y.new_ones(len(y))
     terms = (y * (slack.abs() + 2 * problem.b.abs())).sum(1) + point.energy
     rounding = 32 * torch.finfo(y.dtype).eps * terms  # of the value, which is a difference of such terms

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .models import out_of_memory
 from .polyhedron import Rows, project_polyhedron
 
 STEPS = 30
@@ -71,6 +72,7 @@ def refine(
     *,
     start: Tensor | None = None,
     dtype: torch.dtype | None = None,
+    spread: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Find perturbations of locally smallest norm that give the target a margin.
 
@@ -82,6 +84,8 @@ def refine(
         start: (B, n) in [0, 1], images to start from, for instance some classified as their targets; by default the
             clean images.
         dtype: the images will be rounded to this type, and the margin is verified after rounding.
+        spread: (B,), of the clean image's logits, those of classes that cannot win left out; by default of all finite
+            ones.
 
     Returns:
         images (B, n), the shortest that were seen with their margin; success (B,) bool, whether there was one (where
@@ -98,6 +102,10 @@ def refine(
         return best, shortest.isfinite(), evaluations
     with torch.no_grad():
         logits = classify(clean)
+    finite = logits.isfinite()
+    whole = torch.where(finite, logits, -torch.inf).amax(1) - torch.where(finite, logits, torch.inf).amin(1)
+    if spread is not None:  # the same number where every class counts, found in another precision
+        whole = torch.minimum(whole, 1.001 * spread)
     unknown = torch.full_like(shortest, torch.inf)
     state = State(
         row=torch.arange(len(clean), device=clean.device),
@@ -105,7 +113,7 @@ def refine(
         x=best.clone(),
         target=targets,
         margin=margin,
-        near=NEAR * (logits.amax(1) - logits.amin(1)),
+        near=NEAR * whole,
         multipliers=torch.zeros_like(logits),
         pull=torch.zeros_like(shortest),
         stage=torch.full_like(shortest, STAGE if start is None else 1.0),
@@ -144,7 +152,7 @@ def _adapt(state: State, low: Tensor) -> None:
     # Less than half of the lead that was promised, or steps along the boundary that do not shrink: move less.
     missed = (low < 0) & (low < before + 0.5 * (aim - before))
     slow = close & (state.moved > 0.7 * state.moved_before)
-    freedom = (1 - pull) * torch.where(missed, 0.5, torch.where(slow, 0.6, 1.3))
+    freedom = (1 - pull) * torch.where(missed, 0.5, torch.where(slow, 0.6, 1.3)).float()
     state.pull = (1 - freedom).clamp(0, HEAVIEST)
     # Twice the margin, so that what curvature takes back leaves it; and where it took more, that much on top.
     goal = 2 * margin + torch.where(close & (low < margin) & (state.stage >= 1), (aim - low).clamp(min=0), 0)
@@ -171,12 +179,33 @@ def _step(state: State, lead: Tensor, slope: Tensor, rivals: Tensor) -> tuple[Te
 def _linearise(classify: Callable[[Tensor], Tensor], x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Lead of the target over its strongest rivals (B, q), the gradients of these leads (B, q, n), and who they are."""
     leaf = x.detach().requires_grad_()
-    with torch.enable_grad():
+
+    def asked() -> tuple[Tensor, Tensor, int]:
         logits = classify(leaf)
         others = logits.detach().scatter(1, targets[:, None], -torch.inf)
         count = min(RIVALS, logits.shape[1] - 1)
         rivals = others.topk(count).indices
-        leads = logits.gather(1, targets[:, None]) - logits.gather(1, rivals)
+        return logits.gather(1, targets[:, None]) - logits.gather(1, rivals), rivals, count
+
+    with torch.enable_grad():
+        leads, rivals, count = asked()
         unit = torch.eye(count, dtype=x.dtype, device=x.device)[:, None, :].expand(count, len(x), count)
-        (slope,) = torch.autograd.grad(leads, leaf, unit, is_grads_batched=True)
-    return leads.detach(), slope.transpose(0, 1).contiguous(), rivals
+        try:
+            if torch.is_anomaly_enabled():
+                raise RuntimeError("anomaly detection looks into gradients, which batched ones do not allow")
+            (slope,) = torch.autograd.grad(leads, leaf, unit, is_grads_batched=True)
+        except RuntimeError as problem:
+            if out_of_memory(problem):
+                raise
+            # Not every backward pass can be batched: one by one then.
+            leads, rivals, count = asked()
+            slope = torch.stack(
+                [torch.autograd.grad(leads[:, j].sum(), leaf, retain_graph=j + 1 < count)[0] for j in range(count)]
+            )
+    leads, slope = leads.detach(), slope.transpose(0, 1).contiguous()
+    # A rival that cannot win asks for nothing; where there are many, the target itself may be drawn among them.
+    beyond = (leads == torch.inf) | (rivals == targets[:, None])
+    if bool(beyond.any()):
+        leads = leads.masked_fill(beyond, torch.finfo(leads.dtype).max ** 0.25)
+        slope = slope.masked_fill(beyond[:, :, None], 0)
+    return leads, slope, rivals

@@ -32,8 +32,9 @@ from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
 
 from . import files
-from .checks import check_images, check_targets
+from .checks import check_chunk, check_images, check_targets
 from .distortion import Distortion, minimum_distortion
+from .models import ALIKE, Classifier, apart, refuse_training_mode
 
 try:
     import fcntl
@@ -42,6 +43,7 @@ except ImportError:  # Windows: chunks may be solved twice there
 
 _Made = TypeVar("_Made")
 
+ANSWERS = "answers"  # under which a chunk keeps what the model said of its images
 POLL = 0.5  # seconds between two looks at chunks that others are solving
 PATIENCE = 5.0  # seconds in which a file written on another host has to be seen here
 SETTINGS = {
@@ -101,11 +103,11 @@ class Run:
         check_targets(images, targets)
         if unknown := sorted(settings.keys() - SETTINGS.keys()):
             raise TypeError(f"got the unknown setting {unknown[0]!r}; expected some of {', '.join(SETTINGS)}")
-        if chunk is not None and chunk < 1:
-            raise ValueError(f"got a chunk of {chunk}; expected at least 1 image; leave it out for a fitting size.")
-        if isinstance(model, nn.Module) and model.training:
-            raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
-        self.model, self.images, self.targets = model, images, targets
+        check_chunk(chunk)
+        refuse_training_mode(model)
+        self.model, self.images, self.targets, self._name = model, images, targets, name
+        self._versions = _version(images), _version(targets)
+        self._checked: set[int] = set()  # chunks of which the model has been asked
         self.device = torch.device(device) if device is not None else _home(model, images)
         self.settings = SETTINGS | settings
         chunk = chunk or _chunk_size(images, self.device)
@@ -180,6 +182,12 @@ class Run:
         rank, size = worker
         if not 0 <= rank < size:
             raise ValueError(f"got rank {rank}; expected one from 0 to {size - 1} for {size} processes.")
+        if (_version(self.images), _version(self.targets)) != self._versions:
+            raise ValueError(
+                "got images or targets that were changed in place; expected those of the run; make a new Run."
+            )
+        if self._described(self.model, self._name) != self.key["model"]:
+            raise ValueError("got a model that has changed since the run was made; expected the same; make a new Run.")
         first = rank * len(self.ranges) // size
         pending = [*range(first, len(self.ranges)), *range(first)]
         made = []
@@ -246,10 +254,12 @@ class Run:
         path = self.path(index)
         try:
             found, about = files.read(path, self._text(index))
+            answers = found.pop(ANSWERS)
             piece = Distortion(**found)
+            self._compare(index, piece, answers)
         except FileNotFoundError:
             return None
-        except (safetensors.SafetensorError, OSError, ValueError, TypeError) as problem:
+        except (safetensors.SafetensorError, OSError, KeyError, ValueError, TypeError) as problem:
             reason = " ".join(str(problem).split())
             warnings.warn(f"The chunk {path} cannot be used ({reason}) and is made anew.", stacklevel=3)
             return None
@@ -262,11 +272,39 @@ class Run:
         start, stop = self.ranges[index]
         images, targets = self.images[start:stop].to(self.device), self.targets[start:stop].to(self.device)
         solved = minimum_distortion(self.model, images, targets, chunk=self._chunk, **self.settings)
+        answers = self._answers(images, solved)
+        self._checked.add(index)
         found = files.plain("chunk", vars(solved))
         about = self.about(time.monotonic() - started)
-        files.keep(self.path(index), self._text(index), found, about)
+        files.keep(self.path(index), self._text(index), found | files.plain("chunk", {ANSWERS: answers}), about)
         self.note(index, about, made=True)
         return Distortion(**found)
+
+    def _answers(self, images: Tensor, found: Distortion) -> Tensor:
+        """What the user's own model says of the images of a chunk before and after, (2, B, k)."""
+        lowest, highest = self.settings["bounds"]
+        unit = ((images[:1] - lowest) / (highest - lowest)).clamp(0, 1)
+        classify = Classifier(self.model, unit, (float(lowest), float(highest)))
+        if len(images) == 0:
+            return torch.zeros(2, 0, 0)
+        return torch.stack([classify.answers(images), classify.answers(found.images.to(images.device))])
+
+    def _compare(self, index: int, piece: Distortion, kept: Tensor) -> None:
+        """Ask the model about a kept chunk, the first time that it is read: no key can tell all models apart.
+
+        Raises:
+            ValueError: it says something else than what was kept with the chunk.
+        """
+        if index in self._checked:
+            return
+        start, stop = self.ranges[index]
+        now = self._answers(self.images[start:stop].to(self.device), piece).to(kept.device)
+        if now.shape != kept.shape or not bool((apart(now, kept) <= ALIKE.get(kept.dtype, 1e-3)).all()):
+            raise ValueError("the model gives other logits for its images than the model that it was made for")
+        wins = now[1].argmax(1) == self.targets[start:stop].to(kept.device) if len(piece.success) else piece.success
+        if not torch.equal(wins, piece.success):
+            raise ValueError("the model reads its images otherwise than the model that it was made for")
+        self._checked.add(index)
 
     def _described(self, model: Callable, name: str | None) -> dict[str, str]:
         """What determines a model's numbers: for a module its weights, its plain attributes and its own code."""
@@ -463,6 +501,11 @@ def _home(model: Callable, images: Tensor) -> torch.device:
     """Where the weights are; a function is called with images on their own device."""
     weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     return images.device if weights is None else weights.device
+
+
+def _version(tensor: Tensor) -> int | None:
+    """A number that grows when a tensor is changed in place; None where PyTorch keeps none."""
+    return None if tensor.is_inference() else tensor._version  # noqa: SLF001 - its only name
 
 
 def _chunk_size(images: Tensor, device: torch.device) -> int:

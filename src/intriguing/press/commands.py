@@ -100,6 +100,11 @@ def _attack(options: argparse.Namespace) -> int:
         os.environ["INTRIGUING_PROFILE"] = options.profile
     choices = {"refine": options.refine, "norm": options.norm, "chunk": options.chunk}
     try:
+        settings.device()
+    except (ValueError, RuntimeError) as error:  # a device that this computer does not have
+        console.print(f"[red]{escape(str(error))}[/red]")
+        return 1
+    try:
         settings.seed_everything()
         team = runs.Team()
         run = runs.digits(options.model, options.images, part=options.part, team=team, **choices)

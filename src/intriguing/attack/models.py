@@ -1,0 +1,544 @@
+"""Models of other people: on the unit box, in the precision that small margins need, and as their users have them.
+
+The solvers never work with the model that they are given but with a copy, in float64 where that serves. Whether an
+image is taken for its target is asked of a second copy, which computes as the user's model does: the same precision,
+the same hooks, the same layers. Both are tried before any work begins, so that what cannot be handled is refused with
+its reason. A model that cannot be copied is called itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import inspect
+import random
+from collections.abc import Callable, Iterator
+from types import BuiltinFunctionType, FunctionType, ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .checks import check_classes
+
+PRECISIONS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+# Two answers of one model in different batches or precisions differ by less than this part of their spread.
+SAME_MODEL = 0.25  # a copy in another precision whose answers lie further off is another model
+ALIKE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
+
+
+class Classifier:
+    """The model on the unit box, with its arithmetic in float64 where the device has it: small margins need the digits.
+
+    A model that works in its own precision only does so. Outputs that are probabilities (positive, with sum one) count
+    by their logarithms, and saturated ones of each class by itself by their log odds: logits with the same largest
+    entry.
+
+    Args:
+        model: a module in evaluation mode, or a function that torch can differentiate.
+        images: (B, *shape) on the unit box, of the user's dtype; the first one, its negative and black are tried.
+        bounds: the user's lowest and highest pixel.
+
+    Attributes:
+        device: where the model works.
+        dtype: of what it is called with and of the logits that it returns.
+
+    Raises:
+        TypeError: the model is no callable, or returns something else than a tensor of floating logits.
+        ValueError: a module in training mode, logits of another shape, logits that torch cannot differentiate, that
+            change from call to call or with the rest of the batch; or the model raised an error of its own.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[Tensor], Tensor],
+        images: Tensor,
+        bounds: tuple[float, float] = (0.0, 1.0),
+    ) -> None:
+        if not callable(model):
+            raise TypeError(
+                f"got a model of type {type(model).__name__}; expected a module or a function from images to logits."
+            )
+        refuse_training_mode(model)
+        self.bounds = bounds
+        self.device, own = images.device, None
+        if isinstance(model, nn.Module):
+            first = next((weight for weight in model.parameters() if weight.is_floating_point()), None)
+            first = next(model.parameters(), None) if first is None else first
+            if first is not None:
+                self.device, own = first.device, first.dtype
+        self.dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        self._given, self._weights = model, own
+        self._own_dtypes = tuple(dict.fromkeys(kind for kind in (images.dtype, own, *PRECISIONS) if kind is not None))
+        self._coarsest = own if own in ALIKE else images.dtype  # that the user computes with
+        self._own, self._own_takes = model, None
+        self._model, self._takes, self._writes, self._scores = model, self.dtype, False, "logits"
+        with _no_trace(self.device):
+            self._choose(model, images)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        logits = _checked(self._model(self._asked(x)), len(x))
+        if self._scores != "logits":
+            limits = torch.finfo(logits.dtype)
+            chances = logits
+            logits = chances.clamp(min=limits.tiny).log()
+            if self._scores == "chances":
+                logits = logits - torch.log1p(-chances.clamp(max=1 - limits.eps))
+        return logits.to(self.dtype)
+
+    def coarser(self, least: torch.dtype) -> Classifier:
+        """The same model in float32 where its weights and ``least`` are no finer, else this one."""
+        if self.dtype != torch.float64 or {self._weights, least} != {torch.float32}:
+            return self
+        found = copy.copy(self)
+        found.dtype = torch.float32
+        if self._takes == torch.float64:
+            model = _frozen(_copied(self._given))
+            if model is None:
+                return self
+            found._model, found._takes = model, torch.float32  # noqa: SLF001 - of this class
+        return found
+
+    @torch.no_grad()
+    def verdict(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether the user's own model takes images for their targets, and whether beyond the rounding of its logits.
+
+        Args:
+            images: (B, *shape) within the user's bounds, of the user's dtype.
+            targets: (B,) long.
+
+        Returns:
+            wins (B,) and surely (B,), bool.
+        """
+        if len(images) == 0:
+            return targets.new_zeros(0, dtype=torch.bool), targets.new_zeros(0, dtype=torch.bool)
+        logits = self.answers(images)
+        coarse = max(torch.finfo(kind).eps for kind in (logits.dtype, self._coarsest))
+        targets = targets.to(logits.device)
+        check_classes(targets, logits.shape[1])
+        wins, logits = logits.argmax(1) == targets, logits.double()
+        own = logits.gather(1, targets[:, None])[:, 0]
+        other = logits.scatter(1, targets[:, None], -torch.inf).amax(1)
+        size = torch.maximum(own.abs(), torch.where(other.isfinite(), other.abs(), 0))
+        return wins, wins & (own - other > 2 * coarse * size)
+
+    def _asked(self, x: Tensor) -> Tensor:
+        """What the model is called with: never the solver's own numbers where the model writes into its input."""
+        asked = self._outside(x).to(self._takes)
+        return asked.clone() if self._writes and asked is x else asked
+
+    def _choose(self, model: Callable[[Tensor], Tensor], images: Tensor) -> None:
+        """Find a copy that works, in the finest precision in which it agrees with the user's model."""
+        shared = _copied(model, shared=True) if isinstance(model, nn.Module) else model
+        self._own = model if shared is None else shared
+        self._model = self._finest(model)
+        if len(images) == 0:
+            return
+        first = images[:1].detach().to(self.device)
+        sample = torch.cat([first, 1 - first, torch.zeros_like(first)]).to(self.dtype)
+        for count in (len(sample), 1):
+            try:
+                self._try(model, images, sample[:count])
+                return
+            except Exception as problem:
+                if not out_of_memory(problem):
+                    raise
+        self._model, self._takes = self._finest(model), self.dtype  # the search will meet it with a chunk to halve
+
+    def _try(self, model: Callable[[Tensor], Tensor], images: Tensor, sample: Tensor) -> None:
+        """Settle which copy of the model to work with by asking it about a few images."""
+        mine, trouble = self._answered(self._outside(sample.to(images.dtype)))
+        if mine is not None and (mine.ndim != 2 or len(mine) != len(sample) or mine.shape[1] < 2):
+            _checked(self._answered(self._outside(images.to(self.device)))[0], len(images))  # in the user's numbers
+        if mine is not None:
+            self._steady(self._outside(sample.to(images.dtype)), mine)
+        own = functools.partial(self._plain, model) if isinstance(model, nn.Module) else None
+        finest = functools.partial(self._finest, model)
+        for make, takes in ((finest, self.dtype), (own, self._own_takes), (lambda: model, self._own_takes)):
+            self._model, self._takes = make() if make is not None and takes is not None else None, takes
+            if self._model is None:
+                continue
+            answer, trouble = self._attempted(sample, trouble)
+            if answer is not None and (mine is None or bool(_apart(answer, mine) <= SAME_MODEL)):
+                break
+        else:
+            _raise_as_ours(trouble, sample)
+        self._scores = _meaning(answer)
+
+    def _outside(self, images: Tensor) -> Tensor:
+        """Images of the unit box in the user's units."""
+        lowest, highest = self.bounds
+        return images if (lowest, highest) == (0, 1) else lowest + (highest - lowest) * images
+
+    @staticmethod
+    def _plain(model: nn.Module) -> nn.Module | None:
+        """A copy in the user's precision."""
+        return _frozen(_copied(model))
+
+    def _finest(self, model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """The model in the precision of the search; the model itself where there is no copy."""
+        if not isinstance(model, nn.Module):
+            return model
+        found = _converted(_copied(model), self.dtype)
+        return model if found is None else found
+
+    def _answered(self, asked: Tensor) -> tuple[Tensor | None, Exception | None]:
+        """What the user's model says, in the first precision in which it says anything, or the first trouble."""
+        trouble, reasons = None, set()
+        for takes in self._own_dtypes:
+            self._own_takes = takes
+            try:
+                with torch.no_grad():
+                    answer = self._own(asked.to(self._own_takes, copy=True))
+            except Exception as problem:
+                if out_of_memory(problem):
+                    raise
+                trouble = trouble or problem
+                reasons.add(str(problem))
+                continue
+            if not isinstance(answer, Tensor) or not answer.is_floating_point():
+                _checked(answer, len(asked))
+            return answer, None
+        self._own_takes = None
+        if len(reasons) == 1 and not isinstance(trouble, AssertionError):
+            raise trouble  # the same in every precision: the model's own affair
+        return None, trouble
+
+    def _attempted(self, sample: Tensor, trouble: Exception | None) -> tuple[Tensor | None, Exception | None]:
+        """The logits of a copy, or the first trouble there was."""
+        try:
+            return self._tried(sample), None
+        except Exception as problem:
+            if out_of_memory(problem) or _ours(problem):
+                raise
+            return None, trouble or problem
+
+    def _tried(self, sample: Tensor) -> Tensor:
+        """Logits of a few images, once it is known that torch can differentiate them."""
+        self._writes = True
+        with torch.enable_grad():
+            leaf = sample.clone().requires_grad_()
+            asked = self._asked(leaf)
+            before = asked._version  # noqa: SLF001 - PyTorch's name for it, as in its notes on autograd
+            logits = _checked(self._model(asked), len(sample))
+            gradient = None
+            if logits.requires_grad:
+                finite = torch.where(logits.isfinite(), logits, 0)
+                (gradient,) = torch.autograd.grad(finite.sum(), leaf, allow_unused=True)
+        self._writes = asked._version != before  # noqa: SLF001
+        if gradient is None:
+            raise ValueError(
+                "got logits without a gradient with respect to the images; expected ones that torch can differentiate; "
+                "look for no_grad, detach(), NumPy, argmax or a constant in the model."
+            )
+        return logits.detach()
+
+    @torch.no_grad()
+    def answers(self, images: Tensor) -> Tensor:
+        """What the user's own model says of images within the user's bounds: (B, k), of its own dtype."""
+        if self._own_takes is None:
+            answer, trouble = self._answered(images.to(self.device))
+            if trouble is not None:
+                _raise_as_ours(trouble, images)
+        else:
+            answer = self._own(images.to(self.device, self._own_takes, copy=True))
+        return _checked(answer, len(images))
+
+    def _steady(self, asked: Tensor, answer: Tensor) -> None:
+        """Refuse a model whose logits are not a function of the image alone."""
+        alike = _alike(answer, self._coarsest)
+        if not bool(_apart(self.answers(asked), answer) <= alike):
+            raise ValueError(
+                "got other logits when the same images were asked for again; expected a model that gives the same "
+                "answer every time; switch off its dropout or noise."
+            )
+        if len(asked) == 1:
+            return
+        try:
+            alone, reason = self.answers(asked[:1]), None
+        except Exception as problem:
+            if out_of_memory(problem):
+                raise
+            alone, reason = None, problem
+        if alone is None or not bool(_apart(alone, answer[:1]) <= alike):
+            raise ValueError(
+                "got other logits for an image alone than in a batch; expected each row of logits to depend on its "
+                "own image; look for statistics taken over the batch (batch normalisation without running ones)."
+            ) from reason
+
+
+def out_of_memory(problem: BaseException) -> bool:
+    """Whether an error says that memory ran out; PyTorch's allocator on the CPU raises a plain RuntimeError."""
+    if isinstance(problem, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "DefaultCPUAllocator" in str(problem)
+
+
+def duplicate(model: nn.Module, dtype: torch.dtype, device: torch.device | str | None = None) -> nn.Module:
+    """A copy of a module for the solver alone: of one precision, without gradients of its weights.
+
+    Args:
+        model: in evaluation mode.
+        dtype: of the copy; complex weights take the complex type of the same precision.
+        device: where the copy goes; None leaves it where the module is.
+
+    Raises:
+        ValueError: a module in training mode, or one that cannot be copied.
+    """
+    refuse_training_mode(model)
+    copied = _copied(model)
+    if copied is None:
+        raise ValueError(
+            f"got a {type(model).__name__} that Python cannot copy; expected one that copy.deepcopy can; look for "
+            "locks, files or generators among its attributes."
+        )
+    return _converted(copied if device is None else copied.to(device), dtype)
+
+
+def refuse_training_mode(model: object) -> None:
+    """Raises an error if a module, or any module inside of it, is in training mode.
+
+    ``training`` is a flag of every module by itself: one child left in training mode under a root in evaluation mode
+    makes dropout draw and batch normalisation write its statistics. Of a function the modules that it closes over,
+    is bound to or is a part of are looked at.
+
+    Args:
+        model: anything; looked at, never changed.
+
+    Raises:
+        ValueError: some module is in training mode; the sentence names the first and says how many there are.
+    """
+    left = [
+        (path, inner)
+        for module in modules_of(model)
+        for path, inner in module.named_modules()
+        if getattr(inner, "training", False) and not _settled(module, path)
+    ]
+    if not left:
+        return
+    path, module = left[0]
+    if path == "":
+        raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
+    others = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    raise ValueError(
+        f"got a model whose {path!r} ({type(module).__name__}){others} is in training mode; expected every module in "
+        "evaluation mode; call model.eval()."
+    )
+
+
+def modules_of(model: object) -> Iterator[nn.Module]:
+    """The module that a model is, or those that a function reaches: bound to it, closed over, a part or a global.
+
+    Args:
+        model: a module, a function, a method, a partial function, or anything else, which has none.
+
+    Yields:
+        Modules, without those inside of them.
+    """
+    if isinstance(model, nn.Module):
+        yield model
+    elif isinstance(model, functools.partial):
+        for part in (model.func, *model.args, *model.keywords.values()):
+            yield from modules_of(part)
+    elif inspect.ismethod(model):
+        yield from modules_of(model.__self__)
+    elif inspect.isfunction(model):
+        try:
+            reached = inspect.getclosurevars(model)
+        except ValueError:  # a cell that is still empty
+            return
+        for value in (*reached.nonlocals.values(), *reached.globals.values()):
+            if isinstance(value, nn.Module):
+                yield value
+
+
+def _settled(root: nn.Module, path: str) -> bool:
+    """Whether a module lies in an exported program: its mode was settled then, and its flag cannot be set."""
+    names = path.split(".") if path else []
+    above = [root.get_submodule(".".join(names[:depth])) for depth in range(len(names) + 1)]
+    return any("eval" in vars(module) for module in above)
+
+
+def _checked(answer: object, count: int) -> Tensor:
+    """The model's answer, if it is one row of class scores per image."""
+    if not isinstance(answer, Tensor):
+        raise TypeError(f"got {type(answer).__name__} from the model; expected a tensor of logits; {_advice(answer)}.")
+    if answer.ndim != 2 or len(answer) != count or answer.shape[1] < 2:
+        raise ValueError(
+            f"got logits of shape {tuple(answer.shape)}; expected ({count}, k) with k >= 2; "
+            "return one row of class scores per image."
+        )
+    if not answer.is_floating_point():
+        raise TypeError(
+            f"got logits of {answer.dtype}; expected floating ones that torch can differentiate; return class scores, "
+            "not labels."
+        )
+    return answer
+
+
+def _advice(answer: object) -> str:
+    """How to get at the tensor inside of something else."""
+    if isinstance(answer, dict):
+        names = [name for name, value in answer.items() if isinstance(value, Tensor)]
+        name = next((name for name in names if name == "logits"), names[0] if names else "logits")
+        return f"wrap it: lambda x: model(x)[{name!r}]"
+    if isinstance(answer, tuple) and hasattr(answer, "_fields") and "logits" in answer._fields:
+        return "wrap it: lambda x: model(x).logits"
+    if isinstance(answer, tuple | list):
+        place = next((place for place, value in enumerate(answer) if isinstance(value, Tensor) and value.ndim == 2), 0)
+        return f"wrap it: lambda x: model(x)[{place}]"
+    names = [name for name, value in getattr(answer, "__dict__", {}).items() if isinstance(value, Tensor)]
+    if names:
+        return f"wrap it: lambda x: model(x).{'logits' if 'logits' in names else names[0]}"
+    return "return torch's own tensor"
+
+
+def _meaning(answer: Tensor) -> str:
+    """What a model's outputs are: logits, probabilities of classes, or saturated chances of each class by itself."""
+    if not bool(((answer > 0) & (answer <= 1)).all()):
+        return "logits"
+    if bool(((answer.double().sum(1) - 1).abs() < 1e-4).all()):
+        return "probabilities"
+    return "chances" if bool(((answer < 1e-3) | (answer > 1 - 1e-3)).any()) else "logits"
+
+
+def apart(one: Tensor, other: Tensor) -> Tensor:
+    """The largest difference of two answers, as a part of the spread of the finite logits, row by row.
+
+    Args:
+        one: (..., k) logits.
+        other: (..., k) logits.
+
+    Returns:
+        (...) float64, infinite where a logit is finite in one of them only.
+    """
+    one, other = one.double().cpu(), other.double().cpu()
+    seen = other.isfinite()
+    spread = torch.where(seen, other, -torch.inf).amax(-1) - torch.where(seen, other, torch.inf).amin(-1)
+    size = torch.where(seen, other, 0).abs().amax(-1)
+    difference = torch.where(seen, one - other, 0).abs().nan_to_num(nan=torch.inf).amax(-1)
+    difference = torch.where((seen == one.isfinite()).all(-1), difference, torch.inf)
+    # Relative to the spread, but never finer than the logits themselves are known.
+    return difference / torch.maximum(spread.nan_to_num(), 1e-2 * size).clamp(min=torch.finfo(torch.float64).tiny)
+
+
+def _apart(one: Tensor, other: Tensor) -> Tensor:
+    """The largest of these differences over a batch, 0 in an empty one."""
+    if one.shape != other.shape:
+        return torch.tensor(torch.inf)
+    broken = one.isnan().any() and other.isnan().any()  # is told with a better reason
+    return torch.tensor(0.0) if broken or len(one) == 0 else apart(one, other).amax()
+
+
+def _alike(answer: Tensor, weights: torch.dtype) -> float:
+    """How far apart two answers in the coarser of two precisions may lie."""
+    return max(ALIKE.get(kind, 1e-3) for kind in (answer.dtype, weights))
+
+
+def _raise_as_ours(problem: Exception | None, sample: Tensor) -> None:
+    """The model's own error in one sentence."""
+    if problem is None:
+        raise ValueError(
+            "got other logits from a copy of the model than from the model; expected a model that can be copied; "
+            "wrap it: lambda x: model(x)."
+        )
+    reason = " ".join(str(problem).split())[:300]
+    raise ValueError(
+        f"got {type(problem).__name__} from the model ({reason}) for images of shape {tuple(sample.shape)}; expected "
+        "logits for batches of any size in the model's own precision, with a gradient; try model(images) by itself."
+    ) from problem
+
+
+def _ours(problem: Exception) -> bool:
+    """Whether an error is one of this room's sentences and not the model's own."""
+    return isinstance(problem, TypeError | ValueError) and str(problem).startswith("got ")
+
+
+def _copied(model: nn.Module, *, shared: bool = False) -> nn.Module | None:
+    """A deep copy, with the same weights or with its own; None where Python cannot make one.
+
+    Tensors that are part of a graph (features kept on the module or by a hook, the effective weight of an old
+    parametrisation) cannot be copied by Python: the copy gets their values.
+    """
+    memo: dict[int, object] = {}
+    kept: list[object] = []  # an id means something only while its object lives
+    for value in _within(model):
+        if isinstance(value, Tensor) and not value.is_leaf:
+            memo[id(value)] = value.detach().clone()
+        elif shared and isinstance(value, nn.Parameter):
+            memo[id(value)] = value
+        kept.append(value)
+    try:
+        with torch.no_grad():  # a scripted module would give its copy a graph
+            return copy.deepcopy(model, memo)
+    except Exception as problem:
+        if out_of_memory(problem):
+            raise
+        return None
+
+
+def _within(root: object) -> Iterator[object]:
+    """Everything that a deep copy of an object would copy."""
+    seen: set[int] = set()
+    stack = [root]
+    while stack:
+        value = stack.pop()
+        if id(value) in seen or isinstance(value, type | FunctionType | BuiltinFunctionType | ModuleType):
+            continue
+        seen.add(id(value))
+        yield value
+        if isinstance(value, Tensor | np.ndarray | str | bytes | int | float | complex | None):
+            continue
+        if isinstance(value, dict):
+            stack.extend((*value.keys(), *value.values()))
+        elif isinstance(value, list | tuple | set | frozenset):
+            stack.extend(value)
+        elif isinstance(value, functools.partial):
+            stack.extend((value.func, value.args, value.keywords))
+        elif inspect.ismethod(value):
+            stack.append(value.__self__)
+        with contextlib.suppress(Exception):
+            stack.append(vars(value))
+        for kind in type(value).__mro__:
+            slots = kind.__dict__.get("__slots__", ())
+            stack.extend(getattr(value, name, None) for name in ((slots,) if isinstance(slots, str) else slots))
+
+
+def _converted(model: nn.Module | None, dtype: torch.dtype) -> nn.Module | None:
+    """The module in another precision: real weights real, complex weights complex."""
+    if model is None:
+        return None
+    wide = torch.complex128 if dtype == torch.float64 else torch.complex64
+    if any(value.is_complex() for value in (*model.parameters(), *model.buffers())):
+        # Module.to would drop the imaginary parts.
+        for value in (*model.parameters(), *model.buffers()):
+            value.data = value.data.to(wide if value.is_complex() else _floating(value, dtype))
+    else:
+        model = model.to(dtype)
+    return _frozen(model)
+
+
+def _floating(value: Tensor, dtype: torch.dtype) -> torch.dtype:
+    return dtype if value.is_floating_point() else value.dtype
+
+
+def _frozen(model: nn.Module | None) -> nn.Module | None:
+    """The module without gradients of its weights."""
+    if model is not None:
+        for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
+            if weight.is_leaf:
+                weight.requires_grad_(False)
+    return model
+
+
+@contextlib.contextmanager
+def _no_trace(device: torch.device) -> Iterator[None]:
+    """Leaves the generators of random numbers as they were, should the model draw from them."""
+    ours, theirs = random.getstate(), np.random.get_state()  # noqa: NPY002 - the user's global generator
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(ours)
+        np.random.set_state(theirs)  # noqa: NPY002

@@ -1,0 +1,334 @@
+"""What is refused of a model, what is left alone, and who has the last word on success."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import threading
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations, prune
+
+from intriguing.attack.distortion import minimum_distortion
+from intriguing.attack.models import refuse_training_mode
+
+
+def network() -> nn.Sequential:
+    block = nn.Sequential(nn.Linear(16, 16), nn.BatchNorm1d(16), nn.Dropout(0.5))
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 16), block, nn.Linear(16, 4)).eval()
+
+
+def test_a_child_in_training_mode_is_named():
+    model = network()
+    refuse_training_mode(model)
+    model[2][2].train()
+    with pytest.raises(ValueError, match=r"got a model whose '2\.2' \(Dropout\) is in training mode; expected every"):
+        refuse_training_mode(model)
+    model[2].train()
+    with pytest.raises(ValueError, match=r"'2' \(Sequential\) and 3 more is in training mode; .*; call model.eval\(\)"):
+        refuse_training_mode(model)
+    assert model[2][1].training and not model.training  # looked at, not changed
+    with pytest.raises(ValueError, match="got a model in training mode; expected one in evaluation mode"):
+        refuse_training_mode(model.train())
+
+
+def test_functions_are_looked_through():
+    model = network()
+    wrapped = [lambda x: model(x), functools.partial(model), model.forward, functools.partial(model.forward)]
+    for function in wrapped:
+        refuse_training_mode(function)
+    model[2][2].train()
+    for function in wrapped:
+        with pytest.raises(ValueError, match=r"'2\.2' \(Dropout\) is in training mode"):
+            refuse_training_mode(function)
+    refuse_training_mode(torch.relu)
+    refuse_training_mode(3)
+
+
+def test_an_exported_program_has_no_mode():
+    program = torch.export.export(network(), (torch.rand(3, 1, 6, 6),)).module()
+    assert program.training
+    refuse_training_mode(program)
+
+
+torch.manual_seed(0)
+BASE = nn.Sequential(nn.Flatten(), nn.Linear(36, 16), nn.Tanh(), nn.Linear(16, 4)).eval()
+IMAGES = torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+TARGETS = (BASE(IMAGES).argmax(1) + 1) % 4
+
+
+class Wrapped(nn.Module):
+    """The network inside of something that does more."""
+
+    def __init__(self, forward):
+        super().__init__()
+        self.inner, self.how = copy.deepcopy(BASE), forward
+
+    def forward(self, images):
+        return self.how(self, images)
+
+
+def wrapped(forward):
+    return Wrapped(forward).eval()
+
+
+def with_features(self, images):
+    self.features = self.inner[1](self.inner[0](images))
+    return self.inner[3](self.inner[2](self.features))
+
+
+def shifted(self, images):
+    images -= 0.5
+    return self.inner(images + 0.5)
+
+
+def used(model):
+    model(IMAGES)
+    return model
+
+
+class Recorder:
+    def __init__(self):
+        self.seen = {}
+
+    def __call__(self, module, given, answer):
+        self.seen["answer"] = answer
+
+
+def recorded():
+    model, seen = copy.deepcopy(BASE), []
+    model[1].register_forward_hook(Recorder())
+    model[2].register_forward_hook(lambda module, given, answer: seen.append(answer))
+    return used(model)
+
+
+def old_weight_norm():
+    model = copy.deepcopy(BASE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        nn.utils.weight_norm(model[1])
+    return used(model.eval())
+
+
+def new_weight_norm():
+    model = copy.deepcopy(BASE)
+    parametrizations.weight_norm(model[1])
+    return used(model.eval())
+
+
+def pruned():
+    model = copy.deepcopy(BASE)
+    prune.custom_from_mask(model[1], "weight", torch.ones(16, 36))
+    return used(model)
+
+
+def compiled(how):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scripted = torch.jit.trace(copy.deepcopy(BASE), IMAGES) if how == "trace" else torch.jit.script(BASE)
+        return torch.jit.freeze(scripted) if how == "freeze" else scripted
+
+
+def exported():
+    return torch.export.export(BASE, (IMAGES,), dynamic_shapes=({0: torch.export.Dim("batch")},)).module()
+
+
+def locked():
+    model = copy.deepcopy(BASE)
+    model.lock = threading.Lock()
+    return model
+
+
+class Straight(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, slope):
+        return torch.from_numpy(slope.detach().numpy().copy())  # cannot be batched
+
+
+def masked(value):
+    return lambda self, images: F.pad(self.inner(images), (0, 3), value=value)
+
+
+SAME = {
+    "features": lambda: used(wrapped(with_features)),
+    "recording hooks": recorded,
+    "old weight norm": old_weight_norm,
+    "new weight norm": new_weight_norm,
+    "pruned": pruned,
+    "float inside": lambda: wrapped(lambda self, images: self.inner(images.float())),
+    "in place": lambda: wrapped(shifted),
+    "first layer in place": lambda: nn.Sequential(nn.ReLU(inplace=True), copy.deepcopy(BASE)).eval(),
+    "traced": lambda: compiled("trace"),
+    "scripted": lambda: compiled("script"),
+    "frozen": lambda: compiled("freeze"),
+    "exported": exported,
+    "lock": locked,
+    "function of its own precision": lambda: lambda images: BASE(images),
+    "method": lambda: BASE.forward,
+    "no batched gradient": lambda: wrapped(lambda self, images: self.inner(Straight.apply(images))),
+    "probabilities": lambda: wrapped(lambda self, images: self.inner(images).softmax(1)),
+    "float64": lambda: copy.deepcopy(BASE).double(),
+    "-1e3": lambda: wrapped(masked(-1e3)),
+    "-1e9": lambda: wrapped(masked(-1e9)),
+    "-inf": lambda: wrapped(masked(-torch.inf)),
+}
+
+
+@functools.cache
+def reference(refine):
+    return minimum_distortion(BASE, IMAGES, TARGETS, refine=refine)
+
+
+@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("name", SAME)
+def test_the_same_network_in_another_dress_has_the_same_distortion(name, refine):
+    model = SAME[name]()
+    state = copy.deepcopy(dict(model.state_dict())) if isinstance(model, nn.Module) else {}
+    images, chance = IMAGES.clone(), torch.get_rng_state()
+    found = minimum_distortion(model, images, TARGETS, refine=refine)
+    exact = 1e-5 if name != "first layer in place" else 3e-2  # whose relu has a kink at a black pixel
+    torch.testing.assert_close(found.rms, reference(refine).rms, rtol=exact, atol=0)
+    dtype = torch.float64 if name == "float64" else torch.float32
+    assert (model(found.images.to(dtype)).argmax(1) == TARGETS).all() and found.success.all()
+    assert torch.equal(images, IMAGES) and torch.equal(chance, torch.get_rng_state())
+    assert all(torch.equal(value, state[key]) for key, value in getattr(model, "state_dict", dict)().items())
+
+
+def complex_network():
+    model = wrapped(
+        lambda self, images: self.inner(torch.fft.irfft(torch.fft.rfft(images) * self.turn, n=6, dim=3).real)
+    )
+    model.turn = nn.Parameter(torch.polar(torch.ones(4), torch.tensor([0.0, 1.0, 2.0, 0.0])))
+    return model
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.lstm, self.last = nn.LSTM(6, 8, batch_first=True), nn.Linear(8, 4)
+
+    def forward(self, images):
+        zeros = torch.zeros(1, len(images), 8)
+        return 9 * self.last(self.lstm(images[:, 0], (zeros, zeros))[0][:, -1])
+
+
+OWN = {
+    "bfloat16": lambda: copy.deepcopy(BASE).to(torch.bfloat16),
+    "float16": lambda: copy.deepcopy(BASE).half(),
+    "far from zero": lambda: wrapped(lambda self, images: self.inner(images) + 1e4),
+    "complex": complex_network,
+    "recurrent": lambda: Recurrent().eval(),
+    "saturated": lambda: wrapped(lambda self, images: (40 * self.inner(images)).softmax(1)),
+    "sigmoids": lambda: wrapped(lambda self, images: (40 * self.inner(images)).sigmoid()),
+    "a hook that changes the output": lambda: hooked(),
+}
+
+
+def hooked():
+    model = copy.deepcopy(BASE)
+    model[1].register_forward_hook(lambda module, given, answer: 3 * answer)
+    return model
+
+
+@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("name", OWN)
+def test_success_is_what_the_users_model_says(name, refine):
+    model = OWN[name]()
+    dtype = next(value.dtype for value in model.parameters() if value.is_floating_point())
+    with torch.no_grad():
+        targets = model(IMAGES.to(dtype)).argsort(1, descending=True)[:, 1]
+    found = minimum_distortion(model, IMAGES, targets, refine=refine)
+    with torch.no_grad():
+        assert torch.equal(model(found.images.to(dtype)).argmax(1) == targets, found.success)
+    assert found.success.all() and (found.rms < 0.3).all()
+
+
+def test_a_target_that_cannot_win_is_a_failure_and_harms_no_other():
+    model, targets = wrapped(masked(-torch.inf)), TARGETS.clone()
+    targets[3] = 5
+    for refine in (False, True):
+        found = minimum_distortion(model, IMAGES, targets, refine=refine)
+        assert found.success.tolist() == [row != 3 for row in range(8)]
+        assert torch.equal(found.images[3], IMAGES[3])
+        others = torch.arange(8) != 3
+        torch.testing.assert_close(found.rms[others], reference(refine).rms[others], rtol=1e-5, atol=0)
+
+
+REFUSED = {
+    "no_grad": (lambda s, x: torch.no_grad()(s.inner)(x), ValueError, "got logits without a gradient"),
+    "numpy": (lambda s, x: torch.from_numpy(s.inner(x).detach().numpy()), ValueError, "without a gradient"),
+    "constant": (lambda s, x: torch.eye(4)[torch.zeros(len(x)).long()], ValueError, "without a gradient"),
+    "one-hot": (lambda s, x: F.one_hot(s.inner(x).argmax(1), 4), TypeError, "got logits of torch.int64; expected"),
+    "tuple": (lambda s, x: (1, s.inner(x)), TypeError, r"got tuple from .*; wrap it: lambda x: model\(x\)\[1\]"),
+    "dict": (lambda s, x: {"logits": s.inner(x)}, TypeError, r"got dict from .*; wrap it: .*model\(x\)\['logits'\]"),
+    "object": (lambda s, x: Recorded(s.inner(x)), TypeError, r"got Recorded from .*; wrap it: .*model\(x\)\.scores"),
+    "dropout": (lambda s, x: s.inner(F.dropout(x, 0.5, True)), ValueError, "when the same images were asked for again"),
+    "batch": (lambda s, x: s.inner(x - x.mean(0)), ValueError, "for an image alone than in a batch"),
+}
+
+
+class Recorded:
+    def __init__(self, scores):
+        self.scores = scores
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_handled_is_refused_with_its_reason(name):
+    forward, error, message = REFUSED[name]
+    chance = torch.get_rng_state()
+    with pytest.raises(error, match=message):
+        minimum_distortion(wrapped(forward), IMAGES, TARGETS)
+    assert torch.equal(chance, torch.get_rng_state())
+
+
+def test_other_refusals():
+    with pytest.raises(TypeError, match="got a model of type int; expected a module or a function"):
+        minimum_distortion(3, IMAGES, TARGETS)
+    fixed = torch.export.export(BASE, (IMAGES,)).module()
+    with pytest.raises(ValueError, match=r"got AssertionError from the model \(Guard failed.*batches of any size"):
+        minimum_distortion(fixed, IMAGES, TARGETS)
+    with pytest.raises(ValueError, match=r"got shape \(3, 1, 0, 6\), images without pixels"):
+        minimum_distortion(BASE, torch.rand(3, 1, 0, 6), TARGETS[:3])
+    with pytest.raises(TypeError, match="got targets of type ndarray; expected a tensor of int64"):
+        minimum_distortion(BASE, IMAGES, TARGETS.numpy())
+    with pytest.raises(TypeError, match="got bounds None; expected two numbers"):
+        minimum_distortion(BASE, IMAGES, TARGETS, bounds=None)
+    above = IMAGES.clone()
+    above[0, 0, 0, 0] = 1.0000001
+    with pytest.raises(ValueError, match=r"to 1\.00000012; expected every pixel in \[0, 1\]"):
+        minimum_distortion(BASE, above, TARGETS)
+
+
+@pytest.mark.parametrize("state", ["float64", "bfloat16", "meta", "anomaly", "inference", "no_grad"])
+def test_the_state_of_the_process_does_not_matter(state):
+    expected = [reference(refine).rms for refine in (False, True)]
+    before = torch.get_default_dtype()
+    try:
+        if state in ("float64", "bfloat16"):
+            torch.set_default_dtype(getattr(torch, state))
+        if state == "meta":
+            torch.set_default_device("meta")
+        anomaly = torch.autograd.set_detect_anomaly(state == "anomaly")
+        with anomaly, torch.inference_mode(state == "inference"), torch.set_grad_enabled(state != "no_grad"):
+            found = [minimum_distortion(BASE, IMAGES, TARGETS, refine=refine).rms for refine in (False, True)]
+    finally:
+        torch.set_default_dtype(before)
+        torch.set_default_device(None)
+    for rms, right in zip(found, expected, strict=True):
+        torch.testing.assert_close(rms, right, rtol=1e-5, atol=0)
+
+
+def test_the_penalty_is_that_of_the_users_pixels():
+    unit = minimum_distortion(BASE, IMAGES, TARGETS)
+    moved = minimum_distortion(lambda x: BASE(((x - 5) / 10).float()), 5 + 10 * IMAGES, TARGETS, bounds=(5, 15))
+    torch.testing.assert_close(moved.rms / 10, unit.rms, rtol=1e-4, atol=0)
+    torch.testing.assert_close(100 * moved.penalty, unit.penalty, rtol=1e-3, atol=0)
