@@ -264,7 +264,7 @@ def test_a_folder_for_a_file_and_a_file_for_a_folder_are_named(tmp_path, name):
     ("text", "message"),
     [
         ("file,label\nILSVRC2012_val_00000001.jpeg,1\n", "no label for ILSVRC2012_val_00000002.jpeg and 0 other"),
-        ("name,class\na,1\n", "has the columns name, class; expected file and label"),
+        ("name,class\na,1\n", r"holds the columns \['name', 'class'\]; expected file and label"),
         (
             "file,label\nILSVRC2012_val_00000001.jpeg,1000\nILSVRC2012_val_00000002.jpeg,1\n",
             "00000001.jpeg the label '1000'; expected a whole number from 0 to 999.*count from 1 need 1 subtracted",

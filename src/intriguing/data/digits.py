@@ -158,8 +158,8 @@ def card(profile: str | None = None) -> pd.DataFrame:
 
 
 def _profile(name: str | None) -> str:
-    name = name or files.environment("INTRIGUING_PROFILE") or "quick"
-    if name not in PROFILES:
+    name = files.environment("INTRIGUING_PROFILE") or "quick" if name is None else name
+    if not isinstance(name, str) or name not in PROFILES:
         raise ValueError(f"got profile {name!r}; expected one of {', '.join(PROFILES)}; set INTRIGUING_PROFILE to one.")
     return name
 

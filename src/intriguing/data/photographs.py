@@ -312,7 +312,7 @@ def _labels(path: Path, classes: int) -> dict[str, int]:
         ) from None
     if not {"file", "label"} <= set(table.columns):
         raise manifest.DataError(
-            f"{path} has the columns {', '.join(table.columns)}; expected file and label; name them in its first line."
+            f"{path} holds the columns {list(table.columns)}; expected file and label; name them in its first line."
         )
     wrong = ~table["label"].str.fullmatch(r"\d{1,4}") | (pd.to_numeric(table["label"], errors="coerce") >= classes)
     if wrong.any():

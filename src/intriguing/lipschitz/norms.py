@@ -133,7 +133,7 @@ def check_bound(bound: str) -> None:
     Raises:
         ValueError: it is another one.
     """
-    if bound not in ("upper", "zero-padded"):
+    if not isinstance(bound, str) or bound not in ("upper", "zero-padded"):
         raise ValueError(f"got bound {bound!r}; expected 'upper' or 'zero-padded'; take 'upper' for a certificate.")
 
 
