@@ -47,11 +47,12 @@ class Certificate:
         return self.radius / math.sqrt(pixels)
 
 
-Rules = Mapping[type[nn.Module], Callable[[nn.Module, tuple[int, ...]], float]]
-
-
 def global_certificate(
-    model: nn.Sequential, images: Tensor, targets: Tensor, *, known: Rules | None = None
+    model: nn.Sequential,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    known: Mapping[type[nn.Module], Callable[[nn.Module, tuple[int, ...]], float]] | None = None,
 ) -> Certificate:
     """Margin over Lipschitz bound.
 
@@ -116,7 +117,12 @@ def local_certificate(model: nn.Sequential, images: Tensor, targets: Tensor) -> 
     return Certificate(whole.predictions, whole.margins, torch.cat([_march(weights, *chunk) for chunk in chunks]))
 
 
-def smallest(model: nn.Sequential, images: Tensor, *, known: Rules | None = None) -> Tensor:
+def smallest(
+    model: nn.Sequential,
+    images: Tensor,
+    *,
+    known: Mapping[type[nn.Module], Callable[[nn.Module, tuple[int, ...]], float]] | None = None,
+) -> Tensor:
     """The radius within which the answer cannot change at all: the smallest global one over all other classes.
 
     Args:
@@ -173,7 +179,7 @@ class _Seen:
     terms: Tensor
 
     @classmethod
-    def of(cls, model: nn.Sequential, images: Tensor, known: Rules) -> _Seen:
+    def of(cls, model: nn.Sequential, images: Tensor, known: Mapping) -> _Seen:
         """Looks at images through a network that ends in a linear layer."""
         _check_images(images)
         chain = layers(model, known)

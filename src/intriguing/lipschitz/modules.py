@@ -8,7 +8,7 @@ of the user's is touched: layers are only run as copies.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ def kind(layer: nn.Module) -> type[nn.Module]:
     return parametrize.type_before_parametrizations(layer)
 
 
-def layers(model: nn.Module, known: Collection[type[nn.Module]] = ()) -> list[tuple[str, nn.Module]]:
+def layers(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> list[tuple[str, nn.Module]]:
     """The layers of nested chains by name, in the order in which they are applied.
 
     Args:
@@ -42,11 +42,12 @@ def layers(model: nn.Module, known: Collection[type[nn.Module]] = ()) -> list[tu
         TypeError: it is no module.
         ValueError: a layer in training mode.
     """
+    known = frozenset(known)
     checked_module(model, known)
     return list(_walk(model, "", known))
 
 
-def checked_module(model: nn.Module, known: Collection[type[nn.Module]] = ()) -> None:
+def checked_module(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> None:
     """Raises an error unless a module does in evaluation mode what its classes say.
 
     Args:
@@ -60,6 +61,7 @@ def checked_module(model: nn.Module, known: Collection[type[nn.Module]] = ()) ->
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"got {type(model).__name__}; expected a torch.nn.Module; build the network of torch's layers.")
+    known = frozenset(known)
     inside = {id(part) for module in model.modules() if kind(module) in known for part in module.modules()}
     for name, module in model.named_modules():
         which = f"{kind(module).__name__} at {name!r}" if name else kind(module).__name__
@@ -218,7 +220,7 @@ def _tensors(value: object, depth: int = 0) -> Iterator[Tensor]:
             yield from _tensors(part, depth + 1)
 
 
-def _walk(model: nn.Module, name: str, known: Collection[type[nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
+def _walk(model: nn.Module, name: str, known: frozenset[type[nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
     if type(model) is not nn.Sequential or nn.Sequential in known:
         yield name, model
         return
