@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 from intriguing.lipschitz.certificates import global_certificate, local_certificate, runners_up, smallest
 from intriguing.lipschitz.modules import applied, layers, run, twin
 from intriguing.lipschitz.network import NetworkBound, network_bound, product
-from intriguing.lipschitz.norms import layer_norm
+from intriguing.lipschitz.norms import avg_pool_norm, conv_norm, formula_one, layer_norm, linear_norm
 
 
 def old(name: str):
@@ -326,3 +326,54 @@ def test_copies_are_in_double_precision_and_share_what_was_shared():
 def test_a_product_is_rounded_upward_once(norms, least, most):
     assert least <= product(norms) <= most
     assert NetworkBound((), (), norms).product == product(norms)
+
+
+def everything(model: nn.Sequential, images: Tensor, weight: Tensor) -> list[float]:
+    """Numbers of all that the room computes."""
+    targets = torch.zeros_like(images[:, 0, 0, 0]).long()
+    options = {"padding": 1, "input_size": 4}
+    return [
+        linear_norm(weight.flatten(1)), conv_norm(weight), conv_norm(weight, **options), avg_pool_norm(2),
+        *(conv_norm(weight, bound="zero-padded", **options | {"input_size": size}) for size in (4, 9)),
+        float(formula_one(weight).max()), network_bound(model, images.shape[1:]).product,
+        *global_certificate(model, images, targets).radius.tolist(),
+        *local_certificate(model, images, targets).radius.tolist(),
+        *smallest(model, images).tolist(), *runners_up(model, images).tolist(),
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def defaults():
+    """Puts what PyTorch has for all of a process back where it was."""
+    yield
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_float32_matmul_precision("highest")
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda: torch.set_default_dtype(torch.float64),
+        lambda: torch.set_default_dtype(torch.float16),
+        lambda: torch.set_default_device("meta"),
+        lambda: torch.set_float32_matmul_precision("medium"),
+        lambda: torch.use_deterministic_algorithms(True),
+    ],
+)
+def test_what_is_chosen_for_the_process_changes_nothing(choose, defaults):
+    model, images, weight = sigmoids(), torch.rand(3, 1, 3, 3), torch.randn(2, 2, 3, 3)
+    expected = everything(model, images, weight)
+    choose()
+    assert everything(model, images, weight) == expected
+
+
+@pytest.mark.parametrize(
+    "around", [torch.inference_mode, torch.no_grad, lambda: torch.autocast("cpu", dtype=torch.bfloat16)]
+)
+def test_what_is_chosen_for_a_block_changes_nothing(around):
+    model, images, weight = sigmoids(), torch.rand(3, 1, 3, 3), torch.randn(2, 2, 3, 3)
+    expected = everything(model, images, weight)
+    with around():
+        assert everything(model, images, weight) == expected

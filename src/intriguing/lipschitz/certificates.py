@@ -197,7 +197,7 @@ class _Seen:
         for place, layer in before:
             inputs = run(place, layer, inputs)
         logits = _checked_logits(run(name, head, inputs))
-        bias = torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias
+        bias = weight.new_zeros(len(weight)) if bias is None else bias
         never = bias == -torch.inf  # a class that cannot win
         if not bool((logits.isfinite() | never).all()):
             raise ValueError("got NaN or infinite logits; expected finite ones; look for weights that are too large.")
@@ -277,7 +277,7 @@ def _at_the_images(weights: list[tuple[Tensor, Tensor]], x: Tensor, rows: Tensor
     first = weights[0][0]
     gram = first @ first.T
     layers, activation = [], x
-    chain = torch.eye(len(first), dtype=x.dtype).expand(len(x), -1, -1)  # P = chain @ first
+    chain = torch.eye(len(first), dtype=x.dtype, device=x.device).expand(len(x), -1, -1)  # P = chain @ first
     largest = torch.linalg.eigvalsh(gram)[-1]
     for weight, bias in weights[:-1]:
         z = activation @ weight.T + bias

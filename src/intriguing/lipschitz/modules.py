@@ -147,7 +147,7 @@ def run(name: str, layer: nn.Module, inputs: Tensor) -> Tensor:
         ValueError: it cannot take these inputs, or its outputs are no batch of as many.
     """
     which = f"{kind(layer).__name__} at {name!r}" if name else kind(layer).__name__
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
         apply = step(layer)
         try:
             outputs = apply(inputs)

@@ -270,12 +270,13 @@ def formula_one(weight: Tensor, *, stride: int = 1, points: int | None = None, c
             f"got stride {stride} and points {points}; expected whole numbers of at least 1; leave points out for the "
             "whole numbers below N / s."
         )
+    plain = {"dtype": torch.float64, "device": "cpu"}  # whatever the defaults are elsewhere
     if points is None:
-        xi = torch.arange(math.ceil(side / stride), dtype=torch.float64)
+        xi = torch.arange(math.ceil(side / stride), **plain)
     else:
-        xi = torch.arange(points, dtype=torch.float64) * side / (stride * points)
-    folds = xi[:, None] + torch.arange(stride, dtype=torch.float64) * side / stride  # (points, s): xi + l N / s
-    waves = torch.exp(-2j * math.pi / side * folds[..., None] * torch.arange(side))  # (points, s, N)
+        xi = torch.arange(points, **plain) * side / (stride * points)
+    folds = xi[:, None] + torch.arange(stride, **plain) * side / stride  # (points, s): xi + l N / s
+    waves = torch.exp(-2j * math.pi / side * folds[..., None] * torch.arange(side, **plain))  # (points, s, N)
     transform = torch.einsum("dcuv,pau,qbv->pqdcab", weight.to(waves.dtype), waves, waves).flatten(3)
     factor = stride ** (-1 if corrected else -2)
     return torch.linalg.matrix_norm(factor * transform, ord=2)
@@ -323,7 +324,7 @@ def avg_pool_norm(
         The norm or the bound, 1 / k for windows of k by k that do not overlap.
     """
     kernel = _pair(kernel_size, 1, "kernel_size")
-    window = torch.full((1, 1, *kernel), 1 / math.prod(kernel), dtype=torch.float64)
+    window = torch.full((1, 1, *kernel), 1 / math.prod(kernel), dtype=torch.float64, device="cpu")
     stride = kernel if stride is None else stride
     return conv_norm(window, stride=stride, padding=padding, input_size=input_size, bound=bound)
 
@@ -482,7 +483,7 @@ def _lanczos(weight: Tensor, stride: tuple, padding: tuple, size: tuple) -> floa
     """The largest singular value of one group's convolution, by ARPACK on W^T W or W W^T, whichever is smaller."""
     weight, exponent = _scaled(weight)
     shape = (1, weight.shape[1], *size)
-    image = torch.zeros(shape, dtype=torch.float64)
+    image = weight.new_zeros(shape)
     outputs = F.conv2d(image, weight, stride=stride, padding=padding)
     forward = lambda x: F.conv2d(x, weight, stride=stride, padding=padding)  # noqa: E731
     remainder = [n + 2 * p - k - s * (o - 1) for n, p, k, s, o in
@@ -492,7 +493,12 @@ def _lanczos(weight: Tensor, stride: tuple, padding: tuple, size: tuple) -> floa
     twice = (lambda x: backward(forward(x))) if small is image else (lambda y: forward(backward(y)))
     count = small.numel()
     if count <= 64:  # ARPACK wants more unknowns than it keeps vectors
-        gram = torch.stack([twice(row.view(small.shape)).flatten() for row in torch.eye(count).double()])
+        gram = torch.stack(
+            [
+                twice(row.view(small.shape)).flatten()
+                for row in torch.eye(count, dtype=weight.dtype, device=weight.device)
+            ]
+        )
         return _times_power(math.sqrt(max(0.0, float(torch.linalg.eigvalsh((gram + gram.T) / 2)[-1]))), exponent)
     gram = LinearOperator(
         (count, count), lambda v: twice(torch.from_numpy(v).view(small.shape)).flatten().numpy(), dtype=np.float64
