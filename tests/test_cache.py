@@ -130,8 +130,25 @@ def test_a_full_disk_is_said_clearly_and_leaves_nothing(monkeypatch, kept):
 def test_a_cache_that_cannot_be_made_is_said_clearly(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path / "file"))
-    with pytest.raises(OSError, match="Cannot write .*: .*; check that the folder can be written to"):
-        cache.load_or_make("net", {}, Maker())
+    make = Maker()
+    with pytest.raises(OSError, match=r"got the cache folder .*file.weights, in which .*; expected .*; set INTRIGUING"):
+        cache.load_or_make("net", {}, make)
+    assert make.calls == 0  # hours of work are not done first and lost then
+
+
+def test_a_cache_that_can_only_be_read_still_gives_what_it_keeps(monkeypatch, kept):
+    make = Maker()
+    made = cache.load_or_make("net", {"seed": 0}, make)
+
+    def refuses(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "open", refuses)
+    monkeypatch.setattr(cache.tempfile, "TemporaryFile", refuses)
+    same(made, cache.load_or_make("net", {"seed": 0}, make))
+    with pytest.raises(OSError, match="Read-only file system.*; expected .*; set INTRIGUING_CACHE"):
+        cache.load_or_make("net", {"seed": 1}, make)
+    assert make.calls == 1
 
 
 def test_an_interrupted_write_leaves_the_old_file(monkeypatch, tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -105,6 +108,173 @@ def test_other_networks_are_refused():
     with pytest.raises(TypeError, match="ends in a linear layer"):
         global_certificate(nn.Sequential(nn.Linear(9, 4), nn.ReLU()).eval(), images(2), torch.zeros(2).long())
     rectified = nn.Sequential(nn.Flatten(), nn.Linear(9, 4), nn.ReLU(), nn.Linear(4, 4)).eval()
-    assert float(global_certificate(rectified, images(2), torch.zeros(2).long()).radius.max()) >= 0
+    found = global_certificate(rectified, images(9), runners_up(rectified, images(9)))
+    first, last = rectified[1].weight.detach().double(), rectified[3].weight.detach().double()
+    rows = (last[found.predictions] - last[runners_up(rectified, images(9))]).norm(dim=1)
+    assert torch.allclose(found.radius, found.margins / torch.linalg.svdvals(first)[0] / rows, rtol=1e-9)
+    assert float(found.radius.min()) > 0
     with pytest.raises(TypeError, match="use the global certificate"):
         local_certificate(rectified, images(2), torch.zeros(2).long())
+
+
+def test_networks_without_biases_and_nested_chains():
+    model = nn.Sequential(
+        nn.Flatten(), nn.Sequential(nn.Linear(9, 6, bias=False), nn.Sigmoid()), nn.Linear(6, 4, bias=False)
+    ).eval()
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(9, 6), nn.Sigmoid(), nn.Linear(6, 4)).eval().requires_grad_(False)
+    for layer, source in ((plain[1], model[1][0]), (plain[3], model[2])):
+        layer.weight.copy_(source.weight.detach())
+        layer.bias.zero_()
+    targets = runners_up(model, images(12))
+    found, expected = (local_certificate(one, images(12), targets) for one in (model, plain))
+    assert torch.equal(found.radius, expected.radius) and float(found.radius.min()) > 0
+
+
+def test_no_images_have_no_certificates():
+    model, none = network(9, 6, 5, 4), torch.zeros(0, 1, 1, 9)
+    for make in (global_certificate, local_certificate):
+        found = make(model, none, torch.zeros(0).long())
+        assert found.radius.shape == found.margins.shape == found.predictions.shape == (0,)
+    assert smallest(model, none).shape == runners_up(model, none).shape == (0,)
+
+
+POWERS = [(-30, 30), (30, -30), (-300, 300), (-400, -400), (400, 400), (-1000, 500), (500, -1000)]
+
+
+@pytest.mark.parametrize("powers", POWERS)
+def test_a_rescaled_network_is_certified_as_itself(powers):
+    # A rectifier passes a factor on: scaled up in one layer and down in the other, this is the same network. Scaled by
+    # other factors its logits are, and its distances stay the same.
+    torch.manual_seed(2)
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(9, 6, bias=False), nn.ReLU(), nn.Linear(6, 4, bias=False)).double()
+    plain.eval().requires_grad_(False)
+    scaled = nn.Sequential(nn.Flatten(), nn.Linear(9, 6, bias=False), nn.ReLU(), nn.Linear(6, 4, bias=False)).double()
+    scaled.eval().requires_grad_(False)
+    for layer, source, power in ((scaled[1], plain[1], powers[0]), (scaled[3], plain[3], powers[1])):
+        layer.weight.copy_(source.weight * 2.0 ** (power // 2) * 2.0 ** (power - power // 2))
+    targets = runners_up(plain, images(10))
+    expected, found = (global_certificate(model, images(10), targets) for model in (plain, scaled))
+    ratio = found.radius / expected.radius
+    assert float(ratio.max()) <= 1 + 1e-8 and float(ratio.min()) > (0.9 if min(powers) < -900 else 1 - 1e-8)
+
+
+@pytest.mark.parametrize("power", [-700, -300, -30, 0, 30, 300])
+def test_the_local_certificate_of_extreme_weights_is_never_above_the_boundary(power):
+    # One pixel, one sigmoid of slope 1/4 at 0, and a last layer of any size; the margin ends at x = 1/2.
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1, 1), nn.Sigmoid(), nn.Linear(1, 2)).double().eval()
+    model.requires_grad_(False)
+    scale = 2.0**power
+    edge = float(torch.sigmoid(torch.tensor(0.5, dtype=torch.float64)))
+    for tensor, value in zip(model.parameters(), ([[1.0]], [0.0], [[0.0], [scale]], [edge * scale, 0.0]), strict=True):
+        tensor.copy_(torch.tensor(value, dtype=torch.float64))
+    found = local_certificate(model, torch.zeros(1, 1, 1, 1), torch.tensor([1]))
+    assert 0.4 < float(found.radius) <= 0.5
+
+
+def test_rows_that_cancel_are_bounded_by_what_is_left():
+    # The second layer undoes the first but for one part in 10^12, which a Gram matrix cannot see.
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(1, 2), nn.Sigmoid(), nn.Linear(2, 1), nn.Sigmoid(), nn.Linear(1, 2)
+    ).double().eval().requires_grad_(False)  # fmt: skip
+    bend = 1 + 1e-9
+    values = ([[1.0], [bend]], [0.0, 0.0], [[1e4, -1e4]], [0.0], [[0.0], [1.0]], [0.5 - 1e-7, 0.0])
+    for tensor, value in zip(model.parameters(), values, strict=True):
+        tensor.copy_(torch.tensor(value, dtype=torch.float64))
+    x = torch.linspace(0, 1, 2001, dtype=torch.float64)[:, None, None, None]
+    logits = model(x)
+    end = x.flatten()[logits[:, 1] < logits[:, 0]]
+    found = local_certificate(model, torch.zeros(1, 1, 1, 1), torch.tensor([0]))
+    assert int(found.predictions) == 1 and float(found.radius) <= (float(end[0]) if len(end) else math.inf)
+
+
+def test_a_class_that_cannot_win_and_rows_that_are_equal():
+    model = network(9, 4)
+    model[1].bias[2] = -torch.inf
+    model[1].weight[3] = model[1].weight[1]
+    model[1].bias[3] = model[1].bias[1] - 1  # always one below its twin
+    pictures = images(20)
+    targets = torch.full((20,), 2)
+    assert bool((global_certificate(model, pictures, targets).radius == torch.inf).all())
+    found = global_certificate(model, pictures, torch.full((20,), 3))
+    twins = found.predictions == 1
+    assert bool(twins.any()) and bool((found.radius[twins] == torch.inf).all())
+    without = nn.Sequential(nn.Flatten(), _without(model, 2)).eval()
+    assert torch.equal(smallest(model, pictures), smallest(without, pictures))
+
+
+def _without(model: nn.Sequential, row: int) -> nn.Linear:
+    """The last layer without one of its classes."""
+    keep = [i for i in range(4) if i != row]
+    layer = nn.Linear(9, 3).requires_grad_(False)
+    layer.weight.copy_(model[1].weight[keep])
+    layer.bias.copy_(model[1].bias[keep])
+    return layer
+
+
+def test_margins_within_rounding_certify_nothing():
+    # Two logits of 10^12 that differ by less than their last digit is worth.
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2)).double().eval().requires_grad_(False)
+    model[1].weight.copy_(torch.tensor([[1e12, -1e12], [-1e12, 1e12]]))
+    model[1].bias.copy_(torch.tensor([1e-5, 0.0]))
+    found = global_certificate(model, torch.full((1, 1, 1, 2), 0.3), torch.tensor([1]))
+    assert float(found.radius) == 0
+
+
+MAKE = [global_certificate, local_certificate]
+
+
+@pytest.mark.parametrize("make", MAKE)
+@pytest.mark.parametrize(
+    ("pictures", "targets", "error", "words"),
+    [
+        (images(3), torch.zeros(1).long(), ValueError, r"got targets of shape \(1,\); expected one per image, \(3,\)"),
+        (images(1), torch.zeros(3).long(), ValueError, "expected one per image"),
+        (images(3), torch.zeros(3, 1).long(), ValueError, "expected one per image"),
+        (images(3), torch.tensor(0), ValueError, "expected one per image"),
+        (images(3), torch.zeros(3), TypeError, "got targets of torch.float32; expected int64"),
+        (images(3), torch.zeros(3).int(), TypeError, "expected int64"),
+        (images(3), [0, 0, 0], TypeError, "got targets of list; expected a tensor"),
+        (images(3), np.zeros(3, np.int64), TypeError, "got targets of ndarray; expected a tensor"),
+        (images(3), torch.full((3,), 4), ValueError, "got targets from 4 to 4; expected 0 to 3"),
+        (images(3), torch.full((3,), -1), ValueError, "got targets from -1 to -1; expected 0 to 3"),
+        (images(3).numpy(), torch.zeros(3).long(), TypeError, "got images of ndarray; expected a tensor"),
+        ((255 * images(3)).byte(), torch.zeros(3).long(), TypeError, "got images of torch.uint8; expected floating"),
+        (2 * images(3), torch.zeros(3).long(), ValueError, r"expected every pixel in \[0, 1\]"),
+        (images(3) - 1, torch.zeros(3).long(), ValueError, r"expected every pixel in \[0, 1\]"),
+        (images(3) * torch.nan, torch.zeros(3).long(), ValueError, "got images with NaN or infinity; expected finite"),
+        (images(3)[0, 0, 0], torch.zeros(9).long(), ValueError, "expected .*; put the batch first"),
+        (images(3, 8), torch.zeros(3).long(), ValueError, "which cannot take them"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(make, pictures, targets, error, words):
+    with pytest.raises(error, match=words) as caught:
+        make(network(9, 6, 4), pictures, targets)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("strange", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_refused(strange):
+    for place in (1, 3):
+        for name in ("weight", "bias"):
+            model = network(9, 6, 4)
+            getattr(model[place], name).view(-1)[0] = strange
+            for make in MAKE:
+                if (place, name, strange) == (1, "bias", torch.inf):
+                    continue  # its sigmoid is 1, and all is finite
+                with pytest.raises(ValueError, match="expected finite"):
+                    make(model, images(3), torch.zeros(3).long())
+
+
+def test_networks_without_an_end_are_refused():
+    flat = nn.Sequential(nn.Linear(9, 6), nn.Sigmoid(), nn.Linear(6, 4)).eval()
+    for model in (nn.Sequential().eval(), nn.ReLU().eval(), nn.Sequential(flat, nn.Flatten()).eval()):
+        with pytest.raises(TypeError, match="expected a Sequential that ends in a linear layer; take"):
+            smallest(model, images(2))
+    with pytest.raises(ValueError, match=r"got logits of shape \(2, 1, 1, 4\); expected \(B, k\); return one row"):
+        local_certificate(flat, images(2), torch.zeros(2).long())
+    for call in (smallest, runners_up):
+        with pytest.raises(ValueError, match="got logits of one class; expected at least two"):
+            call(network(9, 1), images(2))
+    channels = nn.Sequential(nn.Linear(1, 9), nn.Sigmoid(), nn.Flatten(), nn.Linear(81, 4)).eval()
+    with pytest.raises(TypeError, match="use the global certificate"):
+        local_certificate(channels, images(2).mT, torch.zeros(2).long())

@@ -59,10 +59,8 @@ def tiny(monkeypatch):
 
 
 def downloads(monkeypatch, action):
-    """Replaces torchvision's MNIST by a function of the folder to download into."""
-    import torchvision
-
-    monkeypatch.setattr(torchvision.datasets, "MNIST", lambda root, download: action(root))
+    """Replaces the download by a function of the folder to download into."""
+    monkeypatch.setattr(manifest, "_fetch", action)
 
 
 def rows(images):
@@ -217,8 +215,9 @@ def test_without_a_network_one_sentence_says_what_to_do(problem, tiny, monkeypat
         data.mnist("paper")
     message = str(caught.value)
     assert "\n" not in message
-    for part in ("MNIST/raw/images, MNIST/raw/labels not found in", str(cache), "INTRIGUING_DATA is not set"):
+    for part in ("got none of 2 files in", str(cache), "INTRIGUING_DATA is not set", "the download failed"):
         assert part in message
+    assert "expected MNIST/raw/images, MNIST/raw/labels" in message
     assert "set INTRIGUING_DATA to a folder that holds them, connect to the network, or use the quick" in message
     assert list((cache / "data").iterdir()) == []
 
@@ -228,12 +227,93 @@ def test_a_full_disk_is_not_taken_for_a_missing_network(tiny, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     downloads(monkeypatch, fail)
-    with pytest.raises(data.DataError, match="cannot be kept in .*No space left on device.*INTRIGUING_CACHE"):
+    with pytest.raises(data.DataError, match="nothing can be kept .*No space left on device.*INTRIGUING_CACHE"):
         data.find("mnist")
 
 
+def test_one_missing_file_of_several_is_named_alone(tiny, tmp_path, monkeypatch, cache):
+    monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
+    tiny(tmp_path)
+    (tmp_path / "MNIST/raw/labels").rename(tmp_path / "MNIST/raw/labels.gz")
+
+    def fail(root):
+        raise OSError("timed out")
+
+    downloads(monkeypatch, fail)
+    with pytest.raises(data.MissingData) as caught:
+        data.find("mnist")
+    message = str(caught.value)
+    assert f"got 1 of 2 files in {tmp_path}; expected MNIST/raw/labels as well" in message
+    assert "MNIST/raw/images" not in message
+    assert f"packed: unpack {tmp_path / 'MNIST/raw/labels.gz'} with gunzip" in message
+    downloads(monkeypatch, tiny)  # where there is a network, the whole set is fetched
+    assert data.find("mnist") == cache / "data"
+
+
+def test_a_cache_that_is_a_file_is_not_taken_for_a_missing_network(tiny, monkeypatch, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    downloads(monkeypatch, lambda root: pytest.fail("nothing can be downloaded into a file"))
+    with pytest.raises(data.DataError, match=r"got .*cache.data, in which .*; expected a folder with room; .*CACHE"):
+        data.find("mnist")
+    assert (tmp_path / "cache").read_text() == "a file"
+
+
+def test_only_mirrors_that_answer_by_https_are_asked(monkeypatch, tmp_path):
+    import torchvision
+
+    class MNIST:
+        mirrors = ["http://one.org/", "https://two.org/", "ftp://three.org/"]
+
+        def __init__(self, root, download):
+            asked.append((type(self).__name__, self.mirrors, root, download))
+
+    asked: list = []
+    monkeypatch.setattr(torchvision.datasets, "MNIST", MNIST)
+    manifest._fetch(tmp_path)
+    assert asked == [("MNIST", ["https://two.org/"], tmp_path, True)]
+    monkeypatch.undo()
+    assert any(mirror.startswith("https://") for mirror in torchvision.datasets.MNIST.mirrors)
+
+
+def test_two_downloads_at_once_end_in_whole_files(tiny, monkeypatch, cache):
+    def with_company(root):
+        tiny(cache / "data")  # somebody else has finished first
+        tiny(root)
+
+    downloads(monkeypatch, with_company)
+    assert data.find("mnist") == cache / "data"
+    assert sorted(path.name for path in (cache / "data").rglob("*") if path.is_file()) == ["images", "labels"]
+
+
+def test_a_file_that_cannot_be_read_is_named(tiny, monkeypatch, tmp_path):
+    tiny(tmp_path)
+    monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
+
+    def refuses(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuses)
+    with pytest.raises(data.DataError, match=r"^got .*images, which cannot be read \(Permission denied\); expected"):
+        data.find("mnist")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "~nobody-of-this-name", "a\0b"])
+def test_a_data_folder_that_is_none_is_named(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(manifest, "environment", lambda _: name)
+    with pytest.raises(ValueError, match=r"^got INTRIGUING_DATA .*; expected the folder of the data sets; set it"):
+        data.data_folder()
+
+
+def test_an_unknown_data_set_is_named():
+    with pytest.raises(KeyError, match="got data set 'cifar'; expected one of mnist.*; name one of these"):
+        data.find("cifar")
+
+
 def test_a_data_set_that_cannot_be_downloaded_is_named():
-    with pytest.raises(data.DataError, match=r"USPS.*: usps.npz not found in .*; set INTRIGUING_DATA to a folder"):
+    with pytest.raises(
+        data.DataError, match=r"USPS.*: got none of 1 files in .*; expected usps.npz; set INTRIGUING_DATA"
+    ):
         data.usps()
 
 
@@ -250,8 +330,17 @@ def test_images_and_labels_belong_together():
     taken = data.Images(images, torch.arange(3), "three").take([2, 0], "two")
     assert taken.labels.tolist() == [2, 0] and taken.name == "two"
     assert data.Images(images, torch.arange(3), "three").take(slice(2)).name == "three"
+    with pytest.raises(TypeError, match=r"got list; expected a tensor \(N,\) of int64; convert"):
+        data.Images(images, [0, 1, 2], "three")
+    assert len(data.Images(images, torch.arange(3), "three").take([])) == 0
+    for rows in ([3], [0.5], "ab", torch.zeros(2, dtype=torch.bool)):
+        with pytest.raises(IndexError, match="^got rows .*; expected a slice or whole numbers below 3; count"):
+            data.Images(images, torch.arange(3), "three").take(rows)
+    for count in (-1, 1.5, True):
+        with pytest.raises(ValueError, match="^got count .*; expected a whole number of at least 0; take"):
+            data.sample(data.Images(images, torch.arange(3), "three"), count)
     for labels in (torch.arange(2), torch.arange(3).int(), torch.zeros(3, 1, dtype=torch.int64)):
-        with pytest.raises(ValueError, match="labels of 'three' are .*; expected one torch.int64 for each of the 3"):
+        with pytest.raises(ValueError, match="labels of 'three': got .*; expected one torch.int64 for each of the 3"):
             data.Images(images, labels, "three")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 
 import pytest
 import torch
@@ -54,6 +55,27 @@ def test_torchvisions_alexnet_is_found_and_its_sum_compared(place, tmp_path, mon
     assert float(found.classifier[0].weight[0, 0]) == pytest.approx(0.01)
     images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     assert torch.equal(found(images), small.eval()(images))
+
+
+def test_weights_with_code_in_them_are_not_run(tmp_path, monkeypatch):
+    class Trap:
+        def __reduce__(self):
+            return (pytest.fail, ("code from a file was run",))
+
+    monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
+    torch.save({"features.0.weight": Trap()}, tmp_path / "trap.pth")
+    total = hashlib.sha256((tmp_path / "trap.pth").read_bytes()).hexdigest()
+    monkeypatch.setattr(imagenet, "TORCHVISION_FILE", f"alexnet-{total[:8]}.pth")
+    (tmp_path / "trap.pth").rename(tmp_path / imagenet.TORCHVISION_FILE)
+    with pytest.raises(pickle.UnpicklingError):
+        imagenet.torchvision_alexnet()
+
+
+def test_other_networks_are_refused():
+    with pytest.raises(TypeError, match="got ReLU; expected torchvision's AlexNet; build it"):
+        imagenet.chain(nn.ReLU())
+    with pytest.raises(ValueError, match="got network 'vgg'; expected 'alexnet' or 'squeezenet'; name"):
+        imagenet.load("vgg")
 
 
 def test_a_fire_module_as_one_convolution():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 from intriguing import data
 from intriguing.data import DataError, photographs
@@ -111,11 +111,160 @@ def test_a_truncated_file_and_one_that_is_no_picture_are_named(tmp_path):
         photographs.read(tmp_path)
 
 
+def as_png(root, made, **options):
+    """A folder with one picture, kept as a PNG."""
+    flat(root, [picture(0)])
+    (root / "val" / "ILSVRC2012_val_00000001.jpeg").unlink()
+    made.save(root / "val" / "ILSVRC2012_val_00000001.png", **options)
+    return root
+
+
+def halves(mode, left, right):
+    """A picture whose halves have one value each."""
+    made = Image.new(mode, (photographs.SIZE, photographs.SIZE), left)
+    made.paste(right, (113, 0, photographs.SIZE, photographs.SIZE))
+    return made
+
+
+GREY = np.full((photographs.SIZE, photographs.SIZE), 113 * 257, np.uint16)
+GREY[:, 113:] = 40 * 257 + 3
+PALETTE = halves("P", 0, 1)
+PALETTE.putpalette([200, 10, 50, 0, 100, 0] + [0] * 762)
+RED, GREEN, WHITE = (200, 10, 50), (0, 100, 0), (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("made", "options", "left", "right"),
+    [
+        (Image.fromarray(GREY), {}, (113,) * 3, (40,) * 3),
+        (Image.fromarray(GREY), {"transparency": 113 * 257}, WHITE, (40,) * 3),
+        (halves("1", 1, 0), {}, WHITE, (0, 0, 0)),
+        (halves("1", 1, 0), {"transparency": 0}, WHITE, WHITE),
+        (halves("L", 7, 90), {"transparency": 7}, WHITE, (90,) * 3),
+        (halves("LA", (7, 0), (90, 255)), {}, WHITE, (90,) * 3),
+        (halves("LA", (7, 51), (0, 51)), {}, (205,) * 3, (204,) * 3),
+        (halves("RGB", RED, GREEN), {"transparency": RED}, WHITE, GREEN),
+        (halves("RGBA", (*RED, 0), (*GREEN, 255)), {}, WHITE, GREEN),
+        (halves("RGBA", (*RED, 51), (*GREEN, 255)), {}, (244, 206, 214), GREEN),
+        (PALETTE, {}, RED, GREEN),
+        (PALETTE, {"transparency": 0}, WHITE, GREEN),
+        (PALETTE, {"transparency": bytes([255, 0])}, RED, WHITE),
+    ],
+)
+def test_every_kind_of_png_is_what_a_reader_would_see(tmp_path, made, options, left, right):
+    found = photographs.read(as_png(tmp_path, made, **options))
+    assert (found.pixels[0, :, 100, 20].int() - torch.tensor(left)).abs().max() <= 1
+    assert (found.pixels[0, :, 100, 200].int() - torch.tensor(right)).abs().max() <= 1
+    assert found.converted == (made.mode != "RGB")
+
+
+@pytest.mark.parametrize(
+    ("orientation", "corner"),
+    [(1, (20, 20)), (2, (20, 206)), (3, (206, 206)), (4, (206, 20)), (5, (20, 20)), (6, (20, 206)), (7, (206, 206)),
+     (8, (206, 20)), (0, (20, 20)), (99, (20, 20))],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", ["JPEG", "PNG"])
+def test_photographs_stand_as_their_exif_data_say(tmp_path, orientation, corner, ending):
+    made = Image.new("RGB", (227, 227))
+    made.paste((255, 255, 255), (0, 0, 40, 40))  # a white corner at the upper left of what the camera stored
+    turned = Image.Exif()
+    turned[274] = orientation
+    flat(tmp_path, [picture(0)])
+    made.save(tmp_path / "val" / "ILSVRC2012_val_00000001.jpeg", format=ending, exif=turned)
+    bright = photographs.read(tmp_path).pixels[0].float().mean(0) > 128
+    assert bright[corner] and 1500 < int(bright.sum()) < 1700
+
+
+def test_a_turned_photograph_is_warped_after_it_was_turned(tmp_path):
+    turned = Image.Exif()
+    turned[274] = 6
+    wide = Image.new("RGB", (400, 200))
+    wide.paste((255, 255, 255), (0, 0, 200, 200))  # the left half, which is the upper one once turned
+    flat(tmp_path, [picture(0)])
+    wide.save(tmp_path / "val" / "ILSVRC2012_val_00000001.jpeg", format="JPEG", exif=turned)
+    pixels = photographs.read(tmp_path).pixels[0].float().mean(0)
+    assert float(pixels[:100].min()) > 200 and float(pixels[127:].max()) < 60
+
+
+def test_exif_data_that_cannot_be_read_turn_nothing(tmp_path):
+    flat(tmp_path, [picture(0), picture(1)])
+    picture(0).save(tmp_path / "val" / "ILSVRC2012_val_00000002.jpeg", format="JPEG", quality=95,
+                    exif=b"Exif\0\0II*\0\xff\xff\xff\xff\xff")  # fmt: skip
+    found = photographs.read(tmp_path)
+    assert torch.equal(found.pixels[0], found.pixels[1])
+
+
+@pytest.mark.parametrize("ending", ["JPEG", "PNG"])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_truncation_is_refused_whatever_is_chosen_for_pillow(tmp_path, monkeypatch, ending, part):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    flat(tmp_path, [picture(0)])
+    file = tmp_path / "val" / "ILSVRC2012_val_00000001.jpeg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (227, 227, 3), np.uint8)).save(file, format=ending)
+    file.write_bytes(file.read_bytes()[: int(part * file.stat().st_size)])
+    with pytest.raises(DataError, match=r"00001\.jpeg cannot be decoded \(.*\); expected a whole JPEG or PNG: fetch"):
+        photographs.read(tmp_path)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
+def test_several_pictures_in_a_file_and_other_formats_are_refused(tmp_path):
+    one, other = picture(0), picture(1)
+    as_png(tmp_path, one, save_all=True, append_images=[other])
+    with pytest.raises(DataError, match=r"00001\.png holds 2 pictures; expected one; keep one of them"):
+        photographs.read(tmp_path)
+    for kind in ("GIF", "TIFF", "BMP", "PPM", "EPS"):
+        one.save(tmp_path / "val" / "ILSVRC2012_val_00000001.png", format=kind)
+        with pytest.raises(DataError, match=r"00001\.png is no picture; expected a JPEG or a PNG; fetch"):
+            photographs.read(tmp_path)
+    # What a camera stores beside its photograph is a smaller copy of it.
+    one.save(tmp_path / "val" / "ILSVRC2012_val_00000001.png", format="MPO", save_all=True, append_images=[other])
+    assert (
+        photographs.read(tmp_path).pixels[0].float() - torch.from_numpy(np.array(one)).permute(2, 0, 1)
+    ).abs().mean() < 3
+
+
+@pytest.mark.parametrize("mark", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_byte_order_mark_and_other_ends_of_lines_are_no_part_of_a_list(tmp_path, mark, end):
+    flat(tmp_path, [picture(0), picture(1)])
+    accented = [NAMES[0].replace("thing", "crème brûlée"), *NAMES[1:]]
+    (tmp_path / "synset_words.txt").write_bytes((end.join(accented) + end).encode(mark))
+    lines = ["file,label", "ILSVRC2012_val_00000001.jpeg,3", "ILSVRC2012_val_00000002.jpeg,4"]
+    (tmp_path / "val_labels.csv").write_bytes((end.join(lines) + end).encode(mark))
+    found = photographs.read(str(tmp_path), np.int64(2))
+    assert found.labels.tolist() == [3, 4] and found.names[0].startswith("crème brûlée 0")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "cp1252"])
+@pytest.mark.parametrize("name", ["synset_words.txt", "val_labels.csv"])
+def test_a_list_in_another_encoding_is_named(tmp_path, encoding, name):
+    flat(tmp_path, [picture(0)])
+    (tmp_path / name).write_bytes(("file,label\ncrème,1\n" if "csv" in name else "crème\n").encode(encoding))
+    with pytest.raises(DataError, match=f"{name} is .*; expected .*: .*fetch it anew") as caught:
+        photographs.read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["synset_words.txt", "val_labels.csv", "val"])
+def test_a_folder_for_a_file_and_a_file_for_a_folder_are_named(tmp_path, name):
+    flat(tmp_path, [picture(0)])
+    if name == "val":
+        (tmp_path / "val").rename(tmp_path / "elsewhere")
+        (tmp_path / "val").touch()
+    else:
+        (tmp_path / name).unlink()
+        (tmp_path / name).mkdir()
+    with pytest.raises(
+        DataError, match=rf"^got .*{name}, which cannot be read \(.*\); expected a .*; correct the path"
+    ):
+        photographs.read(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("file,label\nILSVRC2012_val_00000001.jpeg,1\n", "no label for ILSVRC2012_val_00000002.jpeg and 0 other"),
-        ("name,class\na,1\n", "has the columns name, class; expected file and label"),
+        ("name,class\na,1\n", r"holds the columns \['name', 'class'\]; expected file and label"),
         (
             "file,label\nILSVRC2012_val_00000001.jpeg,1000\nILSVRC2012_val_00000002.jpeg,1\n",
             "00000001.jpeg the label '1000'; expected a whole number from 0 to 999.*count from 1 need 1 subtracted",
@@ -171,8 +320,12 @@ def test_an_empty_folder_and_a_senseless_count(tmp_path):
     root = flat(tmp_path, [])
     with pytest.raises(DataError, match="holds no photographs; expected val/<wnid>"):
         photographs.read(root)
-    with pytest.raises(ValueError, match="got 0 photographs; expected at least 1"):
-        photographs.read(root, 0)
+    for count in (0, -3, 1.5, "2", True):
+        with pytest.raises(ValueError, match=f"got {count!r} photographs; expected at least 1; leave it out"):
+            photographs.read(root, count)
+    for wnid in ("tench", "n123", 1440764, None):
+        with pytest.raises(ValueError, match=f"got {wnid!r}; expected n and eight digits; take"):
+            photographs.families(["n01440764", wnid])
 
 
 def test_nothing_on_this_computer(tmp_path, monkeypatch):

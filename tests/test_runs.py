@@ -523,11 +523,16 @@ def test_the_command_says_what_is_wrong(untrained, capsys):
     assert "invalid choice: 'FC11'" in capsys.readouterr().err
 
 
-def test_the_command_says_that_a_device_is_not_there(capsys, monkeypatch):
-    monkeypatch.setenv("INTRIGUING_DEVICE", "cuda")
+@pytest.mark.parametrize("command", [["attack", "--model", "FC10(1)"], ["run"], ["record"], ["paper"]])
+def test_a_device_that_is_not_there_is_one_sentence(command, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert __main__.main(["attack", "--model", "FC10(1)"]) == 1
-    assert "available: cpu" in " ".join(capsys.readouterr().out.split())
+    monkeypatch.setenv("INTRIGUING_DEVICE", "cuda")
+    assert __main__.main(command) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("INTRIGUING_DEVICE is 'cuda', which PyTorch") and said.count("\n") == 1
+    monkeypatch.setenv("INTRIGUING_DEVICE", "abacus")
+    assert __main__.main(command) == 1
+    assert "expected one of cuda, mps" in capsys.readouterr().out
 
 
 def variants(how):

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -95,6 +96,7 @@ def own_code(kind: type) -> str:
 
 def _make(name: str, path: Path, text: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Makes the tensors, keeps them, and says in the file what that took."""
+    _writable(path.parent)
     with settings.own_seconds() as seconds:
         tensors = files.plain(name, make())
         about = settings.provenance()
@@ -102,6 +104,20 @@ def _make(name: str, path: Path, text: str, make: Callable[[], Mapping[str, Tens
     files.keep(path, text, tensors, about)
     settings.rests_on(f"{path.parent.name}/{path.name}", about["seconds"], about["device"], made=True)
     return tensors
+
+
+def _writable(folder: Path) -> None:
+    """Raises an error where nothing can be kept: before hours of work are lost, and not after them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as problem:
+        message = (
+            f"got the cache folder {folder}, in which nothing can be kept ({problem.strerror}); expected one with room "
+            "that can be written to; set INTRIGUING_CACHE to another folder."
+        )
+        raise OSError(problem.errno, message) from problem
 
 
 def _trusted(path: Path, text: str, quiet: bool = False) -> dict[str, Tensor] | None:

@@ -41,10 +41,15 @@ class Images:
 
     def __post_init__(self) -> None:
         check_images(self.images)
+        if not isinstance(self.labels, Tensor):
+            raise TypeError(
+                f"labels of {self.name!r}: got {type(self.labels).__name__}; expected a tensor (N,) of int64; "
+                "convert them with torch.as_tensor."
+            )
         if self.labels.shape != self.images.shape[:1] or self.labels.dtype != torch.int64:
             raise ValueError(
-                f"labels of {self.name!r} are {self.labels.dtype} of shape {tuple(self.labels.shape)}; "
-                f"expected one torch.int64 for each of the {len(self.images)} images."
+                f"labels of {self.name!r}: got {self.labels.dtype} of shape {tuple(self.labels.shape)}; "
+                f"expected one torch.int64 for each of the {len(self.images)} images; take those of the same rows."
             )
 
     def __len__(self) -> int:
@@ -61,9 +66,20 @@ class Images:
         Args:
             rows: A slice or integers below N, in the order wanted.
             name: The name of the selection; None keeps this one's.
+
+        Raises:
+            IndexError: Rows that are none.
         """
-        rows = rows if isinstance(rows, slice) else torch.as_tensor(rows)
-        return Images(self.images[rows], self.labels[rows], self.name if name is None else name)
+        try:
+            chosen = rows if isinstance(rows, slice) else torch.as_tensor(rows)
+            if isinstance(chosen, Tensor) and not chosen.numel():
+                chosen = chosen.long()
+            images, labels = self.images[chosen], self.labels[chosen]
+        except (IndexError, TypeError, ValueError, RuntimeError):
+            raise IndexError(
+                f"got rows {rows!r}; expected a slice or whole numbers below {len(self)}; count rows from 0."
+            ) from None
+        return Images(images, labels, self.name if name is None else name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +111,7 @@ def mnist(profile: str | None = None) -> Digits:
         profile: ``quick`` or ``paper``; None takes ``INTRIGUING_PROFILE``, and ``quick`` where that is unset.
 
     Raises:
-        ValueError: There is no profile of that name.
+        ValueError: There is no profile of that name, or ``INTRIGUING_DATA`` is no folder.
         DataError: A file is missing and cannot be downloaded, or it is corrupt.
     """
     return _sample() if _profile(profile) == "quick" else _full()
@@ -142,8 +158,8 @@ def card(profile: str | None = None) -> pd.DataFrame:
 
 
 def _profile(name: str | None) -> str:
-    name = name or files.environment("INTRIGUING_PROFILE") or "quick"
-    if name not in PROFILES:
+    name = files.environment("INTRIGUING_PROFILE") or "quick" if name is None else name
+    if not isinstance(name, str) or name not in PROFILES:
         raise ValueError(f"got profile {name!r}; expected one of {', '.join(PROFILES)}; set INTRIGUING_PROFILE to one.")
     return name
 
@@ -202,7 +218,12 @@ def sample(images: Images, count: int) -> Images:
 
     Args:
         images: what to choose from.
-        count: how many, at most all.
+        count: how many, at least 0; at most all are given.
+
+    Raises:
+        ValueError: A count that is none.
     """
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 0:
+        raise ValueError(f"got count {count!r}; expected a whole number of at least 0; take len(images) for all.")
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SPLIT))
     return images.take(order[:count])

@@ -15,6 +15,9 @@ from pathlib import Path
 from intriguing.attack import files
 from intriguing.attack.files import environment
 
+# The system's words for a folder in which nothing can be written: full, not allowed, or no folder at all.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+
 
 class DataError(RuntimeError):
     """A data file is missing, corrupt or cannot be fetched."""
@@ -190,20 +193,22 @@ def find(name: str) -> Path:
     Raises:
         KeyError: The manifest has no such data set.
         MissingData: A file is missing everywhere (and, for MNIST, cannot be downloaded).
-        DataError: A file is corrupt.
+        DataError: A file is corrupt or cannot be read.
+        ValueError: ``INTRIGUING_DATA`` is set and is no folder.
     """
+    if not isinstance(name, str) or name not in MANIFEST:
+        raise KeyError(f"got data set {name!r}; expected one of {', '.join(MANIFEST)}; name one of these.")
     files = MANIFEST[name].files
     folders = looked_in(name)
     for folder in folders:
-        if all(_present(folder, file) for file in files):
+        if not _absent(folder, files):
             for file in files:
                 verify(folder, file)
             return folder
     if name == "mnist":
         return _download(folders)
     raise MissingData(
-        f"{MANIFEST[name].title}: {_names(files)} not found in {_places(folders)}; "
-        "set INTRIGUING_DATA to a folder that holds them."
+        f"{MANIFEST[name].title}: {_missing(folders, files)}; set INTRIGUING_DATA to a folder that holds all of them."
     )
 
 
@@ -232,11 +237,17 @@ def verify(folder: Path, file: File) -> None:
         return
     total = hashlib.sha256()
     for path in paths:
-        total.update(path.read_bytes())
+        try:
+            total.update(path.read_bytes())
+        except OSError as problem:
+            raise DataError(
+                f"got {path}, which cannot be read ({problem.strerror}); expected a file of the data set; "
+                "correct its permissions or fetch it anew."
+            ) from problem
     if total.hexdigest() != file.sha256:
         size = sum(state.st_size for state in states)
         raise DataError(
-            f"{folder / file.path} is corrupt: got SHA-256 {total.hexdigest()} ({size} bytes), "
+            f"{folder / file.path} is corrupt: got SHA-256 {total.hexdigest()} ({size} bytes); "
             f"expected {file.sha256} ({file.size} bytes); delete it and run again, or fetch it anew."
         )
     _verified.add(seen)
@@ -255,20 +266,32 @@ def _paths(folder: Path, file: File) -> list[Path]:
     return sorted(path.parent.glob(path.name)) if "*" in path.name else [path] if path.is_file() else []
 
 
-def _present(folder: Path, file: File) -> bool:
-    return bool(_paths(folder, file))
+def _absent(folder: Path, files: Iterable[File]) -> list[File]:
+    """The files that do not lie in a folder."""
+    return [file for file in files if not _paths(folder, file)]
+
+
+def _missing(folders: list[Path], files: tuple[File, ...]) -> str:
+    """Says which files are missing, and where those that are not do lie."""
+    nearest = min(folders, key=lambda folder: len(_absent(folder, files)))
+    absent = _absent(nearest, files)
+    if len(absent) == len(files):
+        text = f"got none of {len(files)} files in {_places(folders)}; expected {_names(files)}"
+    else:
+        text = f"got {len(files) - len(absent)} of {len(files)} files in {nearest}; expected {_names(absent)} as well"
+    packed = [folder / f"{file.path}.gz" for folder in folders for file in absent]
+    there = [str(path) for path in packed if path.is_file()]
+    return text + (f", which is there, but packed: unpack {', '.join(there)} with gunzip" if there else "")
 
 
 def _download(folders: list[Path]) -> Path:
     """Downloads MNIST beside the cache, verifies it and then moves it there file by file."""
-    from torchvision.datasets import MNIST
-
     folder, files = folders[-1], MANIFEST["mnist"].files
     temporary = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder, prefix="mnist-"))
-        MNIST(temporary, download=True)
+        _fetch(temporary)
         for file in files:
             verify(temporary, file)
         for file in files:
@@ -278,15 +301,15 @@ def _download(folders: list[Path]) -> Path:
     except (OSError, RuntimeError) as problem:
         if isinstance(problem, DataError):
             raise
-        if getattr(problem, "errno", None) in (errno.ENOSPC, errno.EACCES, errno.EROFS):
+        if getattr(problem, "errno", None) in _UNWRITABLE:
             raise DataError(
-                f"MNIST cannot be kept in {folder} ({problem.strerror}): "
+                f"MNIST: got {folder}, in which nothing can be kept ({problem.strerror}); expected a folder with room; "
                 "free some space there or set INTRIGUING_CACHE to another folder."
             ) from problem
         raise MissingData(
-            f"MNIST: {_names(files)} not found in {_places(folders)}, and the download failed "
-            f"({' '.join(str(problem).split())}); set INTRIGUING_DATA to a folder that holds them, connect "
-            "to the network, or use the quick profile, which needs no download."
+            f"MNIST: {_missing(folders, files)}; the download failed ({' '.join(str(problem).split())}): set "
+            "INTRIGUING_DATA to a folder that holds them, connect to the network, or use the quick profile, which "
+            "needs no download."
         ) from problem
     finally:
         if temporary is not None:
@@ -294,6 +317,14 @@ def _download(folders: list[Path]) -> Path:
     for file in files:
         verify(folder, file)
     return folder
+
+
+def _fetch(folder: Path) -> None:
+    """Downloads MNIST through torchvision, from those of its mirrors that answer by https."""
+    from torchvision.datasets import MNIST
+
+    mirrors = [mirror for mirror in MNIST.mirrors if mirror.startswith("https://")]
+    type("MNIST", (MNIST,), {"mirrors": mirrors})(folder, download=True)  # its name is that of the folder
 
 
 def _names(files: Iterable[File]) -> str:
@@ -314,7 +345,14 @@ def data_folder() -> Path | None:
     name = environment("INTRIGUING_DATA")
     if name is None:
         return None
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        raise ValueError(f"INTRIGUING_DATA is {name!r}, which is not a folder: set it to an existing one or unset it.")
+    try:
+        folder = Path(name).expanduser()
+        present = folder.is_dir()
+    except (RuntimeError, OSError, ValueError):  # the home of somebody unknown, or no path at all
+        present = False
+    if not present:
+        raise ValueError(
+            f"got INTRIGUING_DATA {name!r}, which is not a folder; expected the folder of the data sets; "
+            "set it to an existing one or unset it."
+        )
     return folder

@@ -6,15 +6,18 @@ order of the file names, so that the first hundred photographs are the same in e
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
@@ -27,6 +30,7 @@ SIZE = 227
 CLASSES = 1000
 FOLDER = "imagenet"
 SUFFIXES = (".jpeg", ".jpg", ".png")
+FORMATS = ("JPEG", "PNG")  # by content; other readers of Pillow are kept away from files of unknown origin
 # Where the kinds end in the numbering of WordNet 3.0, animals first; see ``families``.
 ENDS = {"animals": 2_660_000, "things": 7_500_000, "food": 9_000_000, "landscapes": 9_600_000, "persons": 11_000_000}
 _WNID = re.compile(r"n\d{8}")
@@ -44,7 +48,7 @@ class Photographs:
         wnids: (1000,) the number of each class in WordNet, in increasing order.
         layout: how the files lay, in a few words.
         resized: how many had another size.
-        converted: how many were grey or CMYK.
+        converted: how many were not RGB: grey, CMYK, with a palette or transparent.
         pinned: whether the files are, byte by byte, those of :data:`intriguing.data.manifest.MANIFEST`.
     """
 
@@ -121,7 +125,7 @@ def absence() -> str:
     )
 
 
-def read(root: Path, count: int | None = None, *, progress: str | None = None) -> Photographs:
+def read(root: Path | str, count: int | None = None, *, progress: str | None = None) -> Photographs:
     """Photographs in one of the two layouts.
 
     Args:
@@ -131,16 +135,18 @@ def read(root: Path, count: int | None = None, *, progress: str | None = None) -
         progress: title of a progress bar; None for none.
 
     Returns:
-        The photographs, with ``pinned`` False. Whatever has another size than 227 by 227 is warped to it, as Caffe's
-        networks were trained to see it; grey and CMYK photographs are made RGB. Files may end in jpeg, jpg or png.
+        The photographs, with ``pinned`` False. They stand upright, as their EXIF data say. Whatever has another size
+        than 227 by 227 is warped to it, as Caffe's networks were trained to see it; what is grey, of 8 or 16 bits, has
+        a palette or is CMYK is made RGB, and what is transparent lies on white. Files may end in jpeg, jpg or png.
 
     Raises:
         DataError: nothing to read, a broken list of classes or of labels, a photograph without a label, or a file that
-            is truncated or no picture. The sentence names the file.
+            is truncated, of several pictures or no picture. The sentence names the file.
         ValueError: a count below 1.
     """
-    if count is not None and count < 1:
-        raise ValueError(f"got {count} photographs; expected at least 1; leave it out for all of them.")
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1):
+        raise ValueError(f"got {count!r} photographs; expected at least 1; leave it out for all of them.")
+    root = Path(root)
     wnids, names = _classes(root / "synset_words.txt")
     paths, labels, layout = _listed(root, wnids)
     paths = paths[:count]
@@ -176,7 +182,13 @@ def families(wnids: Sequence[str]) -> Tensor:
 
     Returns:
         (classes,) int64, the family of each, numbered in the order in which they first occur.
+
+    Raises:
+        ValueError: one that is no such number.
     """
+    strange = [wnid for wnid in wnids if not isinstance(wnid, str) or not _WNID.fullmatch(wnid)]
+    if strange:
+        raise ValueError(f"got {strange[0]!r}; expected n and eight digits; take them from synset_words.txt.")
     kinds = [_family(wnid) for wnid in wnids]
     known = list(dict.fromkeys(kinds))
     return torch.tensor([known.index(kind) for kind in kinds])
@@ -201,12 +213,20 @@ def _pinned(root: Path) -> bool:
 def _classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The classes' numbers in WordNet and their names."""
     try:
-        lines = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise manifest.DataError(
             f"{path} is missing; expected the {CLASSES} classes, one line 'n01440764 tench, Tinca tinca' each: "
             "fetch it with the photographs."
         ) from None
+    except UnicodeDecodeError as problem:
+        raise manifest.DataError(
+            f"{path} is not in UTF-8 (byte {problem.object[problem.start]:#x} at {problem.start}); expected a list of "
+            "classes in UTF-8: save it so, or fetch it anew."
+        ) from None
+    except OSError as problem:
+        raise _unread(path, problem, f"a file with the {CLASSES} classes") from None
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
     wnids = tuple(line[0] for line in lines)
     named = all(len(line) == 2 and _WNID.fullmatch(line[0]) for line in lines)
     if not named or len(set(wnids)) != CLASSES or list(wnids) != sorted(wnids):
@@ -219,9 +239,12 @@ def _classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _listed(root: Path, wnids: Sequence[str]) -> tuple[list[Path], dict[str, int], str]:
     """The files in the order of their names, the label of each name, and the layout."""
-    flat = _pictures(root / "val")
     place = {wnid: i for i, wnid in enumerate(wnids)}
-    folders = sorted(path for path in (root / "val").iterdir() if path.is_dir() and _WNID.fullmatch(path.name))
+    try:
+        flat = _pictures(root / "val")
+        folders = sorted(path for path in (root / "val").iterdir() if path.is_dir() and _WNID.fullmatch(path.name))
+    except OSError as problem:
+        raise _unread(root / "val", problem, "a folder of photographs") from None
     if flat and folders:
         raise manifest.DataError(
             f"{root / 'val'} holds photographs and folders of classes; expected one or the other: "
@@ -264,15 +287,24 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
 
 
+def _unread(path: Path, problem: OSError, wanted: str) -> manifest.DataError:
+    return manifest.DataError(
+        f"got {path}, which cannot be read ({problem.strerror}); expected {wanted}; "
+        "correct the path or its permissions."
+    )
+
+
 def _labels(path: Path, classes: int) -> dict[str, int]:
     """The label of each file by its name without ending."""
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
         raise manifest.DataError(
             f"{path} is missing; expected a line 'ILSVRC2012_val_00000001.jpeg,65' for each photograph of val: "
             "fetch it, or sort the photographs into a folder for each class."
         ) from None
+    except OSError as problem:
+        raise _unread(path, problem, "a CSV file with the columns file and label") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as problem:
         raise manifest.DataError(
             f"{path} is no CSV file ({' '.join(str(problem).split())}); expected the columns file and label: "
@@ -280,7 +312,7 @@ def _labels(path: Path, classes: int) -> dict[str, int]:
         ) from None
     if not {"file", "label"} <= set(table.columns):
         raise manifest.DataError(
-            f"{path} has the columns {', '.join(table.columns)}; expected file and label; name them in its first line."
+            f"{path} holds the columns {list(table.columns)}; expected file and label; name them in its first line."
         )
     wrong = ~table["label"].str.fullmatch(r"\d{1,4}") | (pd.to_numeric(table["label"], errors="coerce") >= classes)
     if wrong.any():
@@ -301,14 +333,52 @@ def _labels(path: Path, classes: int) -> dict[str, int]:
 def _decoded(path: Path) -> tuple[np.ndarray, str, tuple[int, int]]:
     """The pixels (227, 227, 3) of a file, and the mode and the size that it had."""
     try:
-        with Image.open(path) as picture:
-            mode, size = picture.mode, picture.size
-            picture = picture.convert("RGB")  # reads the whole file, so that a missing end is noticed here
+        with _whole_files(), Image.open(path, formats=FORMATS) as picture:
+            frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # a camera adds small copies
+            if frames > 1:
+                raise manifest.DataError(
+                    f"{path} holds {frames} pictures; expected one; keep one of them, or remove the file."
+                )
+            mode = picture.mode
+            picture = ImageOps.exif_transpose(picture)  # reads the whole file, so that a missing end is noticed here
+            size, picture = picture.size, _on_white(picture)
     except UnidentifiedImageError:
-        raise manifest.DataError(f"{path} is no picture; expected a JPEG; fetch it anew or remove it.") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as problem:
+        raise manifest.DataError(
+            f"{path} is no picture; expected a JPEG or a PNG; fetch it anew or remove it."
+        ) from None
+    except (OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError,
+            struct.error, Image.DecompressionBombError) as problem:  # fmt: skip
         reason = " ".join(str(problem).split())
-        raise manifest.DataError(f"{path} cannot be decoded ({reason}): fetch it anew or remove it.") from None
+        raise manifest.DataError(
+            f"{path} cannot be decoded ({reason}); expected a whole JPEG or PNG: fetch it anew or remove it."
+        ) from None
     if size != (SIZE, SIZE):
         picture = picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     return np.asarray(picture), mode, size
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    """The picture in RGB, what is transparent in it on white, and 16 bits scaled to 8."""
+    if picture.mode.startswith("I"):  # Pillow would cut 16 bits off at 255
+        values = np.asarray(picture).astype(np.int64)
+        grey = Image.fromarray((values.clip(0, 65535) / 257).round().astype(np.uint8))
+        hidden = picture.info.get("transparency")
+        if hidden is not None:
+            grey.paste(255, mask=Image.fromarray(np.where(values == hidden, 255, 0).astype(np.uint8)))
+        return grey.convert("RGB")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+@contextlib.contextmanager
+def _whole_files() -> Iterator[None]:
+    """Refuses truncated files within the block, whatever has been chosen for Pillow elsewhere."""
+    chosen, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # EXIF data that cannot be read turn nothing
+            yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = chosen

@@ -8,15 +8,19 @@ that ball.
 
 from __future__ import annotations
 
-import copy
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from .network import network_bound
-from .norms import SIGMOID, linear_norm
+from .modules import applied, kind, layers, run, wide
+from .network import chain_bound
+from .norms import SIGMOID, lengths, linear_norm
+
+ROUNDING = 1e-13  # of what is added up: hundreds of times what rounding in float64 can take from a sum or give to it
+MODERATE = 200  # powers of two that the largest weights of all layers may be away from 1, taken together
 
 # The local bound is renewed at radii that grow by a factor, from a fraction of what is certified globally.
 STEPS, GROWTH, FIRST = 64, 1.08, 1 / 8
@@ -30,7 +34,8 @@ class Certificate:
     Attributes:
         predictions: (B,) long, the classes that the network gives to the images.
         margins: (B,) float64, logit of the prediction minus that of the target.
-        radius: (B,) float64, Euclidean; 0 where the image is already taken for the target.
+        radius: (B,) float64, Euclidean, rounded downward; 0 where the image is already taken for the target, infinity
+            where no image ever is.
     """
 
     predictions: Tensor
@@ -42,31 +47,37 @@ class Certificate:
         return self.radius / math.sqrt(pixels)
 
 
-def global_certificate(model: nn.Sequential, images: Tensor, targets: Tensor, **known) -> Certificate:
+def global_certificate(
+    model: nn.Sequential,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    known: Mapping[type[nn.Module], Callable[[nn.Module, tuple[int, ...]], float]] | None = None,
+) -> Certificate:
     """Margin over Lipschitz bound.
 
     The bound for the difference of two logits is the product over all layers before the last, times the norm of the
     difference of two rows of the last: sharper than the norm of the whole last matrix.
 
     Args:
-        model: ends in a linear layer; images (B, *shape) -> logits (B, k).
-        images: (B, *shape) in [0, 1].
-        targets: (B,) long, the class that each image shall not become.
-        **known: passed on to ``network_bound``.
+        model: ends in a linear layer; images (B, *shape) -> logits (B, k). It counts as it stands, in exact arithmetic.
+        images: (B, *shape) in [0, 1]; there may be none.
+        targets: (B,) long from 0 to k - 1, the class that each image shall not become.
+        known: bounds of other layers, as for ``network_bound``.
 
     Returns:
         A ``Certificate``.
 
     Raises:
-        TypeError: a layer without a known bound, or a network that does not end in a linear layer.
-        ValueError: a model in training mode, or pixels outside [0, 1].
+        TypeError: a layer without a known bound, with complex weights or with a hook; a network that does not end in a
+            linear layer; images that are not floating, or targets that are not int64.
+        ValueError: a layer in training mode, pixels outside [0, 1], not one target per image, or weights or logits that
+            are not finite.
 
     Source:
         Szegedy et al. 2013, section 4.3; Tsuzuku et al. 2018, "Lipschitz-margin training".
     """
-    head, bound = _head(model), _before_the_head(model, images, known)
-    predictions, margins, rows = _pairs(model, head, images, targets)
-    return Certificate(predictions, margins, _distance(margins, bound * rows.norm(dim=1)))
+    return _whole(_Seen.of(model, images, known or {}), targets)
 
 
 def local_certificate(model: nn.Sequential, images: Tensor, targets: Tensor) -> Certificate:
@@ -79,71 +90,168 @@ def local_certificate(model: nn.Sequential, images: Tensor, targets: Tensor) -> 
 
     Args:
         model: ``Flatten``, then ``Linear`` and ``Sigmoid`` in turn, ending in ``Linear``.
-        images: (B, *shape) in [0, 1].
-        targets: (B,) long, the class that each image shall not become.
+        images: (B, *shape) in [0, 1]; there may be none.
+        targets: (B,) long from 0 to k - 1, the class that each image shall not become.
 
     Returns:
         A ``Certificate``.
 
     Raises:
-        TypeError: another kind of network.
+        TypeError: another kind of network; and as for ``global_certificate``.
+        ValueError: as for ``global_certificate``.
 
     Source:
         The manner of Weng et al. 2018, "Towards fast computation of certified robustness", with sigmoids in place of
         rectifiers and the bound renewed along the radius.
     """
-    whole = global_certificate(model, images, targets)
-    weights = _sigmoid_layers(model)
-    if len(weights) == 1:  # linear: the global bound is exact
+    seen = _Seen.of(model, images, {})
+    weights = _sigmoid_layers(model, seen.images)
+    whole = _whole(seen, targets)
+    if len(weights) == 1 or not _moderate(weights):  # linear: the global bound is exact
         return whole
     last = weights[-1][0]
-    rows = last[whole.predictions] - last[targets]
-    fields = (images.double().cpu().flatten(1), rows, whole.margins, whole.radius)
+    rows = last[whole.predictions] - last[targets.cpu()]
+    sure = whole.margins - seen.rounding(whole.predictions, targets.cpu())
+    fields = (seen.images.flatten(1), rows, sure, whole.radius)
     chunks = zip(*(field.split(CHUNK) for field in fields), strict=True)
     return Certificate(whole.predictions, whole.margins, torch.cat([_march(weights, *chunk) for chunk in chunks]))
 
 
-def smallest(model: nn.Sequential, images: Tensor, **known) -> Tensor:
+def smallest(
+    model: nn.Sequential,
+    images: Tensor,
+    *,
+    known: Mapping[type[nn.Module], Callable[[nn.Module, tuple[int, ...]], float]] | None = None,
+) -> Tensor:
     """The radius within which the answer cannot change at all: the smallest global one over all other classes.
 
     Args:
         model: as for ``global_certificate``.
         images: (B, *shape) in [0, 1].
-        **known: passed on to ``network_bound``.
+        known: bounds of other layers, as for ``network_bound``.
 
     Returns:
-        (B,) float64, Euclidean radii.
+        (B,) float64, Euclidean radii, rounded downward.
 
     Raises:
         TypeError: as for ``global_certificate``.
-        ValueError: likewise.
+        ValueError: likewise, or a network with one class.
     """
-    head, bound = _head(model), _before_the_head(model, images, known)
-    with torch.no_grad():
-        logits = _logits(model, images)
-    weight = head.weight.detach().double().cpu()
-    predictions = logits.argmax(1)
-    apart = (weight[:, None] - weight).norm(dim=2)[predictions]  # (B, k)
-    radii = _distance(logits.gather(1, predictions[:, None]) - logits, bound * apart)
-    return radii.scatter(1, predictions[:, None], torch.inf).amin(1)
+    seen = _Seen.of(model, images, known or {})
+    count, predictions = seen.logits.shape[1], seen.logits.argmax(1)
+    if count < 2:
+        raise ValueError("got logits of one class; expected at least two; certify a network that decides between some.")
+    radii = [_radii(seen, predictions, torch.full_like(predictions, target))[1] for target in range(count)]
+    return torch.stack(radii, 1).scatter(1, predictions[:, None], torch.inf).amin(1)
 
 
 def runners_up(model: nn.Module, images: Tensor) -> Tensor:
-    """The class with the second largest logit, (B,) long: the one that an attack may hope to reach most easily."""
-    with torch.no_grad():
-        return _logits(model, images).topk(2).indices[:, 1]
+    """The class with the second largest logit, (B,) long: the one that an attack may hope to reach most easily.
+
+    Args:
+        model: a chain as for ``network_bound``, or any network; images (B, *shape) -> logits (B, k), k at least 2.
+        images: (B, *shape) in [0, 1].
+
+    Raises:
+        TypeError: images that are not floating, or a network with hooks or that cannot be copied.
+        ValueError: a layer in training mode, pixels outside [0, 1], or no logits of two classes or more.
+    """
+    _check_images(images)
+    logits = wide(images)
+    for name, layer in layers(model):
+        logits = run(name, layer, logits)
+    if _checked_logits(logits).shape[1] < 2:
+        raise ValueError("got logits of one class; expected at least two; name a network that decides between some.")
+    return logits.topk(2).indices[:, 1]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a network makes of images: its last layer, the bound of all before it, and logits (B, k), all in float64.
+
+    ``terms`` (B, k) are the sums of absolute values that the logits come from: what rounding is measured by.
+    """
+
+    images: Tensor
+    bound: float
+    weight: Tensor
+    logits: Tensor
+    terms: Tensor
+
+    @classmethod
+    def of(cls, model: nn.Sequential, images: Tensor, known: Mapping) -> _Seen:
+        """Looks at images through a network that ends in a linear layer."""
+        _check_images(images)
+        chain = layers(model, known)
+        if not chain or kind(chain[-1][1]) is not nn.Linear:
+            raise TypeError(
+                f"got {model}; expected a Sequential that ends in a linear layer; take its logits apart first."
+            )
+        *before, (name, head) = chain
+        bound = chain_bound(before, images.shape[1:], known=known).product
+        weight, bias = wide(applied(head, "weight")), wide(applied(head, "bias"))
+        if weight.is_complex():
+            raise TypeError(f"got complex weights in Linear at {name!r}; expected real logits; return real numbers.")
+        linear_norm(weight)  # raises where it is not finite
+        images = inputs = wide(images)
+        for place, layer in before:
+            inputs = run(place, layer, inputs)
+        logits = _checked_logits(run(name, head, inputs))
+        bias = weight.new_zeros(len(weight)) if bias is None else bias
+        never = bias == -torch.inf  # a class that cannot win
+        if not bool((logits.isfinite() | never).all()):
+            raise ValueError("got NaN or infinite logits; expected finite ones; look for weights that are too large.")
+        terms = inputs.abs() @ weight.abs().T + torch.where(never, 0.0, bias.abs())
+        return cls(images, bound, weight, logits, terms)
+
+    def rounding(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """What rounding may have given the margins, (B,)."""
+        sums = self.terms.gather(1, predictions[:, None]) + self.terms.gather(1, targets[:, None])
+        return ROUNDING * sums[:, 0]
+
+
+def _whole(seen: _Seen, targets: Tensor) -> Certificate:
+    """The global certificate."""
+    _check_targets(seen.logits, targets)
+    predictions = seen.logits.argmax(1)
+    return Certificate(predictions, *_radii(seen, predictions, targets.cpu()))
+
+
+def _radii(seen: _Seen, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Margins over the targets and the radii in which they last, each (B,)."""
+    margins = (seen.logits.gather(1, predictions[:, None]) - seen.logits.gather(1, targets[:, None]))[:, 0]
+    rows = seen.weight[predictions] - seen.weight[targets]
+    return margins, _distance(margins - seen.rounding(predictions, targets), seen.bound, lengths(rows))
+
+
+def _distance(margins: Tensor, bound: float, sizes: Tensor) -> Tensor:
+    """Margins (B,) over slopes, bound times sizes (B,): rounded downward, also where their ratio is beyond float64."""
+    flat, steep = (sizes == 0) | (bound == 0), sizes.isinf() | math.isinf(bound)
+    usual = (margins > 0) & margins.isfinite() & ~flat & ~steep
+    above, below = (torch.frexp(torch.where(usual, value, 1.0)) for value in (margins, sizes))
+    digits, power = math.frexp(bound) if 0 < bound < math.inf else (1.0, 0)
+    exponents = (above.exponent - below.exponent - power).clamp(-1100, 1100).double()
+    half = (exponents / 2).floor()
+    ratio = above.mantissa / below.mantissa / digits * (1 - ROUNDING)
+    limits = torch.finfo(ratio.dtype)
+    radius = (ratio * torch.exp2(half) * torch.exp2(exponents - half)).clamp(max=limits.max)
+    radius = torch.where(radius < limits.tiny, 0.0, radius)
+    radius = torch.where(flat | margins.isinf(), torch.inf, torch.where(steep, 0.0, radius))
+    return torch.where(margins > 0, radius, 0.0)
 
 
 def _march(weights: list[tuple[Tensor, Tensor]], x: Tensor, rows: Tensor, margins: Tensor, start: Tensor) -> Tensor:
     """Follow the growing ball and return the radii (B,) at which the margin may be used up."""
     norms = [linear_norm(weight) for weight, _ in weights]
     layers, steep = _at_the_images(weights, x, rows)
-    ceiling = rows.norm(dim=1) * SIGMOID ** len(layers) * math.prod(norms[:-1])  # the global bound of the slope
-    used, radius, alive = torch.zeros_like(margins), torch.zeros_like(margins), margins > 0
+    ceiling = lengths(rows) * SIGMOID ** len(layers) * math.prod(norms[:-1])  # the global bound of the slope
+    used, radius, alive = torch.zeros_like(margins), torch.zeros_like(margins), (margins > 0) & start.isfinite()
+    first = torch.where(alive, FIRST * start, 0.0)
     moved = [torch.zeros_like(layer.z) for layer in layers]  # how far each pre-activation can be from its centre
     for count in range(STEPS + 1):
-        step = FIRST * start if count == 0 else (GROWTH - 1) * radius
-        slope = torch.minimum(steep + _deviation(weights, rows, layers, norms, moved, step), ceiling)
+        step = first if count == 0 else (GROWTH - 1) * radius
+        slope = steep + _deviation(weights, rows, layers, norms, moved, step) + ROUNDING * ceiling
+        slope = torch.minimum(slope * (1 + ROUNDING), ceiling)
         spent = used + step * slope
         ends = alive & (spent >= margins)
         radius = torch.where(ends, radius + (margins - used) / slope, torch.where(alive, radius + step, radius))
@@ -169,18 +277,24 @@ def _at_the_images(weights: list[tuple[Tensor, Tensor]], x: Tensor, rows: Tensor
     first = weights[0][0]
     gram = first @ first.T
     layers, activation = [], x
-    chain = torch.eye(len(first), dtype=x.dtype).expand(len(x), -1, -1)  # P = chain @ first
+    chain = torch.eye(len(first), dtype=x.dtype, device=x.device).expand(len(x), -1, -1)  # P = chain @ first
+    largest = torch.linalg.eigvalsh(gram)[-1]
     for weight, bias in weights[:-1]:
         z = activation @ weight.T + bias
         if layers:
             chain = weight @ chain
-        squares = chain @ gram @ chain.mT  # P P^T, (B, H, H)
-        sizes = torch.linalg.eigvalsh(squares if layers else gram)[..., -1].sqrt().expand(len(x))
-        layers.append(_Layer(z, squares.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt(), sizes))
+            squares = chain @ gram @ chain.mT  # P P^T, (B, H, H)
+            # Where terms cancel, rounding is as large as a fraction of what they are without signs.
+            unsure = ROUNDING * largest * chain.square().sum(2)
+            rows_ = (squares.diagonal(dim1=1, dim2=2).clamp(min=0) + unsure).sqrt()
+            size = (torch.linalg.eigvalsh(squares)[..., -1].clamp(min=0) + unsure.sum(1)).sqrt()
+        else:
+            rows_, size = (value.sqrt() for value in (gram.diagonal().expand(len(x), -1), largest.expand(len(x))))
+        layers.append(_Layer(z, rows_ * (1 + ROUNDING), size * (1 + ROUNDING)))
         activation = torch.sigmoid(z)
         chain = _slope(z)[..., None] * chain
     gradient = (rows[:, None] @ chain)[:, 0]  # in terms of the first layer's pre-activations
-    return layers, ((gradient @ gram) * gradient).sum(1).clamp(min=0).sqrt()
+    return layers, (gradient @ first).norm(dim=1)
 
 
 def _deviation(
@@ -219,46 +333,60 @@ def _slope(z: Tensor) -> Tensor:
     return torch.sigmoid(z) * torch.sigmoid(-z)
 
 
-def _before_the_head(model: nn.Sequential, images: Tensor, known: dict) -> float:
-    """The bound of all layers but the last."""
+def _sigmoid_layers(model: nn.Sequential, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Weights and biases, float64, of a fully connected network of sigmoids."""
+    chain = [layer for _, layer in layers(model) if kind(layer) is not nn.Flatten]
+    wanted = [nn.Linear if i % 2 == 0 else nn.Sigmoid for i in range(len(chain))]
+    if [kind(layer) for layer in chain] != wanted or chain[0].in_features != images.shape[1:].numel():
+        raise TypeError(f"got {model}; expected linear layers and sigmoids in turn; use the global certificate.")
+    weights = [wide(applied(layer, "weight")) for layer in chain[::2]]
+    biases = [wide(applied(layer, "bias")) for layer in chain[::2]]
+    return [(w, w.new_zeros(len(w)) if b is None else b) for w, b in zip(weights, biases, strict=True)]
+
+
+def _moderate(weights: list[tuple[Tensor, Tensor]]) -> bool:
+    """Whether products of all layers and their squares are well within float64."""
+    largest = [float(weight.abs().max()) for weight, _ in weights]
+    return sum(abs(math.frexp(value)[1]) for value in largest) <= MODERATE
+
+
+def _checked_logits(logits: Tensor) -> Tensor:
+    if logits.ndim != 2 or logits.shape[1] == 0:
+        raise ValueError(
+            f"got logits of shape {tuple(logits.shape)}; expected (B, k); return one row of class scores per image, "
+            "with a Flatten before linear layers."
+        )
+    return logits
+
+
+def _check_images(images: Tensor) -> None:
+    if not isinstance(images, Tensor):
+        raise TypeError(f"got images of {type(images).__name__}; expected a tensor (B, *shape); convert them first.")
     if not images.is_floating_point():
         raise TypeError(f"got images of {images.dtype}; expected floating pixels; convert them with .float().")
+    if images.ndim < 2:
+        raise ValueError(f"got images of shape {tuple(images.shape)}; expected (B, *shape); put the batch first.")
     if not bool(images.isfinite().all()):
         raise ValueError("got images with NaN or infinity; expected finite pixels; look for a division by zero.")
-    if model.training:
-        raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
-    return network_bound(model[:-1].eval(), images.shape[1:], **known).product  # a slice starts in training mode
+    if images.numel() and not 0 <= float(images.min()) <= float(images.max()) <= 1:
+        raise ValueError(
+            f"got pixels from {float(images.min())!r} to {float(images.max())!r}; expected every pixel in [0, 1]; "
+            "rescale or clip them."
+        )
 
 
-def _pairs(model: nn.Module, head: nn.Linear, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Predictions (B,), margins over the targets (B,) and differences of the last layer's rows (B, H)."""
-    with torch.no_grad():
-        logits = _logits(model, images)
-    weight = head.weight.detach().double().cpu()
-    predictions = logits.argmax(1)
-    margins = (logits.gather(1, predictions[:, None]) - logits.gather(1, targets[:, None]))[:, 0]
-    return predictions, margins, weight[predictions] - weight[targets]
-
-
-def _distance(margins: Tensor, bound: Tensor) -> Tensor:
-    return torch.where(margins > 0, margins / bound.clamp(min=torch.finfo(bound.dtype).tiny), 0.0)
-
-
-def _head(model: nn.Sequential) -> nn.Linear:
-    if type(model) is not nn.Sequential or type(model[-1]) is not nn.Linear:
-        raise TypeError(f"got {model}; expected a Sequential that ends in a linear layer; take its logits apart first.")
-    return model[-1]
-
-
-def _sigmoid_layers(model: nn.Sequential) -> list[tuple[Tensor, Tensor]]:
-    """Weights and biases, float64, of a fully connected network of sigmoids."""
-    layers = [layer for layer in model if type(layer) is not nn.Flatten]
-    wanted = [nn.Linear if i % 2 == 0 else nn.Sigmoid for i in range(len(layers))]
-    if [type(layer) for layer in layers] != wanted:
-        raise TypeError(f"got {model}; expected linear layers and sigmoids in turn; use the global certificate.")
-    return [(layer.weight.detach().double().cpu(), layer.bias.detach().double().cpu()) for layer in layers[::2]]
-
-
-def _logits(model: nn.Module, images: Tensor) -> Tensor:
-    """In float64: a margin of float32 would be off by more than the certificates allow."""
-    return copy.deepcopy(model).cpu().double()(images.cpu().double())
+def _check_targets(logits: Tensor, targets: Tensor) -> None:
+    if not isinstance(targets, Tensor):
+        raise TypeError(f"got targets of {type(targets).__name__}; expected a tensor (B,); use torch.as_tensor.")
+    if targets.dtype != torch.int64:
+        raise TypeError(f"got targets of {targets.dtype}; expected int64; convert them with .long().")
+    if targets.shape != logits.shape[:1]:
+        raise ValueError(
+            f"got targets of shape {tuple(targets.shape)}; expected one per image, ({len(logits)},); "
+            "repeat one target with expand."
+        )
+    if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < logits.shape[1]:
+        raise ValueError(
+            f"got targets from {int(targets.min())} to {int(targets.max())}; expected 0 to {logits.shape[1] - 1}; "
+            "number classes from 0."
+        )

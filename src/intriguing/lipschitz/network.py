@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import nn
 
-from .norms import layer_norm
+from .modules import kind, layers, run
+from .norms import check_bound, layer_norm
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class NetworkBound:
 
     @property
     def product(self) -> float:
-        """A Lipschitz bound of the whole network."""
-        return math.prod(self.norms)
+        """A Lipschitz bound of the whole network, rounded upward."""
+        return product(self.norms)
 
 
 def network_bound(
@@ -45,7 +47,8 @@ def network_bound(
     """The bound of each layer of a network in evaluation mode, and with their product one of the network.
 
     Args:
-        model: a layer or a ``Sequential`` of layers and of ``Sequential``.
+        model: a layer or a ``Sequential`` of layers and of ``Sequential``. Weights count as they are applied, with
+            their parametrizations, and with their masks where they were pruned. Layers run as copies.
         input_size: shape of one input, without the batch, such as (1, 28, 28).
         known: class of a layer -> function of the layer and of the shape of one input that returns its bound. It goes
             before what is known here.
@@ -55,37 +58,94 @@ def network_bound(
         A ``NetworkBound``.
 
     Raises:
-        TypeError: a layer of a class that is not known, or with an option that is not; the message names it.
-        ValueError: a model in training mode.
+        TypeError: a layer of a class that is not known, or with an option that is not; one with complex weights, with a
+            hook or with a forward pass of its own; the message names it.
+        ValueError: a layer in training mode, weights that are not finite, or a shape that a layer cannot take.
 
     Source:
         Szegedy et al. 2013, section 4.3.
     """
-    if model.training:
-        raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
+    known = {} if known is None else known
+    if not isinstance(known, Mapping):
+        raise TypeError(f"got known {known!r}; expected classes with functions; write {{Class: function}}.")
+    return chain_bound(layers(model, known), input_size, known=known, bound=bound)
+
+
+def chain_bound(
+    chain: Sequence[tuple[str, nn.Module]], input_size: Sequence[int], *, known: Mapping, bound: str = "upper"
+) -> NetworkBound:
+    """The bound of each of some layers that follow each other.
+
+    Args:
+        chain: names and layers, as from :func:`intriguing.lipschitz.modules.layers`.
+        input_size: as for ``network_bound``.
+        known: likewise.
+        bound: likewise.
+
+    Returns:
+        A ``NetworkBound``.
+
+    Raises:
+        TypeError: as for ``network_bound``.
+        ValueError: likewise.
+    """
+    check_bound(bound)
     names, sizes, norms = [], [], []
-    sample = torch.zeros(1, *input_size, dtype=torch.float32)
-    with torch.no_grad():
-        for name, layer in _layers(model, "", known or {}):
-            size = tuple(sample.shape[1:])
-            rule = (known or {}).get(type(layer))
-            norm = rule(layer, size) if rule else layer_norm(layer, size, bound=bound)
-            if norm is None:
-                raise TypeError(
-                    f"got {layer} at {name or 'the top'!r}; expected layers with a known bound: "
-                    "say in known what its bound is"
-                )
-            names.append(f"{name} {type(layer).__name__}".strip())
-            sizes.append(size)
-            norms.append(float(norm))
-            here = next(layer.parameters(), sample)
-            sample = layer(sample.to(here)).cpu().float()
+    sample = torch.zeros(1, *_shape(input_size), dtype=torch.float64, device="cpu")
+    for name, layer in chain:
+        size = tuple(sample.shape[1:])
+        norms.append(_bound(name, layer, size, known, bound))
+        names.append(f"{name} {kind(layer).__name__}".strip())
+        sizes.append(size)
+        sample = run(name, layer, sample)
     return NetworkBound(tuple(names), tuple(sizes), tuple(norms))
 
 
-def _layers(model: nn.Module, name: str, known: Mapping) -> list[tuple[str, nn.Module]]:
-    """The layers of nested chains by name, in the order in which they are applied."""
-    if type(model) is not nn.Sequential or nn.Sequential in known:
-        return [(name, model)]
-    inner = [_layers(child, f"{name}.{key}".strip("."), known) for key, child in model.named_children()]
-    return [pair for pairs in inner for pair in pairs]
+def product(norms: Sequence[float]) -> float:
+    """The product of bounds, rounded upward once, whatever their order and size; one that is 0 makes it 0.
+
+    Args:
+        norms: at least 0; infinity stands for what is beyond float64.
+    """
+    if 0 in norms or math.inf in norms:
+        return 0.0 if 0 in norms else math.inf
+    exact = math.prod(map(Fraction, norms))
+    try:
+        rounded = float(exact)
+    except OverflowError:
+        return math.inf
+    return rounded if rounded >= exact else math.nextafter(rounded, math.inf)
+
+
+def _bound(name: str, layer: nn.Module, size: tuple[int, ...], known: Mapping, bound: str) -> float:
+    """The bound of one layer, by the rule for its class or by what is known here."""
+    rule, place = known.get(kind(layer)), f"at {name or 'the top'!r}"
+    if rule is None and any(weight.is_complex() for weight in layer.parameters()):
+        raise TypeError(
+            f"got complex weights in {kind(layer).__name__} {place}; expected real ones, as other layers have no bound "
+            "for complex inputs; say in known what its bound is, such as linear_norm of its weight."
+        )
+    with torch.no_grad():
+        norm = rule(layer, size) if rule else layer_norm(layer, size, bound=bound)
+    if norm is None:
+        raise TypeError(f"got {layer} {place}; expected layers with a known bound: say in known what its bound is.")
+    norm = float(norm)
+    if not norm >= 0:
+        raise ValueError(
+            f"got the bound {norm} for {kind(layer).__name__} {place}; expected a number of at least 0; "
+            "correct its function in known."
+        )
+    return norm
+
+
+def _shape(input_size: Sequence[int]) -> tuple[int, ...]:
+    try:
+        shape = torch.Size(input_size)
+    except TypeError:
+        shape = None
+    if shape is None or any(length < 1 for length in shape):
+        raise ValueError(
+            f"got input_size {input_size!r}; expected the shape of one input, whole numbers of at least 1; write it "
+            "without the batch, such as (1, 28, 28)."
+        )
+    return tuple(shape)

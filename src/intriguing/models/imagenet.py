@@ -4,6 +4,7 @@ torchvision's AlexNet."""
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ def torchvision_alexnet() -> nn.Sequential | None:
         The network in evaluation mode, gradients of its weights off; None where the file is not on this computer.
 
     Raises:
-        DataError: the file is there and its sum is not the one in its name.
+        DataError: the file is there and cannot be read, or its sum is not the one in its name.
     """
     folders = [place for folder in data.looked_in("imagenet") for place in (folder / "imagenet", folder)]
     folders.append(Path(torch.hub.get_dir()) / "checkpoints")
@@ -121,7 +122,14 @@ def torchvision_alexnet() -> nn.Sequential | None:
     if path is None:
         return None
     wanted = path.stem.rsplit("-", 1)[-1]
-    total = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        content = path.read_bytes()
+    except OSError as problem:
+        raise data.DataError(
+            f"got {path}, which cannot be read ({problem.strerror}); expected torchvision's AlexNet; "
+            "correct its permissions or fetch it anew."
+        ) from None
+    total = hashlib.sha256(content).hexdigest()
     if not total.startswith(wanted):
         raise data.DataError(
             f"{path} is corrupt: got SHA-256 {total}; expected one that begins with {wanted}; "
@@ -130,7 +138,8 @@ def torchvision_alexnet() -> nn.Sequential | None:
     from torchvision import models
 
     model = models.alexnet(weights=None)
-    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    # What was summed is what is loaded, and no code in it is run.
+    model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     return chain(model)
 
 
@@ -142,7 +151,14 @@ def chain(model: nn.Module) -> nn.Sequential:
 
     Returns:
         The same layers under the same names in evaluation mode, gradients of the weights off.
+
+    Raises:
+        TypeError: another model.
     """
+    if not all(isinstance(getattr(model, part, None), nn.Module) for part in ("features", "avgpool", "classifier")):
+        raise TypeError(
+            f"got {type(model).__name__}; expected torchvision's AlexNet; build it with torchvision.models.alexnet."
+        )
     parts = {"features": model.features, "avgpool": model.avgpool, "flatten": nn.Flatten(),
              "classifier": model.classifier}  # fmt: skip
     whole = nn.Sequential()
@@ -161,8 +177,11 @@ def load(name: str) -> dict[str, Tensor] | None:
         Tensors by name, those of ``alexnet`` as 8-bit integers; None where the file is not on this computer.
 
     Raises:
+        ValueError: another name.
         DataError: the file is there and corrupt.
     """
+    if name not in ("alexnet", "squeezenet"):
+        raise ValueError(f"got network {name!r}; expected 'alexnet' or 'squeezenet'; name one of these.")
     file = data.MANIFEST[name].files[0]
     try:
         folder = data.find(name)

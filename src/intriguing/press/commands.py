@@ -65,6 +65,12 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--norm", choices=("squared", "plain"), default="squared", help="of the penalty")
     command.add_argument("--chunk", type=int, help="images per file and solved at a time")
     options = parser.parse_args(arguments)
+    if options.command not in ("sync", "status") and settings.environment("INTRIGUING_DEVICE"):
+        try:
+            settings.device()
+        except (ValueError, RuntimeError) as error:  # no such device here: said before anything is computed
+            console.print(f"[red]{escape(str(error))}[/red]")
+            return 1
     if options.command == "attack":
         return _attack(options)
     try:
@@ -99,11 +105,6 @@ def _attack(options: argparse.Namespace) -> int:
     if options.profile is not None:
         os.environ["INTRIGUING_PROFILE"] = options.profile
     choices = {"refine": options.refine, "norm": options.norm, "chunk": options.chunk}
-    try:
-        settings.device()
-    except (ValueError, RuntimeError) as error:  # a device that this computer does not have
-        console.print(f"[red]{escape(str(error))}[/red]")
-        return 1
     try:
         settings.seed_everything()
         team = runs.Team()

@@ -1,0 +1,230 @@
+"""A network as it is: the weights that its layers apply, copies to work on, and refusals by name.
+
+A bound is true of what a module does when it is called. What stands in ``weight`` may be something else: pruning, the
+old weight and spectral normalisation compute it anew at every call, and a hook may change what a layer returns. Nothing
+of the user's is touched: layers are only run as copies.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as machinery
+from torch.nn.utils import parametrize
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+COMPUTED = (BasePruningMethod, WeightNorm, SpectralNorm)
+"""Hooks before the forward pass whose effect on a weight is known."""
+
+
+def kind(layer: nn.Module) -> type[nn.Module]:
+    """The class of a layer, before a parametrization gave it one of its own.
+
+    Args:
+        layer: any.
+    """
+    return parametrize.type_before_parametrizations(layer)
+
+
+def layers(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> list[tuple[str, nn.Module]]:
+    """The layers of nested chains by name, in the order in which they are applied.
+
+    Args:
+        model: a layer or a ``Sequential`` of layers and of ``Sequential``; one that stands in it twice counts twice.
+        known: classes that are layers by themselves.
+
+    Raises:
+        TypeError: it is no module.
+        ValueError: a layer in training mode.
+    """
+    known = frozenset(known)
+    checked_module(model, known)
+    return list(_walk(model, "", known))
+
+
+def checked_module(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> None:
+    """Raises an error unless a module does in evaluation mode what its classes say.
+
+    Args:
+        model: with all that is in it.
+        known: classes whose weights are read by somebody else, so that they have to stand there as they are applied.
+
+    Raises:
+        TypeError: it is no module, or one in it has a hook that may change what it returns, or a forward pass of its
+            own.
+        ValueError: one in it is in training mode.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"got {type(model).__name__}; expected a torch.nn.Module; build the network of torch's layers.")
+    known = frozenset(known)
+    inside = {id(part) for module in model.modules() if kind(module) in known for part in module.modules()}
+    for name, module in model.named_modules():
+        which = f"{kind(module).__name__} at {name!r}" if name else kind(module).__name__
+        if module.training:
+            raise ValueError(
+                f"got {which} in training mode; expected every layer in evaluation mode; call model.eval()."
+            )
+        followed = COMPUTED if kind(module) in (nn.Linear, nn.Conv2d) and id(module) not in inside else ()
+        before = [hook for hook in module._forward_pre_hooks.values() if not isinstance(hook, followed)]  # noqa: SLF001
+        if before or module._forward_hooks:  # noqa: SLF001
+            raise TypeError(
+                f"got {which} with a forward hook, which may change what it returns; expected layers without; remove "
+                "the hook, and make permanent what prunes or normalises."
+            )
+        if "forward" in vars(module):
+            raise TypeError(
+                f"got {which} with a forward pass of its own; expected that of its class; write a class, and say in "
+                "known what its bound is."
+            )
+    if machinery._global_forward_hooks or machinery._global_forward_pre_hooks:  # noqa: SLF001
+        raise TypeError(
+            "got forward hooks on all modules, which may change what layers return; expected none; remove them."
+        )
+
+
+def applied(layer: nn.Module, name: str) -> Tensor | None:
+    """The weight or bias that a layer applies when it is called, computed where pruning or a normalisation does so.
+
+    Args:
+        layer: one of torch's.
+        name: ``weight`` or ``bias``.
+
+    Returns:
+        The tensor, detached; None where there is none.
+    """
+    with torch.no_grad():
+        for hook in layer._forward_pre_hooks.values():  # noqa: SLF001
+            if isinstance(hook, BasePruningMethod) and hook._tensor_name == name:  # noqa: SLF001
+                return hook.apply_mask(layer)
+            if isinstance(hook, WeightNorm) and hook.name == name:
+                return hook.compute_weight(layer)
+            if isinstance(hook, SpectralNorm) and hook.name == name:
+                return hook.compute_weight(layer, do_power_iteration=False)
+        found = getattr(layer, name)
+        return None if found is None else found.detach()
+
+
+def step(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+    """What a layer does, in float64 on the CPU, without the layer itself.
+
+    Args:
+        layer: in evaluation mode; its weights and its memory stay as they are.
+
+    Returns:
+        A function of the layer's inputs.
+
+    Raises:
+        TypeError: the layer cannot be copied.
+    """
+    plain = not layer._forward_pre_hooks and not parametrize.is_parametrized(layer)  # noqa: SLF001
+    if not plain and kind(layer) in (nn.Linear, nn.Conv2d):
+        weight, bias = (wide(value) for value in (applied(layer, "weight"), applied(layer, "bias")))
+        if kind(layer) is nn.Linear:
+            return lambda x: nn.functional.linear(x, weight, bias)
+        options = {option: getattr(layer, option) for option in ("stride", "padding", "dilation", "groups")}
+        return lambda x: nn.functional.conv2d(x, weight, bias, **options)
+    return twin(layer)
+
+
+def run(name: str, layer: nn.Module, inputs: Tensor) -> Tensor:
+    """One layer applied to a batch as it would be by its network, in float64, leaving all as it was.
+
+    Args:
+        name: of the layer, for the error.
+        layer: in evaluation mode.
+        inputs: (B, *size) float64 on the CPU.
+
+    Returns:
+        (B, ...) float64.
+
+    Raises:
+        TypeError: the layer returns something else than real numbers, or cannot be copied.
+        ValueError: it cannot take these inputs, or its outputs are no batch of as many.
+    """
+    which = f"{kind(layer).__name__} at {name!r}" if name else kind(layer).__name__
+    with torch.no_grad(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        apply = step(layer)
+        try:
+            outputs = apply(inputs)
+        except (RuntimeError, ValueError, IndexError, TypeError, AttributeError, AssertionError) as problem:
+            reason = " ".join(str(problem).split())
+            raise ValueError(
+                f"got inputs of shape {tuple(inputs.shape[1:])} at {which}, which cannot take them ({reason[:200]}); "
+                "expected the shape of one image, without the batch; pass the images that the network is made for."
+            ) from None
+    if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+        got = outputs.dtype if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise TypeError(f"got {got} from {which}; expected one tensor of real numbers; let the layer return only that.")
+    if outputs.ndim == 0 or len(outputs) != len(inputs):
+        raise ValueError(
+            f"got shape {tuple(outputs.shape)} from {which} for {len(inputs)} inputs; expected one output per input; "
+            "keep the batch as the first dimension."
+        )
+    return outputs.double()
+
+
+def twin(layer: nn.Module) -> nn.Module:
+    """A copy on the CPU, floating numbers in float64 and complex ones in complex128, without gradients.
+
+    Tensors that a layer has kept from an earlier call are copied without their history, which they could not be copied
+    with.
+
+    Args:
+        layer: any.
+
+    Returns:
+        The copy, in the mode of the layer.
+
+    Raises:
+        TypeError: something in it cannot be copied.
+    """
+    memo: dict[int, object] = {}
+    for module in layer.modules():
+        for tensor in _tensors(vars(module)):
+            if id(tensor) not in memo:
+                copied = wide(tensor)
+                memo[id(tensor)] = nn.Parameter(copied, False) if isinstance(tensor, nn.Parameter) else copied
+    try:
+        return copy.deepcopy(layer, memo)
+    except Exception as problem:  # whatever an attribute raises when it is copied
+        reason = " ".join(str(problem).split())
+        raise TypeError(
+            f"got {kind(layer).__name__}, which cannot be copied ({reason[:200]}); expected layers that can; keep open "
+            "files, locks and generators out of them."
+        ) from None
+
+
+def wide(tensor: Tensor | None) -> Tensor | None:
+    """A copy on the CPU in float64 or complex128, whole numbers as they are, without gradients.
+
+    Args:
+        tensor: on any device; None stays None.
+    """
+    if tensor is None:
+        return None
+    real = torch.float64 if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to("cpu", torch.complex128 if tensor.is_complex() else real, copy=True)
+
+
+def _tensors(value: object, depth: int = 0) -> Iterator[Tensor]:
+    """The tensors in an attribute, in lists and dicts too; layers within are looked at by themselves."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping | list | tuple) and depth < 4:
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(part, depth + 1)
+
+
+def _walk(model: nn.Module, name: str, known: frozenset[type[nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
+    if type(model) is not nn.Sequential or nn.Sequential in known:
+        yield name, model
+        return
+    # Not named_children(), which leaves out a layer that has come before.
+    for key, child in model.named_modules(remove_duplicate=False):
+        if key and "." not in key:
+            yield from _walk(child, f"{name}.{key}".strip("."), known)

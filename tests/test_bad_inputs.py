@@ -1,0 +1,327 @@
+"""Bad inputs by generation: a documented exception says what was got, what is expected and what to do.
+
+Every call here is a good one in which one argument was made bad. Hypothesis draws them from fixed seeds, the same in
+every run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import intriguing
+from intriguing import data
+from intriguing.data import photographs
+
+SENTENCE = re.compile(r"\b(got|holds|is)\b.+\bexpected\b.+[;:] \w.+\.")
+DOCUMENTED = (TypeError, ValueError, IndexError, KeyError, data.DataError)
+EXAMPLES = 60
+LEAST = 300
+
+CLASSES, PIXELS = 4, 6
+
+
+class Wrapped(nn.Module):
+    """A class that nobody knows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+
+def network(*middle: nn.Module) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(PIXELS, 5), *middle, nn.Sigmoid(), nn.Linear(5, CLASSES)
+    ).eval().requires_grad_(False)  # fmt: skip
+
+
+def training(place: int) -> nn.Sequential:
+    model = network()
+    model[place].train()
+    return model
+
+
+def hooked(place: int) -> nn.Sequential:
+    model = network()
+    model[place].register_forward_hook(lambda module, inputs, output: 2 * output)
+    return model
+
+
+def spoilt(place: int, value: float) -> nn.Sequential:
+    model = network()
+    model[place].weight.view(-1)[place] = value
+    return model
+
+
+def images(count: int = 3) -> Tensor:
+    return torch.rand(count, 1, 2, PIXELS // 2, generator=torch.Generator().manual_seed(1))
+
+
+def put(values: Tensor, place: int, value: float) -> Tensor:
+    values = values.clone()
+    values.view(-1)[place % values.numel()] = value
+    return values
+
+
+# Values that are wrong by themselves
+anything = st.one_of(
+    st.none(),
+    st.text(max_size=4),
+    st.floats(allow_nan=True),
+    st.integers(-9, 9),
+    st.lists(st.floats(0, 1), max_size=3),
+    st.dictionaries(st.text(max_size=2), st.integers(), max_size=1),
+    st.builds(object),
+    st.integers(1, 4).map(np.ones),
+    st.booleans(),
+)
+no_count = st.one_of(
+    st.integers(-5, -1),
+    st.floats(0.1, 9).filter(lambda value: value != int(value)),
+    st.text(max_size=3),
+    st.booleans(),
+    st.lists(st.integers(1, 3), min_size=3, max_size=4),
+    st.tuples(st.integers(-4, -1), st.integers(1, 3)),
+)
+strange = st.sampled_from([torch.nan, torch.inf, -torch.inf])
+place = st.integers(0, 10**6)
+
+
+def shaped(*without: int) -> st.SearchStrategy[Tensor]:
+    """Tensors of other numbers of dimensions."""
+    shapes = st.lists(st.integers(1, 3), max_size=5).filter(lambda shape: len(shape) not in without)
+    return shapes.map(lambda shape: torch.full(shape, 0.5))
+
+
+def numbers(good: Tensor, values: st.SearchStrategy[float] = strange) -> st.SearchStrategy[Tensor]:
+    """The good tensor with one entry that is none."""
+    return st.builds(put, st.just(good), place, values)
+
+
+KERNELS = torch.ones(4, 2, 3, 3)
+bad_models = st.one_of(
+    anything,
+    st.builds(training, st.integers(0, 3)),
+    st.builds(hooked, st.integers(0, 3)),
+    st.builds(spoilt, st.sampled_from([1, 3]), strange),
+    st.sampled_from([nn.Softmax(1), nn.GELU(), nn.LeakyReLU(), nn.LayerNorm(5), nn.Hardtanh(), Wrapped()]).map(
+        lambda layer: network(layer.eval())
+    ),
+    st.integers(1, 9).filter(lambda width: width != PIXELS).map(
+        lambda width: nn.Sequential(nn.Flatten(), nn.Linear(width, CLASSES)).eval()
+    ),
+)  # fmt: skip
+bad_targets = st.one_of(
+    anything,
+    st.integers(0, 9).filter(lambda count: count != 3).map(lambda count: torch.zeros(count, dtype=torch.int64)),
+    st.sampled_from([torch.float32, torch.int32, torch.uint8, torch.bool]).map(lambda kind: torch.zeros(3).to(kind)),
+    st.one_of(st.integers(-9, -1), st.integers(CLASSES, 9)).flatmap(
+        lambda value: numbers(torch.zeros(3, dtype=torch.int64), st.just(value))
+    ),
+)
+outside = st.one_of(st.floats(-9, -1e-3), st.floats(1.001, 300))
+bad_images = st.one_of(
+    anything,
+    numbers(images()),
+    numbers(images(), outside),
+    st.sampled_from([torch.uint8, torch.int64, torch.bool, torch.complex64]).map(lambda kind: images().to(kind)),
+    st.just(torch.tensor(0.5)),
+    st.integers(1, 9).filter(lambda width: width != PIXELS).map(lambda width: torch.full((3, width), 0.5)),
+)
+bad_pixels = st.one_of(
+    anything,
+    numbers(images(), st.just(torch.nan)),
+    numbers(images(), outside),
+    st.sampled_from([torch.uint8, torch.int64, torch.bool]).map(lambda kind: images().to(kind)),
+)
+certified = {"model": bad_models, "images": bad_images, "targets": bad_targets}
+good_certified = {"model": network(), "images": images(), "targets": torch.zeros(3, dtype=torch.int64)}
+
+Case = tuple[Callable, dict[str, Any], dict[str, st.SearchStrategy]]
+CASES: dict[str, Case] = {
+    "linear_norm": (
+        intriguing.linear_norm,
+        {"weight": torch.eye(2)},
+        {"weight": st.one_of(anything, shaped(2), numbers(torch.ones(3, 2)))},
+    ),
+    "conv_norm": (
+        intriguing.conv_norm,
+        {"weight": KERNELS, "input_size": 5},
+        {
+            "weight": st.one_of(anything, shaped(4), numbers(KERNELS)),
+            "stride": st.one_of(no_count, st.just(0), st.none()),
+            "padding": st.one_of(no_count, st.none()),
+            "dilation": st.one_of(no_count, st.just(0), st.none()),
+            "groups": st.one_of(no_count, st.sampled_from([0, 3, 5, 8, None])),
+            "input_size": st.one_of(no_count, st.integers(0, 2), st.tuples(st.integers(1, 2), st.integers(3, 9))),
+            "bound": anything,
+        },
+    ),
+    "network_bound": (
+        intriguing.network_bound,
+        {"model": network(), "input_size": (PIXELS,)},
+        {
+            "model": bad_models,
+            "input_size": st.one_of(
+                anything,
+                st.lists(st.integers(-3, 0), min_size=1, max_size=3),
+                st.integers(1, 30).filter(lambda width: width != PIXELS).map(lambda width: (width,)),
+            ),
+            "known": st.one_of(
+                anything.filter(lambda value: value is not None and not isinstance(value, dict)),
+                st.sampled_from([-1.0, -torch.inf, torch.nan]).map(
+                    lambda value: {nn.Sigmoid: lambda layer, size: value}
+                ),
+            ),
+            "bound": anything,
+        },
+    ),
+    "global_certificate": (intriguing.global_certificate, good_certified, certified),
+    "local_certificate": (intriguing.local_certificate, good_certified, certified),
+    "minimum_distortion": (intriguing.minimum_distortion, good_certified, {"images": bad_pixels}),
+    "attack": (intriguing.attack, good_certified, {"images": bad_pixels}),
+    "penalty_path": (
+        intriguing.penalty_path,
+        {"model": network(), "image": images()[0], "target": 0, "penalties": torch.ones(1)},
+        {"image": st.one_of(numbers(images()[0], st.just(torch.nan)), numbers(images()[0], outside))},
+    ),
+    "Images": (
+        data.Images,
+        {"images": images(), "labels": torch.zeros(3, dtype=torch.int64), "name": "made up"},
+        {
+            "images": bad_images.filter(lambda value: not (isinstance(value, Tensor) and value.ndim == 2)),
+            "labels": st.one_of(
+                anything,
+                st.integers(0, 9).filter(lambda count: count != 3).map(lambda count: torch.zeros(count).long()),
+                st.sampled_from([torch.float32, torch.int32, torch.bool]).map(lambda kind: torch.zeros(3).to(kind)),
+            ),
+        },
+    ),
+    "take": (
+        data.Images(images(), torch.zeros(3, dtype=torch.int64), "made up").take,
+        {"rows": [0]},
+        {
+            "rows": st.one_of(
+                st.text(min_size=1, max_size=3),
+                st.lists(st.integers(3, 99), min_size=1, max_size=3),
+                st.lists(st.integers(-99, -4), min_size=1, max_size=3),
+                st.lists(st.floats(0, 2), min_size=1, max_size=3),
+                st.builds(object),
+            )
+        },
+    ),
+    "sample": (
+        data.sample,
+        {"images": data.Images(images(), torch.zeros(3, dtype=torch.int64), "made up"), "count": 1},
+        {"count": st.one_of(no_count, st.none(), st.floats(allow_nan=True))},
+    ),
+    "mnist": (data.mnist, {"profile": "quick"}, {"profile": anything.filter(lambda value: value is not None)}),
+    "card": (data.card, {"profile": "quick"}, {"profile": anything.filter(lambda value: value is not None)}),
+    "find": (data.find, {"name": "mnist-sample"}, {"name": anything}),
+    "families": (
+        photographs.families,
+        {"wnids": ["n01440764"]},
+        {"wnids": st.one_of(st.text(max_size=9), st.integers(), st.none()).map(lambda wnid: ["n01440764", wnid])},
+    ),
+}
+NAMES = [f"n{1440764 + 2 * i:08d} thing {i}" for i in range(1000)]
+
+
+def seen(value: object) -> str:
+    """What tells one bad value from another."""
+    if isinstance(value, nn.Module):
+        return f"{value} {[(part.training, len(part._forward_hooks)) for part in value.modules()]} {spot(value)}"
+    text = re.sub(r" at 0x\w+", "", repr(value))
+    return f"{type(value).__name__} {getattr(value, 'dtype', '')} {getattr(value, 'shape', '')} {text}"
+
+
+def spot(model: nn.Module) -> str:
+    return str([weight.sum().item() for weight in model.parameters()])
+
+
+@pytest.fixture(scope="module")
+def tried() -> dict[str, set[str]]:
+    """The bad inputs of each function that have been refused so far."""
+    return {}
+
+
+def refused(call: Callable, arguments: dict[str, Any]) -> None:
+    """Asserts that a call is refused in one sentence."""
+    try:
+        call(**arguments)
+    except DOCUMENTED as problem:
+        text = problem.args[0] if isinstance(problem, KeyError) else str(problem)
+        assert "\n" not in text and SENTENCE.search(text), text
+        return
+    pytest.fail(f"{arguments} was accepted")
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [(name, argument) for name, (_, _, bad) in CASES.items() for argument in bad]
+)
+def test_a_bad_argument_is_refused_in_one_sentence(name, argument, tried):
+    call, good, bad = CASES[name]
+
+    @settings(
+        max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(bad[argument])
+    def every(value: object) -> None:
+        refused(call, good | {argument: value})
+        tried.setdefault(name, set()).add(f"{argument} {seen(value)}")
+
+    every()
+
+
+def folder(root: Path, index: int, wrong: str) -> Path:
+    """A folder with two photographs in which one thing is wrong."""
+    from PIL import Image
+
+    root = root / str(index)
+    (root / "val").mkdir(parents=True)
+    (root / "synset_words.txt").write_text("\n".join(NAMES))
+    (root / "val_labels.csv").write_text("file,label\na.jpeg,1\nb.jpeg,2\n")
+    for name in "ab":
+        Image.new("RGB", (8, 8)).save(root / "val" / f"{name}.jpeg")
+    target = {"classes": "synset_words.txt", "labels": "val_labels.csv"}.get(wrong, "val/b.jpeg")
+    return root / target
+
+
+@pytest.mark.parametrize("wrong", ["classes", "labels", "picture"])
+def test_a_bad_file_is_refused_in_one_sentence(wrong, tried, tmp_path):
+    count = iter(range(10**6))
+
+    @settings(
+        max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(st.binary(max_size=40))
+    def every(content: bytes) -> None:
+        path = folder(tmp_path, next(count), wrong)
+        path.write_bytes(content)
+        refused(photographs.read, {"root": path.parents[1] if path.parent.name == "val" else path.parent})
+        tried.setdefault("photographs", set()).add(f"{wrong} {content!r}")
+
+    every()
+
+
+def test_good_inputs_are_accepted():
+    for name, (call, good, _) in CASES.items():
+        call(**good), name
+
+
+def test_many_bad_inputs_were_tried(tried):
+    counts = {name: len(inputs) for name, inputs in tried.items()}
+    if len(counts) < len(CASES) + 1:
+        pytest.skip("not all of this file was run, and the count is of all of it")
+    assert sum(counts.values()) >= LEAST, counts

@@ -1,0 +1,379 @@
+"""Layers as they are applied: weights computed at every call, hooks, modes, and a network that is left as it was."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize, prune
+
+from intriguing.lipschitz.certificates import global_certificate, local_certificate, runners_up, smallest
+from intriguing.lipschitz.modules import applied, layers, run, twin
+from intriguing.lipschitz.network import NetworkBound, network_bound, product
+from intriguing.lipschitz.norms import avg_pool_norm, conv_norm, formula_one, layer_norm, linear_norm
+
+
+def old(name: str):
+    """Torch's old normalisations, which it advises against."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return getattr(torch.nn.utils, name)
+
+
+def pruned(layer):
+    prune.l1_unstructured(layer, "weight", amount=0.4)
+
+
+def twice_pruned(layer):
+    prune.random_unstructured(layer, "weight", amount=0.3)
+    prune.ln_structured(layer, "weight", amount=0.3, n=2, dim=0)
+
+
+def weight_normalised(layer):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.nn.utils.weight_norm(layer)
+
+
+def parametrized(layer):
+    class Threefold(nn.Module):
+        def forward(self, weight: Tensor) -> Tensor:
+            return 3 * weight
+
+    parametrize.register_parametrization(layer, "weight", Threefold())
+
+
+CHANGES = {
+    "pruned": pruned,
+    "pruned twice": twice_pruned,
+    "old weight normalisation": weight_normalised,
+    "old spectral normalisation": torch.nn.utils.spectral_norm,
+    "weight normalisation": parametrizations.weight_norm,
+    "spectral normalisation": parametrizations.spectral_norm,
+    "orthogonal": parametrizations.orthogonal,
+    "a parametrization": parametrized,
+}
+
+
+def changed(layer: nn.Module, how: str, seed: int) -> nn.Module:
+    """A layer whose weight is computed at every call."""
+    torch.manual_seed(seed)
+    nn.init.normal_(layer.weight)
+    CHANGES[how](layer)
+    return layer
+
+
+def matrix(layer: nn.Module, size: tuple[int, ...]) -> Tensor:
+    """What a layer without bias does, as a matrix, found by calling it."""
+    basis = torch.eye(torch.Size(size).numel()).view(-1, *size)
+    with torch.no_grad():
+        return layer(basis).flatten(1).double()
+
+
+@pytest.mark.parametrize("how", CHANGES)
+@pytest.mark.parametrize(
+    "make", [lambda: nn.Linear(9, 7, bias=False), lambda: nn.Conv2d(1, 3, 2, bias=False)], ids=["linear", "convolution"]
+)
+def test_the_weight_is_the_one_that_the_layer_applies(how, make):
+    size = (9,) if isinstance(make(), nn.Linear) else (1, 3, 3)
+    layer = changed(make(), how, 0).eval()
+    state = {name: 4 * value + 1 for name, value in changed(make(), how, 1).eval().state_dict().items()}
+    state |= {name: value / 4 - 0.25 for name, value in state.items() if "mask" in name}
+    layer.load_state_dict(state)  # what stands in weight is now that of before
+    before = {name: value.clone() for name, value in vars(layer).items() if isinstance(value, Tensor)}
+    found = layer_norm(layer, size)
+    bound = network_bound(nn.Sequential(layer).eval(), size)
+    head = nn.Sequential(nn.Flatten(), changed(nn.Linear(9, 7, bias=False), how, 0)).eval()
+    head[1].load_state_dict(state) if size == (9,) else None
+    images = torch.rand(5, 1, 3, 3)
+    certified = global_certificate(head, images, runners_up(head, images))
+    assert all(torch.equal(value, vars(layer)[name]) for name, value in before.items())
+    truth = float(torch.linalg.matrix_norm(matrix(layer, size), ord=2))  # calls the layer, which renews the weight
+    assert truth * (1 - 1e-6) <= found <= 1.5 * truth and bound.norms == (found,)
+    rows = matrix(head[1], (9,)).T
+    logits = head(images).detach().double()
+    ranked = logits.sort(dim=1, descending=True)
+    gap = rows[ranked.indices[:, 0]] - rows[ranked.indices[:, 1]]
+    expected = (ranked.values[:, 0] - ranked.values[:, 1]) / gap.norm(dim=1)
+    assert torch.allclose(certified.radius, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_a_layer_that_comes_twice_counts_twice():
+    layer, rectifier = nn.Linear(4, 4), nn.ReLU()
+    model = nn.Sequential(layer, rectifier, nn.Sequential(layer, rectifier), layer).eval()
+    found = network_bound(model, (4,))
+    assert found.layers == ("0 Linear", "1 ReLU", "2.0 Linear", "2.1 ReLU", "3 Linear")
+    norm = float(torch.linalg.matrix_norm(layer.weight.detach().double(), ord=2))
+    assert found.product == pytest.approx(norm**3, rel=1e-9)
+
+
+class Standing(nn.Module):
+    """A layer that keeps what it saw and draws a number, as those for recording do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(2.0))
+        self.seen: list = []
+        self.kept = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.kept = self.scale * x
+        self.seen.append(self.kept)
+        torch.rand(1)
+        return self.kept
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2), nn.ReLU(inplace=True), Standing(), nn.Dropout(), nn.Flatten(),
+        nn.Linear(18, 4),
+    ).eval()  # fmt: skip
+
+
+def test_nothing_of_the_users_is_touched():
+    model, images = network(), torch.rand(3, 1, 3, 3)
+    model(images)  # leaves a tensor with history on the layer, which cannot be deep-copied as it is
+    kept, seen = model[3].kept, len(model[3].seen)
+    state, flags = copy.deepcopy(model.state_dict()), [part.training for part in model.modules()]
+    chance, pictures = torch.get_rng_state(), images.clone()
+    known = {Standing: lambda layer, size: float(layer.scale.detach())}
+    network_bound(model, (1, 3, 3), known=known)
+    global_certificate(model, images, torch.zeros(3).long(), known=known)
+    smallest(model, images, known=known)
+    runners_up(model, images)
+    assert model[3].kept is kept and len(model[3].seen) == seen
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in state.items())
+    assert flags == [part.training for part in model.modules()]
+    assert torch.equal(chance, torch.get_rng_state()) and torch.equal(images, pictures)
+    assert all(weight.requires_grad and weight.grad is None for weight in model.parameters())
+
+
+CALLS = {
+    "network_bound": lambda model: network_bound(model, (1, 3, 3)),
+    "global_certificate": lambda model: global_certificate(model, torch.rand(2, 1, 3, 3), torch.zeros(2).long()),
+    "local_certificate": lambda model: local_certificate(model, torch.rand(2, 1, 3, 3), torch.zeros(2).long()),
+    "smallest": lambda model: smallest(model, torch.rand(2, 1, 3, 3)),
+    "runners_up": lambda model: runners_up(model, torch.rand(2, 1, 3, 3)),
+}
+calls = pytest.mark.parametrize("call", CALLS.values(), ids=list(CALLS))
+
+
+def sigmoids() -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Flatten(), nn.Linear(9, 5), nn.Sigmoid(), nn.Linear(5, 3)).eval()
+
+
+@calls
+@pytest.mark.parametrize("child", [nn.Dropout, lambda: nn.BatchNorm1d(5), nn.ReLU])
+def test_a_child_in_training_mode_is_named(call, child):
+    model = sigmoids()
+    model.insert(2, nn.Sequential(child().train()).eval())
+    model[2][0].train()
+    state, before = copy.deepcopy(model.state_dict()), [part.training for part in model.modules()]
+    with pytest.raises(ValueError, match=r"^got \w+ at '2\.0' in training mode; expected .*; call model\.eval\(\)\."):
+        call(model)
+    assert before == [part.training for part in model.modules()]
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in state.items())
+
+
+@calls
+@pytest.mark.parametrize("place", ["top", "layer", "inside"])
+@pytest.mark.parametrize("when", ["register_forward_hook", "register_forward_pre_hook"])
+def test_a_hook_that_may_change_an_output_is_refused(call, place, when):
+    model = sigmoids()
+    where = {"top": model, "layer": model[1], "inside": model[2]}[place]
+    handle = getattr(where, when)(lambda *seen: None)
+    with pytest.raises(TypeError, match=r"^got \w+.* with a forward hook.*; expected .*; remove the hook"):
+        call(model)
+    handle.remove()
+    call(model)
+
+
+@calls
+def test_hooks_on_all_modules_and_forward_passes_on_an_instance_are_refused(call):
+    model = sigmoids()
+    handle = nn.modules.module.register_module_forward_hook(lambda *seen: None)
+    try:
+        with pytest.raises(TypeError, match="hooks on all modules"):
+            call(model)
+    finally:
+        handle.remove()
+    model[1].forward = lambda x: 100 * nn.functional.linear(x, model[1].weight)
+    with pytest.raises(TypeError, match="Linear at '1' with a forward pass of its own; expected that of its class"):
+        call(model)
+
+
+def test_a_pruned_layer_within_one_that_is_known_is_refused():
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.one(x)
+
+    model = nn.Sequential(Pair()).eval()
+    pruned(model[0].one)  # the function in known would read a weight that is stale after load_state_dict
+    with pytest.raises(TypeError, match=r"Linear at '0\.one' with a forward hook"):
+        network_bound(model, (3,), known={Pair: lambda layer, size: 1.0})
+
+
+@calls
+def test_complex_weights_are_refused_by_name(call):
+    model = sigmoids()
+    model[1] = nn.Linear(9, 5, dtype=torch.complex64).eval()
+    with pytest.raises((TypeError, ValueError), match="at '1'"):
+        call(model)
+    model = sigmoids()
+    model[3] = nn.Linear(5, 3, dtype=torch.complex64).eval()
+    with pytest.raises((TypeError, ValueError), match="at '3'"):
+        call(model)
+
+
+def test_a_known_layer_with_complex_weights_keeps_them():
+    class Spectrum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.polar(torch.full((3,), 2.0), torch.tensor([0.0, 1.0, 0.0])))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.fft.irfft(self.gain * torch.fft.rfft(x), n=4)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(Spectrum(), nn.Linear(4, 3)).eval()
+    images = torch.rand(6, 4)
+    found = global_certificate(model, images, runners_up(model, images), known={Spectrum: lambda layer, size: 2.0})
+    logits = model(images).detach().double().sort(dim=1, descending=True).values
+    assert torch.allclose(found.margins, logits[:, 0] - logits[:, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "size", "error", "words"),
+    [
+        (nn.Linear(3, 3), (4,), ValueError, "got inputs of shape (4,) at Linear at '0'"),
+        (nn.Flatten(0), (1, 4), ValueError, "keep the batch as the first dimension"),
+        (nn.MaxPool2d(2, return_indices=True), (1, 4, 4), TypeError, "got tuple from MaxPool2d"),
+        (nn.Linear(3, 3), (0,), ValueError, "got input_size (0,)"),
+        (nn.Linear(3, 3), 3, ValueError, "got input_size 3"),
+        (nn.Linear(3, 3), (3.0,), ValueError, "got input_size (3.0,)"),
+        (nn.LazyLinear(3), (3,), TypeError, "got LazyLinear at '0'"),
+        (nn.AdaptiveAvgPool2d((None, 2)), (1, 4, 4), TypeError, "known bound"),
+        (nn.AdaptiveAvgPool2d(2), (1, 4), TypeError, "known bound"),
+    ],
+)
+def test_what_cannot_be_walked_is_named(layer, size, error, words):
+    with pytest.raises(error) as caught:
+        network_bound(nn.Sequential(layer).eval(), size)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_other_arguments_are_named():
+    model = nn.Sequential(nn.Linear(3, 3)).eval()
+    for strange in (3, None, "model", [nn.ReLU()], torch.relu):
+        with pytest.raises(TypeError, match=r"expected a torch\.nn\.Module; build"):
+            network_bound(strange, (3,))
+    with pytest.raises(ValueError, match="got bound 'lower'; expected 'upper' or 'zero-padded'; take"):
+        network_bound(model, (3,), bound="lower")
+    with pytest.raises(TypeError, match="got known .*; expected classes with functions; write"):
+        network_bound(model, (3,), known=[nn.Linear])
+    for strange in (float("nan"), -1.0):
+        with pytest.raises(ValueError, match="got the bound .* for Linear at '0'; expected a number of at least 0"):
+            network_bound(model, (3,), known={nn.Linear: lambda layer, size, value=strange: value})
+
+
+def test_a_layer_that_cannot_be_copied_is_named():
+    class Held(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lines = (line for line in "abc")
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    with pytest.raises(TypeError, match="got Held, which cannot be copied .*; expected layers that can; keep"):
+        network_bound(nn.Sequential(Held()).eval(), (3,), known={Held: lambda layer, size: 1.0})
+
+
+def test_copies_are_in_double_precision_and_share_what_was_shared():
+    layer = nn.Linear(2, 2, dtype=torch.float16)
+    model = nn.Sequential(layer, layer, Standing()).eval()
+    model.register_buffer("steps", torch.tensor(3))
+    copied = twin(model)
+    assert copied[0] is copied[1] and copied[0].weight.dtype == torch.float64 and copied.steps.dtype == torch.int64
+    assert torch.equal(copied[0].weight, layer.weight.double()) and not copied[0].weight.requires_grad
+    assert applied(nn.Linear(2, 2, bias=False), "bias") is None
+    assert [name for name, _ in layers(model)] == ["0", "1", "2"]
+    with pytest.raises(ValueError, match="expected the shape of one image"):
+        run("0", layer.eval(), torch.zeros(1, 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("norms", "least", "most"),
+    [
+        ((1e-200, 1e-200, 1e300), 1e-100, 1.0000000001e-100),
+        ((1e200, 1e200, 1e-300), 1e100, 1.0000000001e100),
+        ((1e-200, 1e-200), 5e-324, 5e-324),
+        ((1e-300, 0.0, float("inf")), 0.0, 0.0),
+        ((1e300, 1e300), float("inf"), float("inf")),
+        ((0.1, 0.1), 0.010000000000000002, 0.010000000000000002),
+        ((), 1.0, 1.0),
+    ],
+)
+def test_a_product_is_rounded_upward_once(norms, least, most):
+    assert least <= product(norms) <= most
+    assert NetworkBound((), (), norms).product == product(norms)
+
+
+def everything(model: nn.Sequential, images: Tensor, weight: Tensor) -> list[float]:
+    """Numbers of all that the room computes."""
+    targets = torch.zeros_like(images[:, 0, 0, 0]).long()
+    options = {"padding": 1, "input_size": 4}
+    return [
+        linear_norm(weight.flatten(1)), conv_norm(weight), conv_norm(weight, **options), avg_pool_norm(2),
+        *(conv_norm(weight, bound="zero-padded", **options | {"input_size": size}) for size in (4, 9)),
+        float(formula_one(weight).max()), network_bound(model, images.shape[1:]).product,
+        *global_certificate(model, images, targets).radius.tolist(),
+        *local_certificate(model, images, targets).radius.tolist(),
+        *smallest(model, images).tolist(), *runners_up(model, images).tolist(),
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def defaults():
+    """Puts what PyTorch has for all of a process back where it was."""
+    yield
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_float32_matmul_precision("highest")
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda: torch.set_default_dtype(torch.float64),
+        lambda: torch.set_default_dtype(torch.float16),
+        lambda: torch.set_default_device("meta"),
+        lambda: torch.set_float32_matmul_precision("medium"),
+        lambda: torch.use_deterministic_algorithms(True),
+    ],
+)
+def test_what_is_chosen_for_the_process_changes_nothing(choose, defaults):
+    model, images, weight = sigmoids(), torch.rand(3, 1, 3, 3), torch.randn(2, 2, 3, 3)
+    expected = everything(model, images, weight)
+    choose()
+    assert everything(model, images, weight) == expected
+
+
+@pytest.mark.parametrize(
+    "around", [torch.inference_mode, torch.no_grad, lambda: torch.autocast("cpu", dtype=torch.bfloat16)]
+)
+def test_what_is_chosen_for_a_block_changes_nothing(around):
+    model, images, weight = sigmoids(), torch.rand(3, 1, 3, 3), torch.randn(2, 2, 3, 3)
+    expected = everything(model, images, weight)
+    with around():
+        assert everything(model, images, weight) == expected
