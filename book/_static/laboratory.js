@@ -29,7 +29,7 @@
 
   const number = (value, places = 4) => value.toFixed(places).replace("-", "\u2212");
   const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
-  const plural = (count, one, many) => `${count === 0 ? "none" : count} ${count === 1 ? one : many}`;
+  const few = (count) => ["none", "one", "two", "three"][count];
 
   /* Numbers that look like chance and are the same for the same seed. */
   function chance(seed) {
@@ -158,7 +158,7 @@
     const gain = drawSigned(at("step"), difference(found.image, image));
     const where = state.digit === null ? "" : `, number ${shelf[state.digit].row} of the ${digits.set}`;
     words("image", "The image", `${state.digit === null ? "Your drawing" : `A ${shelf[state.digit].label}`}${where}, read as ${own}.`);
-    words("step", `The perturbation, × ${gain < 10 ? gain.toFixed(1) : Math.round(gain)}`, "Vermilion is added, blue taken away.");
+    words("step", `The perturbation, ×\u00a0${gain < 10 ? gain.toFixed(1) : Math.round(gain)}`, "Vermilion is added, blue taken away.");
     words("found", "The closest picture", `Read as ${largest(after)}. Distortion ${number(found.distortion)}.`);
     words("noise", "Noise, just as long", `Read as ${noisy}.`);
     showBars(before, after);
@@ -171,7 +171,7 @@
         : `${network.name} reads ${title(state.digit)} as ${own}. The closest picture that it reads as ${target} has distortion `
           + `${number(found.distortion)}, found in ${Math.max(1, Math.round(found.milliseconds))} ms by ${found.steps} projections. `
           + `Noise just as long is read as ${noisy}${noisy === own ? " still" : ""}. `
-          + `Of the three other networks, ${plural(fooled, "reads", "read")} the new picture differently from the image.`;
+          + `Of the three other networks, ${few(fooled)} ${fooled > 1 ? "read" : "reads"} the new picture differently from the image.`;
   }
 
   function words(name, heading, text) {
@@ -208,7 +208,7 @@
 
   function showTargets(distances) {
     at("targets").querySelectorAll("small").forEach((small, k) => {
-      small.textContent = k === state.own ? "read now" : k === state.target ? number(state.found.distortion, 3)
+      small.textContent = k === state.own ? "now" : k === state.target ? number(state.found.distortion, 3)
         : distances?.[k] === undefined ? "\u00a0" : number(distances[k], 3);
     });
   }
@@ -239,7 +239,7 @@
   function* course() {
     for (edge of search(state.network, state.image, state.target)) yield;
     if (edge === null) return;
-    showPrice(false);
+    showPrice();
     const outwards = [...Array(PRICES).keys()].sort((i, j) => Math.abs(i - EDGE) - Math.abs(j - EDGE));
     for (const place of outwards) {
       minimiser(place);
@@ -253,7 +253,7 @@
     return path[place];
   }
 
-  function showPrice(speak = true) {
+  function showPrice() {
     const place = Number(at("price").value);
     if (edge === null) {
       if (state.found.there || !state.found.reached) return;
@@ -264,23 +264,24 @@
     draw(at("priced"), image);
     const gain = drawSigned(at("priced-step"), difference(image, clean));
     dots(at("states"), (i) => STATES[stateOf(clean, image, i)][1]);
-    const counts = [0, 0, 0, 0], energy = [0, 0, 0, 0];
+    const counts = [0, 0, 0, 0];
+    let whole = 0, black = 0;  // |r|^2, and the part of it that pixels carry which were black
     for (let i = 0; i < PIXELS; i++) {
-      const kind = stateOf(clean, image, i);
-      counts[kind]++;
-      energy[kind] += (image[i] - clean[i]) ** 2;
+      counts[stateOf(clean, image, i)]++;
+      whole += (image[i] - clean[i]) ** 2;
+      if (clean[i] === 0) black += image[i] ** 2;
     }
-    const total = energy.reduce((sum, part) => sum + part, 0) || 1, read = state.network.reads(image);
+    const read = state.network.reads(image);
     words("priced", "The minimiser", `Read as ${read}: the target ${ahead > 0 ? "leads" : "is behind"} by ${number(Math.abs(ahead), 2)}.`);
-    words("priced-step", `Its perturbation, × ${gain < 10 ? gain.toFixed(1) : Math.round(gain)}`, `Distortion ${number(distortion)}.`);
-    words("states", "The box", `Of the perturbation, ${percent((energy[0] + energy[2]) / total)} lies where the image was black or is now.`);
+    words("priced-step", `Its perturbation, ×\u00a0${gain < 10 ? gain.toFixed(1) : Math.round(gain)}`, `Distortion ${number(distortion)}.`);
+    words("states", "The box", `Pixels that were black carry ${percent(whole ? black / whole : 0)} of |r|².`);
     at("states-key").replaceChildren(...STATES.map(([name, shade], kind) => make("span",
       {style: `--swatch: rgb(${shade})`, textContent: `${name}: ${percent(counts[kind] / PIXELS)}`})));
     const text = `c = ${c.toPrecision(3)}: distortion ${number(distortion)}, read as ${read}.`
       + (place === EDGE ? " This is the edge, the largest c whose minimiser is read as the target." : place < EDGE
         ? " Distortion is cheap: the minimiser goes further than it has to." : " Distortion is dear: the minimiser stays this side of the boundary.");
     at("price").setAttribute("aria-valuetext", `c = ${c.toPrecision(3)}, distortion ${number(distortion)}, read as ${read}`);
-    if (speak || at("price-words").textContent !== text) at("price-words").textContent = text;
+    at("price-words").textContent = text;
     showCurves();
   }
 
@@ -418,7 +419,6 @@
       at("targets").append(whole);
       at("classes").append(make("span", {textContent: target}));
     }
-    for (const reader of networks) at("map-head").append(make("th", {scope: "col", textContent: reader.name}));
   }
 
   let last = 0;
@@ -444,6 +444,7 @@
   at("again").addEventListener("click", () => choose({seed: state.seed + 1, target: state.target}));
 
   document.addEventListener("DOMContentLoaded", () => {
+    for (const reader of networks) at("map-head").append(make("th", {scope: "col", textContent: reader.name}));
     at("price").addEventListener("input", () => showPrice());
     at("radius").addEventListener("input", showRuler);
     at("run").addEventListener("click", () => workOfMap(thirty()));
@@ -460,12 +461,11 @@
     }
     at("facts").replaceChildren(...networks.map(({name, errors}) => make("tr", {}, make("th", {scope: "row", textContent: name}),
       make("td", {textContent: `${(100 * errors.trained).toFixed(2)}\u00a0%`}), make("td", {textContent: `${(100 * errors.page).toFixed(2)}\u00a0%`}))));
-    at("about").textContent = `Trained on the first part of ${about.data}, profile ${about.profile}, seed ${about.seed}; errors on `
-      + `${networks[0].errors.images.toLocaleString("en")} test images; written ${about.created.slice(0, 10)}. `
-      + `The digits are under the licence ${about.licence}.`;
+    at("about").textContent = `Written on ${about.created.slice(0, 10)} from the networks of profile ${about.profile}, seed ${about.seed}, `
+      + `trained and tested on ${about.data} digits. Licence of the digits: ${about.licence}.`;
     choose({});
   });
-  new MutationObserver(() => { showAnswer(false); showPrice(false); }).observe(document.documentElement, {attributeFilter: ["data-theme"]});
+  new MutationObserver(() => { if (state.found) { showAnswer(false); showPrice(); } }).observe(document.documentElement, {attributeFilter: ["data-theme"]});
 
   laboratory.networks = networks;
   laboratory.shelf = shelf;
