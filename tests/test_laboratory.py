@@ -152,7 +152,7 @@ return laboratory.shelf.map(({image}, i) => {
 """
 STATE = """
 const {image, found, target, network, digit, own} = laboratory.state;
-return {image: [...image], found: [...found.image], distortion: found.distortion, target, network: network.name, digit, own};
+return {image: [...image], distortion: found.distortion, target, network: network.name, digit, own};
 """
 
 

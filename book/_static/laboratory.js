@@ -465,7 +465,11 @@
       + `trained and tested on ${about.data} digits. Licence of the digits: ${about.licence}.`;
     choose({});
   });
-  new MutationObserver(() => { if (state.found) { showAnswer(false); showPrice(); } }).observe(document.documentElement, {attributeFilter: ["data-theme"]});
+  // Perturbations are drawn on the colour of the theme.
+  new MutationObserver(() => {
+    if (state.found) drawSigned(at("step"), difference(state.found.image, state.image));
+    if (edge) drawSigned(at("priced-step"), difference(minimiser(Number(at("price").value)).image, state.image));
+  }).observe(document.documentElement, {attributeFilter: ["data-theme"]});
 
   laboratory.networks = networks;
   laboratory.shelf = shelf;
