@@ -15,6 +15,7 @@ from intriguing.attack.distortion import minimum_distortion
 from intriguing.attack.perturbations import rms
 from intriguing.chapters import laboratory
 from intriguing.data import Images
+from intriguing.lipschitz.certificates import global_certificate
 from intriguing.models.recipes import CLASSES, recipe
 from intriguing.models.training import error_rate
 from intriguing.press import commands, publishing
@@ -202,6 +203,41 @@ def test_thirty_digits_are_solved_as_in_python(page, content, name):
     print(f"{name}: {times[len(times) // 2]:.0f} ms a picture in the median, {times[-1]:.0f} ms at most")
 
 
+OTHERWISE = """
+const network = laboratory.networks.find((one) => one.name === arguments[0]), target = arguments[1];
+const {image} = laboratory.shelf[0];
+let edge;
+for (edge of laboratory.search(network, image, target));
+// A network that shows the projections the wrong way, for as long as they last.
+const misleading = Object.create(network);
+let calls = 0;
+misleading.gradients = (...given) => {
+    calls++;
+    const found = network.gradients(...given);
+    return calls > 1 && calls <= 31 ? found.map((slope) => slope.map((g) => -g)) : found;
+};
+return {
+    edge: edge.distortion, c: edge.c, certified: laboratory.certified(network, image, target),
+    plain: laboratory.projections(network, image, target), misled: laboratory.projections(misleading, image, target),
+};
+"""
+
+
+@in_a_browser
+@pytest.mark.parametrize("name", laboratory.NETWORKS)
+def test_the_price_and_what_is_proved_are_those_of_python(page, content, name):
+    image, network = laboratory.stored_digits(content).images[:1], laboratory.stored_networks(content)[name]
+    target = torch.tensor([3])
+    found = page.execute_script(OTHERWISE, name, int(target))
+    penalised = minimum_distortion(network, image, target)
+    assert found["edge"] == pytest.approx(float(penalised.rms), rel=PARITY)
+    assert found["c"] == pytest.approx(float(penalised.penalty), rel=5 * PARITY)  # the search stops within a bracket
+    assert found["certified"] == pytest.approx(float(global_certificate(network, image, target).rms(784)), rel=1e-9)
+    # Where no projection arrives, the edge in c is a place to start from.
+    assert found["misled"]["steps"] > 30 and found["misled"]["reached"]
+    assert found["misled"]["distortion"] == pytest.approx(found["plain"]["distortion"], rel=PARITY)
+
+
 @in_a_browser
 def test_the_page_answers_as_soon_as_it_is_opened(page):
     state = page.execute_script(STATE)
@@ -227,7 +263,7 @@ def test_everything_has_a_name(page):
 
     controls = page.find_elements(By.CSS_SELECTOR, ".lab :is(input, button, canvas[tabindex])")
     assert len(controls) > 50
-    assert [one.get_attribute("outerHTML") for one in controls if not one.accessible_name] == []
+    assert [one.get_attribute("outerHTML") for one in controls if not one.accessible_name and one.is_enabled()] == []
     pictures = page.find_elements(By.CSS_SELECTOR, ".lab canvas[role=img]")
     assert [one.get_attribute("id") for one in pictures if not one.get_attribute("aria-label")] == []
 
@@ -309,7 +345,7 @@ def test_a_cell_of_the_map_opens_five_pictures(page):
     assert len(cells) == (size + 1) * size
     assert [cells[size * (i + 1) + i].text for i in range(size)] == ["100 %"] * size  # what they were made for
     page.execute_script("arguments[0].click()", cells[size + 1])
-    assert len(page.find_elements(By.CSS_SELECTOR, "#lab-five canvas")) == 5
+    assert len(page.find_elements(By.CSS_SELECTOR, "#lab-five canvas[role=img]")) == 5
     assert "Five of them are shown" in text(page, "map-words")
 
 

@@ -362,26 +362,28 @@
     ? along(shelf[i].image, difference(image, shelf[i].image), STRETCHED) : image);
 
   function showMap() {
-    if (sets === null) return;
-    const rows = [["the digits themselves", shelf], ...sets.map((pictures, i) => [networks[i].name, pictures.map((picture, j) => ({...picture, image: shown(picture, j)}))])];
+    const rows = [["the digits themselves", shelf], ...networks.map(({name}, i) => [name, sets?.[i].map((picture, j) => ({...picture, image: shown(picture, j)}))])];
     at("map-rows").replaceChildren(...rows.map(([name, pictures]) => make("tr", {}, make("th", {scope: "row", textContent: name}),
-      ...networks.map((reader) => {
-        const read = pictures.map(({image}) => reader.reads(image)), wrong = read.map((k, j) => k !== shelf[j].label);
-        const share = wrong.filter(Boolean).length / wrong.length;
-        const button = make("button", {type: "button", textContent: percent(share), style: `--share: ${share}`,
-          data: {"aria-pressed": "false", "aria-label": `${name}, read by ${reader.name}: ${percent(share)} misread. Show five.`}});
-        button.addEventListener("click", () => showFive(button, name, reader, pictures, read, wrong));
-        return make("td", {}, button);
-      }))));
-    at("map-words").textContent = "Each cell says how many of a row's thirty pictures the column's network misreads. Choose a cell to see five of them.";
-    at("five").replaceChildren();
+      ...networks.map((reader) => make("td", {}, sets === null ? make("button", {type: "button", disabled: true, textContent: "\u2013"}) : cell(name, reader, pictures))))));
+    at("five").replaceChildren(...Array.from({length: SHOWN}, () => make("figure", {}, make("canvas", {data: {"aria-hidden": "true"}}))));
+    if (sets !== null) at("map-words").textContent = "Each cell says how many of a row's thirty pictures the column's network misreads. Choose a cell to see five of them.";
+  }
+
+  function cell(name, reader, pictures) {
+    const read = pictures.map(({image}) => reader.reads(image)), wrong = read.map((k, j) => k !== shelf[j].label);
+    const share = wrong.filter(Boolean).length / wrong.length;
+    const button = make("button", {type: "button", textContent: percent(share), style: `--share: ${share}`,
+      data: {"aria-pressed": "false", "aria-label": `${name}, read by ${reader.name}: ${percent(share)} misread. Show five.`}});
+    button.addEventListener("click", () => showFive(button, name, reader, pictures, read, wrong));
+    return button;
   }
 
   function showFive(button, name, reader, pictures, read, wrong) {
     at("map-rows").querySelectorAll("button").forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
-    const order = [...wrong.keys()].sort((i, j) => wrong[j] - wrong[i] || i - j);
-    const spread = order.filter((i) => wrong[i]).length > SHOWN ? order.filter((i) => wrong[i]) : order;
-    const chosen = Array.from({length: SHOWN}, (_, n) => spread[spread === order ? n : Math.floor(n * spread.length / SHOWN)]);
+    const misread = [...wrong.keys()].filter((i) => wrong[i]), others = [...wrong.keys()].filter((i) => !wrong[i]);
+    // Spread over the classes where there are more than five; filled up with others where there are fewer.
+    const chosen = misread.length > SHOWN ? Array.from({length: SHOWN}, (_, n) => misread[Math.floor(n * misread.length / SHOWN)])
+      : [...misread, ...others].slice(0, SHOWN);
     at("five").replaceChildren(...chosen.map((i) => {
       const text = `A ${shelf[i].label}${"target" in pictures[i] ? `, made for ${pictures[i].target}` : ""}: read as ${read[i]}.`;
       const canvas = make("canvas", {data: {role: "img", "aria-label": text}});
@@ -433,6 +435,7 @@
   }
 
   fill();
+  projections(state.network, state.image, state.target);  // once unseen, so that what is timed has been compiled
   const pad = new Pad(at("pad"), drawn, (text) => { at("said").textContent = text; });
   pad.lay(state.image);
   at("clear").addEventListener("click", () => pad.clear());
@@ -463,6 +466,7 @@
       make("td", {textContent: `${(100 * errors.trained).toFixed(2)}\u00a0%`}), make("td", {textContent: `${(100 * errors.page).toFixed(2)}\u00a0%`}))));
     at("about").textContent = `Written on ${about.created.slice(0, 10)} from the networks of profile ${about.profile}, seed ${about.seed}, `
       + `trained and tested on ${about.data} digits. Licence of the digits: ${about.licence}.`;
+    showMap();
     choose({});
   });
   // Perturbations are drawn on the colour of the theme.
