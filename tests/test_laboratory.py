@@ -164,7 +164,7 @@ def text(browser, name: str) -> str:
 def settle(browser) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
-    idle = "return document.querySelectorAll('.lab [aria-busy=true], .lab[aria-busy=true]').length === 0"
+    idle = "return document.querySelectorAll('.lab [data-busy=true], .lab[data-busy=true]').length === 0"
     WebDriverWait(browser, 120).until(lambda _: browser.execute_script(idle))
 
 

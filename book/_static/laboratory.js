@@ -123,7 +123,7 @@
 
   // ------------------------------------------------------------------------------------------ the answer
 
-  const work = worker((idle) => at("bench").setAttribute("aria-busy", String(!idle)));
+  const work = worker((idle) => { at("bench").dataset.busy = String(!idle); });
   let path = null, edge = null, noise = null;
 
   function choose(change, finished = true) {
@@ -339,7 +339,7 @@
 
   // ------------------------------------------------------------------------------------------ thirty digits
 
-  const workOfMap = worker((idle) => at("map").setAttribute("aria-busy", String(!idle)));
+  const workOfMap = worker((idle) => { at("map").dataset.busy = String(!idle); });
   let sets = null;  // for each network, its thirty closest pictures
 
   function* thirty() {
