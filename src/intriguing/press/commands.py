@@ -1,4 +1,7 @@
-"""The commands: ``python -m intriguing run | paper | record | sync | status | attack``; the Makefile calls them."""
+"""The commands: ``python -m intriguing run | paper | record | sync | status | attack | laboratory``.
+
+The Makefile calls them.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--refine", action="store_true", help="go on to the true minimum of |r|")
     command.add_argument("--norm", choices=("squared", "plain"), default="squared", help="of the penalty")
     command.add_argument("--chunk", type=int, help="images per file and solved at a time")
+    text = "write the networks and digits of the page on which a reader draws, from the weights that are kept"
+    command = commands.add_parser("laboratory", help=text, description=text)
+    command.add_argument("--profile", choices=tuple(settings.PROFILES), help="(default: INTRIGUING_PROFILE, or quick)")
     options = parser.parse_args(arguments)
     if options.command not in ("sync", "status") and settings.environment("INTRIGUING_DEVICE"):
         try:
@@ -75,6 +81,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _attack(options)
     try:
         root = publishing.repository()
+        if options.command == "laboratory":
+            return _laboratory(root, options.profile)
         if options.command == "status":
             return _status(root)
         if options.command == "sync":
@@ -121,6 +129,23 @@ def _attack(options: argparse.Namespace) -> int:
     except (ValueError, OSError, MemoryError, data.DataError) as error:
         console.print(f"[red]{escape(str(error))}[/red]")
         return 1
+    return 0
+
+
+def _laboratory(root: Path, profile: str | None) -> int:
+    from intriguing import data
+    from intriguing.chapters import laboratory
+
+    if profile is not None:
+        os.environ["INTRIGUING_PROFILE"] = profile
+    path = root / laboratory.PLACE
+    try:
+        written = laboratory.write(path)
+    except data.DataError as error:
+        console.print(f"[red]{escape(str(error))}[/red]")
+        return 1
+    console.print(laboratory.summary(written))
+    console.print(f"Written: {escape(str(path.relative_to(root)))}, {path.stat().st_size / 1000:.0f} kB.")
     return 0
 
 
