@@ -163,7 +163,8 @@ def read(path: Path, wanted: str) -> tuple[Tensor, Tensor]:
     total = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if total != wanted:
         raise DataError(
-            f"{path} is corrupt: got MD5 {total} ({len(content)} bytes); expected {wanted}; delete it and fetch it anew."
+            f"{path} is corrupt: got MD5 {total} ({len(content)} bytes); expected {wanted}; delete it and fetch it "
+            "anew."
         )
     try:
         batch = unpickled(content)

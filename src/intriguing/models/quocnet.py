@@ -237,7 +237,8 @@ def whitening_kernel(images: Tensor, field: int, epsilon: float = WHITENING) -> 
     channels = images.shape[1]
     if field % 2 == 0 or field > min(images.shape[2:]):
         raise ValueError(
-            f"got patches of {field} for images of {tuple(images.shape[2:])}; expected an odd size that fits; change it."
+            f"got patches of {field} for images of {tuple(images.shape[2:])}; expected an odd size that fits; choose "
+            "one."
         )
     patches = fields(images, field, field).transpose(1, 2).flatten(0, 1).double()  # (patches, C * field * field)
     patches = patches - patches.mean(0)
@@ -602,7 +603,7 @@ def standing() -> tuple[int, int]:
 
 @contextmanager
 def workers() -> Iterator[tuple[int, int]]:
-    """A process group for the length of the block where ``torchrun`` started this process: nccl on GPUs, gloo elsewhere.
+    """A process group for the length of the block where ``torchrun`` started this process: nccl on GPUs, else gloo.
 
     Yields:
         Rank and number of the processes.

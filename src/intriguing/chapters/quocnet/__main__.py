@@ -17,6 +17,23 @@ from intriguing.data import DataError, cifar
 from intriguing.models import quocnet
 
 
+class _Missing(Exception):
+    """Nothing usable is kept."""
+
+
+def _kept(key: dict) -> bool:
+    """Whether usable filters are kept under a key."""
+
+    def make() -> dict[str, torch.Tensor]:
+        raise _Missing
+
+    try:
+        cache.load_or_make(study.KEPT, key, make)
+    except _Missing:
+        return False
+    return True
+
+
 def main() -> int:
     """Returns 0 when the filters are kept, 1 where that was impossible."""
     settings.seed_everything()
@@ -28,7 +45,7 @@ def main() -> int:
             return 1
         with quocnet.workers() as (rank, size):
             key = study.unlabelled_key(cars.unlabelled, sizes, settings.SEED)
-            there = torch.tensor(float(cache.location(study.KEPT, key).exists()), device=settings.device())
+            there = torch.tensor(float(rank == 0 and _kept(key)), device=settings.device())
             if size > 1:
                 distributed.broadcast(there, 0)  # all learn or none does
             if rank == 0:
