@@ -31,7 +31,7 @@ from intriguing.data.cifar import CAR, Cifar, Pictures
 from intriguing.models import quocnet
 from intriguing.models.quocnet import Head
 
-SIZES = Sizes(12, 20, 12, 3, epochs=(1, 1), supervised=1, noises=2)
+SIZES = Sizes(12, 20, 12, 3, epochs=(1, 1), supervised=1, noises=2, batch=5, rate=1e-3)
 
 
 def made(count: int, seed: int) -> Pictures:

@@ -40,7 +40,7 @@ def filters(weight: ArrayLike, *, field: int, side: int, every: int = 2) -> Figu
     figure = Figure()
     axes = figure.subplots()
     mosaic(axes, as_images(0.5 + 0.5 * patches / np.where(largest > 0, largest, 1)), len(shown), rows_gap=1)
-    figure.set_size_inches(0.72 * WIDTH, 0.72 * WIDTH * weight.shape[2] * (field + 1) / (len(shown) * (field + GAP)))
+    figure.set_size_inches(WIDTH, WIDTH * weight.shape[2] * (field + 1) / (len(shown) * (field + GAP)))
     return figure
 
 

@@ -78,6 +78,8 @@ class Sizes:
         epochs: passes over the unlabelled images, for each stage.
         supervised: passes over the labelled images.
         noises: draws of noise for each car.
+        batch: unlabelled images in a step.
+        rate: of the steps without labels.
     """
 
     unlabelled: int
@@ -87,11 +89,13 @@ class Sizes:
     epochs: tuple[int, ...]
     supervised: int
     noises: int
+    batch: int
+    rate: float
 
 
 SIZES = {
-    "quick": Sizes(1200, 500, 500, 16, epochs=(4, 4), supervised=6, noises=4),
-    "paper": Sizes(10_000, 1981, 1000, 64, epochs=(6, 6), supervised=10, noises=16),
+    "quick": Sizes(1200, 500, 500, 16, epochs=(4, 4), supervised=6, noises=4, batch=100, rate=3e-3),
+    "paper": Sizes(10_000, 1981, 1000, 64, epochs=(3, 3), supervised=10, noises=16, batch=20, rate=2e-2),
 }
 """The sizes by profile."""
 
@@ -208,7 +212,7 @@ def schedules(sizes: Sizes) -> tuple[Schedule, ...]:
     Args:
         sizes: for how long.
     """
-    return tuple(Schedule(epochs, rate=3e-3) for epochs in sizes.epochs)
+    return tuple(Schedule(epochs, sizes.batch, sizes.rate) for epochs in sizes.epochs)
 
 
 def without_labels(images: Tensor, sizes: Sizes, *, seed: int = settings.SEED) -> tuple[QuocNet, tuple[Tensor, ...]]:
@@ -292,12 +296,12 @@ def size_table(networks: Networks | None, sizes: Sizes) -> str:
     """
     rows = [[what, *words] for what, words in ORIGINAL.items()]
     rows.append(["images, without labels", f"{sizes.unlabelled:,}", "10 million frames of videos"])
-    rows.append(["passes over them", " and ".join(map(str, sizes.epochs)), "one, for three days"])
+    rows.append(["passes over them", f"{' and '.join(map(str, sizes.epochs))}, stage by stage", "for three days"])
     if networks is not None:
         net = networks.unlabelled
         count = sum(weight.numel() for weight in net.weights)
         rows.append(["weights", f"{count:,}", "one billion"])
-        rows.append(["features of the last stage", str(net.features), "tens of thousands"])
+        rows.append(["features of the last stage", str(net.features), "not printed"])
     rows.append(["computer", "one core", "1,000 machines with 16,000 cores"])
     return markdown.words(["", "here", "Le et al. 2012"], rows)
 
