@@ -153,7 +153,7 @@ def test_the_optimal_stimulus_stays_in_the_box_and_in_the_ball(cars):
     # The whole ball spent on light, or on red light alone, which leaves no pixel outside of the box.
     best = 300 * (0.5 + radius / (3072 if found.unit == 0 else 1024) ** 0.5)
     assert found.value == pytest.approx(best, rel=1e-2) and found.value > found.largest and len(found.top) == 8
-    assert f"Unit {found.unit}: {found.cars} of the 8" in study.stimulus_line(found)
+    assert f"means a car: {found.cars} of the 8" in study.stimulus_line(found)
     assert pictures.stimulus(found.top, found.image).png()[:4] == b"\x89PNG"
 
 

@@ -127,5 +127,5 @@ def lengths(groups: Mapping[str, pd.DataFrame]) -> Figure:
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.grid(axis="y")
     drawn[0][0].set_ylabel("still recognised as cars")
-    drawn[0][0].legend(title="along", loc="center right", frameon=True, framealpha=0.9, edgecolor="none")
+    drawn[0][0].legend(title="along", loc="center left", frameon=True, framealpha=0.9, edgecolor="none")
     return figure
