@@ -620,8 +620,9 @@ def stimulus_line(found: Stimulus) -> str:
         found: what was found.
     """
     return (
-        f"Unit {found.unit}, read so that more of it means a car: {found.cars} of the {len(found.top)} test pictures that "
-        f"excite it most are cars; the first of them brings it to {found.largest:.2f}, the optimal stimulus to {found.value:.2f}."
+        f"Unit {found.unit}, read so that more of it means a car: {found.cars} of the {len(found.top)} test pictures "
+        f"that excite it most are cars; the first of them brings it to {found.largest:.2f}, the optimal stimulus to "
+        f"{found.value:.2f}."
     )
 
 
