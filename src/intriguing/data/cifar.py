@@ -183,13 +183,12 @@ def read(path: Path, wanted: str) -> tuple[Tensor, Tensor]:
 
 
 def unpickled(content: bytes) -> Any:
-    """What a pickle of arrays and plain containers holds; anything else in it is refused before it is built.
+    """What a pickle of arrays and plain containers holds.
+
+    Anything else in it is refused, before it is built, by the error that ``pickle`` has for broken files.
 
     Args:
         content: the pickle.
-
-    Raises:
-        pickle.UnpicklingError: it asks for something else, or it is no pickle.
     """
     return _Arrays(io.BytesIO(content), encoding="bytes").load()
 
