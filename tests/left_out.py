@@ -14,6 +14,7 @@ NEEDS = {
         "imagenet/alexnet_bvlc_q8.safetensors": "the norms of AlexNet",
         "imagenet/squeezenet1_0_imagenet.safetensors": "the bound of SqueezeNet",
     },
+    "quocnet": {"cifar-10-batches-py": "every measurement on cars"},
     "explanation": {"usps.npz": "USPS, for which MNIST stands in"},
 }
 """Chapter -> what it looks for in the folders with data -> what it leaves out without it."""
