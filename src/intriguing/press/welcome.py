@@ -82,7 +82,8 @@ def filled(text: str, folder: str) -> str:
 def _wrapped(text: str) -> str:
     """The text in lines of a source file's length; an item of a list goes on below its beginning."""
     lines = []
-    for line in text.splitlines():
+    # A line that begins with a percent sign would be a comment.
+    for line in text.replace(" %", "\u00a0%").splitlines():
         indent = re.match(r"\* |\d\. |", line).end() * " "
         lines += textwrap.wrap(
             line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
