@@ -124,8 +124,8 @@ def draw(shown: Sequence[Twin]) -> str:
         f"The first {len(shown)} test digits of different classes that {len(readers)} networks read rightly, each "
         f"turning into its twin: the closest picture found that {readers[0]} reads as a class drawn at random, at a "
         f"root mean square of {size:.3f} per pixel in the mean. Below them the step in between, magnified "
-        f"{1 / largest:.1f} times: orange where the twin is brighter, blue where it is darker. The table says what each "
-        f"network reads in the twins. Those for which they were not made misread {sum(others)} of {len(others)}."
+        f"{1 / largest:.1f} times: orange where the twin is brighter, blue where it is darker. The table says what "
+        f"each network reads in the twins. Those for which they were not made misread {sum(others)} of {len(others)}."
     )
     return f"""<figure class="twins">
 <div class="twins-row">
