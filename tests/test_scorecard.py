@@ -279,6 +279,33 @@ def test_units_and_directions_are_alike_within_half_an_image(store, interval, ve
     assert decided("Units, digits").verdict == verdict
 
 
+def test_directions_are_read_as_units_are_where_that_was_measured(store):
+    store("units_purity", columns=["difference", "low", "high"], rows={"dense": [0.02, 0.01, 0.03]})
+    assert decided("Units, digits").verdict == claims.DIFFERS
+    columns = ["matched", "matched, low", "matched, high"]
+    store("units_matched", columns=columns, rows={"dense, sets of 8": [0.001, -0.01, 0.012]})
+    found = decided("Units, digits")
+    assert found.verdict == claims.REPRODUCED and "longer tail" in found.number
+    assert "hardly special" in summary.findings() and "longer tail" in summary.findings()
+
+
+def test_tilt_is_parted_into_learning_and_overfitting(store):
+    def parts(learned, overfitted, low):
+        columns = [
+            "distance lost to learning",
+            "distance lost to overfitting",
+            "error saved by learning",
+            "saved by learning, low",
+        ]
+        store("tilting_parts", columns=columns, rows={"250": [learned, overfitted, 0.03, low]})
+        return decided("Overfitting").verdict
+
+    assert parts(0.3, 0.1, 0.01) == claims.DIFFERS
+    assert parts(0.1, 0.3, 0.01) == claims.REPRODUCED
+    assert parts(0.3, 0.1, -0.01) == claims.UNDECIDED
+    assert "by 30 % and saves 3.0 points" in summary.findings()
+
+
 def test_a_gain_needs_two_standard_errors(store):
     def gain(value):
         rows = {"all layers against weight decay": [value, 0.001]}

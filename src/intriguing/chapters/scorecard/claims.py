@@ -238,9 +238,32 @@ def expected_purity(size: int, classes: int) -> float:
 # Section 3
 
 
-def _alike(difference: float, low: float, high: float) -> Finding:
+def lead_of_units(stored: Stored) -> tuple[float, float, float, str]:
+    """Returns by how much units of the last hidden layer are purer than random directions, in rows of eight.
+
+    Args:
+        stored: The stored runs.
+
+    Returns:
+        The lead, the ends of its interval over networks, and what the directions are. They are read towards their
+        longer tail, as units are, where that was measured.
+
+    Raises:
+        MissingResult: Neither comparison is stored.
+        ResultError: A stored file cannot be read.
+    """
+    columns = ["matched", "matched, low", "matched, high"]
+    try:
+        lead, low, high = stored.part("units_matched", ["dense, sets of 8"], columns).iloc[0]
+    except results.MissingResult:
+        lead, low, high = stored.part("units_purity", ["dense"], ["difference", "low", "high"]).iloc[0]
+        return lead, low, high, "random directions"
+    return lead, low, high, "random directions read towards their longer tail"
+
+
+def _alike(difference: float, low: float, high: float, others: str = "random directions") -> Finding:
     interval = f"95 % interval {8 * low:+.2f} to {8 * high:+.2f}"
-    number = f"units ahead by {8 * difference:+.2f} images in a row of eight, {interval}"
+    number = f"in a row of eight, {8 * difference:+.2f} images more for units than for {others}, {interval}"
     if low > 0 or high < 0:
         return Finding(DIFFERS, number, f"{'units' if low > 0 else 'directions'} are ahead, though by little")
     if max(-low, high) <= HALF_IMAGE:
@@ -249,7 +272,7 @@ def _alike(difference: float, low: float, high: float) -> Finding:
 
 
 def _units_of_digits(stored: Stored) -> Finding:
-    return _alike(*stored.part("units_purity", ["dense"], ["difference", "low", "high"]).iloc[0])
+    return _alike(*lead_of_units(stored))
 
 
 def _units_of_photographs(stored: Stored) -> Finding:
@@ -612,11 +635,12 @@ def _linear_twins(stored: Stored) -> Finding:
 
 
 def _dimension(stored: Stored) -> Finding:
-    tilted = stored.part("tilting_toy", ["2 dimensions, tilted", "785 dimensions, tilted"], ["mean distance"])
-    bisecting = stored.value("tilting_toy", "785 dimensions, bisecting", "mean distance")
-    two, many = tilted["mean distance"]
-    number = f"tilted {two:.3f} in 2 and {many:.3f} in 785 dimensions; bisecting in 785 {bisecting:.3f}"
-    same = math.isclose(two, many, rel_tol=1e-6) and bisecting > many
+    frame = stored.frame("tilting_toy")
+    many = next((row.partition(", ")[0] for row in frame.index if not row.startswith("2 ")), "many dimensions")
+    rows = ["2 dimensions, tilted", f"{many}, tilted", f"{many}, bisecting"]
+    few, tilted, bisecting = stored.part("tilting_toy", rows, ["mean distance"])["mean distance"]
+    number = f"tilted {few:.3f} in 2 and {tilted:.3f} in {many}; bisecting there {bisecting:.3f}"
+    same = math.isclose(few, tilted, rel_tol=1e-6) and bisecting > tilted
     return Finding(REPRODUCED, number) if same else Finding(DIFFERS, number, "dimension matters")
 
 
@@ -638,6 +662,23 @@ def _perceptible(stored: Stored) -> Finding:
 
 
 def _overfitting(stored: Stored) -> Finding:
+    try:
+        parts = stored.frame("tilting_parts").iloc[-1]
+    except results.MissingResult:
+        return _overfitting_of_one_machine(stored)
+    number = (
+        f"learning brings the boundary nearer by {100 * parts['distance lost to learning']:.0f} % and saves "
+        f"{100 * parts['error saved by learning']:.1f} points of error, overfitting by "
+        f"{100 * parts['distance lost to overfitting']:.0f} % more"
+    )
+    if parts["distance lost to overfitting"] > parts["distance lost to learning"]:
+        return Finding(REPRODUCED, number)
+    if parts["saved by learning, low"] > 0:
+        return Finding(DIFFERS, number, "the larger part of the tilt is learning")
+    return Finding(UNDECIDED, number, "what is learned lies within the interval")
+
+
+def _overfitting_of_one_machine(stored: Stored) -> Finding:
     levels = _levels(stored)
     best = levels["test error"].idxmin()
     angle, error = levels.loc[best, ["angle (degrees)", "test error"]]

@@ -17,6 +17,7 @@ from intriguing.chapters.scorecard.claims import (
     Finding,
     Stored,
     judged,
+    lead_of_units,
     link,
     tally,
 )
@@ -166,22 +167,25 @@ def _travel(stored: Stored) -> str:
 
 
 def _space(stored: Stored) -> str:
-    difference, low, high = stored.part("units_purity", ["dense"], ["difference", "low", "high"]).iloc[0]
+    lead, low, high, others = lead_of_units(stored)
     beyond = low > 0 or high < 0
     return (
         f"**Units are {'' if beyond else 'hardly '}special.** Among the eight digits that excite a hidden unit most, "
-        f"{8 * abs(difference):.2f} {'more' if difference > 0 else 'fewer'} share one class than along a random "
-        f"direction, in the mean; the interval over networks, {8 * low:+.2f} to {8 * high:+.2f}, "
-        f"{'leaves zero out' if beyond else 'holds zero'}."
+        f"{8 * abs(lead):.2f} {'more' if lead > 0 else 'fewer'} share one class than along {others}, in the mean; the "
+        f"interval over networks, {8 * low:+.2f} to {8 * high:+.2f}, {'leaves zero out' if beyond else 'holds zero'}."
     )
 
 
 def _tilt(stored: Stored) -> str:
-    levels = stored.frame("tilting_levels")
-    best = levels["test error"].idxmin()
-    angle, error = levels.loc[best, ["angle (degrees)", "test error"]]
+    finding = next(found for claim, found in judged(COMPANIONS, stored.profile) if claim.name == "Overfitting")
+    if not finding.number:
+        raise MissingResult("the levels of regularisation are not stored")
+    heads = {
+        DIFFERS: "A linear machine that learns tilts.",
+        REPRODUCED: "A linear machine that overfits tilts.",
+        UNDECIDED: "A linear machine tilts, learning or not.",
+    }
     return (
-        f"**A linear machine that learns tilts.** As its regularisation falls, the boundary between twos and threes "
-        f"tilts to {angle:.0f} degrees while the test error falls from {100 * levels['test error'].iloc[0]:.1f} to "
-        f"{100 * error:.1f} %: most of the tilt that brings adversarial examples near is no overfitting."
+        f"**{heads[finding.verdict]}** For a linear machine that tells twos from threes, {finding.number}, as its "
+        f"regularisation falls{f': {finding.because}' if finding.because else ''}."
     )
