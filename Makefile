@@ -23,7 +23,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 BUILD := rm -rf _build/html && $(BIN)/jupyter-book build . --all -n -W --keep-going -q >/dev/null
 INTRIGUING := $(BIN)/python -m intriguing
 
-.PHONY: help setup run test book paper record spread bench growth sync status lab browser clean
+.PHONY: help setup run test book paper record spread bench growth sync status welcome lab browser clean
 
 help: ## List the targets
 	@printf 'Targets (PROFILE=quick|paper, CHAPTERS="units density" for some of them, JOBS=2, AGAIN=1):\n'
@@ -96,6 +96,9 @@ growth: $(READY) ## Measure time and memory from 1,000 to 60,000 images
 
 sync: $(READY) ## Bring each .ipynb up to its .md, keeping the outputs of unchanged cells
 	@$(INTRIGUING) sync
+
+welcome: $(READY) ## Bring README and first page up to the stored results; FIGURE=1 draws the first figure anew
+	@$(INTRIGUING) welcome $(if $(FIGURE),--figure)
 
 status: $(READY) ## List the pages whose code has changed since they were run
 	@$(INTRIGUING) status

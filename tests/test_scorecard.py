@@ -2,13 +2,14 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from intriguing.book import paper, results, scores
-from intriguing.chapters import scorecard
+from intriguing.chapters.scorecard import claims, numbers, ours, summary
 
 
 @pytest.fixture
@@ -29,8 +30,8 @@ def test_every_printed_number_is_listed_while_nothing_is_stored(store):
     printed = [value for table in paper.TABLES.values() for row in table.rows.values() for value in row]
     assert len(found) == sum(value is not None for value in printed)
     assert found["ours"].isna().all()
-    assert (scorecard.counts(found)[["computed", "close", "near", "far"]] == 0).all(axis=None)
-    assert list(scorecard.claims().columns) == ["page", "claim", "holds"] and scorecard.claims().empty
+    assert (numbers.counts(found)[["computed", *numbers.BINS]] == 0).all(axis=None)
+    assert ours.statements() == {}
 
 
 def test_what_is_no_finding_is_not_counted(store):
@@ -42,7 +43,7 @@ def test_what_is_no_finding_is_not_counted(store):
     assert found["table4", "FC100-100-10 amplified to 0.1", "FC100-100-10"] == "given"
     assert found["table5", "Conv. 1", "upper bound"] == "bound"
     assert found["table5", "Conv. 1", "stride"] == "given"
-    assert scorecard.counts(scores.entries())["printed"].to_dict() == {
+    assert numbers.counts(scores.entries())["printed"].to_dict() == {
         "table1, distortion": 6,
         "table1, error": 12,
         "table2, error": 42,
@@ -53,19 +54,6 @@ def test_what_is_no_finding_is_not_counted(store):
     }
 
 
-def test_differences_are_counted_by_points_and_by_parts(store):
-    # One, three and ten points, exactly, and a little more than ten.
-    shifts = dict(zip(paper.MODELS, (0.01, -0.01, 0.03, 0.1, 0.1001, 0.0), strict=True))
-    rows = {
-        name: [train + shifts[name], None, size * (1 + shifts[name])]
-        for name, (train, _, size) in paper.TABLE1.rows.items()
-    }
-    store("table1", columns=list(paper.TABLE1.columns), rows=rows)
-    counted = scorecard.counts(scores.entries())
-    assert counted.loc["table1, error"].tolist() == [12, 6, 3, 4, 5]
-    assert counted.loc["table1, distortion"].tolist() == [6, 6, 4, 5, 6]
-
-
 def test_an_earlier_chapter_s_part_of_a_table_counts_until_the_whole_is_there(store):
     errors = {"FC10(1)": [0.2, 0.1]}
     store("table1_errors", columns=["training error", "test error"], rows=errors)
@@ -73,19 +61,6 @@ def test_an_earlier_chapter_s_part_of_a_table_counts_until_the_whole_is_there(st
     assert found["ours"].count() == 2
     store("table1", columns=["distortion"], rows={"FC10(1)": [0.14]})
     assert scores.entries().dropna(subset="ours")["column"].tolist() == ["distortion"]
-
-
-def test_claims_are_collected_by_page(store):
-    store("transfer_claims", claims={"B": True, "A": False})
-    store("blind_spots_claims", claims={"C": True})
-    assert scorecard.claims().to_numpy().tolist() == [
-        ["blind spots", "C", True],
-        ["transfer", "B", True],
-        ["transfer", "A", False],
-    ]
-    store("broken_claims")
-    with pytest.raises(results.ResultError, match="broken_claims.json holds no claims"):
-        scorecard.claims()
 
 
 def test_a_sample_size_shows_in_rounded_fractions():
@@ -104,16 +79,16 @@ def test_multiples_refuse(numbers, sizes):
 
 
 def test_the_paper_s_transfer_rates_fit_256_images(store):
-    rates = scorecard.rates(scores.entries())
+    rates = numbers.rates(scores.entries())
     assert len(rates) == 48 + 24  # Table 2 and both parts of Table 4 without their distortions
     fits = scores.multiples(rates, range(50, 900))
     assert fits["score"].idxmax() == 256
-    assert scorecard.sample_line(fits).startswith("The best of all is **N = 256**")
+    assert numbers.sample_line(fits).startswith("The best of all is **N = 256**")
 
 
 def test_the_second_best_shares_no_factor_with_the_best():
     fits = pd.DataFrame({"fit": [5, 9, 7], "expected": [1.0, 2.0, 3.0], "score": [3.0, 8.0, 6.0]}, index=[3, 4, 6])
-    assert scorecard.sample_line(fits) == (
+    assert numbers.sample_line(fits) == (
         "The best of all is **N = 4**: 9 rates fit where 2.0 are expected by chance, 8.0 standard deviations more. "
         "The best N that shares no factor with it reaches 3.0."
     )
@@ -136,33 +111,21 @@ ALMOST = some(
 )
 
 
-def test_a_glance_tells_what_is_computed_and_what_holds():
-    held = pd.DataFrame({"page": ["a", "a"], "claim": ["x", "y"], "holds": [True, False]})
-    lines = scorecard.at_a_glance(scorecard.counts(ALMOST), held).splitlines()
-    assert lines[0] == (
-        "* Of 3 printed values of the kind *error*, 2 have been computed: **0** lie within 1 of the paper's, "
-        "**1** within 3, **2** within 10 percentage points."
-    )
-    assert lines[1].endswith("**0** lie within 5 % of the paper's, **0** within 10 %, **1** within 20 %.")
-    assert lines[2] == "* No bound has been computed so far, of 0 printed."
-    assert lines[3] == "* Of 2 claims put to the test, **1** hold."
-
-
 def test_points_are_grouped_by_table():
-    panels = scorecard.against(ALMOST)
+    panels = numbers.against(ALMOST)
     assert {title: list(groups) for title, groups in panels.items()} == {
         "error rates": ["Table 1", "Table 2"],
         "distortions": ["Table 1"],
     }
     printed, ours = panels["error rates"]["Table 2"]
     assert (printed.tolist(), ours.tolist()) == ([0.36], [0.46])  # neither what is given nor what is missing
-    assert scorecard.against(ALMOST.assign(ours=math.nan))["distortions"] == {"none yet": ([], [])}
+    assert numbers.against(ALMOST.assign(ours=math.nan))["distortions"] == {"none yet": ([], [])}
 
 
 def test_a_table_shows_ours_above_the_paper_s(store):
     rows = {name: [0.5, 0.25, 0.125] for name in paper.MODELS}
     store("table1", columns=list(paper.TABLE1.columns), rows=rows)
-    shown = scorecard.beside(scores.entries(), "table1").data
+    shown = numbers.beside(scores.entries(), "table1").data
     first = "FC10(1e\u20114)"  # with a hyphen at which no line breaks
     assert list(shown.index[:3]) == [(first, "ours"), (first, "paper"), ("FC10(1e\u20112)", "ours")]
     assert shown.loc[("FC10(1)", "ours")].tolist() == [50, 25, 0.125]
@@ -170,7 +133,7 @@ def test_a_table_shows_ours_above_the_paper_s(store):
 
 
 def test_differences_of_table_2_are_empty_where_nothing_was_found(store):
-    grid = scorecard.differences(ALMOST)
+    grid = numbers.differences(ALMOST)
     assert grid.shape == (len(paper.TABLE2.rows), 6)
     assert grid.at["FC10(1)", "AE400-10"] == pytest.approx(0.1) and grid.count().sum() == 1
 
@@ -178,63 +141,235 @@ def test_differences_of_table_2_are_empty_where_nothing_was_found(store):
 def test_noise_is_shown_in_as_many_versions_as_are_stored(store):
     rows = {"Gaussian noise 0.1": [0.25] * 6, "Gaussian noise 0.3": [0.5] * 6}
     store("table2_clipped", columns=list(paper.MODELS), rows=rows)
-    shown = scorecard.noise_rows().data
+    shown = numbers.noise_rows().data
     assert list(shown.index) == [(row, whose) for row in rows for whose in ("paper", "cut back")]
     assert (shown.loc[("Gaussian noise 0.3", "cut back")] == 50).all()
 
 
 def test_bounds_are_those_of_table_5(store):
     store("table5", columns=["upper bound"], rows={"Conv. 1": [20.0]})
-    shown = scorecard.bounds(scores.entries())
+    shown = numbers.bounds(scores.entries())
     assert shown.data.loc["Conv. 1"].tolist() == [20, paper.TABLE5.value("Conv. 1", "upper bound")]
     assert len(shown.data) == 8 and "not at hand" in shown.to_html()
 
 
-def test_sentences_of_the_paper_find_their_numbers(store):
-    with pytest.raises(results.MissingResult):
-        scorecard.sentences()
-    store("imagenet_ostriches", columns=["mean distortion"], rows={"to the ostrich": [0.5]})
-    rows = {"weight decay": [0.1], "dropout": [0.2], "dropout and all layers": [0.3]}
-    store("back_feeding_longer", columns=["test error"], rows=rows)
-    shown = scorecard.sentences().data
-    assert shown["ours"].tolist() == [0.5, 0.1, 0.2, 0.3]
-    assert shown.at["mean distortion on AlexNet", "paper"] == 0.006508
-
-
-def test_the_worst_come_first():
-    errors, sizes = (scorecard.largest(ALMOST, kind).data for kind in ("error", "distortion"))
-    assert errors["difference"].tolist() == pytest.approx([10, 3])  # percentage points
-    assert sizes["difference"].tolist() == pytest.approx([-50, 20])  # percent
-    assert scorecard.largest(ALMOST, "error", count=1).data["table"].tolist() == ["table2"]
-
-
-def test_sampling_explains_what_lies_within_two_standard_errors():
-    # 0.36 counted on 64 images has a standard error of 0.06, on 1024 one of 0.015.
-    assert "Of 1 computed transfer and noise rates, 1 lie within two" in scorecard.sampling_line(ALMOST, 64)
-    assert "0 lie within two standard errors of the printed one and 0 within" in scorecard.sampling_line(ALMOST, 1024)
-    nothing = scorecard.sampling_line(ALMOST.query("table == 'table1'"), 64)
-    assert nothing == "No transfer rate has been computed so far."
-
-
-def test_claims_are_shown_in_words():
-    held = pd.DataFrame({"page": ["blind spots", "a"], "claim": ["x", "y"], "holds": [True, False]})
-    shown = scorecard.verdicts(held).data
-    assert shown.to_numpy().tolist() == [["blind\u00a0spots", "x", "holds"], ["a", "y", "does\u00a0not\u00a0hold"]]
-
-
 def test_no_other_naming_fits_as_well_as_the_true_one(store):
-    assert scorecard.naming_line(scores.entries()) == "Table 2 has not been computed so far."
+    assert numbers.naming_line(scores.entries()) == "Table 2 has not been computed so far."
     store("table2", columns=list(paper.TABLE2.columns), rows=dict(paper.TABLE2.rows))
-    named = scorecard.namings(scores.entries())
+    named = numbers.namings(scores.entries())
     assert len(named) == 720 and named[0] == pytest.approx(1) and max(named[1:]) < 1
-    assert scorecard.naming_line(scores.entries()) == "Rank correlation 1.00; 1 of 720 namings do as well."
+    assert numbers.naming_line(scores.entries()) == "Rank correlation 1.00; 1 of 720 namings do as well."
 
 
-def test_an_undecided_claim_is_neither_held_nor_refuted(store):
-    store("weather_claims", claims={"It rains": True, "It snows": None, "It hails": False})
-    held = scorecard.claims()
-    assert held["holds"].tolist() == [True, None, False]
-    shown = scorecard.verdicts(held).data
-    assert shown["holds"].tolist() == ["holds", "undecided", "does\u00a0not\u00a0hold"]
-    line = scorecard.at_a_glance(scorecard.counts(scores.entries()), held).splitlines()[-1]
-    assert line == "* Of 3 claims put to the test, **1** hold and 1 are undecided."
+def test_bins_are_disjoint_and_the_worst_table_comes_first(store):
+    # One, three and ten points, exactly, and a little more than ten.
+    shifts = dict(zip(paper.MODELS, (0.01, -0.01, 0.03, 0.1, 0.1001, 0.0), strict=True))
+    rows = {
+        name: [train + shifts[name], None, size * (1 + shifts[name])]
+        for name, (train, _, size) in paper.TABLE1.rows.items()
+    }
+    store("table1", columns=list(paper.TABLE1.columns), rows=rows)
+    counted = numbers.counts(scores.entries())
+    assert counted.loc["table1, error"].tolist() == [12, 6, 3, 1, 1, 1]
+    assert counted.loc["table1, distortion"].tolist() == [6, 6, 4, 1, 1, 0]
+    assert counted.index[0] == "table1, error"
+    assert counted[list(numbers.BINS)].sum(axis=1).equals(counted["computed"])
+    assert numbers.bins(counted).splitlines()[2] == "| Table 1, errors | 12 | 6 | 3 | 1 | 1 | 1 |"
+
+
+def test_numbers_of_sentences_stand_beside_those_of_tables(store):
+    store("imagenet_ostriches", columns=["mean distortion"], rows={"to the ostrich": [0.013016]})
+    store("back_feeding_longer", columns=["test error"], rows={"weight decay": [0.1], "dropout": [0.2]})
+    found = numbers.everything()
+    shown = numbers.sentences(found).data
+    assert shown["ours"].dropna().tolist() == [0.013016, 0.1, 0.2]
+    assert shown.at["mean distortion on AlexNet", "what ours is"] == "on SqueezeNet"
+    # Twice the printed distortion is five widths of the last bin away, and an error nineteen points off not two.
+    assert numbers.worst_lines(found, 2) == [
+        "in the text, mean distortion on AlexNet, on SqueezeNet, +100 %",
+        "in the text, test error of 100-100-10 with dropout, longer training, +18.7 points",
+    ]
+    assert numbers.worst_first(found, 1).splitlines()[-1].endswith("| 0.01302 | 0.006508 | +100 % |")
+
+
+def test_rows_are_asked_apart_for_the_number_of_images(store):
+    lines = numbers.sample_rows(scores.entries(), 256).splitlines()[2:]
+    assert [line.split(" | ")[0].strip("| ") for line in lines] == list(numbers.GROUPS)
+    fits = [[float(word) for word in line.strip("|").split("|")[1:]] for line in lines]
+    assert fits[0][1] > 3 * fits[0][2]  # rows of networks
+    assert fits[1][1] < 2 * fits[1][2]  # noise
+    assert fits[2][0] == fits[2][3]  # amplified: all in whole percents
+
+
+def test_seeds_widen_the_yardstick(store):
+    # 0.36 counted on 64 images has a standard error of 0.06.
+    alone = numbers.yardsticks(ALMOST, 64)
+    assert alone["counting"].tolist() == pytest.approx([0.1 / 0.06]) and alone["both"].isna().all()
+    assert numbers.sampling(ALMOST, 64).splitlines()[-1] == "| networks | 1 | 1 | 1 | – | – |"
+    store("seeds_table2", columns=["± AE400-10"], rows={"FC10(1)": [0.08 / math.sqrt(2)]})
+    assert numbers.yardsticks(ALMOST, 64)["both"].tolist() == pytest.approx([1])
+
+
+def test_statements_and_checks_are_counted_apart(store):
+    store("transfer_claims", claims={"It transfers": True, "Closed form and autograd agree to 1e-10": True})
+    store("imagenet_claims", claims={"It does": None, "It does not": False})
+    found = ours.statements()
+    assert found["photographs"] == {"It does": None, "It does not": False}
+    statements, checks = ours.apart(found)
+    assert checks == {"transfer": {"Closed form and autograd agree to 1e-10": True}}
+    assert ours.line(statements) == "3: 1 hold, 1 do not, 1 undecided"
+    assert ours.by_page(statements).splitlines()[2].endswith("| 0 of 2 | It does (undecided); It does not |")
+    assert "* **Undecided**: It does." in ours.listed(statements)
+    store("broken_claims")
+    with pytest.raises(results.ResultError, match="broken_claims.json holds no claims"):
+        ours.statements()
+
+
+def test_findings_that_agree_are_statements():
+    text = "In rows of eight, units and directions of the hidden ReLU layer differ by less than half an image"
+    assert not ours.SOFTWARE.search(text)
+    assert ours.SOFTWARE.search("The code of the engine is the code that was timed")
+
+
+def test_nothing_is_decided_while_nothing_is_stored(store):
+    found = claims.judged(claims.PAPER)
+    assert claims.tally(found)[claims.NOT_RUN] == len(found) > 35
+    assert all(finding.because.startswith("needs ") for _, finding in found)
+
+
+def test_claims_have_names_of_their_own_and_a_chapter():
+    everyone = claims.PAPER + claims.COMPANIONS
+    assert len({claim.name for claim in everyone}) == len(everyone)
+    assert set(summary.CHOSEN) <= {claim.name for claim in claims.PAPER}
+    for figure in range(1, 8):
+        named = "Figures? [0-9 and]*" + str(figure)
+        assert any(re.search(named, claim.where) for claim in claims.PAPER), figure
+    for table in range(1, 6):
+        assert any(f"Table {table}" in claim.where for claim in claims.PAPER), table
+
+
+def decided(name):
+    return next(finding for claim, finding in claims.judged(claims.PAPER + claims.COMPANIONS) if claim.name == name)
+
+
+def test_a_single_number_is_reproduced_up_to_a_tenth(store):
+    def ostriches(size):
+        columns = ["images", "success", "mean distortion"]
+        store("imagenet_ostriches", columns=columns, rows={"to the ostrich": [64, 1.0, size]})
+        return decided("Figure 5")
+
+    assert ostriches(0.0071).verdict == claims.REPRODUCED
+    assert ostriches(0.0072).verdict == claims.DIFFERS
+    found = ostriches(0.013016)
+    assert found.number == "0.013016, printed 0.006508 (+100 %)" and "SqueezeNet" in found.because
+    assert decided("Ostriches").number == "64 of 64 photographs (SqueezeNet)"
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        ((0.02, -0.01, 0.05), claims.REPRODUCED),
+        ((0.02, 0.01, 0.03), claims.DIFFERS),
+        ((-0.02, -0.03, -0.01), claims.DIFFERS),
+        ((0.02, -0.05, 0.09), claims.UNDECIDED),
+    ],
+)
+def test_units_and_directions_are_alike_within_half_an_image(store, interval, verdict):
+    store("units_purity", columns=["difference", "low", "high"], rows={"dense": interval})
+    assert decided("Units, digits").verdict == verdict
+
+
+def test_directions_are_read_as_units_are_where_that_was_measured(store):
+    store("units_purity", columns=["difference", "low", "high"], rows={"dense": [0.02, 0.01, 0.03]})
+    assert decided("Units, digits").verdict == claims.DIFFERS
+    columns = ["matched", "matched, low", "matched, high"]
+    store("units_matched", columns=columns, rows={"dense, sets of 8": [0.001, -0.01, 0.012]})
+    found = decided("Units, digits")
+    assert found.verdict == claims.REPRODUCED and "longer tail" in found.number
+    assert "hardly special" in summary.findings() and "longer tail" in summary.findings()
+
+
+def test_tilt_is_parted_into_learning_and_overfitting(store):
+    def parts(learned, overfitted, low):
+        columns = [
+            "distance lost to learning",
+            "distance lost to overfitting",
+            "error saved by learning",
+            "saved by learning, low",
+        ]
+        store("tilting_parts", columns=columns, rows={"250": [learned, overfitted, 0.03, low]})
+        return decided("Overfitting").verdict
+
+    assert parts(0.3, 0.1, 0.01) == claims.DIFFERS
+    assert parts(0.1, 0.3, 0.01) == claims.REPRODUCED
+    assert parts(0.3, 0.1, -0.01) == claims.UNDECIDED
+    assert "by 30 % and saves 3.0 points" in summary.findings()
+
+
+def test_a_gain_needs_two_standard_errors(store):
+    def gain(value):
+        rows = {"all layers against weight decay": [value, 0.001]}
+        store("back_feeding_contrasts", columns=["gain", "standard error"], rows=rows)
+        return decided("Each layer").verdict
+
+    assert [gain(0.003), gain(0.001), gain(-0.003)] == [claims.REPRODUCED, claims.UNDECIDED, claims.DIFFERS]
+
+
+def test_a_table_is_reproduced_when_every_entry_is(store):
+    rows = {name: list(row) for name, row in paper.TABLE1.rows.items()}
+    store("table1", columns=list(paper.TABLE1.columns), rows=rows)
+    assert decided("Table 1, errors").verdict == decided("Table 1, distortions").verdict == claims.REPRODUCED
+    rows["AE400-10"] = [0.05, 0.019, 0.2]
+    store("table1", columns=list(paper.TABLE1.columns), rows=rows)
+    assert decided("Table 1, errors").number == (
+        "11 of 12 within three points; worst training error, AE400-10, +4.4 points"
+    )
+    assert decided("Table 1, distortions").number.endswith("worst AE400-10, +132.6 %")
+    assert decided("Noise of 0.1").verdict == claims.DIFFERS  # two networks need more
+
+
+def test_the_paper_s_own_tables_bear_its_claims(store):
+    for table in (paper.TABLE1, paper.TABLE2, paper.TABLE3, paper.TABLE4):
+        store(table.name, columns=list(table.columns), rows=dict(table.rows))
+    for name in ("Adversarial", "Decay", "Noise of 0.1", "Autoencoder", "Table 2", "Table 3", "Table 4, amplified"):
+        assert decided(name).verdict == claims.REPRODUCED, name
+    # As printed, the two sentences on amplification contradict the tables beside them, and the last number their trend.
+    assert decided("By 40 %").verdict == claims.DIFFERS
+    assert decided("Less effective").verdict == claims.DIFFERS
+
+
+def test_purity_by_chance_is_that_of_random_draws():
+    draws = np.random.default_rng(0).integers(0, 10, (20000, 8))
+    simulated = np.mean([np.bincount(draw).max() for draw in draws]) / 8
+    assert claims.expected_purity(8, 10) == pytest.approx(simulated, abs=0.005)
+    assert claims.expected_purity(1, 10) == pytest.approx(1)
+    assert claims.expected_purity(2, 2) == pytest.approx(0.75)
+
+
+def test_claims_are_shown_with_number_verdict_and_link(store):
+    store("imagenet_ostriches", columns=["images", "success", "mean distortion"], rows={"to the ostrich": [4, 0.5, 1]})
+    shown = claims.table(claims.judged(claims.PAPER))
+    assert (
+        "| **Ostriches.** Sixty-four photographs drawn at random all become an ostrich (Figure 5) | 2 of 4 photographs "
+        "(SqueezeNet) | **differs**, some photograph does not | [photographs](./photographs.ipynb) |"
+    ) in shown
+    assert claims.link("no_such_chapter") == "no such chapter"
+
+
+def test_the_stored_runs_decide_what_the_summary_says():
+    """At paper scale everything is run but what is named here."""
+    found = claims.judged(claims.PAPER + claims.COMPANIONS, "paper")
+    assert {c.name for c, f in found if f.verdict == claims.NOT_RUN} <= {"Figure 6", "Table 5, rest", "Unseen"}
+    text = summary.summary("paper", "notebooks/")
+    assert text.count("\n* ") == len(summary.CHOSEN) and "(notebooks/transfer.ipynb)" in text
+    counted = [
+        int(number) for number in re.findall(r"(\d+) (?:are|differs?|have not|is|has not)\b", text.splitlines()[0])
+    ]
+    assert sum(counted) == len(found)
+    five = summary.findings("paper")
+    assert [line.split(".")[0] for line in five.splitlines()] == list("12345") and "Not run" not in five
+
+
+def test_findings_without_a_run_say_so(store):
+    assert summary.findings().count("Not run yet") == 5
+    assert "No printed number has been computed again so far." in summary.summary()

@@ -221,6 +221,91 @@ def _requests_elsewhere(log: list[dict], address: str) -> list[str]:
     return [url for url in asked if not url.startswith((address + "/", "data:", "blob:", "chrome:", "about:"))]
 
 
+# Layout.
+
+LAYOUT = (Path(__file__).parent / "layout_checks.js").read_text(encoding="utf-8")
+WIDTHS = (1400, 1024, 390)
+FITTED = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()));"
+
+
+def _complaints(browser, width: int, theme: str) -> list[str]:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    root = "document.documentElement.dataset"
+    browser.execute_script(
+        f"{root}.theme = {root}.mode = arguments[0]; window.dispatchEvent(new Event('resize'))", theme
+    )
+    browser.execute_async_script(FITTED)
+    return [f"{width} px, {theme}: {complaint}" for complaint in browser.execute_script(LAYOUT)]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_fits_and_can_be_read(browser, address: str, name: str) -> None:
+    """Three widths, two themes: nothing is cut, no letter is below 9 pixels, contrast is that of WCAG AA."""
+    browser.get(f"{address}/{name}")
+    if not browser.find_elements("css selector", "article"):
+        return  # a page that leads on to another one
+    browser.execute_async_script(SETTLED)
+    try:
+        wrong = [line for width in WIDTHS for theme in ("light", "dark") for line in _complaints(browser, width, theme)]
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert not wrong, "\n".join(wrong)
+
+
+def test_layout_checks_see_what_is_wrong(browser, address: str) -> None:
+    browser.get(f"{address}/book/welcome.html")
+    browser.execute_script(
+        "document.querySelector('article').innerHTML = '<p style=\"color:#999;background:#fff\">pale</p>'"
+        " + '<p style=\"font-size:8px;color:#000;background:#fff\">small</p>'"
+        " + '<table style=\"min-width:3000px;color:#000;background:#fff\"><tr><td>wide</td></tr></table>'"
+    )
+    wrong = browser.execute_script(LAYOUT)
+    for found in ("contrast 2.8: pale", "letters of 8 px: small", "TABLE is cut: wide"):
+        assert found in wrong
+    assert any(line.startswith("the page is ") for line in wrong)
+
+
+def test_a_figure_is_enlarged_by_touch_and_closed_again(browser, address: str) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get(f"{address}/notebooks/transfer.html")
+    browser.execute_async_script(SETTLED)
+    opener = browser.find_element("css selector", "figure button.larger")
+    assert opener.accessible_name.startswith("Enlarge: ")
+    opener.send_keys(Keys.ENTER)
+    dialog = browser.find_element("css selector", "dialog.larger")
+    picture = browser.find_element("css selector", "dialog.larger img")
+    # Drawn 200 pixels to the inch with letters of 8 points: at 81 pixels to the inch these are 9 pixels high.
+    width = float(browser.execute_script("return arguments[0].naturalWidth", picture))
+    assert dialog.is_displayed() and picture.size["width"] >= width / 200 * 81
+    browser.find_element("css selector", "dialog.larger button").send_keys(Keys.ENTER)
+    assert not dialog.is_displayed()
+
+
+def test_the_first_page_moves_unless_that_is_unwanted(browser, address: str) -> None:
+    running = "return document.getAnimations().filter((a) => a.playState === 'running').length"
+    browser.get(f"{address}/book/welcome.html")
+    assert browser.execute_script(running) > 0
+    browser.find_element("css selector", ".twins-still input").click()
+    assert browser.execute_script(running) == 0
+    wish = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wish)
+    try:
+        assert browser.execute_script("return document.getAnimations().length") == 0
+        for picture in browser.find_elements("css selector", ".twins-flip img"):
+            assert picture.is_displayed() and picture.value_of_css_property("opacity") == "1"
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith(("book/", "notebooks/"))])
+def test_pages_say_what_they_are_to_those_who_link(name: str) -> None:
+    text = (SITE / name).read_text(encoding="utf-8")
+    for tag in ("og:title", "og:description", "og:site_name", "citation_title"):
+        assert f'"{tag}"' in text, tag
+
+
 # Sliders.
 
 SHOWN = """

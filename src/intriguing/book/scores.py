@@ -14,12 +14,19 @@ TRANSFERS = ("table2", "table4")
 """The tables that say who is fooled by the examples made for another."""
 
 IN_TEXT = {
-    "figure 5 distortion": ("imagenet_ostriches", "to the ostrich", "mean distortion"),
-    "weight decay error": ("back_feeding_longer", "weight decay", "test error"),
-    "dropout error": ("back_feeding_longer", "dropout", "test error"),
-    "back-feeding error": ("back_feeding_longer", "dropout and all layers", "test error"),
+    "figure 5 distortion": ("imagenet_ostriches", "to the ostrich", "mean distortion", "on SqueezeNet"),
+    "figure 7 linear": ("table1", "FC10(1e-4)", "distortion", "on FC10(1e-4)"),
+    "figure 7 sigmoid": ("table1", "FC200-200-10", "distortion", "on FC200-200-10"),
+    "weight decay error": ("back_feeding_longer", "weight decay", "test error", "longer training"),
+    "dropout error": ("back_feeding_longer", "dropout", "test error", "longer training"),
+    "back-feeding error": (
+        "back_feeding_longer",
+        "dropout and all layers",
+        "test error",
+        "longer training, with dropout",
+    ),
 }
-"""Findings in the paper's sentences: key of ``paper.NUMBERS`` -> table, row and column of ours."""
+"""Findings in the paper's sentences: key of ``paper.NUMBERS`` -> table, row and column of ours, and what ours is."""
 
 _FORERUNNERS = {"table1": "table1_errors"}  # what an earlier chapter stores of a table
 _MEASURES = ("distortion", "upper bound")

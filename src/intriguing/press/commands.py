@@ -1,4 +1,4 @@
-"""The commands: ``python -m intriguing run | paper | record | sync | status | attack | laboratory``.
+"""The commands of ``python -m intriguing``: run, paper, record, sync, status, welcome, attack, laboratory.
 
 The Makefile calls them.
 """
@@ -58,6 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--profile", choices=("quick", "paper"), default="quick")
     commands.add_parser("sync", help="bring each notebook up to its text, keeping stored outputs")
     commands.add_parser("status", help="list the pages that their code or text has left behind")
+    text = "bring README and first page up to the stored results"
+    command = commands.add_parser("welcome", help=text, description=text)
+    command.add_argument("--figure", action="store_true", help="draw the figure that moves anew, from trained networks")
     text = "solve D(x, l) of many digits for one network; go on where an earlier run stopped; torchrun shares the work"
     command = commands.add_parser("attack", help=text, description=text)
     command.add_argument("--model", required=True, choices=_recipes(arguments), metavar="NAME", help="%(choices)s")
@@ -87,6 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _status(root)
         if options.command == "sync":
             return _sync(root)
+        if options.command == "welcome":
+            return _welcome(root, options.figure)
         return _execute(root, options)
     except (ValueError, OSError) as error:
         console.print(f"[red]{escape(str(error))}[/red]")
@@ -167,6 +172,19 @@ def _sync(root: Path) -> int:
     return 0
 
 
+def _welcome(root: Path, figure: bool) -> int:
+    from intriguing.press import welcome
+
+    if figure:
+        from intriguing.press import twins
+
+        os.environ["INTRIGUING_PROFILE"] = welcome.PROFILE
+        console.print(f"Drawn: {twins.write(root).relative_to(root)}.")
+    written = welcome.refresh(root)
+    console.print(f"Brought up to the stored results: {', '.join(written) or 'nothing, all said the same'}.")
+    return 0
+
+
 def _execute(root: Path, options: argparse.Namespace) -> int:
     from intriguing.press import running
 
@@ -192,6 +210,8 @@ def _execute(root: Path, options: argparse.Namespace) -> int:
     if options.command == "paper":
         for name, notebook in outcome.reused.items():
             publishing.write(notebook, root / "notebooks" / f"{name}.ipynb")
+        if publishing.LAST in outcome.notebooks:
+            _welcome(root, figure=False)
     built = options.command != "run" or _build(root, folder, profile, outcome)
     return 1 if outcome.failed or not built else 0
 

@@ -1,0 +1,93 @@
+// On a narrow screen the lettering of a figure is small: touched, a figure opens at the size it was drawn for.
+document.addEventListener("DOMContentLoaded", () => {
+  const INCH = 96; // figures are drawn with 200 pixels to the inch, letters 8 points high
+  const dialog = document.createElement("dialog");
+  dialog.className = "larger";
+  dialog.setAttribute("aria-label", "Enlarged figure");
+  const close = document.createElement("button");
+  close.textContent = "Close";
+  close.addEventListener("click", () => dialog.close());
+  const shown = document.createElement("img");
+  dialog.append(close, shown);
+  document.body.append(dialog);
+
+  for (const picture of document.querySelectorAll("article figure img:not(.twins img)")) {
+    const button = document.createElement("button");
+    button.className = "larger";
+    button.type = "button";
+    button.setAttribute("aria-label", `Enlarge: ${picture.alt}`);
+    picture.replaceWith(button);
+    button.append(picture);
+    const hint = document.createElement("p");
+    hint.className = "larger-hint";
+    hint.textContent = "Touch the figure to enlarge it.";
+    button.after(hint);
+    button.addEventListener("click", () => {
+      shown.src = picture.src;
+      shown.alt = picture.alt;
+      shown.style.width = `${Math.max((picture.naturalWidth / 200) * INCH * 1.1, window.innerWidth)}px`;
+      dialog.showModal();
+    });
+  }
+});
+
+// A table that is wider than the page has room for gets smaller letters, step by step, never below 9 pixels. Where that
+// is not enough, it is shown in parts, one below the other, each with the names of the rows.
+const STEPS = ["tight", "tighter", "tightest"];
+const span = (cell) => cell.colSpan || 1;
+
+const part = (table, from, to, columns) => {
+  const copy = table.cloneNode(true);
+  copy.classList.remove("parted");
+  for (const named of [copy, ...copy.querySelectorAll("[id]")]) named.removeAttribute("id");
+  for (const row of copy.rows) {
+    let place = columns; // counted from the right: names of rows may span several rows
+    for (const cell of [...row.cells].reverse()) {
+      place -= span(cell);
+      if (place >= 0 && (place < from || place >= to)) cell.remove();
+    }
+  }
+  return copy;
+};
+
+const inParts = (table, room) => {
+  const last = table.tBodies[0]?.rows[0];
+  if (!last) return;
+  const columns = last.querySelectorAll("td").length;
+  const names = [...last.querySelectorAll("th")].reduce((sum, cell) => sum + cell.getBoundingClientRect().width, 0);
+  const each = (table.getBoundingClientRect().width - names) / columns;
+  const fitting = Math.max(1, Math.floor((room - names) / each));
+  // Columns below one head stay together.
+  const heads = [...(table.tHead?.rows[0]?.cells ?? [])].reverse();
+  const starts = [];
+  let place = columns;
+  for (const head of heads) if ((place -= span(head)) >= 0) starts.unshift(place);
+  const edges = [0];
+  for (const [i, start] of starts.entries()) {
+    const end = starts[i + 1] ?? columns;
+    if (end - edges.at(-1) > fitting && start > edges.at(-1)) edges.push(start);
+  }
+  const all = document.createElement("div");
+  all.className = "parts";
+  edges.forEach((from, i) => all.append(part(table, from, edges[i + 1] ?? columns, columns)));
+  if (edges.length > 1) {
+    table.classList.add("parted");
+    table.after(all);
+  }
+};
+
+const fit = () => {
+  document.querySelectorAll("article .parts").forEach((parts) => parts.remove());
+  for (const table of document.querySelectorAll("article table")) {
+    table.classList.remove("parted", ...STEPS);
+    const room = table.parentElement.getBoundingClientRect().width + 1;
+    const wide = () => table.checkVisibility() && table.getBoundingClientRect().width > room;
+    for (const step of STEPS) if (wide()) table.classList.add(step);
+    if (wide()) inParts(table, room);
+  }
+};
+for (const event of ["load", "resize"]) window.addEventListener(event, fit);
+document.addEventListener("toggle", fit, true);
+document.addEventListener("click", (event) => {
+  if (event.target.closest("button, summary, .toggle-hidden, .admonition-title")) setTimeout(fit, 50); // unfolded
+});

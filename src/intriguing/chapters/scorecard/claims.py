@@ -1,0 +1,1127 @@
+"""What the paper claims, what its companion texts claim, and the one number of the stored runs that decides each.
+
+A claim has an identifier, a sentence, its place in the source, the chapter where it is tried, and a rule. The rule
+reads the stored runs and nothing else, so that no number here is typed in, and gives one of four verdicts:
+reproduced, differs, not decided, not run. A run that is not stored is no error: the claim is then not run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import pandas as pd
+
+from intriguing.book import markdown, paper, results, settings
+
+REPRODUCED, DIFFERS, UNDECIDED, NOT_RUN = "reproduced", "differs", "not decided", "not run"
+
+VERDICTS = (REPRODUCED, DIFFERS, UNDECIDED, NOT_RUN)
+"""What may be said of a claim, in the order in which they are counted."""
+
+TENTH = 0.1
+"""How far, relatively, a single number may lie from the printed one and still count as reproduced."""
+
+POINT = 0.01
+"""The same for the error of a network under noise, or on images as they are: one percentage point."""
+
+HALF_IMAGE = 1 / 16
+"""Half an image in a row of eight: up to that, units and directions count as alike."""
+
+LINEAR = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)")
+"""The linear networks, the least decayed first."""
+
+
+class Stored:
+    """The stored runs of one profile, each read once.
+
+    Args:
+        profile: ``quick`` or ``paper``; None takes the one of this run.
+    """
+
+    def __init__(self, profile: str | None = None) -> None:
+        self.profile = profile
+        self.frame = cache(self._frame)
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        return results.load(name, self.profile).to_frame()
+
+    def value(self, name: str, row: str, column: str) -> float:
+        """Returns one entry of a stored table.
+
+        Args:
+            name: Of the table.
+            row: Of the entry.
+            column: Of the entry.
+
+        Raises:
+            MissingResult: The table is not stored, or has no such entry.
+            ResultError: The table cannot be read.
+        """
+        return float(self.part(name, [row], [column]).iat[0, 0])
+
+    def part(self, name: str, rows: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+        """Returns some entries of a stored table, in the order asked for.
+
+        Args:
+            name: Of the table.
+            rows: Names of rows.
+            columns: Names of columns.
+
+        Raises:
+            MissingResult: The table is not stored, or lacks an entry.
+            ResultError: The table cannot be read.
+        """
+        frame = self.frame(name)
+        found = frame.reindex(index=list(rows), columns=list(columns))
+        if found.isna().any(axis=None):
+            raise results.MissingResult(f"the stored table {name!r} has no entry for {list(rows)} and {list(columns)}")
+        return found
+
+    def outcomes(self, name: str) -> dict[str, bool | None]:
+        """Returns the stored claims of a chapter.
+
+        Args:
+            name: Of the file, for instance ``transfer_claims``.
+
+        Raises:
+            MissingResult: The file does not exist.
+            ResultError: The file holds no claims.
+        """
+        path = results.location(name, self.profile)
+        if not path.is_file():
+            raise results.MissingResult(f"there is no {path.name}")
+        return read_outcomes(path)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What has become of a claim.
+
+    Attributes:
+        verdict: One of :data:`VERDICTS`.
+        number: The number that decides it, in words; empty where nothing was run.
+        because: In what way it differs, what leaves it open, or what is needed to run it; empty where it holds.
+    """
+
+    verdict: str
+    number: str = ""
+    because: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of a source and how it is decided.
+
+    Attributes:
+        name: A short identifier.
+        says: The claim, one sentence without its full stop.
+        where: Its place in the source.
+        chapter: The chapter that tries it.
+        decide: The rule: from the stored runs to a finding.
+        needs: What a run of it needs; said where the rule finds nothing stored.
+    """
+
+    name: str
+    says: str
+    where: str
+    chapter: str
+    decide: Callable[[Stored], Finding]
+    needs: str = "the chapter's run"
+
+
+def read_outcomes(path) -> dict[str, bool | None]:
+    """Returns the claims in a file of ``results``: sentence -> whether it holds, None where that is open.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ResultError: It holds no claims.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["claims"].items())
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        raise results.ResultError(
+            f"The stored run {path} holds no claims ({problem!r}); restore it from git or record it again."
+        ) from problem
+
+
+def judged(claims: Sequence[Claim], profile: str | None = None) -> list[tuple[Claim, Finding]]:
+    """Decides claims by the stored runs.
+
+    Args:
+        claims: For instance :data:`PAPER`.
+        profile: ``quick`` or ``paper``; None takes the one of this run.
+
+    Raises:
+        ValueError: There is no such profile.
+        ResultError: A stored file cannot be read.
+    """
+    stored = Stored(profile)
+    outcome = []
+    for claim in claims:
+        try:
+            finding = claim.decide(stored)
+        except results.MissingResult:
+            finding = Finding(NOT_RUN, because=f"needs {claim.needs}")
+        outcome.append((claim, finding))
+    return outcome
+
+
+def tally(found: Sequence[tuple[Claim, Finding]]) -> dict[str, int]:
+    """Counts the claims by verdict.
+
+    Args:
+        found: What :func:`judged` returns.
+
+    Returns:
+        Verdict -> count, for all four.
+    """
+    return {verdict: sum(finding.verdict == verdict for _, finding in found) for verdict in VERDICTS}
+
+
+def table(found: Sequence[tuple[Claim, Finding]]) -> str:
+    """Writes claims as a table in Markdown: what is claimed and where, the number, the verdict.
+
+    Args:
+        found: What :func:`judged` returns.
+    """
+    rows = [
+        [
+            f"**{claim.name}.** {claim.says} ({claim.where})",
+            finding.number or "–",
+            f"**{finding.verdict}**" + (f", {finding.because}" if finding.because else ""),
+            link(claim.chapter),
+        ]
+        for claim, finding in found
+    ]
+    return markdown.words(["Claim and place", "The number that decides", "Verdict", "Chapter"], rows)
+
+
+def link(chapter: str, folder: str = "./") -> str:
+    """Returns a link to a chapter in Markdown, or its bare name where the book has no such chapter yet.
+
+    Args:
+        chapter: Its name.
+        folder: Where the chapters lie, as seen from the page, with a slash at its end.
+    """
+    words, root = chapter.replace("_", " "), settings.checkout()
+    there = root is not None and (root / "notebooks" / f"{chapter}.md").is_file()
+    return f"[{words}]({folder}{chapter}.ipynb)" if there else words
+
+
+def expected_purity(size: int, classes: int) -> float:
+    """The mean share of the most frequent class among images drawn at random from equally frequent classes.
+
+    Args:
+        size: How many are drawn, at least 1.
+        classes: How many classes there are, at least 1.
+
+    Returns:
+        A number from 1 / size to 1, exact.
+    """
+    # P(no class more often than m) is size! / classes^size times the coefficient of x^size in
+    # (sum of x^j / j! for j up to m)^classes.
+    at_most = []
+    for most in range(size + 1):
+        power = [1.0] + [0.0] * size
+        for _ in range(classes):
+            power = [sum(power[n - j] / math.factorial(j) for j in range(min(n, most) + 1)) for n in range(size + 1)]
+        at_most.append(power[size] * math.factorial(size) / classes**size)
+    return sum(1 - share for share in at_most[:-1]) / size
+
+
+# Section 3
+
+
+def lead_of_units(stored: Stored) -> tuple[float, float, float, str]:
+    """Returns by how much units of the last hidden layer are purer than random directions, in rows of eight.
+
+    Args:
+        stored: The stored runs.
+
+    Returns:
+        The lead, the ends of its interval over networks, and what the directions are. They are read towards their
+        longer tail, as units are, where that was measured.
+
+    Raises:
+        MissingResult: Neither comparison is stored.
+        ResultError: A stored file cannot be read.
+    """
+    columns = ["matched", "matched, low", "matched, high"]
+    try:
+        lead, low, high = stored.part("units_matched", ["dense, sets of 8"], columns).iloc[0]
+    except results.MissingResult:
+        lead, low, high = stored.part("units_purity", ["dense"], ["difference", "low", "high"]).iloc[0]
+        return lead, low, high, "random directions"
+    return lead, low, high, "random directions read towards their longer tail"
+
+
+def _alike(difference: float, low: float, high: float, others: str = "random directions") -> Finding:
+    interval = f"95 % interval {8 * low:+.2f} to {8 * high:+.2f}"
+    number = f"in a row of eight, {8 * difference:+.2f} images more for units than for {others}, {interval}"
+    if low > 0 or high < 0:
+        return Finding(DIFFERS, number, f"{'units' if low > 0 else 'directions'} are ahead, though by little")
+    if max(-low, high) <= HALF_IMAGE:
+        return Finding(REPRODUCED, number)
+    return Finding(UNDECIDED, number, "the interval holds zero and also more than half an image")
+
+
+def _units_of_digits(stored: Stored) -> Finding:
+    return _alike(*lead_of_units(stored))
+
+
+def _units_of_photographs(stored: Stored) -> Finding:
+    row = "last features: share of one kind"
+    found = _alike(*stored.part("imagenet_units", [row], ["difference", "low", "high"]).iloc[0])
+    return Finding(found.verdict, f"{found.number} (SqueezeNet)", found.because)
+
+
+def _rows_share(purity: float, chance: float, number: str) -> Finding:
+    return Finding(REPRODUCED, number) if purity > 2 * chance else Finding(DIFFERS, number, "less than twice chance")
+
+
+def _directions_of_digits(stored: Stored) -> Finding:
+    purity, chance = stored.value("units_purity", "dense", "directions"), expected_purity(8, 10)
+    return _rows_share(purity, chance, f"{8 * purity:.1f} of eight digits of one class, {8 * chance:.1f} by chance")
+
+
+# Section 4, blind spots
+
+
+def _every_network(stored: Stored) -> Finding:
+    names = list(paper.MODELS)
+    square = stored.part("table2", names, names)
+    fooled = min(square.at[name, name] for name in names)
+    number = f"{100 * fooled:.4g} % of the training images, for the worst of six networks"
+    return Finding(REPRODUCED, number) if fooled == 1 else Finding(DIFFERS, number, "some image has none")
+
+
+def _nearby(stored: Stored) -> Finding:
+    share = stored.part("density_near", list(paper.MODELS), ["within 0.1"])["within 0.1"]
+    number = (
+        f"{100 * share.min():.1f} % ({share.idxmin()}) to {100 * share.max():.0f} % lie within an RMS of 0.1 of one"
+    )
+    if share.min() >= 1 - TENTH:
+        return Finding(REPRODUCED, number)
+    return Finding(DIFFERS, number, f"fewer than nine in ten for {', '.join(share.index[share < 1 - TENTH])}")
+
+
+def _pockets(stored: Stored) -> Finding:
+    names = list(paper.MODELS)
+    noisy, clean = stored.part("equal_noise", names, names), stored.part("table1", names, ["training error"])
+    added = max(noisy.at[name, name] - clean.at[name, "training error"] for name in names)
+    number = f"noise of equal length adds at most {100 * added:.2f} points of error; the perturbation, all of it"
+    return Finding(REPRODUCED, number) if added <= POINT else Finding(DIFFERS, number, "noise finds them too")
+
+
+def _convex(stored: Stored) -> Finding:
+    ratio = stored.part("refined", LINEAR, ["ratio"])["ratio"]
+    number = f"{100 * (ratio.max() - 1):.1f} % too long on {ratio.idxmax()}, whose loss is convex"
+    return Finding(REPRODUCED, number) if ratio.max() <= 1.001 else Finding(DIFFERS, number, "it is not exact")
+
+
+def _ostriches(stored: Stored) -> Finding:
+    images, success = stored.part("imagenet_ostriches", ["to the ostrich"], ["images", "success"]).iloc[0]
+    number = f"{images * success:.0f} of {images:.0f} photographs (SqueezeNet)"
+    return Finding(REPRODUCED, number) if success == 1 else Finding(DIFFERS, number, "some photograph does not")
+
+
+def _figure5(stored: Stored) -> Finding:
+    ours, printed = (
+        stored.value("imagenet_ostriches", "to the ostrich", "mean distortion"),
+        _printed("figure 5 distortion"),
+    )
+    return _relative(ours, printed, "{:.6f}", "the network is another one, SqueezeNet")
+
+
+def _figure6(stored: Stored) -> Finding:
+    outcomes = stored.outcomes("quocnet_claims")
+    kept = [holds for holds in outcomes.values() if holds is not None]
+    number = f"{sum(kept)} of {len(outcomes)} statements of the chapter hold, on a small network of our own"
+    if all(kept) and len(kept) == len(outcomes):
+        return Finding(REPRODUCED, number)
+    failed = next((claim for claim, holds in outcomes.items() if holds is False), None)
+    if failed is None:
+        return Finding(UNDECIDED, number, "some are open")
+    return Finding(DIFFERS, number, f"for instance not: {failed[:1].lower()}{failed[1:]}")
+
+
+def _figure7(name: str, key: str) -> Callable[[Stored], Finding]:
+    def decide(stored: Stored) -> Finding:
+        return _relative(stored.value("table1", name, "distortion"), _printed(key), "{:.4f}")
+
+    return decide
+
+
+def _figure7_noise(stored: Stored) -> Finding:
+    holds = stored.outcomes("blind_spots_claims").get(
+        "Some network reads a third or more of the images under noise of stddev 1"
+    )
+    printed = f"printed {100 * _printed('figure 7 noise accuracy'):.0f} %"
+    if holds is None:
+        raise results.MissingResult("the claim is not stored")
+    if holds:
+        number = f"a third or more for some network; {printed}, for one that is not named"
+        return Finding(UNDECIDED, number, "only this bound is stored")
+    return Finding(DIFFERS, f"no network reads a third; {printed}", "noise does more harm")
+
+
+# Section 4, back-feeding
+
+
+def _longest(stored: Stored, row: str) -> tuple[float, float]:
+    return tuple(stored.part("back_feeding_longer", [row], ["test error", "standard deviation"]).iloc[0])
+
+
+def _regularised(row: str, key: str) -> Callable[[Stored], Finding]:
+    def decide(stored: Stored) -> Finding:
+        ours, spread = _longest(stored, row)
+        found = _relative(100 * ours, 100 * _printed(key), "{:.2f} %")
+        return Finding(found.verdict, f"{found.number}; ± {100 * spread:.2f} over seeds", found.because)
+
+    return decide
+
+
+def _back_feeding(stored: Stored) -> Finding:
+    plans = pd.concat([stored.frame("back_feeding"), stored.frame("back_feeding_longer")])
+    pools = plans[~plans.index.isin(["weight decay", "dropout"])]["test error"]
+    printed = f"printed: below {100 * _printed('back-feeding error'):.1f} %"
+    number = f"{100 * pools.min():.2f} % at best ({pools.idxmin()}); {printed}"
+    if pools.min() < _printed("back-feeding error"):
+        return Finding(REPRODUCED, number)
+    return Finding(DIFFERS, number, "no plan of ours comes below")
+
+
+def _gain(row: str, sign: int = 1) -> Callable[[Stored], Finding]:
+    def decide(stored: Stored) -> Finding:
+        gain, error = stored.part("back_feeding_contrasts", [row], ["gain", "standard error"]).iloc[0]
+        number = f"{100 * sign * gain:+.2f} points gained, standard error {100 * error:.2f}"
+        if sign * gain > 2 * error:
+            return Finding(REPRODUCED, number)
+        if sign * gain < -2 * error:
+            return Finding(DIFFERS, number, "the other way round")
+        return Finding(UNDECIDED, number, "less than two standard errors")
+
+    return decide
+
+
+# Tables 1 and 2
+
+
+def _table1_sizes(stored: Stored) -> Finding:
+    ours = stored.part("table1", list(paper.MODELS), ["distortion"])["distortion"]
+    return _sizes(ours, pd.Series({name: row[2] for name, row in paper.TABLE1.rows.items()}))
+
+
+def _table1_errors(stored: Stored) -> Finding:
+    columns = ["training error", "test error"]
+    return _rates(stored.part("table1", list(paper.MODELS), columns), paper.TABLE1.to_frame()[columns])
+
+
+def _decay(stored: Stored) -> Finding:
+    sizes = stored.part("table1", LINEAR, ["distortion"])["distortion"]
+    number = " < ".join(f"{size:.3f}" for size in sizes)
+    number += " for λ = 10⁻⁴, 10⁻², 1"
+    return (
+        Finding(REPRODUCED, number) if sizes.is_monotonic_increasing else Finding(DIFFERS, number, "not in this order")
+    )
+
+
+def _noise_is_larger(stored: Stored) -> Finding:
+    sizes = stored.part("table1", list(paper.MODELS), ["distortion"])["distortion"]
+    larger = list(sizes.index[sizes > 0.1])
+    number = f"{len(larger)} of {len(sizes)} above 0.1: {', '.join(larger) or 'none'}"
+    return Finding(REPRODUCED, number) if larger == ["FC10(1)"] else Finding(DIFFERS, number, "not all but FC10(1)")
+
+
+def _transfer(stored: Stored) -> Finding:
+    names = list(paper.MODELS)
+    ours, noisy = stored.part("table2", names, names), stored.part("equal_noise", names, names)
+    clean = stored.part("table1", names, ["training error"])["training error"]
+    printed, untouched = (
+        paper.TABLE2.to_frame().loc[names, names],
+        pd.Series({n: r[0] for n, r in paper.TABLE1.rows.items()}),
+    )
+    more = _off_diagonal(ours > noisy)
+    excess, theirs = _off_diagonal(ours - clean), _off_diagonal(printed - untouched)
+    number = (
+        f"in {int(more.sum())} of {len(more)} pairs more than noise of equal length; over clean errors "
+        f"{100 * excess.mean():.1f} points in the mean, printed {100 * theirs.mean():.1f}"
+    )
+    if more.mean() >= 1 - TENTH:
+        return Finding(REPRODUCED, number)
+    return Finding(DIFFERS, number, "not in nine pairs of ten")
+
+
+def _table2(stored: Stored) -> Finding:
+    names = list(paper.MODELS)
+    ours, printed = stored.part("table2", names, names), paper.TABLE2.to_frame().loc[names, names]
+    return _rates(ours, printed)
+
+
+def _autoencoder(stored: Stored) -> Finding:
+    names = list(paper.MODELS)
+    square = stored.part("table2", names, names)
+    means = pd.Series({name: square[name].drop(name).mean() for name in names})
+    number = f"misreads {100 * means['AE400-10']:.1f} % of the others' sets in the mean; the next, {_next(means)}"
+    if means.idxmin() != "AE400-10":
+        return Finding(DIFFERS, number, f"{means.idxmin()} misreads fewer")
+    return Finding(REPRODUCED, number)
+
+
+def _convolutional(stored: Stored) -> Finding:
+    sizes = stored.frame("table1_convolutional")["distortion"]
+    own, rest = stored.value("table1_convolutional", "ConvNet", "distortion"), sizes.drop("ConvNet")
+    number = f"distortion {own:.3f}; networks without convolutions {rest.min():.3f} to {rest.max():.3f}"
+    if rest.min() <= own <= rest.max():
+        return Finding(REPRODUCED, number)
+    return Finding(DIFFERS, number, "outside of their range")
+
+
+# Tables 3 and 4
+
+
+def _table3(stored: Stored) -> Finding:
+    names, columns = list(paper.HALF_MODELS), ["error on P1", "error on P2", "test error"]
+    rates = _rates(stored.part("table3", names, columns), paper.TABLE3.to_frame()[columns])
+    sizes = _sizes(stored.part("table3", names, ["distortion"])["distortion"], paper.TABLE3.to_frame()["distortion"])
+    worst = next((found for found in (rates, sizes) if found.verdict != REPRODUCED), rates)
+    return Finding(worst.verdict, f"{rates.number}; {sizes.number}", worst.because)
+
+
+def _other_half(stored: Stored) -> Finding:
+    ours, noisy = (
+        _halves(stored.part("table4", *[list(paper.HALF_MODELS)] * 2)),
+        _halves(stored.part("table4_noise", *[list(paper.HALF_MODELS)] * 2)),
+    )
+    number = f"{_span(ours['other'])} on networks of the other half; noise of equal length {_span(noisy['other'])}"
+    twice = all(one > 2 * other for one, other in zip(ours["other"], noisy["other"], strict=True))
+    return Finding(REPRODUCED, number) if twice else Finding(DIFFERS, number, "less than twice what noise does")
+
+
+def _less_effective(stored: Stored) -> Finding:
+    ours = _halves(stored.part("table4", *[list(paper.HALF_MODELS)] * 2))
+    number = f"{_span(ours['other'])} on the other half, {_span(ours['same'])} on the same half"
+    if max(ours["other"]) < min(ours["same"]) / 2:
+        return Finding(REPRODUCED, number)
+    return Finding(DIFFERS, number, "not less than half")
+
+
+def _table4(stored: Stored) -> Finding:
+    names = list(paper.HALF_MODELS)
+    return _rates(stored.part("table4", names, names), paper.TABLE4.to_frame().loc[names, names])
+
+
+def _amplified(stored: Stored) -> Finding:
+    rows = [row for row in paper.TABLE4.rows if "amplified" in row]
+    names = list(paper.HALF_MODELS)
+    return _rates(stored.part("table4", rows, names), paper.TABLE4.to_frame().loc[rows, names])
+
+
+def _magnified(stored: Stored) -> Finding:
+    size = stored.part("table3", list(paper.HALF_MODELS), ["distortion"])["distortion"].mean()
+    target, printed = _printed("amplified distortion"), _printed("amplification")
+    growth, share = target / size - 1, 1 - size / target
+    number = f"from {size:.3f} to {target:g} is {100 * growth:+.0f} %; printed {100 * printed:.0f} %"
+    if abs(growth / printed - 1) <= TENTH:
+        return Finding(REPRODUCED, number)
+    return Finding(DIFFERS, number, f"{100 * share:.0f} % is what was added, as a part of the new length")
+
+
+def _noise_on_halves(stored: Stored) -> Finding:
+    names, rows = list(paper.HALF_MODELS), [row for row in paper.TABLE4.rows if row.startswith("Gaussian")]
+    clean = stored.part("table3", names, ["test error"])["test error"]
+    added = float((stored.part("table4", rows, names) - clean).to_numpy().max())
+    number = f"at most {100 * added:.2f} points over the error on clean images"
+    return Finding(REPRODUCED, number) if added <= POINT else Finding(DIFFERS, number, "more than one point")
+
+
+# Section 4.3
+
+
+def _table5(stored: Stored) -> Finding:
+    convolutions = [row for row in paper.TABLE5.rows if row.startswith("Conv")]
+    ours = stored.part("table5", [*convolutions, "FC. 3"], ["upper bound"])["upper bound"]
+    return _sizes(ours, paper.TABLE5.to_frame()["upper bound"].loc[ours.index])
+
+
+def _table5_rest(stored: Stored) -> Finding:
+    rows = ["FC. 1", "FC. 2"]
+    return _sizes(
+        stored.part("table5", rows, ["upper bound"])["upper bound"], paper.TABLE5.to_frame()["upper bound"].loc[rows]
+    )
+
+
+def _first_layer(stored: Stored) -> Finding:
+    bound = stored.value("table5", "Conv. 1", "upper bound")
+    number = f"norm {bound:.2f}, printed {paper.TABLE5.value('Conv. 1', 'upper bound'):g}"
+    return Finding(REPRODUCED, number) if bound > 1 else Finding(DIFFERS, number, "it contracts")
+
+
+def _formula(stored: Stored) -> Finding:
+    true, printed = stored.part("table5", ["Conv. 1"], ["upper bound", "printed factor"]).iloc[0]
+    number = f"{printed:.2f} for the first layer, with stride 4, whose norm is {true:.2f}"
+    if printed >= true * (1 - 1e-3):
+        return Finding(REPRODUCED, number)
+    return Finding(DIFFERS, number, "what is printed is no upper bound where a stride is larger than one")
+
+
+def _guarantee(stored: Stored) -> Finding:
+    frame = stored.frame("sandwich")
+    worst, images = frame["largest ratio"], int(frame["images"].sum())
+    number = f"certified radius over distance found: at most {worst.max():.3f}, {images:,} images and networks"
+    return Finding(REPRODUCED, number) if worst.max() <= 1 else Finding(DIFFERS, number, f"broken for {worst.idxmax()}")
+
+
+def _penalty(stored: Stored) -> Finding:
+    parts, better = [], []
+    for kind in ("sigmoid", "ReLU"):
+        frame = stored.frame(f"bounded_{kind}")
+        chosen = frame.loc[[row for row in frame.index if row.startswith("penalty")], "validation error"].idxmin()
+        gain = frame.at["none", "test error"] - frame.at[chosen, "test error"]
+        parts.append(f"{kind} {100 * gain:+.2f}")
+        better.append(
+            stored.outcomes("bounded_claims").get(
+                f"The penalty lowers the test error, beyond the wide interval: {kind}"
+            )
+        )
+    number = f"points of test error gained: {', '.join(parts)}"
+    if all(better):
+        return Finding(REPRODUCED, number)
+    if any(better):
+        return Finding(UNDECIDED, number, "beyond chance for one of two networks")
+    return Finding(DIFFERS, number, "for none of two networks")
+
+
+# Section 5
+
+
+def _rare(stored: Stored) -> Finding:
+    rates = stored.part("density_rates", list(paper.MODELS), ["radius × 1"])["radius × 1"]
+    number = f"under noise of the same length, one in $10^{{{-rates.max():.0f}}}$ or fewer"
+    return Finding(REPRODUCED, number) if rates.max() < -6 else Finding(DIFFERS, number, "counted under noise")
+
+
+def _rare_data(stored: Stored) -> Finding:
+    raise results.MissingResult("no run measures it")
+
+
+def _dense(stored: Stored) -> Finding:
+    balls = stored.part("density_near", list(paper.MODELS), ["certain ball"])["certain ball"]
+    certain = stored.outcomes("density_claims").get(
+        "Every rightly read image has a ball that certainly holds no adversarial image"
+    )
+    number = f"a ball that certainly holds none has a median RMS of {balls.min():.4f} to {balls.max():.3f}, by network"
+    if certain and balls.min() > 0:
+        return Finding(DIFFERS, number, "every image read rightly has such a ball, so dense they are not")
+    return Finding(UNDECIDED, number, "not every image has such a ball")
+
+
+# Companions
+
+
+def _linear_twins(stored: Stored) -> Finding:
+    size = stored.value("tilting_methods", "closed form, pixels in [0, 1]", "mean distortion")
+    twins = stored.outcomes("tilting_claims").get(
+        "Every test digit of the linear machine has a twin across the boundary"
+    )
+    number = f"mean distortion {size:.3f}, twos against threes"
+    return Finding(REPRODUCED, number) if twins else Finding(DIFFERS, number, "not every digit has one")
+
+
+def _dimension(stored: Stored) -> Finding:
+    frame = stored.frame("tilting_toy")
+    many = next((row.partition(", ")[0] for row in frame.index if not row.startswith("2 ")), "many dimensions")
+    rows = ["2 dimensions, tilted", f"{many}, tilted", f"{many}, bisecting"]
+    few, tilted, bisecting = stored.part("tilting_toy", rows, ["mean distance"])["mean distance"]
+    number = f"tilted {few:.3f} in 2 and {tilted:.3f} in {many}; bisecting there {bisecting:.3f}"
+    same = math.isclose(few, tilted, rel_tol=1e-6) and bisecting > tilted
+    return Finding(REPRODUCED, number) if same else Finding(DIFFERS, number, "dimension matters")
+
+
+def _regularisation(stored: Stored) -> Finding:
+    angle = _levels(stored)["angle (degrees)"]
+    number = f"from {angle.iloc[0]:.1f} to {angle.iloc[-1]:.0f} degrees as the regularisation falls"
+    steady = angle.is_monotonic_increasing
+    return Finding(REPRODUCED, number) if steady else Finding(DIFFERS, number, "not at every level")
+
+
+def _perceptible(stored: Stored) -> Finding:
+    size = _levels(stored)["mean distortion"]
+    number = f"{size.iloc[0]:.3f} at the strongest level, {size.iloc[-1]:.3f} at the weakest"
+    return (
+        Finding(REPRODUCED, number)
+        if size.iloc[-1] < size.iloc[0] / 2
+        else Finding(DIFFERS, number, "by less than half")
+    )
+
+
+def _overfitting(stored: Stored) -> Finding:
+    try:
+        parts = stored.frame("tilting_parts").iloc[-1]
+    except results.MissingResult:
+        return _overfitting_of_one_machine(stored)
+    number = (
+        f"learning brings the boundary nearer by {100 * parts['distance lost to learning']:.0f} % and saves "
+        f"{100 * parts['error saved by learning']:.1f} points of error, overfitting by "
+        f"{100 * parts['distance lost to overfitting']:.0f} % more"
+    )
+    if parts["distance lost to overfitting"] > parts["distance lost to learning"]:
+        return Finding(REPRODUCED, number)
+    if parts["saved by learning, low"] > 0:
+        return Finding(DIFFERS, number, "the larger part of the tilt is learning")
+    return Finding(UNDECIDED, number, "what is learned lies within the interval")
+
+
+def _overfitting_of_one_machine(stored: Stored) -> Finding:
+    levels = _levels(stored)
+    best = levels["test error"].idxmin()
+    angle, error = levels.loc[best, ["angle (degrees)", "test error"]]
+    number = (
+        f"test error falls from {100 * levels['test error'].iloc[0]:.1f} to {100 * error:.1f} % while the tilt grows "
+        f"to {angle:.0f} of {levels['angle (degrees)'].iloc[-1]:.0f} degrees"
+    )
+    if angle < levels["angle (degrees)"].iloc[-1] / 2:
+        return Finding(REPRODUCED, number)
+    return Finding(DIFFERS, number, "most of the tilt comes before overfitting and is learning")
+
+
+def _explanation(stored: Stored) -> Finding:
+    share = stored.value("explanation_usps", "along η, cut to [0, 1]", "class changes")
+    number = f"{100 * share:.0f} % of the twos and eights"
+    return Finding(REPRODUCED, number) if share == 1 else Finding(DIFFERS, number, "not for all")
+
+
+def _product(_: Stored) -> Finding:
+    number = f"the printed bounds of Table 5 multiply to {paper.TABLE5_PRODUCT:,.0f}"
+    return Finding(REPRODUCED, number) if round(paper.TABLE5_PRODUCT, -3) == 793_000 else Finding(DIFFERS, number)
+
+
+PAPER = (
+    Claim(
+        "Units, digits",
+        "Single units of a digit network are no more meaningful than random directions",
+        "section 3, Figures 1 and 2",
+        "units",
+        _units_of_digits,
+    ),
+    Claim(
+        "Rows of eight",
+        "The images that score highest along a random direction share what they show",
+        "section 3, Figure 2",
+        "units",
+        _directions_of_digits,
+    ),
+    Claim(
+        "Units, photographs",
+        "The same holds for a network of photographs",
+        "section 3, Figures 3 and 4",
+        "photographs",
+        _units_of_photographs,
+        "photographs of ImageNet and a network",
+    ),
+    Claim(
+        "Adversarial",
+        "Every network studied has adversarial examples, found by a simple optimisation",
+        "section 4.2",
+        "transfer",
+        _every_network,
+    ),
+    Claim(
+        "Nearby",
+        "They are found near virtually every test image",
+        "section 5",
+        "density",
+        _nearby,
+    ),
+    Claim(
+        "Pockets",
+        "They are hard to find by sampling at random around an image",
+        "section 4",
+        "transfer",
+        _pockets,
+    ),
+    Claim(
+        "Exact",
+        "The penalty method yields the exact solution for convex losses",
+        "section 4.1",
+        "blind_spots",
+        _convex,
+    ),
+    Claim(
+        "Ostriches",
+        "Sixty-four photographs drawn at random all become an ostrich",
+        "Figure 5",
+        "photographs",
+        _ostriches,
+        "photographs of ImageNet and a network",
+    ),
+    Claim(
+        "Figure 5",
+        "Their mean distortion is 0.006508",
+        "Figure 5",
+        "photographs",
+        _figure5,
+        "photographs of ImageNet and a network",
+    ),
+    Claim(
+        "Figure 6",
+        "An unsupervised network with a classifier of cars on top has adversarial examples",
+        "Figure 6",
+        "quocnet",
+        _figure6,
+        "CIFAR-10",
+    ),
+    Claim(
+        "Figure 7a",
+        "A linear network is fooled by a distortion of 0.06",
+        "Figure 7",
+        "blind_spots",
+        _figure7("FC10(1e-4)", "figure 7 linear"),
+    ),
+    Claim(
+        "Figure 7b",
+        "A sigmoid network by one of 0.063",
+        "Figure 7",
+        "blind_spots",
+        _figure7("FC200-200-10", "figure 7 sigmoid"),
+    ),
+    Claim(
+        "Figure 7c",
+        "Digits under noise of standard deviation 1, hardly readable, are still read rightly in half of the cases",
+        "Figure 7",
+        "blind_spots",
+        _figure7_noise,
+    ),
+    Claim(
+        "Back-feeding",
+        "Training on pools of adversarial examples brings a network of 100-100-10 below 1.2 % test error",
+        "section 4",
+        "back_feeding",
+        _back_feeding,
+    ),
+    Claim(
+        "Weight decay",
+        "With weight decay alone such a network errs on 1.6 %",
+        "section 4",
+        "back_feeding",
+        _regularised("weight decay", "weight decay error"),
+    ),
+    Claim(
+        "Dropout",
+        "With dropout on around 1.3 %",
+        "section 4",
+        "back_feeding",
+        _regularised("dropout", "dropout error"),
+    ),
+    Claim(
+        "Each layer",
+        "Pools for the outputs of each layer are what improves the network",
+        "section 4",
+        "back_feeding",
+        _gain("all layers against weight decay"),
+    ),
+    Claim(
+        "Higher layers",
+        "Adversarial examples for higher layers are more useful than those for the input",
+        "section 4",
+        "back_feeding",
+        _gain("both hidden layers against input"),
+    ),
+    Claim(
+        "Convolutions",
+        "Convolutional networks behave similarly",
+        "section 4.2",
+        "disjoint_sets",
+        _convolutional,
+    ),
+    Claim(
+        "Table 1, distortions",
+        "Mean minimum distortions of six networks",
+        "Table 1",
+        "transfer",
+        _table1_sizes,
+    ),
+    Claim(
+        "Table 1, errors",
+        "Their errors on training and test images",
+        "Table 1",
+        "framework",
+        _table1_errors,
+    ),
+    Claim(
+        "Decay",
+        "Even extreme weight decay leaves adversarial examples, only further away",
+        "section 4.2, Table 1",
+        "transfer",
+        _decay,
+    ),
+    Claim(
+        "Transfer",
+        "Examples made for one network stay hard for networks trained with other hyperparameters",
+        "section 4.2, Table 2",
+        "transfer",
+        _transfer,
+    ),
+    Claim(
+        "Table 2",
+        "How often each network misreads the sets made for the others",
+        "Table 2",
+        "transfer",
+        _table2,
+    ),
+    Claim(
+        "Autoencoder",
+        "The autoencoder is the most resilient, yet not immune",
+        "section 4.2, Table 2",
+        "transfer",
+        _autoencoder,
+    ),
+    Claim(
+        "Noise of 0.1",
+        "Noise of standard deviation 0.1 is larger than the perturbations of all networks but one",
+        "section 4.2",
+        "transfer",
+        _noise_is_larger,
+    ),
+    Claim(
+        "Table 3",
+        "Errors and distortions of three networks trained on disjoint halves",
+        "Table 3",
+        "disjoint_sets",
+        _table3,
+    ),
+    Claim(
+        "Other data",
+        "Examples stay hard for networks trained on a disjoint training set",
+        "section 4.2, Table 4",
+        "disjoint_sets",
+        _other_half,
+    ),
+    Claim(
+        "Less effective",
+        "There their effectiveness decreases considerably",
+        "section 4.2, Table 4",
+        "disjoint_sets",
+        _less_effective,
+    ),
+    Claim(
+        "Table 4",
+        "How often each network misreads the sets made for the others",
+        "Table 4",
+        "disjoint_sets",
+        _table4,
+    ),
+    Claim(
+        "Table 4, amplified",
+        "How often amplified examples are misread",
+        "Table 4",
+        "disjoint_sets",
+        _amplified,
+    ),
+    Claim(
+        "By 40 %",
+        "Amplification to 0.1 magnifies the distortion by 40 % on average",
+        "section 4.2",
+        "disjoint_sets",
+        _magnified,
+    ),
+    Claim(
+        "Noise of equal size",
+        "Noise of the same size harms the networks of Table 4 little",
+        "Table 4",
+        "disjoint_sets",
+        _noise_on_halves,
+    ),
+    Claim(
+        "Table 5",
+        "Upper bounds of six layers of AlexNet",
+        "Table 5",
+        "spectral",
+        _table5,
+        "weights of AlexNet",
+    ),
+    Claim(
+        "Table 5, rest",
+        "Those of its first two fully connected layers",
+        "Table 5",
+        "spectral",
+        _table5_rest,
+        "the weights of these layers, which the copy at hand lacks",
+    ),
+    Claim(
+        "First layer",
+        "Instabilities can appear as soon as in the first convolution",
+        "section 4.3",
+        "spectral",
+        _first_layer,
+        "weights of AlexNet",
+    ),
+    Claim(
+        "Formula (1)",
+        "Formula (1) gives the norm of a convolution with any stride",
+        "section 4.3",
+        "spectral",
+        _formula,
+        "weights of AlexNet",
+    ),
+    Claim(
+        "Guarantee",
+        "Small bounds guarantee that no adversarial example is near",
+        "section 4.3",
+        "spectral",
+        _guarantee,
+    ),
+    Claim(
+        "Penalty",
+        "Penalising the bounds might improve the generalisation error",
+        "section 4.3",
+        "bounded",
+        _penalty,
+    ),
+    Claim(
+        "Improbable",
+        "Around an image, adversarial examples are of extremely low probability",
+        "sections 4 and 5",
+        "density",
+        _rare,
+    ),
+    Claim(
+        "Unseen",
+        "They are never, or rarely, observed in a test set",
+        "section 5",
+        "density",
+        _rare_data,
+        "the density of the images themselves",
+    ),
+    Claim(
+        "Dense",
+        "They are dense, much like the rational numbers",
+        "section 5",
+        "density",
+        _dense,
+    ),
+)
+"""The paper's claims, in its order."""
+
+COMPANIONS = (
+    Claim(
+        "Linear twins",
+        "Linear classifiers have adversarial examples too",
+        "Tanay, support vector machine on twos and threes",
+        "tilting",
+        _linear_twins,
+    ),
+    Claim(
+        "Dimension",
+        "A tilted boundary matters, the number of dimensions does not",
+        "Tanay, toy problem",
+        "tilting",
+        _dimension,
+    ),
+    Claim(
+        "Regularisation",
+        "The level of regularisation sets the angle of the boundary",
+        "Tanay, Figure 6",
+        "tilting",
+        _regularisation,
+    ),
+    Claim(
+        "Perceptible",
+        "With little regularisation the perturbation is hardly seen, with much it is clear",
+        "Tanay, Figure 6",
+        "tilting",
+        _perceptible,
+    ),
+    Claim(
+        "Overfitting",
+        "Adversarial examples of linear classifiers are primarily due to overfitting by tilting",
+        "Tanay, conclusion",
+        "tilting",
+        _overfitting,
+    ),
+    Claim(
+        "Explanation",
+        "Moved along its explanation vector, a digit becomes one of the other class",
+        "slides, twos and eights of USPS",
+        "explanation",
+        _explanation,
+        "the digits of USPS",
+    ),
+    Claim(
+        "Product",
+        "The bounds of AlexNet's layers multiply to about 793,000",
+        "slides",
+        "spectral",
+        _product,
+    ),
+)
+"""What the companion texts claim: the article on boundary tilting and the slides."""
+
+
+def _printed(key: str) -> float:
+    return paper.NUMBERS[key].value
+
+
+def _relative(ours: float, printed: float, form: str, aside: str = "") -> Finding:
+    """A single number against the printed one: reproduced up to a tenth of it."""
+    gap = ours / printed - 1
+    number = f"{form.format(ours)}, printed {form.format(printed)} ({100 * gap:+.0f} %)"
+    return (
+        Finding(REPRODUCED, number) if abs(gap) <= TENTH else Finding(DIFFERS, number, aside or "by more than a tenth")
+    )
+
+
+def _sizes(ours: pd.Series, printed: pd.Series) -> Finding:
+    """Several distortions or norms: reproduced when each lies within a tenth."""
+    gap = ours / printed - 1
+    close, worst = int((gap.abs() <= TENTH).sum()), gap.abs().idxmax()
+    number = f"{close} of {len(gap)} within a tenth; worst {worst}, {100 * gap[worst]:+.1f} %"
+    return Finding(REPRODUCED, number) if close == len(gap) else Finding(DIFFERS, number, "by more than a tenth")
+
+
+def _rates(ours: pd.DataFrame, printed: pd.DataFrame) -> Finding:
+    """Several error rates, entries that were chosen left out: reproduced when each lies within three points."""
+    gap = pd.Series(
+        {
+            f"{column}, {'set of ' * (column in paper.TABLE2.rows or column in paper.TABLE4.rows)}"
+            f"{row.removesuffix(' amplified to 0.1')}": ours.at[row, column] - printed.at[row, column]
+            for row in ours.index
+            for column in ours.columns
+            if row.removesuffix(" amplified to 0.1") != column
+        }
+    )
+    close, worst = int((gap.abs() <= 3 * POINT + 1e-9).sum()), gap.abs().idxmax()
+    number = f"{close} of {len(gap)} within three points; worst {worst}, {100 * gap[worst]:+.1f} points"
+    return Finding(REPRODUCED, number) if close == len(gap) else Finding(DIFFERS, number, "by more than three points")
+
+
+def _off_diagonal(square: pd.DataFrame) -> pd.Series:
+    return pd.Series([square.at[row, column] for row in square.index for column in square.columns if row != column])
+
+
+def _halves(square: pd.DataFrame) -> dict[str, list[float]]:
+    """The rates of Table 4, by whether maker and reader were trained on the same half."""
+    first, second, other = paper.HALF_MODELS
+    return {
+        "same": [square.at[first, second], square.at[second, first]],
+        "other": [square.at[first, other], square.at[second, other], square.at[other, first], square.at[other, second]],
+    }
+
+
+def _span(rates: Sequence[float]) -> str:
+    return f"{100 * min(rates):.1f} to {100 * max(rates):.1f} %"
+
+
+def _next(means: pd.Series) -> str:
+    rest = means.drop("AE400-10")
+    return f"{rest.idxmin()}, {100 * rest.min():.1f} %"
+
+
+def _levels(stored: Stored) -> pd.DataFrame:
+    return stored.frame("tilting_levels")

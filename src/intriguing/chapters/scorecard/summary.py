@@ -1,0 +1,191 @@
+"""The scorecard on one screen, and five findings: the same sentences for the chapter, the first page and the README."""
+
+from __future__ import annotations
+
+from intriguing.book import paper
+from intriguing.book.results import MissingResult
+from intriguing.chapters.scorecard import numbers
+from intriguing.chapters.scorecard.claims import (
+    COMPANIONS,
+    DIFFERS,
+    NOT_RUN,
+    PAPER,
+    REPRODUCED,
+    UNDECIDED,
+    VERDICTS,
+    Claim,
+    Finding,
+    Stored,
+    judged,
+    lead_of_units,
+    link,
+    tally,
+)
+
+CHOSEN = (
+    "Adversarial",
+    "Ostriches",
+    "Transfer",
+    "Other data",
+    "Units, digits",
+    "Units, photographs",
+    "Back-feeding",
+    "Formula (1)",
+    "Dense",
+)
+"""The claims that the summary names, in its order."""
+
+WORDS = {REPRODUCED: "are reproduced", DIFFERS: "differ", UNDECIDED: "are not decided", NOT_RUN: "have not been run"}
+"""What a count of each verdict is followed by."""
+
+GREY_LEVELS = 255
+"""Steps between black and white in a photograph of 8 bits."""
+
+
+def summary(profile: str | None = None, folder: str = "./") -> str:
+    """Returns the scorecard on one screen, in Markdown.
+
+    Args:
+        profile: ``quick`` or ``paper``; None takes the one of this run.
+        folder: Where the chapters lie, as seen from the page, with a slash at its end.
+
+    Raises:
+        ValueError: There is no such profile.
+        ResultError: A stored file cannot be read.
+    """
+    found = judged(PAPER, profile)
+    by_name = {claim.name: (claim, finding) for claim, finding in found}
+    lines = [
+        f"**Of {len(found)} claims of the paper {_counted(tally(found))}.** "
+        f"Of {len(COMPANIONS)} claims of its companion texts {_counted(tally(judged(COMPANIONS, profile)))}.",
+        "",
+        *(_bullet(*by_name[name], folder) for name in CHOSEN),
+        "",
+        printed(profile),
+    ]
+    return "\n".join(lines)
+
+
+def printed(profile: str | None = None) -> str:
+    """Says in words how near our numbers come to those that the paper prints, and which lie furthest away.
+
+    Args:
+        profile: ``quick`` or ``paper``; None takes the one of this run.
+    """
+    found = numbers.everything(profile)
+    total = numbers.counts(found).sum()
+    if not total["computed"]:
+        return "No printed number has been computed again so far."
+    furthest = numbers.worst_lines(found, 3)
+    return (
+        f"Of {total['printed']} numbers that the paper prints, {total['computed']} have been computed again. Of these, "
+        f"{total['close']} lie within 1 percentage point (errors) or 5 % (distortions and norms), {total['near']} more "
+        f"within 3 points or 10 %, {total['far']} more within 10 points or 20 %, and {total['beyond']} beyond. "
+        f"Furthest off: {'; '.join(furthest)}."
+    )
+
+
+def findings(profile: str | None = None, folder: str = "./") -> str:
+    """Returns five findings of the book as a numbered list in Markdown, each with its number and a link.
+
+    Args:
+        profile: ``quick`` or ``paper``; None takes the one of this run.
+        folder: Where the chapters lie, as seen from the page, with a slash at its end.
+
+    Raises:
+        ValueError: There is no such profile.
+        ResultError: A stored file cannot be read.
+    """
+    stored, items = Stored(profile), []
+    for finding, chapter in (
+        (_near, "transfer"),
+        (_photographs, "photographs"),
+        (_travel, "disjoint_sets"),
+        (_space, "units"),
+        (_tilt, "tilting"),
+    ):
+        try:
+            items.append(f"{finding(stored)} ({link(chapter, folder)})")
+        except MissingResult:
+            items.append(f"Not run yet ({link(chapter, folder)}).")
+    return "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))
+
+
+def _counted(counted: dict[str, int]) -> str:
+    parts = [f"{counted[verdict]} {_verb(verdict, counted[verdict])}" for verdict in VERDICTS if counted[verdict]]
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+
+
+def _verb(verdict: str, count: int) -> str:
+    one = {REPRODUCED: "is reproduced", DIFFERS: "differs", UNDECIDED: "is not decided", NOT_RUN: "has not been run"}
+    return one[verdict] if count == 1 else WORDS[verdict]
+
+
+def _bullet(claim: Claim, finding: Finding, folder: str) -> str:
+    what = "; ".join(part for part in (finding.number, finding.because) if part)
+    return f"* *{claim.says}*: **{finding.verdict}**; {what} ({link(claim.chapter, folder)})."
+
+
+def _near(stored: Stored) -> str:
+    names = list(paper.MODELS)
+    sizes = stored.part("table1", names, ["distortion"])["distortion"]
+    noisy, clean = stored.part("equal_noise", names, names), stored.part("table1", names, ["training error"])
+    added = max(noisy.at[name, name] - clean.at[name, "training error"] for name in names)
+    return (
+        f"**Every digit has a twin.** For each of six networks, every training image has another one beside it that "
+        f"is read as a class drawn at random, at a mean distance of {sizes.min():.3f} to {sizes.max():.3f} (root mean "
+        f"square per pixel, between black at 0 and white at 1). Random noise of the same length adds at most "
+        f"{100 * added:.1f} percentage points of error."
+    )
+
+
+def _photographs(stored: Stored) -> str:
+    images, success, size = stored.part(
+        "imagenet_ostriches", ["to the ostrich"], ["images", "success", "mean distortion"]
+    ).iloc[0]
+    return (
+        f"**Photographs need less.** {images * success:.0f} of {images:.0f} photographs become an ostrich for "
+        f"SqueezeNet by changes of {size:.4f} in the mean, {GREY_LEVELS * size:.2f} of one grey level among "
+        f"{GREY_LEVELS + 1}. On a digit the change can be seen."
+    )
+
+
+def _travel(stored: Stored) -> str:
+    halves = [list(paper.HALF_MODELS)] * 2
+    first, second, other = paper.HALF_MODELS
+    pairs = [(first, other), (second, other), (other, first), (other, second)]
+    ours, noisy = stored.part("table4", *halves), stored.part("table4_noise", *halves)
+    louder = stored.part("table4", [f"{name} amplified to 0.1" for name in halves[0]], halves[1])
+    means = [
+        100 * sum(frame.at[one + suffix, two] for one, two in pairs) / len(pairs)
+        for frame, suffix in ((ours, ""), (noisy, ""), (louder, " amplified to 0.1"))
+    ]
+    return (
+        f"**They travel, but weakly.** A network trained on other images misreads {means[0]:.1f} % of them, against "
+        f"{means[1]:.1f} % under noise of the same length; lengthened to 0.1, {means[2]:.0f} %."
+    )
+
+
+def _space(stored: Stored) -> str:
+    lead, low, high, others = lead_of_units(stored)
+    beyond = low > 0 or high < 0
+    return (
+        f"**Units are {'' if beyond else 'hardly '}special.** Among the eight digits that excite a hidden unit most, "
+        f"{8 * abs(lead):.2f} {'more' if lead > 0 else 'fewer'} share one class than along {others}, in the mean; the "
+        f"interval over networks, {8 * low:+.2f} to {8 * high:+.2f}, {'leaves zero out' if beyond else 'holds zero'}."
+    )
+
+
+def _tilt(stored: Stored) -> str:
+    finding = next(found for claim, found in judged(COMPANIONS, stored.profile) if claim.name == "Overfitting")
+    if not finding.number:
+        raise MissingResult("the levels of regularisation are not stored")
+    heads = {
+        DIFFERS: "A linear machine that learns tilts.",
+        REPRODUCED: "A linear machine that overfits tilts.",
+        UNDECIDED: "A linear machine tilts, learning or not.",
+    }
+    return (
+        f"**{heads[finding.verdict]}** For a linear machine that tells twos from threes, {finding.number}, as its "
+        f"regularisation falls{f': {finding.because}' if finding.because else ''}."
+    )
