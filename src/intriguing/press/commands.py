@@ -1,4 +1,4 @@
-"""The commands: ``python -m intriguing run | paper | record | sync | status | attack``; the Makefile calls them."""
+"""The commands, ``python -m intriguing run | paper | record | fetch | sync | status | attack``, for the Makefile."""
 
 from __future__ import annotations
 
@@ -53,6 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--again", action="store_true", help="execute also what was kept and is still true")
         if name != "paper":
             command.add_argument("--profile", choices=("quick", "paper"), default="quick")
+    text = "fetch data from their public places and check them; say how to lay out what may not be passed on"
+    command = commands.add_parser("fetch", help=text, description=text)
+    command.add_argument("names", nargs="*", metavar="NAME", help="mnist, usps, cifar10, alexnet (default: all)")
+    command.add_argument("--folder", type=Path, help="(default: INTRIGUING_DATA, or the cache)")
     commands.add_parser("sync", help="bring each notebook up to its text, keeping stored outputs")
     commands.add_parser("status", help="list the pages that their code or text has left behind")
     text = "solve D(x, l) of many digits for one network; go on where an earlier run stopped; torchrun shares the work"
@@ -67,6 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.command == "attack":
         return _attack(options)
+    if options.command == "fetch":
+        return _fetch(options)
     try:
         root = publishing.repository()
         if options.command == "status":
@@ -116,6 +122,34 @@ def _attack(options: argparse.Namespace) -> int:
         console.print(f"[red]{escape(str(error))}[/red]")
         return 1
     return 0
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from intriguing import data
+    from intriguing.data import manifest
+    from intriguing.press import fetch
+
+    failed = 0
+    try:
+        folder = options.folder or manifest.looked_in("usps")[0]
+        names = options.names or list(fetch.RECIPES)
+        for name in names:
+            if name not in fetch.RECIPES:
+                raise ValueError(
+                    f"got {name!r}; expected names among {', '.join(fetch.RECIPES)}; leave it out for all."
+                )
+        for name in names:
+            try:
+                made = fetch.fetch(name, folder)
+                console.print(f"{fetch.RECIPES[name].title}: {escape(', '.join(map(str, made)))}")
+            except data.DataError as problem:
+                failed += 1
+                console.print(f"[red]{fetch.RECIPES[name].title}: {escape(str(problem))}[/red]")
+    except ValueError as error:
+        console.print(f"[red]{escape(str(error))}[/red]")
+        return 1
+    console.print(escape(fetch.own_imagenet()))
+    return 1 if failed else 0
 
 
 def _status(root: Path) -> int:
