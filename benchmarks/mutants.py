@@ -235,6 +235,10 @@ def try_out(mutant: Mutant | None, tests: Iterable[Path], limit: float) -> tuple
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         source = Path(folder) / "src"
         shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        # The package takes the folder that it lies in for a checkout; the rest of one is behind links.
+        for path in ROOT.iterdir():
+            if path.name not in ("src", ".git", "_build"):
+                (Path(folder) / path.name).symlink_to(path)
         if mutant is not None:
             (source / "intriguing" / mutant.file).write_text(mutant.source)
         environment = os.environ | {
