@@ -22,15 +22,23 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 # Pages of an earlier build are removed first: the tests of the site would take them for part of the book.
 BUILD := rm -rf _build/html && $(BIN)/jupyter-book build . --all -n -W --keep-going -q >/dev/null
 INTRIGUING := $(BIN)/python -m intriguing
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: help setup run test book paper record spread bench growth sync status welcome lab browser clean
+# Debian's packages for `make pdf`.
+TEX := texlive-xetex texlive-latex-extra texlive-fonts-recommended tex-gyre fonts-freefont-otf latexmk xindy
+
+.PHONY: help setup run test book pdf paper record fetch spread bench growth gpu mutants sync status welcome lab browser types \
+	coverage test-oldest test-newest links audit lock clean
 
 help: ## List the targets
 	@printf 'Targets (PROFILE=quick|paper, CHAPTERS="units density" for some of them, JOBS=2, AGAIN=1):\n'
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: $(READY) ## Create .venv and install everything, once
 
+# requirements.txt holds every package with its hashes: pip refuses a file that is not the one that was locked, and
+# looks for nothing else (--no-deps). The package itself is built with the setuptools that was just installed. At the end
+# pip checks that nothing is missing.
 $(READY): requirements.txt pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "This book needs Python 3.11 to 3.13, and none was found on the PATH. Install one," \
@@ -39,7 +47,9 @@ $(READY): requirements.txt pyproject.toml
 		f"This book needs Python 3.11 to 3.13; {sys.executable} is {v[0]}.{v[1]}: name another one with PYTHON=.")'
 	@if [ ! -x $(BIN)/python ]; then echo "Creating $(VENV) with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv $(VENV); fi
 	@echo "Installing the pinned packages (torch is large: a few minutes on a slow line)"
-	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -r requirements.txt -e '.[dev]'
+	@$(PIP) install --no-compile --no-deps --require-hashes -r requirements.txt
+	@$(PIP) install --no-compile --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip check
 	@echo "Compiling them, once"
 	@# A file or two are written for a newer Python and cannot be compiled; nothing imports them.
 	@$(BIN)/python -m compileall -qq -j 0 $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || true
@@ -70,11 +80,24 @@ book: $(READY) ## Publish the stored, paper-scale outputs to _build/html
 	@$(BUILD)
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 
+pdf: $(READY) ## The whole book as one file, _build/html/intriguing.pdf (needs XeLaTeX)
+	@for program in xelatex latexmk xindy; do command -v $$program >/dev/null || { \
+		echo "$$program is missing. On Debian or Ubuntu: sudo apt-get install --no-install-recommends $(TEX)" >&2; exit 1; }; done
+	@$(BIN)/jupyter-book build . --builder latex -n --keep-going -q >/dev/null
+	@unset MAKEFLAGS; $(MAKE) -C _build/latex LATEXMKOPTS="-interaction=batchmode -quiet" all-pdf >/dev/null 2>&1 || { \
+		echo "The PDF could not be made; _build/latex/intriguing.log says why:" >&2; \
+		grep -m 5 -A 3 '^!' _build/latex/intriguing.log >&2; exit 1; }
+	@mkdir -p _build/html && cp _build/latex/intriguing.pdf _build/html/intriguing.pdf
+	@echo "The book as one file: file://$(CURDIR)/_build/html/intriguing.pdf"
+
 paper: $(READY) ## Run every chapter at paper scale; refresh stored outputs and results/paper
 	@$(INTRIGUING) paper $(HOW)
 
 record: $(READY) ## Refresh results/PROFILE (default quick) without touching stored outputs
 	@$(INTRIGUING) record --profile $(PROFILE) $(HOW)
+
+fetch: $(READY) ## Fetch and check the data that can be fetched (into INTRIGUING_DATA, or the cache)
+	@$(INTRIGUING) fetch
 
 spread: $(READY) ## Measure how the tables of the quick profile move from seed to seed
 	@$(BIN)/python benchmarks/spread.py
@@ -94,6 +117,12 @@ bench: $(READY) ## Compare D(x, l) with every other implementation: distortion a
 growth: $(READY) ## Measure time and memory from 1,000 to 60,000 images
 	@$(BIN)/python benchmarks/growth.py
 
+gpu: $(READY) ## Tests, speed, distortion and Tables 1 to 4 on a GPU, in eight minutes
+	@$(BIN)/python benchmarks/gpu.py
+
+mutants: $(READY) ## Break the code in small ways and see whether the unit tests notice (hours)
+	@$(BIN)/python benchmarks/mutants.py $(if $(JOBS),--jobs $(JOBS)) $(if $(AGAIN),--again)
+
 sync: $(READY) ## Bring each .ipynb up to its .md, keeping the outputs of unchanged cells
 	@$(INTRIGUING) sync
 
@@ -109,5 +138,36 @@ lab: $(READY) ## Open the notebooks in JupyterLab
 browser: book ## Check the built book in headless Chromium
 	@$(BIN)/python -m pytest tests/test_site.py
 
+types: $(READY) ## Check the types of attack, lipschitz, data and book
+	@$(BIN)/mypy
+
+coverage: $(READY) ## Which lines the unit tests reach
+	@INTRIGUING_PROFILE=quick OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile \
+		--cov --cov-report=term --cov-report=json:_build/coverage.json --cov-fail-under=95 tests
+
+# The tests with the oldest versions that pyproject.toml allows, and with the newest that there are, in environments of
+# their own; builds and pages stay with the locked versions.
+test-oldest: RESOLUTION := lowest-direct
+test-newest: RESOLUTION := highest
+test-oldest test-newest: $(READY)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python _build/$@
+	@$(BIN)/uv pip install --quiet --python _build/$@ --resolution $(RESOLUTION) -e '.[test]'
+	@INTRIGUING_PROFILE=quick OMP_NUM_THREADS=1 INTRIGUING_CACHE=$(CURDIR)/_build/$@-cache \
+		_build/$@/bin/python -m pytest -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder -W default \
+		--ignore tests/test_site.py --nbval-lax --nbval-current-env --nbval-cell-timeout 600 tests notebooks
+test-oldest: ## The tests with the oldest packages that are allowed
+test-newest: ## The tests with the newest packages
+
+links: $(READY) ## Ask other hosts whether the links of the book still lead somewhere
+	@$(BIN)/jupyter-book build . --builder linkcheck -n --keep-going -q
+
+audit: $(READY) ## Compare the locked packages with the known weaknesses
+	@$(BIN)/uv tool run pip-audit==2.10.1 --strict --disable-pip --require-hashes -r requirements.txt
+
+lock: $(READY) ## Write requirements.txt from requirements.in and pyproject.toml; UPGRADE=1 takes newer packages
+	@$(BIN)/uv pip compile requirements.in pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-strip-extras --no-annotate --custom-compile-command "make lock" --quiet \
+		$(if $(UPGRADE),--upgrade) -o requirements.txt
+
 clean: ## Remove what was built (not .venv, not the user's cache)
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -76,7 +76,7 @@ def _foolbox(name: str, *, started: bool = False, **options: object) -> Callable
     def build(model: nn.Module) -> Attack:
         import foolbox
 
-        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
+        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=next(model.parameters()).device)
         attack = getattr(foolbox.attacks, name)(**options)
 
         def run(images: Tensor, targets: Tensor, starts: Tensor) -> Tensor:

@@ -79,20 +79,23 @@ class Timed(nn.Module):
             return self.model(images)
 
 
-def split(model: nn.Module, images: torch.Tensor, targets: torch.Tensor, **options: Any) -> dict[str, float]:
+def split(
+    model: nn.Module, images: torch.Tensor, targets: torch.Tensor, *, clock: Clock | None = None, **options: Any
+) -> dict[str, float]:
     """Where the time of one call of ``minimum_distortion`` goes.
 
     Args:
         model: in evaluation mode.
         images: (B, *shape) in [0, 1].
         targets: (B,) long.
+        clock: a fresh one; None takes one that knows only the processor's time.
         **options: passed on to ``minimum_distortion``.
 
     Returns:
         Seconds per image, the fractions of them spent in forward and backward passes, in L-BFGS directions, in
         projections and in the rest, and ``above_floor``: the whole over the forward and backward passes.
     """
-    clock = Clock()
+    clock = clock or Clock()
     timed = Timed(model, clock).eval()
     with (
         mock.patch("torch.autograd.grad", clock.around("backward", torch.autograd.grad)),

@@ -10,11 +10,11 @@ import json
 import math
 import numbers
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ _REFRESH = "run it once with INTRIGUING_RECORD=1 to store it"
 _ABSENT, _PRESENT = "absent", "present"
 _UNDECIDED = "undecided"
 
-Tolerance = float | Mapping[str, float] | pd.DataFrame
+Tolerance: TypeAlias = float | Mapping[str, float] | pd.DataFrame
 """Largest absolute difference allowed: one number, one by column, or a frame with one by row and column."""
 
 
@@ -454,7 +454,9 @@ def _entries(table: Table) -> Iterator[tuple[str, str, float | None]]:
             yield row, column, value
 
 
-def _unmatched(got, stored, place) -> Iterator[Difference]:
+def _unmatched(
+    got: Collection[str], stored: Collection[str], place: Callable[[str], tuple[str | None, str | None]]
+) -> Iterator[Difference]:
     """Yields the names that only one side has."""
     yield from (Difference(*place(name), _PRESENT, _ABSENT, None) for name in got if name not in stored)
     yield from (Difference(*place(name), _ABSENT, _PRESENT, None) for name in stored if name not in got)

@@ -428,7 +428,7 @@ def _write_down(entry: dict) -> None:
             file.write(json.dumps(entry) + "\n")
 
 
-def _listed(names) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 

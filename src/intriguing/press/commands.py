@@ -1,4 +1,4 @@
-"""The commands of ``python -m intriguing``: run, paper, record, sync, status, welcome, attack, laboratory.
+"""The commands of ``python -m intriguing``: run, paper, record, fetch, sync, status, welcome, attack, laboratory.
 
 The Makefile calls them.
 """
@@ -56,6 +56,10 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--again", action="store_true", help="execute also what was kept and is still true")
         if name != "paper":
             command.add_argument("--profile", choices=("quick", "paper"), default="quick")
+    text = "fetch data from their public places and check them; say how to lay out what may not be passed on"
+    command = commands.add_parser("fetch", help=text, description=text)
+    command.add_argument("names", nargs="*", metavar="NAME", help="mnist, usps, cifar10, alexnet (default: all)")
+    command.add_argument("--folder", type=Path, help="(default: INTRIGUING_DATA, or the cache)")
     commands.add_parser("sync", help="bring each notebook up to its text, keeping stored outputs")
     commands.add_parser("status", help="list the pages that their code or text has left behind")
     text = "bring README and first page up to the stored results"
@@ -82,6 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
             return 1
     if options.command == "attack":
         return _attack(options)
+    if options.command == "fetch":
+        return _fetch(options)
     try:
         root = publishing.repository()
         if options.command == "laboratory":
@@ -152,6 +158,34 @@ def _laboratory(root: Path, profile: str | None) -> int:
     console.print(laboratory.summary(written))
     console.print(f"Written: {escape(str(path.relative_to(root)))}, {path.stat().st_size / 1000:.0f} kB.")
     return 0
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from intriguing import data
+    from intriguing.data import manifest
+    from intriguing.press import fetch
+
+    failed = 0
+    try:
+        folder = options.folder or manifest.looked_in("usps")[0]
+        names = options.names or list(fetch.RECIPES)
+        for name in names:
+            if name not in fetch.RECIPES:
+                raise ValueError(
+                    f"got {name!r}; expected names among {', '.join(fetch.RECIPES)}; leave it out for all."
+                )
+        for name in names:
+            try:
+                made = fetch.fetch(name, folder)
+                console.print(f"{fetch.RECIPES[name].title}: {escape(', '.join(map(str, made)))}")
+            except data.DataError as problem:
+                failed += 1
+                console.print(f"[red]{fetch.RECIPES[name].title}: {escape(str(problem))}[/red]")
+    except ValueError as error:
+        console.print(f"[red]{escape(str(error))}[/red]")
+        return 1
+    console.print(escape(fetch.own_imagenet()))
+    return 1 if failed else 0
 
 
 def _status(root: Path) -> int:

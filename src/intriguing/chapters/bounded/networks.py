@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
 
-from intriguing.book import cache, fingerprint
+from intriguing.book import cache, fingerprint, settings
 from intriguing.data import Images
 from intriguing.models.recipes import build, weight_layers
 
@@ -141,10 +141,10 @@ def bounded(activation: str, method: str, strength: float, images: Images, *, se
 
 
 def fit(model: nn.Sequential, method: str, strength: float, images: Images, *, seed: int) -> nn.Sequential:
-    """Train a network in place, by Adam with a rate that rises and falls once.
+    """Train a network in place, by Adam with a rate that rises and falls once, on the device of ``settings.device()``.
 
     Args:
-        model: as from ``network``.
+        model: as from ``network``; it is on that device afterwards.
         method: one of ``METHODS``.
         strength: as for ``bounded``.
         images: the training set.
@@ -153,6 +153,8 @@ def fit(model: nn.Sequential, method: str, strength: float, images: Images, *, s
     Returns:
         The model, with plain weights.
     """
+    device = settings.device()
+    pixels, labels = images.images.to(device), images.labels.to(device)
     layers = weight_layers(model)
     if method == NORMALISED:
         with torch.random.fork_rng(devices=[]):
@@ -160,15 +162,16 @@ def fit(model: nn.Sequential, method: str, strength: float, images: Images, *, s
             for layer in layers:
                 parametrizations.spectral_norm(layer, n_power_iterations=POWER)
                 parametrize.register_parametrization(layer, "weight", Scaled(1 / strength))
+    model.to(device)  # after the draws, so that every device starts from the same numbers
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
     steps = EPOCHS * math.ceil(len(images) / BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=RATE, total_steps=steps)
     model.train()
     for _ in range(EPOCHS):
-        for rows in torch.randperm(len(images), generator=generator).split(BATCH):
+        for rows in torch.randperm(len(images), generator=generator).to(device).split(BATCH):
             optimizer.zero_grad()
-            loss = F.cross_entropy(model(images.images[rows]), images.labels[rows])
+            loss = F.cross_entropy(model(pixels[rows]), labels[rows])
             (loss + penalty(layers, method, strength)).backward()
             optimizer.step()
             schedule.step()

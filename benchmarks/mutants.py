@@ -1,0 +1,346 @@
+"""Breaks the code in small ways, one at a time, and sees whether the unit tests notice.
+
+``python benchmarks/mutants.py`` takes a fixed sample of small faults: a comparison that is turned, a plus for a minus,
+a constant one larger, a condition negated, a least for a largest. Each is made in a copy of the package, and the unit
+tests of that file have to fail. What survives is listed; a fault that changes nothing that anybody could see is
+explained in ``EXPLAINED``. The outcomes go to results/benchmarks/mutants.json; an interrupted run goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path("src") / "intriguing"
+RESULT = ROOT / "results" / "benchmarks" / "mutants.json"
+SEED, COUNT, FEWEST = 0, 180, 3
+PATIENCE, LEAST = 4.0, 60.0  # a fault may take so many times as long as the tests do without it; seconds at least
+
+ROOMS = ("attack", "lipschitz", "data", "book")
+CHAPTERS = ("chapters/transfer.py", "chapters/framework.py")
+
+TESTS: Mapping[str, tuple[str, ...]] = {
+    "attack/penalty.py": ("distortion", "minimum"),
+    "attack/perturbations.py": ("amplification", "distortion", "transfer", "density_noise"),
+    "attack/checks.py": ("distortion", "boundary", "certificates"),
+    "attack/classifier.py": ("distortion", "refinement"),
+    "attack/files.py": ("cache", "runs"),
+    "data/digits.py": ("data",),
+    "data/manifest.py": ("data",),
+    "book/runs.py": ("disjoint_sets_study", "runs"),
+    "book/scores.py": ("results", "scorecard"),
+    "book/sources.py": ("fingerprint",),
+    "book/verdicts.py": ("results",),
+    "chapters/transfer.py": ("transfer_chapter", "transfer"),
+}
+"""The unit tests of a file, by their names without ``test_``, where they are not simply named as the file."""
+
+EXPLAINED: Mapping[str, str] = {}
+"""Name of a fault that survives -> why nobody could notice it."""
+
+_COMPARED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+             ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}  # fmt: skip
+_COMPUTED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
+             ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd}  # fmt: skip
+_NAMED = {"min": "max", "max": "min", "amin": "amax", "amax": "amin", "argmin": "argmax", "argmax": "argmin",
+          "any": "all", "all": "any", "floor": "ceil", "ceil": "floor"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One small fault.
+
+    Attributes:
+        file: relative to the package.
+        where: the function or class, and which of several like it.
+        line: in the file.
+        before: the expression as it is.
+        after: the expression with the fault.
+        source: the whole file with the fault.
+    """
+
+    file: str
+    where: str
+    line: int
+    before: str
+    after: str
+    source: str
+
+    @property
+    def name(self) -> str:
+        """What the fault is called; it stays when other lines move."""
+        return f"{self.file}, {self.where}: {self.before} -> {self.after}"
+
+
+def changes(node: ast.expr) -> Iterator[ast.expr]:
+    """Returns what an expression may be replaced by."""
+    changed = copy.deepcopy(node)
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _COMPARED:
+        changed.ops = [_COMPARED[type(node.ops[0])]()]
+        yield changed
+    elif isinstance(node, ast.BinOp) and type(node.op) in _COMPUTED and not _is_text(node):
+        changed.op = _COMPUTED[type(node.op)]()
+        yield changed
+    elif isinstance(node, ast.BoolOp):
+        changed.op = ast.And() if isinstance(node.op, ast.Or) else ast.Or()
+        yield changed
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.USub):
+        yield changed.operand
+    elif isinstance(node, ast.IfExp):
+        changed.body, changed.orelse = changed.orelse, changed.body
+        yield changed
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield ast.Constant(not node.value)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        yield ast.Constant(node.value + 1)
+    elif isinstance(node, ast.Call):
+        function = changed.func
+        if isinstance(function, ast.Attribute) and function.attr in _NAMED:
+            function.attr = _NAMED[function.attr]
+            yield changed
+        elif isinstance(function, ast.Name) and function.id in _NAMED:
+            function.id = _NAMED[function.id]
+            yield changed
+
+
+def _is_text(node: ast.AST) -> bool:
+    inner = (part for part in ast.walk(node) if isinstance(part, ast.Constant | ast.JoinedStr))
+    return any(isinstance(part, ast.JoinedStr) or isinstance(part.value, str) for part in inner)
+
+
+class _Places(ast.NodeVisitor):
+    """The expressions of a module that mean something to the computer, each with the name of its function or class.
+
+    Docstrings, annotations, messages of errors and what stands at the top for type checkers only are left out.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, ast.expr]] = []
+        self._inside: list[str] = []
+
+    def generic_visit(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Raise | ast.Import | ast.ImportFrom | ast.JoinedStr):
+            return
+        if isinstance(node, ast.expr):
+            self.found.append((".".join(self._inside) or "module", node))
+        named = isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
+        self._inside += [node.name] if named else []
+        for field, value in ast.iter_fields(node):
+            if field in ("annotation", "returns", "decorator_list", "type_comment"):
+                continue
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    self.visit(child)
+        if named:
+            self._inside.pop()
+
+
+def mutants(file: str, source: str) -> list[Mutant]:
+    """Returns every small fault of a file.
+
+    Args:
+        file: its name relative to the package.
+        source: its text.
+    """
+    places = _Places()
+    places.visit(ast.parse(source))
+    starts = [0]
+    encoded = source.encode()
+    for line in encoded.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    made: list[Mutant] = []
+    seen: dict[str, int] = defaultdict(int)
+    for where, node in places.found:
+        begin = starts[node.lineno - 1] + node.col_offset
+        end = starts[node.end_lineno - 1] + node.end_col_offset
+        for changed in changes(node):
+            before, after = ast.unparse(node), ast.unparse(changed)
+            whole = (encoded[:begin] + f"({after})".encode() + encoded[end:]).decode()
+            try:
+                ast.parse(whole)
+            except SyntaxError:  # a pattern or a default that takes no bracket
+                continue
+            seen[where, before, after] += 1
+            again = seen[where, before, after]
+            made.append(Mutant(file, where if again == 1 else f"{where} ({again})", node.lineno, before, after, whole))
+    return made
+
+
+def sample(every: Mapping[str, list[Mutant]], count: int) -> list[Mutant]:
+    """Returns a fixed sample that takes from each file as much as it has of the whole, and ``FEWEST`` at least.
+
+    Args:
+        every: file -> its faults.
+        count: how many in all, about.
+    """
+    total = sum(map(len, every.values()))
+    chosen = []
+    for file, some in every.items():
+        share = min(len(some), max(FEWEST, round(count * len(some) / total)))
+        chosen += random.Random(f"{SEED} {file}").sample(some, share) if some else []
+    return chosen
+
+
+def tests_of(file: str) -> list[Path]:
+    """Returns the files with the unit tests of a file."""
+    paths = (ROOT / "tests" / f"test_{name}.py" for name in TESTS.get(file, (Path(file).stem,)))
+    return [path for path in paths if path.is_file()]
+
+
+def targets() -> list[str]:
+    """Returns the files that are broken: all of four rooms, and two chapters.
+
+    Raises:
+        ValueError: A file has no unit tests that are known here.
+    """
+    folder = ROOT / PACKAGE
+    found = [path.relative_to(folder).as_posix() for room in ROOMS for path in sorted((folder / room).glob("*.py"))]
+    found = [file for file in (*found, *CHAPTERS) if not file.endswith("__init__.py")]
+    without = [file for file in found if not tests_of(file)]
+    if without:
+        raise ValueError(f"got no unit tests for {', '.join(without)}; expected some; name them in TESTS.")
+    return found
+
+
+def try_out(mutant: Mutant | None, tests: Iterable[Path], limit: float) -> tuple[str, float]:
+    """Runs tests with a copy of the package that has a fault.
+
+    Args:
+        mutant: the fault; None for none.
+        tests: what is run.
+        limit: seconds after which it is stopped.
+
+    Returns:
+        ``"caught"`` when a test failed, ``"stopped"`` when it took too long, which counts as caught, ``"survived"``
+        when all passed, ``"not run"`` when pytest could not begin; and the seconds it took.
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        source = Path(folder) / "src"
+        shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        # The package takes the folder that it lies in for a checkout; the rest of one is behind links.
+        for path in ROOT.iterdir():
+            if path.name not in ("src", ".git", "_build"):
+                (Path(folder) / path.name).symlink_to(path)
+        if mutant is not None:
+            (source / "intriguing" / mutant.file).write_text(mutant.source)
+        environment = os.environ | {
+            "PYTHONPATH": str(source),
+            "INTRIGUING_CACHE": str(Path(folder) / "cache"),
+            "INTRIGUING_PROFILE": "quick",
+            "OMP_NUM_THREADS": "1",
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(Path(folder) / "hypothesis"),
+        }
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *map(str, tests)]
+        try:
+            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=limit)
+        except subprocess.TimeoutExpired:
+            return "stopped", time.monotonic() - started
+    # 1: a test failed; 2: the tests could not be collected, which a fault at the top of a file causes.
+    outcome = {0: "survived", 1: "caught", 2: "caught"}.get(done.returncode, "not run")
+    return outcome, time.monotonic() - started
+
+
+def key(mutant: Mutant) -> str:
+    """Returns a sum of the fault and of the tests, by which a kept outcome is known to be true still."""
+    total = hashlib.sha256(mutant.source.encode())
+    for path in tests_of(mutant.file):
+        total.update(path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns how many faults of each room were caught."""
+    rooms: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        rooms[row["file"].split("/")[0]].append(row)
+    return [
+        {
+            "room": room,
+            "faults": len(some),
+            "caught": sum(row["outcome"] in ("caught", "stopped") for row in some),
+            "explained": sum(row["outcome"] == "survived" and row["name"] in EXPLAINED for row in some),
+            "survived": sum(row["outcome"] == "survived" and row["name"] not in EXPLAINED for row in some),
+        }
+        for room, some in rooms.items()
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Tries the sample and writes the file.
+
+    Returns:
+        0 when at least 95 of 100 faults were caught or explained, 1 otherwise.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", help="beginnings of names such as attack or data/digits.py (default: all)")
+    parser.add_argument("--count", type=int, default=COUNT, help="faults in all, about")
+    parser.add_argument("--jobs", type=int, default=1, help="tried at a time")
+    parser.add_argument("--again", action="store_true", help="try also what was kept")
+    parser.add_argument("--output", type=Path, default=RESULT)
+    options = parser.parse_args(arguments)
+    files = [file for file in targets() if not options.files or file.startswith(tuple(options.files))]
+    every = {file: mutants(file, (ROOT / PACKAGE / file).read_text()) for file in files}
+    chosen = sample(every, options.count)
+    kept: dict[str, dict] = {}
+    if options.output.exists() and not options.again:
+        kept = {row["key"]: row for row in json.loads(options.output.read_text())["rows"]}
+    rows = [kept[key(mutant)] for mutant in chosen if key(mutant) in kept]
+    todo = [mutant for mutant in chosen if key(mutant) not in kept]
+    print(f"{len(chosen)} of {sum(map(len, every.values()))} faults; {len(rows)} were tried before.", flush=True)
+
+    limits = {}
+    for file in sorted({mutant.file for mutant in todo}):
+        outcome, seconds = try_out(None, tests_of(file), 3600)
+        if outcome != "survived":
+            print(f"The tests of {file} fail without any fault; mend them first.", file=sys.stderr)
+            return 1
+        limits[file] = max(LEAST, PATIENCE * seconds)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        running = {pool.submit(try_out, mutant, tests_of(mutant.file), limits[mutant.file]): mutant for mutant in todo}
+        for done in as_completed(running):
+            mutant, (outcome, seconds) = running[done], done.result()
+            about = {"name": mutant.name, "file": mutant.file, "line": mutant.line, "before": mutant.before}
+            about |= {"after": mutant.after, "outcome": outcome, "seconds": round(seconds, 1), "key": key(mutant)}
+            rows.append(about)
+            print(f"{outcome:9} {mutant.file}:{mutant.line}  {mutant.before} -> {mutant.after}", flush=True)
+            write(options.output, rows)
+    write(options.output, rows)
+    for line in summary(rows):
+        print("{room}: {caught} of {faults} caught, {explained} explained, {survived} survived".format(**line))
+    for row in rows:
+        if row["outcome"] == "survived":
+            print(f"  {row['name']}  {EXPLAINED.get(row['name'], '')}".rstrip())
+    good = sum(line["caught"] + line["explained"] for line in summary(rows))
+    return 0 if good >= 0.95 * len(rows) else 1
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes the outcomes in the order of their names."""
+    content = {"name": "mutants", "meta": {"seed": SEED}, "summary": summary(rows)}
+    content["rows"] = sorted(rows, key=lambda row: (row["file"], row["line"], row["name"]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""Data that anybody can fetch: each file from its public place over https, checked before it is used.
+
+A file is compared with its sum in memory and then written in one step, so nothing half-written is ever read. What is
+there already is checked and left alone. ImageNet's photographs may not be passed on; :func:`own_imagenet` says how to
+lay out one's own.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from intriguing.attack import files
+from intriguing.data import MANIFEST, DataError, manifest
+from intriguing.models.imagenet import TORCHVISION_FILE
+
+LIMIT = 400_000_000
+"""No file of the list is larger, in bytes; a longer answer is another file."""
+
+_TIMEOUT = 60.0  # seconds without a byte
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file in its public place.
+
+    Attributes:
+        address: Where it lies; https only.
+        algorithm: ``sha256`` or ``md5``, as its publisher gives the sum.
+        sum: The sum in hexadecimal digits, or its beginning where the publisher gives no more.
+    """
+
+    address: str
+    algorithm: str
+    sum: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one data set is fetched.
+
+    Attributes:
+        title: What it is, in a few words.
+        made: The files that come of it, relative to the folder with the data sets.
+        sources: What is downloaded.
+        unpack: Makes the content of the files of the contents of the sources, both in order.
+    """
+
+    title: str
+    made: tuple[str, ...]
+    sources: tuple[Source, ...]
+    unpack: Callable[[list[bytes]], list[bytes]]
+
+
+def usps_arrays(packed: list[bytes]) -> list[bytes]:
+    """Returns ``usps.npz`` from the two files of the LIBSVM collection.
+
+    A line holds the class from 1 to 10, which is one more than the digit, and ``pixel:value`` for each of the 256
+    pixels, from -1 to 1 in steps of a thousandth.
+
+    Args:
+        packed: The training and the test part, compressed by bzip2.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for part, content in zip(("train", "test"), packed, strict=True):
+        rows = [line.split() for line in bz2.decompress(content).decode("ascii").splitlines() if line.strip()]
+        values = np.full((len(rows), 256), -1.0)
+        for row, line in zip(values, rows, strict=True):
+            for entry in line[1:]:
+                pixel, _, value = entry.partition(":")
+                row[int(pixel) - 1] = float(value)
+        values = np.round(values, 3).astype(np.float32).reshape(-1, 16, 16)
+        arrays[f"x_{part}"] = (values + np.float32(1)) / np.float32(2)
+        arrays[f"y_{part}"] = np.array([int(float(line[0])) - 1 for line in rows], dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return [buffer.getvalue()]
+
+
+def _batches(packed: list[bytes]) -> list[bytes]:
+    """Returns three files out of the archive of CIFAR-10 as they are; nothing in them is unpickled here."""
+    with tarfile.open(fileobj=io.BytesIO(packed[0]), mode="r:gz") as archive:
+        found = []
+        for path in _CIFAR:
+            content = archive.extractfile(path)  # into memory, so no name in the archive can lead elsewhere
+            if content is None:
+                raise DataError(f"{path} in the archive of CIFAR-10 is no file; expected one; fetch it anew.")
+            found.append(content.read())
+        return found
+
+
+_CIFAR = tuple(f"cifar-10-batches-py/{name}" for name in ("data_batch_1", "data_batch_2", "test_batch"))
+_MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist"
+_USPS = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass"
+_TORCHVISION = "https://download.pytorch.org/models"
+
+
+def _as_they_are(contents: list[bytes]) -> list[bytes]:
+    return contents
+
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "mnist": Recipe(
+            "MNIST, 60,000 and 10,000 digits",
+            tuple(file.path for file in MANIFEST["mnist"].files),
+            # Sums of the packed files, as torchvision gives them; the manifest holds those of the content.
+            tuple(
+                Source(f"{_MNIST}/{Path(file.path).name}.gz", "md5", digits)
+                for file, digits in zip(
+                    MANIFEST["mnist"].files,
+                    (
+                        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                        "d53e105ee54ea40749a09fcbcd1e9432",
+                        "9fb629c4189551a2d022fa330f9573f3",
+                        "ec29112dd5afa0611ce80d1b7f02629c",
+                    ),
+                    strict=True,
+                )
+            ),
+            lambda packed: [gzip.decompress(content) for content in packed],
+        ),
+        "usps": Recipe(
+            "USPS, 7,291 and 2,007 digits",
+            ("usps.npz",),
+            (
+                Source(f"{_USPS}/usps.bz2", "md5", "ec16c51db3855ca6c91edd34d0e9b197"),
+                Source(f"{_USPS}/usps.t.bz2", "md5", "8ea070ee2aca1ac39742fdd1ef5ed118"),
+            ),
+            usps_arrays,
+        ),
+        "cifar10": Recipe(
+            "CIFAR-10, the parts that the book reads: two batches for training and the test batch",
+            _CIFAR,
+            (
+                Source(
+                    "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+                    "md5",
+                    "c58f30108f718f92721af3b95e74349a",
+                ),
+            ),
+            _batches,
+        ),
+        "alexnet": Recipe(
+            "torchvision's AlexNet",
+            (f"imagenet/{TORCHVISION_FILE}",),
+            (Source(f"{_TORCHVISION}/{TORCHVISION_FILE}", "sha256", "7be5be79"),),
+            _as_they_are,
+        ),
+    }
+)
+"""What can be fetched, by name."""
+
+
+def fetch(name: str, folder: Path, *, get: Callable[[str], bytes] | None = None) -> list[Path]:
+    """Fetches one data set into a folder, unless its files are there already.
+
+    Args:
+        name: A name in :data:`RECIPES`.
+        folder: The folder with the data sets.
+        get: Returns what lies at an address; None downloads it.
+
+    Returns:
+        The files, all of them checked as far as their sums are known.
+
+    Raises:
+        ValueError: There is no such data set.
+        DataError: It cannot be fetched or kept, or it is not the file that was expected.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"got {name!r}; expected one of {', '.join(RECIPES)}; choose among these.")
+    recipe = RECIPES[name]
+    made = [folder / path for path in recipe.made]
+    if not all(path.is_file() for path in made):
+        contents = [_checked(source, (get or download)(source.address)) for source in recipe.sources]
+        for path, content in zip(made, recipe.unpack(contents), strict=True):
+            _expected(name, path.relative_to(folder).as_posix(), content)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                files.write_atomically(path, content)
+            except OSError as problem:
+                raise DataError(f"{path} cannot be written ({problem.strerror}); choose another folder.") from problem
+    for file in MANIFEST[name].files if name in ("mnist", "usps") else ():
+        manifest.verify(folder, file)
+    return made
+
+
+def download(address: str) -> bytes:
+    """Returns what lies at an address.
+
+    Raises:
+        DataError: The address is not one of https, or it cannot be read.
+    """
+    _require_https(address)
+    try:
+        with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer, tempfile.SpooledTemporaryFile(2**26) as kept:
+            _require_https(answer.url)  # whoever leads elsewhere has to stay with https
+            while block := answer.read(2**20):
+                kept.write(block)
+                if kept.tell() > LIMIT:
+                    raise DataError(f"{address} holds more than {LIMIT} bytes; expected less; it is another file.")
+            kept.seek(0)
+            return kept.read()
+    except (urllib.error.URLError, OSError) as problem:
+        raise DataError(
+            f"{address} cannot be read ({problem}); connect to the network, or fetch the file by other means and put "
+            "it into INTRIGUING_DATA."
+        ) from problem
+
+
+def own_imagenet() -> str:
+    """Returns how to lay out one's own copy of ImageNet's validation photographs, in a few sentences."""
+    return (
+        "ImageNet's photographs may not be passed on. With an account at https://image-net.org, fetch the validation "
+        "images of ILSVRC2012 and put them into imagenet/val of the folder INTRIGUING_DATA: either a folder for each "
+        "class, named after its WordNet number, or all files in one folder beside imagenet/val_labels.csv with the "
+        "columns file and label (0 to 999, in the order of the WordNet numbers). Both layouts need "
+        "imagenet/synset_words.txt: a line for each class, its number and its name, in increasing order."
+    )
+
+
+def _require_https(address: str) -> None:
+    if not address.startswith("https://"):
+        raise DataError(f"got the address {address}; expected one that begins with https://; nothing was fetched.")
+
+
+def _checked(source: Source, content: bytes) -> bytes:
+    got = hashlib.new(source.algorithm, content, usedforsecurity=False).hexdigest()
+    if not got.startswith(source.sum):
+        raise DataError(
+            f"{source.address}: got {source.algorithm} {got} ({len(content)} bytes); expected {source.sum}; "
+            "nothing was kept: try again later, or fetch the file by other means."
+        )
+    return content
+
+
+def _expected(name: str, path: str, content: bytes) -> None:
+    """Compares what was made of a download with the manifest, before it is written."""
+    known = {file.path: file for file in MANIFEST[name].files} if name in ("mnist", "usps") else {}
+    if path in known and hashlib.sha256(content).hexdigest() != known[path].sha256:
+        raise DataError(
+            f"{path}: got SHA-256 {hashlib.sha256(content).hexdigest()}; expected {known[path].sha256}; the public "
+            "copy differs from the one that the book used, so it was not kept."
+        )

@@ -1,0 +1,152 @@
+"""Data are fetched over https only, compared with their sums, and written whole or not at all."""
+
+from __future__ import annotations
+
+import bz2
+import dataclasses
+import gzip
+import hashlib
+import io
+import tarfile
+import urllib.request
+
+import numpy as np
+import pytest
+
+from intriguing.data import MANIFEST, DataError, manifest
+from intriguing.press import commands, fetch
+
+
+def lines(pixels: np.ndarray, labels: np.ndarray) -> bytes:
+    """The inverse of what the package reads: the format of the LIBSVM collection, compressed."""
+    values = np.round(pixels.reshape(len(pixels), -1).astype(float) * 2 - 1, 3)
+    text = "".join(
+        f"{label + 1} " + " ".join(f"{i + 1}:{value:g}" for i, value in enumerate(row)) + " \n"
+        for label, row in zip(labels, values, strict=True)
+    )
+    return bz2.compress(text.encode())
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    """Replaces the recipe of one data set by one whose sums fit the given contents."""
+
+    def install(name: str, contents: list[bytes], **changes: object):
+        known = fetch.RECIPES[name]
+        sources = tuple(
+            dataclasses.replace(source, sum=hashlib.new(source.algorithm, content).hexdigest())
+            for source, content in zip(known.sources, contents, strict=True)
+        )
+        changed = dataclasses.replace(known, sources=sources, **changes)
+        monkeypatch.setattr(fetch, "RECIPES", {**fetch.RECIPES, name: changed})
+        answers = dict(zip((source.address for source in sources), contents, strict=True))
+        return answers.__getitem__
+
+    return install
+
+
+def test_every_address_is_https_and_has_a_sum() -> None:
+    sources = [source for recipe in fetch.RECIPES.values() for source in recipe.sources]
+    assert len(sources) == 8
+    for source in sources:
+        assert source.address.startswith("https://")
+        assert len(source.sum) == 32 if source.algorithm == "md5" else len(source.sum) >= 8
+
+
+def test_the_public_form_of_usps_gives_the_very_file_of_the_book() -> None:
+    folder = next((f for f in manifest.looked_in("usps") if (f / "usps.npz").is_file()), None)
+    if folder is None:
+        pytest.skip("usps.npz is not on this computer: `make fetch` brings it")
+    with np.load(folder / "usps.npz") as arrays:
+        packed = [lines(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
+    (content,) = fetch.usps_arrays(packed)
+    assert hashlib.sha256(content).hexdigest() == MANIFEST["usps"].files[0].sha256
+
+
+def test_usps_lines_are_read_with_missing_pixels_as_background() -> None:
+    packed = [bz2.compress(b"10 1:1 256:-0.5\n1 2:0.001\n"), bz2.compress(b"3 1:0\n")]
+    (content,) = fetch.usps_arrays(packed)
+    with np.load(io.BytesIO(content)) as arrays:
+        assert arrays["y_train"].tolist() == [9, 0]
+        assert arrays["x_train"][0, 0, 0] == 1
+        assert arrays["x_train"][0, 15, 15] == 0.25
+        assert arrays["x_train"][0].sum() == 1.25
+        assert arrays["x_test"][0, 0, 0] == 0.5
+
+
+def test_another_usps_is_not_kept(tmp_path, recipe) -> None:
+    packed = [lines(np.zeros((2, 16, 16)), np.array([1, 2]))] * 2
+    get = recipe("usps", packed)
+    with pytest.raises(DataError, match="public copy differs"):
+        fetch.fetch("usps", tmp_path, get=get)
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_an_altered_download_is_not_kept(tmp_path) -> None:
+    with pytest.raises(DataError, match=r"got md5 [0-9a-f]{32} \(6 bytes\); expected ec16"):
+        fetch.fetch("usps", tmp_path, get=lambda address: b"<html>")
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_files_come_out_of_an_archive_and_stay_when_they_are_there(tmp_path, recipe) -> None:
+    buffer = io.BytesIO()
+    names = [f"cifar-10-batches-py/{name}" for name in ("data_batch_1", "data_batch_2", "test_batch")]
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name in [*names, "../elsewhere"]:
+            info = tarfile.TarInfo(name)
+            info.size = len(name)
+            archive.addfile(info, io.BytesIO(name.encode()))
+    get = recipe("cifar10", [buffer.getvalue()])
+    made = fetch.fetch("cifar10", tmp_path / "data", get=get)
+    assert [path.read_text() for path in made] == names
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == sorted(n[20:] for n in names)
+
+    def never(address: str) -> bytes:
+        raise AssertionError(address)
+
+    assert fetch.fetch("cifar10", tmp_path / "data", get=never) == made
+
+
+def test_mnist_is_unpacked_and_compared_with_the_manifest(tmp_path, recipe, monkeypatch) -> None:
+    contents = [f"file {i}".encode() for i in range(4)]
+    get = recipe("mnist", [gzip.compress(content) for content in contents])
+    with pytest.raises(DataError, match="public copy differs"):
+        fetch.fetch("mnist", tmp_path, get=get)
+    entries = tuple(
+        dataclasses.replace(file, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+        for file, content in zip(MANIFEST["mnist"].files, contents, strict=True)
+    )
+    monkeypatch.setitem(MANIFEST, "mnist", dataclasses.replace(MANIFEST["mnist"], files=entries))
+    assert [path.read_bytes() for path in fetch.fetch("mnist", tmp_path, get=get)] == contents
+
+
+class Answer(io.BytesIO):
+    def __init__(self, content: bytes, url: str) -> None:
+        super().__init__(content)
+        self.url = url
+
+
+def test_only_https_is_asked_and_followed(monkeypatch) -> None:
+    with pytest.raises(DataError, match="expected one that begins with https"):
+        fetch.download("http://example.org/usps.bz2")
+    monkeypatch.setattr(urllib.request, "urlopen", lambda address, timeout: Answer(b"x", "http://example.org/usps.bz2"))
+    with pytest.raises(DataError, match="expected one that begins with https"):
+        fetch.download("https://example.org/usps.bz2")
+    monkeypatch.setattr(urllib.request, "urlopen", lambda address, timeout: Answer(b"x" * 9, address))
+    assert fetch.download("https://example.org/usps.bz2") == b"x" * 9
+    monkeypatch.setattr(fetch, "LIMIT", 8)
+    with pytest.raises(DataError, match="more than 8 bytes"):
+        fetch.download("https://example.org/usps.bz2")
+
+
+def test_the_command_says_what_failed_and_how_to_lay_out_imagenet(tmp_path, monkeypatch, capsys) -> None:
+    def nothing(address: str) -> bytes:
+        raise DataError(f"{address} cannot be read")
+
+    monkeypatch.setattr(fetch, "download", nothing)
+    assert commands.main(["fetch", "usps", "--folder", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert "usps.bz2 cannot be read" in said
+    assert "imagenet/synset_words.txt" in said
+    assert commands.main(["fetch", "celeba"]) == 1
+    assert "got 'celeba'; expected names among mnist, usps, cifar10, alexnet" in capsys.readouterr().out
