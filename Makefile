@@ -83,6 +83,7 @@ book: $(READY) ## Publish the stored, paper-scale outputs to _build/html
 pdf: $(READY) ## The whole book as one file, _build/html/intriguing.pdf (needs XeLaTeX)
 	@for program in xelatex latexmk xindy; do command -v $$program >/dev/null || { \
 		echo "$$program is missing. On Debian or Ubuntu: sudo apt-get install --no-install-recommends $(TEX)" >&2; exit 1; }; done
+	@rm -rf _build/latex  # what an interrupted run leaves there would stop the next one
 	@$(BIN)/jupyter-book build . --builder latex -n --keep-going -q >/dev/null
 	@unset MAKEFLAGS; $(MAKE) -C _build/latex LATEXMKOPTS="-interaction=batchmode -quiet" all-pdf >/dev/null 2>&1 || { \
 		echo "The PDF could not be made; _build/latex/intriguing.log says why:" >&2; \
