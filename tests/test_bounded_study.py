@@ -11,6 +11,7 @@ import torch
 from scipy import stats
 from torch import nn
 
+from intriguing.book import results
 from intriguing.chapters.bounded import pictures, study
 from intriguing.chapters.bounded.networks import DECAY, NONE, NORMALISED, PENALTY
 from intriguing.chapters.bounded.study import (
@@ -220,3 +221,32 @@ def test_pictures_show_the_numbers():
         pictures.curves({}, names, {}, none=NONE, inverse=NORMALISED)
     with pytest.raises(ValueError, match="at least one"):
         pictures.forest(found.iloc[:0], unit="test error")
+
+
+def test_numbers_in_the_text_are_those_of_the_stored_run():
+    """The page says a few of its numbers in sentences; they are read off the tables that its paper-scale run stored."""
+    text = " ".join(
+        (results.location("bounded_ReLU").parents[2] / "notebooks" / "bounded.md").read_text("utf-8").split()
+    )
+    relu, sigmoid = (results.load(f"bounded_{name}", "paper").to_frame() for name in ("ReLU", "sigmoid"))
+
+    def best(frame: pd.DataFrame) -> str:
+        rows = frame[frame.index.str.startswith(PENALTY)]
+        return rows["validation error"].idxmin()
+
+    def percent(value: float, digits: int) -> str:
+        return f"{100 * value:.{digits}f} %"
+
+    at, strength = relu.loc[best(relu)], best(relu).removeprefix(f"{PENALTY} ")
+    assert f"chose, {strength}: its test error is {percent(at['test error'], 2)}" in text
+    assert percent(relu.at[NONE, "test error"], 2) == percent(at["test error"], 2) and relu.at[NONE, "certified"] == 0
+    assert text.count(f"{percent(at['certified'], 1)}") == 2
+    near, far = (sigmoid.loc[f"{NORMALISED}, norm {norm}"] for norm in (6, 4))
+    most = sigmoid.at[NONE, "validation error"] + study.COST
+    assert near["validation error"] <= most < far["validation error"]
+    assert f"certifies {percent(near['certified'], 1)} at norm 6" in text
+    assert f"{percent(far['certified'], 1)} at norm 4" in text
+    lower = 100 * (sigmoid.at[NONE, "test error"] - sigmoid.at[best(sigmoid), "test error"])
+    assert f"by {lower:.2f} percentage points" in text and sigmoid.at[best(sigmoid), "certified"] == 0
+    rows = sigmoid[sigmoid.index.str.startswith(PENALTY) & (sigmoid["validation error"] <= most)]
+    assert f"it is {percent(rows['certified'].max(), 1)}" in text

@@ -10,7 +10,7 @@ from torch import nn
 
 from drawn import lines_seen
 from intriguing import data
-from intriguing.book import results
+from intriguing.book import results, settings
 from intriguing.chapters.density import noise, pictures, study
 from intriguing.data import Images
 from intriguing.models.recipes import build
@@ -368,3 +368,18 @@ def test_the_hardest_decayed_network_may_stay_far():
     assert not claims["For every network nine test images in ten have one within an RMS of 0.1"]
     assert claims["The same for every network except FC10(1), whose weights are decayed hardest"]
     assert claims["At the adversarial distance noise errs on the fully connected networks less than once in 10^50"]
+
+
+def test_counts_in_the_text_are_those_of_the_paper_profile() -> None:
+    """The page says on how many images its tables rest; the numbers follow from the sizes of the profile."""
+    sample = settings.PROFILES["paper"].density_images
+    slow = study.SLOW["ConvNet"]
+    few = max(3, sample // 25)
+    words = {2: "two", 8: "eight", 40: "forty", 200: "two hundred"}
+    text = " ".join(
+        (results.location("density_near").parents[2] / "notebooks" / "density.md").read_text("utf-8").split()
+    )
+    assert f"drawn for {words[sample // slow]} images at paper scale" in text
+    assert f"rest on {words[few]} images, for that network on {words[max(2, few // slow)]}" in text
+    assert f"Medians over {words[few]} images at paper scale, the lower of {words[max(2, few // slow)]} for" in text
+    assert f"about {words[sample // slow]}, where the other networks have {words[sample]}" in text

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from intriguing.attack.distortion import minimum_distortion
+from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.book import two_classes
 from intriguing.book.results import Table
 from intriguing.chapters.explanation import gaussian, study
@@ -79,7 +79,7 @@ def test_summary_says_which_data_it_was(explained: study.Explained, name: str, s
     assert one.source == source and one.root == 3
     first, second = one.summary.splitlines()
     assert first.startswith(words) and first.endswith("60 training and 30 test digits.")
-    assert second == "Test error 0.0%, length scale 0.80, variance 4."
+    assert second == "Test error 0.0%, variance 4, length scale 0.80; the box of all images has the diameter 3.0."
 
 
 def test_shown_are_read_correctly(explained: study.Explained) -> None:
@@ -160,7 +160,7 @@ def test_networks_of_two_classes_point_along_their_weight(digits: Digits) -> Non
     table = study.networks({"linear": linear}, digits.train, 20)
     row = table.to_frame().loc["linear"]
     assert table.meta == {"data": digits.train.name}
-    assert 0 <= row["angle to r, open pixels"] <= row["angle to r"] < 90
+    assert 0 <= row["angle to r, cut to [0, 1]"] <= row["angle to r"] < 90
     probability = gaussian.class_probability(linear, study.random_targets(images.labels))
     lengths = gaussian.explanation_vector(probability, images.images).flatten(1).double().norm(dim=1).log10()
     found = minimum_distortion(linear, images.images, study.random_targets(images.labels), refine=True)
@@ -170,24 +170,68 @@ def test_networks_of_two_classes_point_along_their_weight(digits: Digits) -> Non
     assert row["distortion, 90 % over 10 %"] == pytest.approx(float(size.quantile(0.9) / size.quantile(0.1)))
 
 
+def test_the_box_and_not_the_answer_masks_the_vector(monkeypatch: pytest.MonkeyPatch) -> None:
+    # More of every pixel makes class 1 likelier; the second pixel is white and may not follow.
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(4, 10)).requires_grad_(False).eval()
+    linear[1].weight.zero_()
+    linear[1].weight[1] = 1
+    linear[1].bias.copy_(torch.tensor([2.0, 0, *[-9.0] * 8]))
+    images = Images(torch.tensor([0.2, 1.0, 0.3, 0.1]).view(1, 1, 2, 2), torch.tensor([0]), "made up")
+    monkeypatch.setattr(study, "random_targets", lambda labels: torch.ones_like(labels))
+    step = torch.tensor([[0.4, 0.0, 0.0, 0.4]]).double()  # an answer that leaves a free pixel alone
+
+    def attack(model: nn.Module, clean: torch.Tensor, targets: torch.Tensor, *, refine: bool) -> Distortion:
+        found = clean.double() + step.view(1, 1, 2, 2)
+        return dataclasses.replace(minimum_distortion(model, clean, targets, refine=refine), images=found)
+
+    monkeypatch.setattr(study, "minimum_distortion", attack)
+    row = study.networks({"linear": linear}, images, 1).to_frame().loc["linear"]
+    angles = [torch.rad2deg(torch.acos(torch.tensor((2 / n) ** 0.5))) for n in (4, 3)]
+    assert row[["angle to r", "angle to r, cut to [0, 1]"]].tolist() == pytest.approx(
+        [float(a) for a in angles], abs=1e-3
+    )
+
+
+def test_curved_processes_part_vector_and_step(explained: study.Explained, digits: Digits) -> None:
+    _, eight = two_classes.points(digits.train, 2, 8)
+    table = study.curved(explained.process, eight, digits, (2, 8), [0.5], 20)
+    frame = table.to_frame()
+    assert list(frame.index) == ["fitted", "length scale 0.5"] and table.meta == {"data": digits.name}
+    assert frame["length scale"].tolist() == pytest.approx([0.8, 0.5])
+    own = study.compare(study.explain(explained.process, digits, (2, 8), 20)).table.to_frame()
+    row = frame.loc["fitted"]
+    assert row["angle, cut to [0, 1]"] == own.loc["along η, cut to [0, 1]", "angle to the shortest"]
+    assert row["over the shortest"] == own.loc["along η, cut to [0, 1]", "over the shortest"]
+    assert frame["turn"].iloc[1] > frame["turn"].iloc[0] > 0
+
+
 def test_claims_tell_true_from_false(compared: study.Comparison) -> None:
     def networks(*angles: float) -> Table:
         rows = {f"network {i}": [60.0, angle, -8.0, -2.0, 3.0] for i, angle in enumerate(angles)}
         return Table("explanation_networks", list(study.ALLOWED["explanation_networks"]), rows, {"data": "made up"})
 
-    claims = study.claims(study.Gaps(1e-12, 1e-8, 1e-4), compared, networks(20.0, 30.0))
-    assert len(claims) == 13 and all(type(holds) is bool for holds in claims.values())
+    def curved(*angles: float) -> Table:
+        rows = {
+            f"process {i}": [25.0 - 10 * i, 0.05, 1 - 0.1 * i, 50, angle, 1 + 0.15 * i, 20]
+            for i, angle in enumerate(angles)
+        }
+        return Table("explanation_curved", list(study.ALLOWED["explanation_curved"]), rows, {"data": "made up"})
+
+    claims = study.claims(study.Gaps(1e-12, 1e-8, 1e-4), compared, networks(20.0, 30.0, 40.0), curved(10, 15, 25))
+    assert len(claims) == 18 and all(type(holds) is bool for holds in claims.values())
     assert claims["On the digits, closed form and autograd agree to 1e-10"]
     assert claims["Every digit changes class along its explanation vector"]
     lost = compared.explained.distances.clone()
     lost[3] = torch.nan
     worse = dataclasses.replace(compared, explained=dataclasses.replace(compared.explained, distances=lost, error=0.2))
-    other = study.claims(study.Gaps(1e-9, 1e-8, 1e-4), worse, networks(30.0, 20.0))
+    other = study.claims(study.Gaps(1e-9, 1e-8, 1e-4), worse, networks(30.0, 40.0, 20.0), curved(10, 25, 19))
     assert {claim for claim in claims if claims[claim] != other[claim]} == {
         "On the toy, closed form and autograd agree to 1e-10",
         "The process reads more than nine test digits in ten correctly",
         "Every digit changes class along its explanation vector",
-        "On open pixels the vector is closer to the perturbation for the linear network",
+        "In the box the vector is closer to the perturbation for the linear network than for the others",
+        "The shorter the length scale, the larger the angle between vector and shortest step in the box",
+        "At the shortest length scale that angle is more than twice that of the fitted process",
     }
 
 

@@ -198,13 +198,15 @@ def test_toy_needs_a_plane() -> None:
         geometry.toy(1)
 
 
-def test_turn_goes_in_equal_angles() -> None:
-    start, end = torch.tensor([2.0, 0.0, 0.0]).double(), torch.tensor([0.0, 3.0, 3.0]).double()
-    for share in (0.0, 0.25, 1.0):
-        direction = geometry.turn(start, end, share)
-        assert float(direction.norm()) == pytest.approx(1)
-        assert geometry.tilting_angle(start, direction) == pytest.approx(90 * share, abs=1e-9)
-    assert torch.allclose(geometry.turn(start, start, 0.5), start / 2)
+def test_stray_points_are_separated_by_a_tilted_boundary_only() -> None:
+    toy = geometry.toy(5, stray=0.1)
+    plain = geometry.toy(5)
+    assert torch.equal(toy.points[:-2], plain.points) and toy.second[-2:].tolist() == [False, True]
+    assert (toy.points[-2:] @ toy.z).tolist() == pytest.approx([0.1, -0.1])
+    errors = [
+        geometry.error(geometry.tilted(toy.z, toy.along, -angle), toy.points, toy.second) for angle in (0, 40, 70)
+    ]
+    assert errors == [2 / 402, 2 / 402, 0]
 
 
 def test_local_tilting_of_a_linear_network_is_the_global_one() -> None:

@@ -300,7 +300,15 @@ class Toy:
     along: Tensor
 
 
-def toy(dimension: int, *, count: int = 200, gap: float = 1.0, length: float = 0.2, seed: int = 0) -> Toy:
+def toy(
+    dimension: int,
+    *,
+    count: int = 200,
+    gap: float = 1.0,
+    length: float = 0.2,
+    stray: float | None = None,
+    seed: int = 0,
+) -> Toy:
     """Classes I and J: two thin parallel bars, facing each other, in any number of dimensions.
 
     Args:
@@ -309,6 +317,8 @@ def toy(dimension: int, *, count: int = 200, gap: float = 1.0, length: float = 0
         count: points of each class.
         gap: distance between the bars.
         length: of a bar, at right angles to z.
+        stray: adds one point to each class, as far as this beyond the middle, I's above one end of the bars and J's
+            below the other, so that only a tilted boundary separates all points; None adds none.
         seed: of the directions.
 
     Returns:
@@ -330,6 +340,10 @@ def toy(dimension: int, *, count: int = 200, gap: float = 1.0, length: float = 0
     place = torch.linspace(-length / 2, length / 2, count, dtype=torch.float64).repeat(2)
     second = torch.arange(2 * count) >= count
     across = torch.where(second, gap / 2, -gap / 2).double()
+    if stray is not None:
+        place = torch.cat([place, place.new_tensor([length / 2, -length / 2])])
+        across = torch.cat([across, across.new_tensor([stray, -stray])])
+        second = torch.cat([second, torch.tensor([False, True])])
     return Toy(across[:, None] * z + place[:, None] * along, second, z, along)
 
 
@@ -343,21 +357,6 @@ def tilted(z: Tensor, along: Tensor, degrees: float) -> Boundary:
     """
     angle = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
     return Boundary(torch.cos(angle) * z + torch.sin(angle) * along, 0.0)
-
-
-def turn(start: Tensor, end: Tensor, share: float) -> Tensor:
-    """A unit vector on the arc from one direction to another.
-
-    Args:
-        start: (n,), not zero.
-        end: (n,), not zero and not opposite to the first.
-        share: 0 is the first direction, 1 the second; equal steps are equal angles.
-    """
-    start, end = start / start.norm(), end / end.norm()
-    angle = torch.deg2rad(torch.tensor(tilting_angle(start, end), dtype=start.dtype))
-    if float(angle) < 1e-12:
-        return start
-    return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)
 
 
 @dataclass(frozen=True)

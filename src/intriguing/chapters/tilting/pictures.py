@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Arc
 from numpy.typing import ArrayLike
@@ -13,7 +15,6 @@ from numpy.typing import ArrayLike
 from intriguing.book import plots
 from intriguing.book.plots import DIVERGING, PALETTE, WIDTH, Figure, as_array, styled
 from intriguing.chapters.tilting.geometry import View
-from intriguing.chapters.tilting.study import Page, Turned
 
 FIRST, SECOND, EDGE = PALETTE["blue"], PALETTE["orange"], PALETTE["vermilion"]
 _LIMITS = tuple[tuple[float, float], tuple[float, float]]
@@ -33,15 +34,17 @@ def toy_panels(panels: Mapping[str, tuple[ArrayLike, ArrayLike, tuple[float, flo
     Source:
         Tanay 2018, Figure 4.
     """
-    figure, grid = plots.panels(panels.items(), row=2.35, title_size=8.5, sharey=True)
+    figure, grid = plots.panels(panels.items(), row=2.35, rest=0.2, columns=3, title_size=8, sharex=True, sharey=True)
     for axes, (points, second, line) in grid:
         points, second = as_array(points), np.asarray(second, dtype=bool)
         limits = ((-0.75, 0.75), (-0.75, 0.75))
         _half_planes(axes, line, limits)
         for part, colour, name in ((~second, FIRST, "I"), (second, SECOND, "J")):
-            axes.plot(points[part, 0], points[part, 1], color=colour, linewidth=5, solid_capstyle="butt")
+            bar = part & (np.abs(points[:, 1]) > np.abs(points[part, 1]).max() - 1e-9)
+            axes.plot(points[bar, 0], points[bar, 1], color=colour, linewidth=5, solid_capstyle="butt")
+            axes.plot(*points[part & ~bar].T, "o", color=colour, markersize=5)
             axes.annotate(
-                name, (points[part, 0].max(), points[part, 1].mean()), xytext=(9, 0), textcoords="offset points",
+                name, (points[bar, 0].max(), points[bar, 1].mean()), xytext=(9, 0), textcoords="offset points",
                 va="center", color=colour, fontsize=11, fontweight="bold",
             )  # fmt: skip
         _line(axes, line)
@@ -49,6 +52,70 @@ def toy_panels(panels: Mapping[str, tuple[ArrayLike, ArrayLike, tuple[float, flo
         axes.set_xlabel("along the bars")
         axes.tick_params(length=0)
     figure.axes[0].set_ylabel("across them, along z")
+    return figure
+
+
+@styled
+def toy_sheets(sheets: Mapping[int, Mapping[str, ArrayLike]]) -> Figure:
+    """The toy as images: points of both classes, weights, and a point moved across either boundary.
+
+    Args:
+        sheets: Number of dimensions -> title -> (n,) values. Two are drawn as two pixels, a square number as a square.
+
+    Returns:
+        The figure; points and what became of them share one scale in each row, a weight has its own.
+
+    Source:
+        Tanay 2018, Figure 3.
+    """
+    titles = list(next(iter(sheets.values())))
+    figure = Figure(figsize=(WIDTH, 1.45 * len(sheets)))
+    grid = figure.subplots(len(sheets), len(titles), squeeze=False)
+    for place, (dimension, values) in enumerate(sheets.items()):
+        row = grid[place]
+        scale = max(np.abs(as_array(value)).max() for title, value in values.items() if "weight" not in title)
+        side = math.isqrt(dimension)
+        shape = (side, side) if side**2 == dimension else (1, dimension)
+        for axes, title in zip(row, titles, strict=True):
+            value = as_array(values[title])
+            high = np.abs(value).max() if "weight" in title else scale
+            axes.imshow(value.reshape(shape), cmap=DIVERGING, vmin=-high, vmax=high, interpolation="nearest")
+            plots.frame(axes)
+            if place == 0:
+                axes.set_title(title.replace(": ", ":\n"), fontsize=7.5)
+        row[0].set_ylabel(f"{dimension} dimensions", fontsize=8)
+    return figure
+
+
+@styled
+def splits(curves: Mapping[str, pd.DataFrame]) -> Figure:
+    """Errors against the tilting angle for each size of the training set, and the part of the tilt that is shared.
+
+    Args:
+        curves: Title -> levels by ``angle``, ``shared``, ``training`` and ``error``.
+
+    Returns:
+        The figure: errors above, shared angle below.
+    """
+    figure = Figure(figsize=(WIDTH, 4.1))
+    grid = figure.subplots(2, len(curves), sharex=True, sharey="row", squeeze=False)
+    for (top, low), (title, frame) in zip(grid.T, curves.items(), strict=True):
+        top.plot(frame["angle"], 100 * frame["training"], "o-", color=PALETTE["grey"], markersize=3, label="training")
+        top.plot(frame["angle"], 100 * frame["error"], "o-", color=PALETTE["green"], markersize=3, label="held out")
+        best = frame.loc[frame["error"].idxmin()]
+        low.plot(frame["angle"], frame["shared"], "o-", color=PALETTE["blue"], markersize=3)
+        low.axline((0, 0), slope=1, color=PALETTE["grey"], linewidth=1)
+        for axes in (top, low):
+            axes.axvline(best["angle"], color=EDGE, linewidth=1, linestyle=":")
+            axes.set(xlim=(0, 90), xticks=[0, 30, 60, 90])
+            axes.grid()
+            axes.tick_params(length=0)
+        top.set_title(title, fontsize=8.5)
+        top.set_ylim(0, None)
+        low.set(xlabel="tilting angle (degrees)", ylim=(0, 90), yticks=[0, 30, 60, 90])
+    grid[0, 0].set_ylabel("error (%)")
+    grid[1, 0].set_ylabel("shared angle (degrees)")
+    grid[0, -1].legend(fontsize=7.5, frameon=False)
     return figure
 
 
@@ -69,104 +136,6 @@ def plane(view: View, *, names: tuple[str, str], limits: _LIMITS | None = None) 
     """
     figure = Figure(figsize=(0.86 * WIDTH, 4.2))
     _plane(figure.subplots(), view, names, limits or _around(view.points))
-    return figure
-
-
-@styled
-def tilting_page(page: Page, *, reach: float) -> Figure:
-    """One position of the slider: tilting plane, digits with their twins, and where on the path of levels this is.
-
-    Args:
-        page: What is drawn.
-        reach: Half the width of the drawn part of the plane, the same on all pages.
-
-    Returns:
-        The figure, always of the same size.
-
-    Source:
-        Tanay 2018, Figure 6.
-    """
-    digits, moves, place = as_array(page.digits), as_array(page.moves), page.place
-    figure = Figure(figsize=(WIDTH, 4.25))
-    figure.set_layout_engine("none")
-    axes = figure.add_axes((0.065, 0.11, 0.5, 0.81))
-    _plane(axes, page.view, page.names, ((-reach, reach), (-reach, reach)))
-    for start, end in moves:
-        axes.annotate(
-            "", end, start, arrowprops={"arrowstyle": "-|>", "color": PALETTE["black"], "linewidth": 1.3, "shrinkA": 0,
-                                        "shrinkB": 0}, zorder=6,
-        )  # fmt: skip
-        axes.plot(*start, "o", color="white", markeredgecolor=PALETTE["black"], markersize=5, zorder=7)
-    strongest = np.abs(digits[:, 1] - digits[:, 0]).max()
-    size, left = 0.125, 0.6
-    for row, (clean, twin) in enumerate(digits):
-        bottom = 0.655 - row * 0.265
-        places = [(left + column * 0.135, bottom, size, size * WIDTH / 4.25) for column in range(3)]
-        grid = [figure.add_axes(place) for place in places]
-        _added(grid, clean, twin, strongest)
-        if row == 0:
-            for axes, title in zip(grid, ("digit", "perturbation", "twin"), strict=True):
-                axes.set_title(title, fontsize=8.5, pad=4)
-    low = figure.add_axes((0.645, 0.11, 0.345, 0.215))
-    angles, train, test = map(as_array, (page.angles, page.training, page.testing))
-    low.plot(angles, 100 * train, color=PALETTE["grey"], linewidth=1.2)
-    low.plot(angles, 100 * test, color=PALETTE["green"], linewidth=1.2)
-    low.plot(angles[place], 100 * train[place], "o", color=PALETTE["grey"], markersize=5, clip_on=False)
-    low.plot(angles[place], 100 * test[place], "o", color=PALETTE["green"], markersize=5, clip_on=False)
-    low.set(xlim=(0, 90), ylim=(0, None), xticks=[0, 30, 60, 90], xlabel="tilting angle (degrees)")
-    low.set_ylabel("error (%)", labelpad=2)
-    low.text(0.98, 0.95, "test", color=PALETTE["green"], transform=low.transAxes, ha="right", va="top", fontsize=8)
-    low.text(0.98, 0.75, "training", color="#666666", transform=low.transAxes, ha="right", va="top", fontsize=8)
-    return figure
-
-
-@styled
-def turning(turned: Turned, *, azimuth: float, reach: float) -> Figure:
-    """The boundary as a plane in the three dimensions of z and two weight vectors.
-
-    Args:
-        turned: The points and the boundary.
-        azimuth: From where the reader looks, in degrees around the upright axis.
-        reach: Half the width of the drawn cube.
-
-    Returns:
-        The figure, always of the same size.
-
-    Source:
-        Tanay 2018, Figure 7.
-    """
-    points, second = as_array(turned.cloud), np.asarray(turned.second, dtype=bool)
-    normal, offset, angle = as_array(turned.normal), turned.offset, turned.angle
-    figure = Figure(figsize=(4.6, 4.1))
-    figure.set_layout_engine("none")
-    axes = figure.add_axes((-0.08, -0.06, 1.16, 1.12), projection="3d", computed_zorder=False)
-    axes.view_init(elev=22, azim=azimuth)
-    axes.set_proj_type("ortho")
-    corners = _cut(normal, offset, reach)
-    side = points @ normal + offset
-    # What lies behind the plane, seen from the reader, is drawn before it.
-    view = np.array([np.cos(np.radians(azimuth)), np.sin(np.radians(azimuth)), np.tan(np.radians(22))])
-    front = (side > 0) == (normal @ view > 0)
-    for part, order in ((~front, 1), (front, 4)):
-        for group, colour in ((~second, FIRST), (second, SECOND)):
-            axes.scatter(
-                *points[part & group].T, s=5, color=colour, alpha=0.55, linewidths=0, depthshade=False, zorder=order
-            )
-    if len(corners):
-        from mpl_toolkits.mplot3d.art3d import Poly3DCollection
-
-        sheet = Poly3DCollection([corners], facecolor=(*matplotlib.colors.to_rgb(EDGE), 0.28), edgecolor=EDGE,
-                                 linewidth=1.4, zorder=2)  # fmt: skip
-        axes.add_collection3d(sheet)
-    axes.plot([-reach, reach], [0, 0], [0, 0], color=PALETTE["black"], linewidth=1, zorder=5)
-    axes.text(reach * 1.06, 0, 0, "z", fontsize=10, fontweight="bold", zorder=6)
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach))
-    axes.set_box_aspect((1, 1, 1))
-    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
-        axis.set_ticks([])
-        axis.pane.set(facecolor="#f7f7f7", edgecolor="#dddddd")
-        axis.line.set_color("#bbbbbb")
-    figure.text(0.03, 0.95, f"tilted by {angle:.0f}°", fontsize=10)
     return figure
 
 
@@ -319,23 +288,3 @@ def _around(points: ArrayLike) -> _LIMITS:
     pad = 0.06 * (high - low)
     (left, bottom), (right, top) = low - pad, high + pad
     return (float(left), float(right)), (float(bottom), float(top))
-
-
-def _cut(normal: np.ndarray, offset: float, reach: float) -> np.ndarray:
-    """The polygon in which a plane cuts the cube from -reach to reach, its corners in order around it."""
-    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * reach
-    pairs = [(i, j) for i in range(8) for j in range(i) if np.count_nonzero(corners[i] != corners[j]) == 1]
-    values = corners @ normal + offset
-    met = [
-        corners[i] + values[i] / (values[i] - values[j]) * (corners[j] - corners[i])
-        for i, j in pairs
-        if values[i] * values[j] < 0
-    ]
-    if len(met) < 3:
-        return np.empty((0, 3))
-    met = np.array(met)
-    centre = met.mean(0)
-    one = met[0] - centre
-    other = np.cross(normal, one)
-    turn = np.arctan2((met - centre) @ other / np.linalg.norm(other), (met - centre) @ one / np.linalg.norm(one))
-    return met[np.argsort(turn)]
