@@ -40,7 +40,7 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     "attack/penalty.py": ("distortion", "minimum"),
     "attack/perturbations.py": ("amplification", "distortion", "transfer", "density_noise"),
     "attack/checks.py": ("distortion", "boundary", "certificates"),
-    "attack/classifier.py": ("distortion", "refinement"),
+    "attack/models.py": ("models", "distortion", "refinement"),
     "attack/files.py": ("cache", "runs"),
     "data/digits.py": ("data",),
     "data/manifest.py": ("data",),
