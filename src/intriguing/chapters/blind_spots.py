@@ -274,7 +274,7 @@ def plane(model: nn.Module, image: Tensor, ends: Mapping[str, Tensor], *, side: 
     up = second - (second @ right) * right
     up = up / up.norm()
     places = {label: (float(step @ right), float(step @ up)) for label, step in zip(ends, (first, second), strict=True)}
-    extent = 1.6 * max(abs(value) for place in places.values() for value in place)
+    extent = 1.9 * max(abs(value) for place in places.values() for value in place)
     ticks = torch.linspace(-extent, extent, side, dtype=torch.float64)
     steps = ticks[None, :, None] * right + ticks[:, None, None] * up  # (side, side, m)
     points = image.double().flatten() + pixels * steps.flatten(0, 1)
@@ -312,14 +312,14 @@ def regions(planes: Mapping[str, Plane]) -> plots.Figure:
     colours = [plots.PALETTE[name] for name in ("blue", "vermilion", "green", "purple", "sky", "orange", "grey")]
     full = np.array([[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in colours])
     pale = 1 - 0.45 * (1 - full)
+    everywhere = np.unique(np.concatenate([shown.classes.numpy().ravel() for shown in planes.values()]))
     figure, grid = plots.panels(planes.items(), row=3.6)
     for axes, shown in grid:
         classes, extent = shown.classes.numpy(), shown.extent
-        present = np.unique(classes)
-        shades = pale[np.searchsorted(present, classes) % len(pale)]
+        shades = pale[np.searchsorted(everywhere, classes) % len(pale)]  # a class has one colour in all panels
         axes.imshow(shades, origin="lower", extent=(-extent, extent, -extent, extent), interpolation="nearest")
         ticks = np.linspace(-extent, extent, len(classes))
-        for kind in present:
+        for kind in np.unique(classes):
             rows, columns = np.nonzero(classes == kind)
             if len(rows) > 0.004 * classes.size:
                 near = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
