@@ -122,6 +122,12 @@ def test_what_another_network_sees_is_the_truth_the_target_or_a_third_class(two)
     assert transfer.clean_errors(models, images).to_dict() == {"a": 0.25, "b": 0.25}
 
 
+def test_the_share_of_targets_is_that_of_all_errors():
+    columns = ["still correct", "the target", "a third class", "target among errors"]
+    line = transfer.target_line(table({"a": [0.9, 0.02, 0.08, 0.2], "b": [0.6, 0.36, 0.04, 0.9]}, columns))
+    assert "**76%** are the target; by set it is from 20% (a) to 90% (b)." in line  # 0.38 of 0.5
+
+
 def test_both_populations_have_their_mean(two):
     models, images, targets, sets = two
     row = transfer.populations(models, images, targets, sets).to_frame().loc["a"]

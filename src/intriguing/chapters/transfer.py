@@ -175,6 +175,22 @@ def outcomes(models: Mapping[str, nn.Module], images: Images, targets: Tensor, s
     return Table("transfer_outcomes", columns, rows, {"data": images.name})
 
 
+def target_line(classes: Table) -> str:
+    """Says in a sentence how often an error of another network is the target.
+
+    Args:
+        classes: what :func:`outcomes` returns.
+    """
+    frame = classes.to_frame()
+    share, fooled = frame["target among errors"], 1 - frame["still correct"]
+    every = (share * fooled).sum() / fooled.sum()
+    return (
+        f"Of all errors that the examples cause in other networks, **{every:.0%}** are the target; by set it is from "
+        f"{share.min():.0%} ({share.idxmin()}) to {share.max():.0%} ({share.idxmax()}). An error at random would be the "
+        "target one time in nine, 11%."
+    )
+
+
 def equal_length(models: Mapping[str, nn.Module], images: Images, sets: Mapping[str, Distortion]) -> Table:
     """Which set fools the others most when all perturbations are equally long.
 
