@@ -186,8 +186,8 @@ def target_line(classes: Table) -> str:
     every = (share * fooled).sum() / fooled.sum()
     return (
         f"Of all errors that the examples cause in other networks, **{every:.0%}** are the target; by set it is from "
-        f"{share.min():.0%} ({share.idxmin()}) to {share.max():.0%} ({share.idxmax()}). An error at random would be the "
-        "target one time in nine, 11%."
+        f"{share.min():.0%} ({share.idxmin()}) to {share.max():.0%} ({share.idxmax()}). An error at random would be "
+        "the target one time in nine, 11%."
     )
 
 
