@@ -17,6 +17,9 @@ from intriguing.book.tables import error_matrix
 from intriguing.data import Images
 from intriguing.models.training import error_rate, predict
 
+LINEAR = ["FC10(1e-4)", "FC10(1e-2)", "FC10(1)"]
+"""The networks without hidden layers."""
+
 SIGMOID = ("FC100-100-10", "FC200-200-10")
 """The networks with layers of sigmoids."""
 
@@ -385,6 +388,7 @@ def claims(
     added, printed = others(above.to_frame()), others(paper_excess())
     gap, raw_gap = (added - printed).abs(), (others(errors) - others(paper.TABLE2.to_frame())).abs()
     seen, sizes, stretched = classes.to_frame(), means.to_frame(), length.to_frame()
+    off = sizes.sub(paper.TABLE1.to_frame()["distortion"], axis=0).abs().loc[LINEAR]
     fooled, noise = others(errors), others(equal.to_frame())
     first, second = SIGMOID
     readings = misfit(choice)
@@ -426,6 +430,9 @@ def claims(
         ),
         "Images that were read correctly need a larger distortion than all images, or the same": (
             (sizes["correctly read"] >= sizes["all images"]).all()
+        ),
+        "On the linear networks their mean is the one nearer to the printed distortion, or as near": (
+            (off["correctly read"] <= off["all images"]).all()
         ),
         "Between the sigmoid networks, the examples of one fool the other more than noise does": (
             fooled.at[first, second] > noise.at[first, second] and fooled.at[second, first] > noise.at[second, first]
