@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intriguing.attack.perturbations import amplify, rms
+from intriguing.attack.perturbations import amplify, moved_by, rms
 
 
 def test_amplify_by_hand():
@@ -52,3 +52,17 @@ def test_amplify_refuses_what_it_cannot_do(arguments):
 def test_amplify_refuses_two_shapes():
     with pytest.raises(ValueError, match="one shape"):
         amplify(torch.zeros(1, 3), torch.zeros(2, 3))
+
+
+def test_each_image_is_moved_by_its_own_way_inside_the_box():
+    images = torch.tensor([[0.0, 0.5], [0.5, 0.5], [0.2, 0.2]])
+    distorted = torch.tensor([[-0.1, 0.6], [0.6, 0.6], [0.2, 0.2]])
+    moved = moved_by(images, distorted, torch.tensor([0.2, 0.1, 0.3]))
+    # The first image cannot get darker in its first pixel, so the second one carries the whole way.
+    assert moved.flatten().tolist() == pytest.approx([0.0, 0.5 + 0.2 * 2**0.5, 0.6, 0.6, 0.2, 0.2], abs=1e-6)
+
+
+@pytest.mark.parametrize(("other", "sizes"), [((2, 3), 2), ((2, 2), 3)])
+def test_moving_refuses_two_shapes_and_a_wrong_number_of_sizes(other, sizes):
+    with pytest.raises(ValueError, match="got"):
+        moved_by(torch.zeros(2, 2), torch.zeros(other), torch.ones(sizes))

@@ -107,3 +107,11 @@ def test_an_entry_is_allowed_the_median_of_its_column_and_a_floor(measured):
 def test_another_pool_is_refused(measured):
     with pytest.raises(ValueError, match="expected 'row' or 'column'"):
         tables.pooled_tolerances(measured, by="entry")
+
+
+def test_the_weight_of_a_comparison_is_said():
+    table = Table("t", ["x", "y"], {"a": [0.5, 0.1], "b": [0.2, 0.0]})
+    allowed = pd.DataFrame({"x": {"a": 0.3, "b": 0.02}, "y": {"a": 0.01, "b": 0.003}})
+    assert tables.weight_of(table, allowed).startswith(
+        "The widest tolerance is 0.300, for an entry of 0.500 (a, x). In 2 of 4"
+    )

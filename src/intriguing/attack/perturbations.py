@@ -51,7 +51,7 @@ def amplify(images: Tensor, distorted: Tensor, size: float = AMPLIFIED, *, form:
     return further.view(images.shape).to(images.dtype)
 
 
-def _reaching(clean: Tensor, step: Tensor, factor: Tensor, size: float) -> Tensor:
+def _reaching(clean: Tensor, step: Tensor, factor: Tensor, size: float | Tensor) -> Tensor:
     """The factor t at which clip(x + t r) has moved by ``size``: bisection, as the way grows with t."""
 
     def way(t: Tensor) -> Tensor:
@@ -65,6 +65,32 @@ def _reaching(clean: Tensor, step: Tensor, factor: Tensor, size: float) -> Tenso
         short = way(middle) < size
         low, high = torch.where(short, middle, low), torch.where(short, high, middle)
     return high
+
+
+def moved_by(images: Tensor, distorted: Tensor, sizes: Tensor) -> Tensor:
+    """Images moved along given perturbations, inside the box, until each has gone exactly its own way.
+
+    Args:
+        images: (N, *shape) in [0, 1].
+        distorted: (N, *shape), x + r, inside the box or not; an image with r = 0 is returned as it is.
+        sizes: (N,) root mean square per pixel that is asked for, at least 0.
+
+    Returns:
+        (N, *shape) of the dtype of ``images``: x + t r cut back to [0, 1], with t such that the image has moved by its
+        size, or by as much as the box allows.
+
+    Raises:
+        ValueError: the shapes differ, or the number of sizes is not that of the images.
+    """
+    before = rms(images, distorted)  # raises where the shapes differ
+    if sizes.shape != images.shape[:1]:
+        raise ValueError(f"got sizes of shape {tuple(sizes.shape)}; expected ({len(images)},); give one for each image")
+    clean = images.double().flatten(1)
+    step = distorted.double().flatten(1) - clean
+    size = sizes.to(before)
+    factor = torch.where(before > 0, size / before.where(before > 0, torch.ones_like(before)), 0.0)
+    further = clean + _reaching(clean, step, factor, size)[:, None] * step
+    return further.clamp(0, 1).view(images.shape).to(images.dtype)
 
 
 def random_targets(labels: Tensor, classes: int = 10, *, generator: torch.Generator | None = None) -> Tensor:

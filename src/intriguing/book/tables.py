@@ -111,6 +111,26 @@ def tolerances(name: str, *, floor: float = 3e-3) -> pd.DataFrame:
     return (SPREADS * results.load(f"spread_{name}", "quick").to_frame()).clip(lower=floor)
 
 
+def weight_of(table: Table, allowed: pd.DataFrame) -> str:
+    """Says how much a comparison within tolerances is worth: where they are widest, and how many hide half an entry.
+
+    Args:
+        table: what is compared.
+        allowed: the tolerance of each entry, by row and column.
+
+    Returns:
+        Two sentences of Markdown.
+    """
+    entries, wide = table.to_frame().stack(), allowed.stack()
+    wide = wide.reindex(entries.index)
+    row, column = place = wide.idxmax()
+    blunt = int((wide > entries / 2).sum())
+    return (
+        f"The widest tolerance is {wide[place]:.3f}, for an entry of {entries[place]:.3f} ({row}, {column}). In "
+        f"{blunt} of {len(entries)} entries the tolerance exceeds half of the entry: there an agreement says little."
+    )
+
+
 def pooled_tolerances(table: Table, *, by: str, floor: float | Mapping[str, float] = 3e-3) -> pd.DataFrame:
     """As :func:`tolerances`, where so few seeds were measured that some of them agreed on an entry by luck.
 

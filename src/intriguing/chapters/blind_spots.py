@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -12,16 +15,20 @@ from tqdm.auto import tqdm
 
 from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.attack.oracles import exact_linear_distortion, scipy_distortion
-from intriguing.attack.perturbations import gaussian_noise
+from intriguing.attack.penalty import penalty_path
+from intriguing.attack.perturbations import gaussian_noise, noise_of_size, rms, value_and_gradient, wrong_classes
 from intriguing.book import markdown, paper, plots
 from intriguing.book.results import Table
 from intriguing.data import Images
-from intriguing.models.training import error_rate
+from intriguing.models.training import error_rate, predict
 
 AGREEING = 0.01  # relative difference of two mean distortions, or of two searches, that counts as none
 CERTIFIED = 1e-4  # duality gap below which an optimum counts as known
 EXACT = 1.001  # a mean distortion below this multiple of the optimum counts as the optimum
 BELOW = 1e-5  # what the solution of the exact problem may lie above its optimum, relative
+AROUND = torch.logspace(
+    -1.5, 1.0, 16, dtype=torch.float64
+)  # multiples of the c at the edge at which a path is followed
 
 
 def error_list(shown: str, errors: Mapping[str, float]) -> str:
@@ -107,6 +114,257 @@ def state_list(states: pd.DataFrame) -> str:
     """
     rows = [[state, *(f"{share:.1%}" for share in shares)] for state, *shares in states.itertuples()]
     return f"\n{markdown.words(['pixels of the solution', *states.columns], rows)}\n"
+
+
+def held_line(states: pd.DataFrame) -> str:
+    """Says which share of the pixels is held at a bound, and which share of the perturbation lies where it was black.
+
+    Args:
+        states: what :func:`pixel_states` returns.
+    """
+    pixels, energy = states.to_numpy().T
+    return (
+        f"So **{pixels[:2].sum():.0%}** of the pixels are held at a bound and {pixels[2:].sum():.0%} are free; pixels "
+        f"that were black and are no longer carry {energy[2]:.0%} of the perturbation."
+    )
+
+
+@dataclass(frozen=True)
+class Crossings:
+    """How often the lead of the target changes its sign along the paths of many images.
+
+    Attributes:
+        counts: (N,) long, changes of sign of each image that needed a perturbation.
+        falling: (N,) bool, whether the lead never rises from one c to the next larger one.
+    """
+
+    counts: Tensor
+    falling: Tensor
+
+    def __str__(self) -> str:
+        once = int((self.counts == 1).sum())
+        return (
+            f"Along {len(self.counts)} paths the lead changes its sign exactly once on {once}, "
+            f"and falls from each c to the next on {int(self.falling.sum())}."
+        )
+
+
+def crossings(model: nn.Module, images: Tensor, targets: Tensor, found: Distortion) -> Crossings:
+    """Follows the path in c for many images, each around the c at which its search ended.
+
+    Args:
+        model: images -> logits.
+        images: (N, *shape), clean.
+        targets: (N,) long.
+        found: their adversarial examples by the penalty method; images that are their target already are left out.
+    """
+    counts, falling = [], []
+    for image, target, edge in zip(images, targets.tolist(), found.penalty.tolist(), strict=False):
+        if math.isfinite(edge):
+            _, gaps = penalty_path(model, image, target, edge * AROUND)
+            counts.append(int((gaps[1:] > 0).ne(gaps[:-1] > 0).sum()))
+            falling.append(bool((gaps[1:] <= gaps[:-1] + 1e-6).all()))  # what a minimisation leaves undecided
+    return Crossings(torch.tensor(counts), torch.tensor(falling))
+
+
+def linear_prediction(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """What a network that stayed as straight as it is at the clean image would have for its closest example of a class.
+
+    Args:
+        model: images -> logits.
+        images: (N, *shape), clean.
+        targets: (N,) long.
+
+    Returns:
+        gap (N,), by how much the strongest other logit leads the target, 0 where the target leads; and slope (N,), the
+        Euclidean norm of its gradient in the image. Gap over slope is the distance to where the two would be equal.
+
+    Source:
+        The first-order argument of Goodfellow et al. 2015, section 3, and of Moosavi-Dezfooli et al. 2016, equation 6.
+    """
+    device = next(model.parameters()).device
+    images, targets = images.to(device), targets.to(device)
+    logits = model(images)
+    rival = logits.scatter(1, targets[:, None], -torch.inf).argmax(1)
+
+    def lead(x: Tensor) -> Tensor:
+        out = model(x)
+        return (out.gather(1, rival[:, None]) - out.gather(1, targets[:, None]))[:, 0]
+
+    gap, gradient = value_and_gradient(lead, images)
+    return gap.clamp(min=0).double().cpu(), gradient.flatten(1).norm(dim=1).double().cpu()
+
+
+@dataclass(frozen=True)
+class Straight:
+    """The linear prediction beside the distance found.
+
+    Attributes:
+        table: per network the means of gap and slope, of the predicted and of the found distortion, the median of found
+            over predicted, and the correlation of both over images.
+        points: name -> predicted and found distortion of each image that needed a perturbation.
+    """
+
+    table: Table
+    points: dict[str, tuple[Tensor, Tensor]]
+
+
+def straight(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -> Straight:
+    """Logit gap over gradient norm, beside the shortest perturbation that the refined search finds.
+
+    Args:
+        models: name -> network.
+        images: clean images.
+        targets: (N,) long.
+    """
+    rows, points = {}, {}
+    for name, model in models.items():
+        gap, slope = linear_prediction(model, images.images, targets)
+        predicted = gap / slope / math.sqrt(images.images[0].numel())
+        found = minimum_distortion(model, images.images, targets, refine=True).rms.cpu()
+        moved = (found > 0) & (predicted > 0)
+        points[name] = predicted[moved], found[moved]
+        ratio = float((found[moved] / predicted[moved]).median())
+        together = float(np.corrcoef(predicted[moved], found[moved])[0, 1])
+        means = [float(part[moved].mean()) for part in (gap, slope, predicted, found)]
+        rows[name] = [*means, ratio, together]
+    columns = ["gap", "slope", "predicted", "found", "found / predicted", "correlation"]
+    return Straight(Table("straight", columns, rows, {"data": images.name}), points)
+
+
+def straight_picture(found: Straight, names: tuple[str, ...], count: int = 300) -> plots.Figure:
+    """Predicted against found distortion, one point for each image, one panel for each network.
+
+    Args:
+        found: what :func:`straight` returns.
+        names: the networks that are shown.
+        count: how many images at most.
+    """
+    shown = {name: {"": tuple(part[:count] for part in found.points[name])} for name in names}
+    return plots.identities(shown, xlabel="predicted", ylabel="found")
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The classes that a network gives on a plane through an image.
+
+    Attributes:
+        classes: (side, side) long, rows from low to high along the second direction.
+        extent: the plane reaches from minus this to plus this in both directions, root mean square per pixel.
+        points: label -> position of an image on the plane, in the same unit.
+    """
+
+    classes: Tensor
+    extent: float
+    points: dict[str, tuple[float, float]]
+
+
+def plane(model: nn.Module, image: Tensor, ends: Mapping[str, Tensor], *, side: int = 141) -> Plane:
+    """Reads the classes on the plane through an image and two others.
+
+    Args:
+        model: images -> logits.
+        image: (*shape), in the middle of the plane.
+        ends: label -> image; the first one lies straight to the right, the second one gives the other direction.
+        side: points along each edge.
+    """
+    pixels = math.sqrt(image.numel())
+    first, second = ((end - image).double().flatten() / pixels for end in ends.values())  # their norms are distortions
+    right = first / first.norm()
+    up = second - (second @ right) * right
+    up = up / up.norm()
+    places = {label: (float(step @ right), float(step @ up)) for label, step in zip(ends, (first, second), strict=True)}
+    extent = 1.9 * max(abs(value) for place in places.values() for value in place)
+    ticks = torch.linspace(-extent, extent, side, dtype=torch.float64)
+    steps = ticks[None, :, None] * right + ticks[:, None, None] * up  # (side, side, m)
+    points = image.double().flatten() + pixels * steps.flatten(0, 1)
+    classes = predict(model, points.view(-1, *image.shape).float()).view(side, side)
+    return Plane(classes, extent, {"x": (0.0, 0.0)} | places)
+
+
+def two_planes(model: nn.Module, image: Images, target: Tensor, found: Distortion) -> dict[str, Plane]:
+    """Planes through one image: its adversarial example with that of another class, and with noise of its size.
+
+    Args:
+        model: images -> logits.
+        image: one clean image with its class.
+        target: (1,) long, a wrong class.
+        found: adversarial examples, of which the first is that of the image for the target.
+    """
+    classes = wrong_classes(image.labels)[0]
+    other = classes[classes != target][:1]
+    end = {f"toward {int(target)}": found.images[0]}
+    second = {f"toward {int(other)}": minimum_distortion(model, image.images, other).images[0]}
+    noise = {"random": noise_of_size(image.images, found.rms[:1])[0]}
+    return {
+        "two perturbations": plane(model, image.images[0], end | second),
+        "one, and noise of its size": plane(model, image.images[0], end | noise),
+    }
+
+
+@plots.styled
+def regions(planes: Mapping[str, Plane]) -> plots.Figure:
+    """The regions of the classes on planes, each named by its class, with the images that span them.
+
+    Args:
+        planes: title -> what :func:`plane` returns.
+    """
+    colours = [plots.PALETTE[name] for name in ("blue", "vermilion", "green", "purple", "sky", "orange", "grey")]
+    full = np.array([[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in colours])
+    pale = 1 - 0.45 * (1 - full)
+    everywhere = np.unique(np.concatenate([shown.classes.numpy().ravel() for shown in planes.values()]))
+    figure, grid = plots.panels(planes.items(), row=3.6)
+    for axes, shown in grid:
+        classes, extent = shown.classes.numpy(), shown.extent
+        shades = pale[np.searchsorted(everywhere, classes) % len(pale)]  # a class has one colour in all panels
+        axes.imshow(shades, origin="lower", extent=(-extent, extent, -extent, extent), interpolation="nearest")
+        ticks = np.linspace(-extent, extent, len(classes))
+        for kind in np.unique(classes):
+            rows, columns = np.nonzero(classes == kind)
+            if len(rows) > 0.004 * classes.size:
+                near = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
+                axes.text(ticks[columns[near]], ticks[rows[near]], str(kind), ha="center", va="center", fontsize=15)
+        for label, place in shown.points.items():
+            axes.plot(*place, "o", color=plots.PALETTE["black"], markersize=4)
+            axes.annotate(label, place, xytext=(5, 4), textcoords="offset points", fontsize=8)
+        axes.set(xlabel="distortion along the perturbation", ylabel="distortion across")
+        axes.set_aspect("equal")
+    return figure
+
+
+def shifted(images: Tensor) -> dict[str, Tensor]:
+    """The images moved by one pixel to each side, with black where nothing came from.
+
+    Args:
+        images: (N, 1, height, width).
+    """
+    wide = nn.functional.pad(images, (1, 1, 1, 1))
+    height, width = images.shape[2:]
+    starts = {"left": (1, 2), "right": (1, 0), "up": (2, 1), "down": (0, 1)}
+    return {side: wide[:, :, i : i + height, j : j + width] for side, (i, j) in starts.items()}
+
+
+def deformations(model: nn.Module, images: Images, found: Distortion) -> Table:
+    """How far a shift by one pixel goes and how often it fools a network, beside the step found by optimisation.
+
+    Args:
+        model: images -> logits.
+        images: clean images.
+        found: their adversarial examples.
+
+    Returns:
+        A ``Table`` named ``deformations``: for the images as they are, the mean over four shifts and the step found,
+        the mean distortion and the error.
+    """
+    moved = list(shifted(images.images).values())
+    lengths = [float(rms(images.images, one).mean()) for one in moved]
+    errors = [error_rate(model, one, images.labels) for one in moved]
+    rows = {
+        "the images themselves": [0.0, error_rate(model, images.images, images.labels)],
+        "shifted by one pixel": [sum(lengths) / len(moved), sum(errors) / len(moved)],
+        "the step found by optimisation": [float(found.rms.mean()), error_rate(model, found.images, images.labels)],
+    }
+    return Table("deformations", ["mean distortion", "error"], rows, {"data": images.name})
 
 
 def penalty_norms(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -> Table:
@@ -303,6 +561,10 @@ def claims(
     exact: Table,
     down: Table,
     accuracy: pd.DataFrame,
+    states: pd.DataFrame,
+    paths: Crossings,
+    lines: Table,
+    moved: Table,
 ) -> dict[str, bool]:
     """Which of the chapter's claims hold.
 
@@ -313,7 +575,13 @@ def claims(
         exact: what :func:`exact_linear` returns.
         down: what :func:`refined` returns.
         accuracy: what :func:`noise_accuracy` returns.
+        states: what :func:`pixel_states` returns.
+        paths: what :func:`crossings` returns.
+        lines: the table of what :func:`straight` returns.
+        moved: what :func:`deformations` returns.
     """
+    ahead, shift = lines.to_frame(), moved.to_frame()
+    step, search = shift.loc["shifted by one pixel"], shift.loc["the step found by optimisation"]
     form = norms.to_frame()
     norm_ratio = (form["c |r|"] / form["c |r|²"])[["FC100-100-10", "FC200-200-10"]]
     linear = exact.to_frame()
@@ -337,6 +605,17 @@ def claims(
             linear["refined / optimum"].max() < EXACT
         ),
         "The refined search is shorter than the penalty method on every network": (down.to_frame()["ratio"] > 1).all(),
+        "Most pixels of the solutions are held at a bound": states.iloc[:2, 0].sum() > 0.5,
+        "At least a quarter of the pixels of the solutions is held at a bound": states.iloc[:2, 0].sum() > 0.25,
+        "The lead of the target changes its sign exactly once along the path of every image followed": (
+            (paths.counts == 1).all()
+        ),
+        "Gap over slope at the clean image predicts the distance to a factor of two, in the median of every network": (
+            ahead["found / predicted"].between(0.5, 2).all()
+        ),
+        "A shift by one pixel is a longer step than the one found, and fools the network less often": (
+            step["mean distortion"] > search["mean distortion"] and step["error"] < search["error"]
+        ),
         "Some network reads a third or more of the images under noise of stddev 1": accuracy.max(axis=None) > 1 / 3,
     }
     return {claim: bool(holds) for claim, holds in decided.items()}

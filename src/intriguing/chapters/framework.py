@@ -28,6 +28,12 @@ TRIED = (*LINEAR, "FC100-100-10")
 
 UNITS = 10  # the k of a linear network, which has ten units
 
+ROUNDING = {
+    "training error": {"FC10(1e-4)": 0.0005, "FC10(1e-2)": 0.005, "FC10(1)": 0.0005},
+    "distortion": {"FC10(1e-4)": 0.0005, "FC10(1e-2)": 0.005, "FC10(1)": 0.005},
+}
+"""Half a unit of the last digit that the paper prints: 6.7 %, 10 %, 21.2 %; 0.062, 0.1 (taken for 0.10), 0.14."""
+
 
 @dataclass(frozen=True)
 class Halves:
@@ -89,6 +95,29 @@ def training_table(runs: Mapping[str, Trained]) -> Styler:
     return frame.style.set_uuid("training").format(formats)
 
 
+def at_the_cap(runs: Mapping[str, Trained]) -> list[str]:
+    """The networks whose training by L-BFGS was ended by the cap on its iterations.
+
+    Args:
+        runs: name -> trained network.
+    """
+    cap = settings.profile().training_iterations
+    return [name for name, run in runs.items() if name != "ConvNet" and run.iterations >= cap]  # ConvNet counts epochs
+
+
+def cap_line(runs: Mapping[str, Trained]) -> str:
+    """Says in a sentence of Markdown which trainings ended at the cap.
+
+    Args:
+        runs: name -> trained network.
+    """
+    stopped = at_the_cap(runs)
+    who = " and ".join(filter(None, [", ".join(stopped[:-1]), *stopped[-1:]])) or "no network"
+    return (
+        f"Ended by the cap of {settings.profile().training_iterations:,} iterations and not by convergence: **{who}**."
+    )
+
+
 def table1_errors(networks: Mapping[str, nn.Module], digits: Digits) -> results.Table:
     """The two columns of Table 1 that no attack is needed for.
 
@@ -114,6 +143,22 @@ def against_paper(errors: results.Table) -> Styler:
     """
     style = (100 * results.frame_against(errors, paper.TABLE1)).style.set_uuid("errors")
     return style.format("{:.2f}").format("{:+.2f}", subset=(slice(None), (slice(None), "difference")))
+
+
+def distance_line(errors: results.Table) -> str:
+    """Says in a sentence how far our errors lie from the printed ones, the furthest network apart.
+
+    Args:
+        errors: what :func:`table1_errors` returns.
+    """
+    beside = results.frame_against(errors, paper.TABLE1)
+    gaps = beside.xs("difference", axis="columns", level=1).abs().max(axis=1).sort_values()
+    ours, printed = (beside["training error"].loc["AE400-10", part] for part in ("ours", "paper"))
+    return (
+        f"{gaps.index[-1]} is furthest from the paper, by {100 * gaps.iloc[-1]:.1f} points; of the others none by more "
+        f"than {100 * gaps.iloc[-2]:.1f} points, though AE400-10 makes {ours / printed:.1f} times the paper's training "
+        "errors."
+    )
 
 
 def decay_readings(digits: Digits, images: Images, targets: Tensor) -> results.Table:
@@ -235,26 +280,67 @@ def curve_picture(curve: pd.DataFrame) -> plots.Figure:
     )
 
 
-def decay_factors(curve: pd.DataFrame) -> pd.DataFrame:
+def decay_factors(curve: pd.DataFrame, rounding: float = 0.0) -> pd.DataFrame:
     """The effective lambda that would give a printed number, read off the curve, over the printed lambda.
 
     Args:
         curve: what :func:`decay_curve` returns.
+        rounding: which number is asked for: the printed one, plus this many times half a unit of its last digit.
 
     Returns:
-        One row for each linear network, for its training error and its distortion; NaN beyond the curve.
+        One row for each linear network, for its training error and its distortion; 0 below the curve and infinite
+        beyond it.
     """
     printed = paper.TABLE1.to_frame()
 
     def factor(name: str, column: str) -> float:
-        at = np.interp(printed.at[name, column], curve[column], np.log(curve.index), left=np.nan, right=np.nan)
+        value = printed.at[name, column] + rounding * ROUNDING[column][name]
+        at = np.interp(value, curve[column], np.log(curve.index), left=-np.inf, right=np.inf)
         return np.exp(at) / paper.WEIGHT_DECAY[name][0]
 
-    columns = ("training error", "distortion")
-    return pd.DataFrame({column: {name: factor(name, column) for name in LINEAR} for column in columns})
+    return pd.DataFrame({column: {name: factor(name, column) for name in LINEAR} for column in ROUNDING})
 
 
-def claims(parts: Halves, errors: results.Table, convolutional_error: float, decay: results.Table) -> dict[str, bool]:
+def factor_ranges(curve: pd.DataFrame) -> pd.DataFrame:
+    """What :func:`decay_factors` returns, with the range that the rounding of the printed numbers allows, in words.
+
+    Args:
+        curve: what :func:`decay_curve` returns.
+    """
+
+    def word(value: float) -> str:
+        return f"{value:.2f}" if 0 < value < np.inf else "below the curve" if value == 0 else "beyond the curve"
+
+    def between(value: float, least: float, most: float) -> str:
+        return word(value) if least == most else f"{word(value)} ({word(least)} to {word(most)})"
+
+    low, middle, high = (decay_factors(curve, rounding) for rounding in (-1.0, 0.0, 1.0))
+    shown = {
+        column: {name: between(*(factors.at[name, column] for factors in (middle, low, high))) for name in LINEAR}
+        for column in ROUNDING
+    }
+    return pd.DataFrame(shown)
+
+
+def one_factor(curve: pd.DataFrame, columns: Iterable[str]) -> bool:
+    """Whether one factor on lambda would give all printed numbers of some columns, within their rounding.
+
+    Args:
+        curve: what :func:`decay_curve` returns.
+        columns: of :data:`ROUNDING`.
+    """
+    columns = list(columns)
+    least, most = (decay_factors(curve, rounding)[columns] for rounding in (-1.0, 1.0))
+    return bool(least.max(axis=None) <= most.min(axis=None))
+
+
+def claims(
+    parts: Halves,
+    errors: results.Table,
+    convolutional_error: float,
+    decay: results.Table,
+    stopped: Iterable[str],
+) -> dict[str, bool]:
     """Which of the chapter's claims hold.
 
     Args:
@@ -262,7 +348,9 @@ def claims(parts: Halves, errors: results.Table, convolutional_error: float, dec
         errors: what :func:`table1_errors` returns.
         convolutional_error: the test error of the convolutional network, a fraction.
         decay: what :func:`decay_readings` returns.
+        stopped: what :func:`at_the_cap` returns.
     """
+    stopped, curve = set(stopped), decay_curve(decay)
     linear, got = list(LINEAR), errors.to_frame()
     training, test = got["training error"], got["test error"]
     dropped, per_unit = (gap["distortion"][linear] for gap in gaps(decay).values())
@@ -271,8 +359,16 @@ def claims(parts: Halves, errors: results.Table, convolutional_error: float, dec
         "Stronger decay gives a linear network a larger training error": (
             training[linear].is_monotonic_increasing and training[linear].is_unique
         ),
-        "Stronger decay gives a linear network a larger distortion": (
-            decay_curve(decay)["distortion"].is_monotonic_increasing
+        "Stronger decay gives a linear network a larger distortion": curve["distortion"].is_monotonic_increasing,
+        "Every linear network converges before the cap on its iterations": not stopped & set(LINEAR),
+        "Both sigmoid networks converge before the cap on their iterations": (
+            not stopped & {"FC100-100-10", "FC200-200-10"}
+        ),
+        "One factor on λ would give the three printed training errors of linear networks, within their rounding": (
+            one_factor(curve, ["training error"])
+        ),
+        "One factor on λ would give their printed training errors and distortions, within their rounding": (
+            one_factor(curve, ROUNDING)
         ),
         "Both sigmoid networks fit the training set, with less than one error in a thousand": (
             training[["FC100-100-10", "FC200-200-10"]].max() < 0.001
