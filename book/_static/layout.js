@@ -8,7 +8,7 @@ document.addEventListener("DOMContentLoaded", () => {
   close.textContent = "Close";
   close.addEventListener("click", () => dialog.close());
   const shown = document.createElement("img");
-  dialog.append(close, shown);
+  dialog.append(close);
   document.body.append(dialog);
 
   for (const picture of document.querySelectorAll("article figure img:not(.twins img)")) {
@@ -26,6 +26,7 @@ document.addEventListener("DOMContentLoaded", () => {
       shown.src = picture.src;
       shown.alt = picture.alt;
       shown.style.width = `${Math.max((picture.naturalWidth / 200) * INCH * 1.1, window.innerWidth)}px`;
+      dialog.append(shown); // only now: an image without a source would count as broken
       dialog.showModal();
     });
   }
