@@ -351,8 +351,7 @@ def test_a_cell_of_the_map_opens_five_pictures(page):
 
 HEIGHTS = """
 return [...document.querySelectorAll('.lab, .lab-answer, .lab-pictures, .lab-two, .lab-map, .lab-choices > *')]
-    .map((one) => [one.id || one.className || one.querySelector('legend').textContent,
-                   one.getBoundingClientRect().height]);
+    .map((one) => [one.id || one.className || one.querySelector('legend').textContent, one.offsetHeight]);
 """
 CUT = """
 return [...document.querySelectorAll('.lab, .lab *:not(.visually-hidden)')]
