@@ -84,17 +84,18 @@ def test_transfer_is_counted_above_the_clean_error(points):
 def test_each_claim_fails_where_its_number_does():
     old = ("one", "two")
 
-    def failing(raised=0.1, far=0.09, success=1.0, **rows):
+    def failing(raised=0.1, far=0.09, success=1.0, undecided=0, **rows):
         numbers = {name: [0.1, 0.12, 0.8, 0.9] for name in (*old, study.PLAIN)}
         numbers |= {study.AGAINST: [0.12, 0.12, 0.3, 0.35]} | rows
         lengths = {study.PLAIN: [0.06, 1.0], study.AGAINST: [far, success]}
         claims = study.claims(
-            Table("t", list(study.ATTACKS), numbers),
+            Table("t", list(study.ATTACKS), numbers, {"images": 3000}),
             Table("l", ["mean distortion", "success"], lengths),
             {study.PLAIN: 0.5, study.AGAINST: raised},
             old,
         )
-        assert all(type(holds) is bool for holds in claims.values())
+        assert all(holds is None or type(holds) is bool for holds in claims.values())
+        assert [holds for holds in claims.values() if holds is None] == [None] * undecided
         return [number for number, holds in enumerate(claims.values()) if not holds]
 
     assert failing() == []
@@ -102,7 +103,8 @@ def test_each_claim_fails_where_its_number_does():
     assert failing(two=[0.1, 0.16, 0.8, 0.9]) == [1]
     assert failing(two=[0.1, 0.12, 0.8, 0.7]) == [2]
     assert failing(**{study.AGAINST: [0.12, 0.12, 0.3, 0.5]}) == [3]
-    assert failing(**{study.AGAINST: [0.1, 0.12, 0.3, 0.35]}) == [4]
+    assert failing(**{study.AGAINST: [0.08, 0.12, 0.3, 0.35]}) == [4]
+    assert failing(undecided=1, **{study.AGAINST: [0.11, 0.12, 0.3, 0.35]}) == [4]
     assert failing(far=0.065) == [5]
     assert failing(success=0.99) == [6]
     assert failing(raised=0.6) == [7]
