@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .checks import check_images, check_targets
+from .checks import check_classes, check_images, check_targets
 from .models import duplicate, refuse_training_mode
 from .perturbations import value_and_gradient
 from .polyhedron import project_polyhedron
@@ -285,6 +285,7 @@ def _exits(
     with torch.no_grad():
         logits = classify(clean)
     classes = logits.shape[1]
+    check_classes(labels, classes, "labels")
     ladder = torch.arange(classes - 1).expand(batch, -1)
     targets = ladder + (ladder >= labels[:, None])  # (B, J)
     owner = torch.arange(batch).repeat_interleave(classes - 1)
