@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import intriguing
 from intriguing import data
+from intriguing.attack import perturbations
 from intriguing.data import photographs
 
 SENTENCE = re.compile(r"\b(got|holds|is)\b.+\bexpected\b.+[;:] \w.+\.")
@@ -146,6 +147,78 @@ bad_pixels = st.one_of(
 certified = {"model": bad_models, "images": bad_images, "targets": bad_targets}
 good_certified = {"model": network(), "images": images(), "targets": torch.zeros(3, dtype=torch.int64)}
 
+nan = st.just(torch.nan)
+bad_number = st.one_of(
+    st.none(), st.text(max_size=3), st.builds(object), st.lists(st.floats(0, 1), min_size=2, max_size=2), nan
+)
+no_generator = anything.filter(lambda value: value is not None)
+
+
+def below(highest: float) -> st.SearchStrategy[float]:
+    return st.floats(-9, highest)
+
+
+def answering(answer: Callable[[Tensor], Any]) -> Callable[[Tensor, Tensor], Any]:
+    """An objective that looks at the points alone."""
+    return lambda x, rows: answer(x)
+
+
+# A weight may be infinite before a sigmoid; a function may return anything.
+bad_functions = st.one_of(
+    anything,
+    st.builds(training, st.integers(0, 3)),
+    st.builds(spoilt, st.sampled_from([1, 3]), nan),
+    st.sampled_from(
+        [
+            lambda x: None,
+            lambda x: (x.flatten(1),),
+            lambda x: {"logits": x.flatten(1)},
+            lambda x: x.flatten(1).numpy(force=True),
+            lambda x: x.flatten(1)[:, :1],
+            lambda x: x.flatten(1)[:1],
+            lambda x: x.flatten(1).sum(),
+            lambda x: x.flatten(1).argmax(1),
+            lambda x: x.flatten(1).detach(),
+            lambda x: torch.zeros(len(x), CLASSES),
+            lambda x: x.flatten(1) * torch.nan,
+        ]
+    ),
+)
+searched = {
+    "model": bad_functions,
+    "images": bad_pixels,
+    "targets": bad_targets,
+    "norm": anything,
+    "margin": st.one_of(bad_number, below(0)),
+    "margin_tolerance": st.one_of(bad_number, below(0)),
+    "tolerance": st.one_of(bad_number, below(-0.01)),
+    "max_iterations": st.one_of(no_count, st.none()),
+    "history": st.one_of(no_count, st.none(), st.just(0)),
+    "chunk": st.one_of(no_count, st.just(0)),
+    "bounds": st.one_of(
+        anything, st.tuples(st.floats(0.5, 1), st.floats(0, 0.4)), strange.map(lambda value: (0.0, value))
+    ),
+}
+POINTS = torch.full((2, 3), 0.4, dtype=torch.float64)
+bad_points = st.one_of(
+    anything,
+    shaped(2),
+    numbers(POINTS, nan),
+    st.sampled_from([torch.int64, torch.bool, torch.complex64]).map(POINTS.to),
+)
+bad_widths = st.integers(4, 9).map(torch.ones)
+good_labels = {"labels": torch.tensor([0, 1, 2])}
+bad_labels = {
+    "labels": st.one_of(
+        anything,
+        st.sampled_from([torch.float32, torch.int32, torch.bool]).map(lambda kind: torch.zeros(3).to(kind)),
+        st.one_of(st.integers(-9, -1), st.integers(10, 99)).flatmap(
+            lambda value: numbers(torch.zeros(3, dtype=torch.int64), st.just(value))
+        ),
+    ),
+    "classes": st.one_of(no_count, st.none(), st.integers(0, 2)),
+}
+
 Case = tuple[Callable, dict[str, Any], dict[str, st.SearchStrategy]]
 CASES: dict[str, Case] = {
     "linear_norm": (
@@ -187,12 +260,101 @@ CASES: dict[str, Case] = {
     ),
     "global_certificate": (intriguing.global_certificate, good_certified, certified),
     "local_certificate": (intriguing.local_certificate, good_certified, certified),
-    "minimum_distortion": (intriguing.minimum_distortion, good_certified, {"images": bad_pixels}),
-    "attack": (intriguing.attack, good_certified, {"images": bad_pixels}),
+    "minimum_distortion": (intriguing.minimum_distortion, good_certified, searched),
+    "attack": (intriguing.attack, good_certified, searched),
     "penalty_path": (
         intriguing.penalty_path,
         {"model": network(), "image": images()[0], "target": 0, "penalties": torch.ones(1)},
-        {"image": st.one_of(numbers(images()[0], st.just(torch.nan)), numbers(images()[0], outside))},
+        {
+            "model": bad_functions,
+            "image": st.one_of(anything, numbers(images()[0], st.just(torch.nan)), numbers(images()[0], outside)),
+            "target": st.one_of(
+                st.integers(-9, -1), st.integers(CLASSES, 9), st.none(), st.text(max_size=2), st.floats(0.1, 0.9)
+            ),
+            "penalties": st.one_of(anything, numbers(torch.ones(2)), numbers(torch.ones(2), below(0)), shaped(1)),
+            "norm": anything,
+            "max_iterations": st.one_of(no_count, st.none()),
+        },
+    ),
+    "minimize_box": (
+        intriguing.minimize_box,
+        {"objective": answering(lambda x: (x.square().sum(1), 2 * x)), "x0": POINTS},
+        {
+            "objective": st.one_of(
+                anything,
+                st.sampled_from(
+                    [
+                        answering(lambda x: None),
+                        answering(lambda x: x.square().sum(1)),
+                        answering(lambda x: (x.square().sum(), 2 * x)),
+                        answering(lambda x: (x.square().sum(1), 2 * x[:, :1])),
+                        answering(lambda x: (x.square().sum(1).numpy(), x.numpy())),
+                        answering(lambda x: (x.square().sum(1).float(), 2 * x.float())),
+                        answering(lambda x: (x.square().sum(1), None)),
+                    ]
+                ),
+            ),
+            "x0": bad_points,
+            "lower": st.one_of(bad_number, st.floats(1.01, 9), bad_widths, numbers(torch.zeros(2, 3), nan)),
+            "upper": st.one_of(bad_number, st.floats(-9, -0.01), bad_widths, numbers(torch.ones(2, 3), nan)),
+            "max_iterations": st.one_of(no_count, st.none()),
+            "history": st.one_of(no_count, st.none(), st.just(0)),
+            "tolerance": st.one_of(bad_number, below(-0.01), bad_widths),
+            "decrease_tolerance": st.one_of(bad_number, below(-0.01)),
+            "inverse_curvature": st.one_of(
+                anything.filter(lambda value: value is not None), bad_widths, st.just(torch.ones(2).long())
+            ),
+        },
+    ),
+    "project_polyhedron": (
+        intriguing.project_polyhedron,
+        {"x": POINTS, "matrix": torch.ones(2, 1, 3).double(), "bound": torch.ones(2, 1).double()},
+        {
+            "x": st.one_of(anything, shaped(2), st.sampled_from([torch.int64, torch.bool]).map(POINTS.to)),
+            "matrix": st.one_of(anything, shaped(3)),
+            "bound": st.one_of(anything, shaped(2)),
+            "lower": st.one_of(bad_number, st.floats(1.01, 9), bad_widths),
+            "upper": st.one_of(bad_number, below(-0.01), bad_widths),
+            "multipliers": st.one_of(anything.filter(lambda value: value is not None), shaped(2)),
+            "tolerance": st.one_of(bad_number.filter(lambda value: value is not None), below(-0.01), bad_widths),
+        },
+    ),
+    "logit_margin": (
+        intriguing.logit_margin,
+        {"logits": torch.ones(3, CLASSES), "targets": torch.zeros(3, dtype=torch.int64)},
+        {"logits": st.one_of(anything, shaped(2), st.just(torch.ones(3, CLASSES).long())), "targets": bad_targets},
+    ),
+    "amplify": (
+        perturbations.amplify,
+        {"images": images(), "distorted": images() / 2},
+        {
+            "images": st.one_of(anything, shaped(4)),
+            "distorted": st.one_of(anything, shaped(4)),
+            "size": st.one_of(bad_number, below(0)),
+            "form": anything,
+        },
+    ),
+    "random_targets": (perturbations.random_targets, good_labels, bad_labels | {"generator": no_generator}),
+    "wrong_classes": (perturbations.wrong_classes, good_labels, bad_labels),
+    "gaussian_noise": (
+        perturbations.gaussian_noise,
+        {"images": images(), "stddev": 0.1, "clip": True},
+        {"images": bad_pixels, "stddev": st.one_of(bad_number, below(-0.01)), "generator": no_generator},
+    ),
+    "noise_of_size": (
+        perturbations.noise_of_size,
+        {"images": images(), "sizes": torch.ones(3)},
+        {
+            "images": st.one_of(anything, shaped(4)).filter(
+                lambda value: not isinstance(value, Tensor) or value.ndim < 2
+            ),
+            "sizes": st.one_of(anything, shaped(1), numbers(torch.ones(3), nan), numbers(torch.ones(3), below(-0.01))),
+        },
+    ),
+    "rms": (
+        perturbations.rms,
+        {"images": images(), "others": images()},
+        {"images": st.one_of(anything, shaped(4)), "others": st.one_of(anything, shaped(4))},
     ),
     "Images": (
         data.Images,

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import parametrize, prune
 
 from intriguing.attack import boundary
 from intriguing.attack.boundary import aligned_frames, exit_along, lipschitz_bound, nearest_exit, orthogonal_exits
@@ -190,7 +191,7 @@ def test_the_bound_of_a_linear_network_is_its_largest_difference_of_rows():
 
 def test_the_bound_of_a_convolution_is_above_its_matrix():
     layer = nn.Conv2d(2, 3, 3)
-    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(3 * 16, 2)).requires_grad_(False)
+    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(3 * 16, 2)).eval().requires_grad_(False)
     basis = torch.eye(2 * 36).view(-1, 2, 6, 6)
     matrix = (layer(basis) - layer(torch.zeros_like(basis))).flatten(1)
     difference = model[2].weight[0] - model[2].weight[1]
@@ -198,6 +199,89 @@ def test_the_bound_of_a_convolution_is_above_its_matrix():
     assert norm <= lipschitz_bound(model) <= 3 * norm
 
 
-def test_a_layer_without_a_bound_is_named():
-    with pytest.raises(TypeError, match="Softplus"):
-        lipschitz_bound(nn.Sequential(nn.Softplus(), nn.Linear(2, 2)))
+def hooked() -> nn.Sequential:
+    model = linear()
+    model[1].register_forward_hook(lambda module, given, answer: 3 * answer)
+    return model
+
+
+def pruned() -> nn.Sequential:
+    model = linear()
+    prune.random_unstructured(model[1], "weight", 0.5)
+    return model
+
+
+def weighing(value: float) -> nn.Sequential:
+    model = linear()
+    model[1].weight[0, 0] = value
+    return model
+
+
+class Slanted(nn.ReLU):
+    """Another forward pass under a known name."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 7 * x
+
+
+class Claimed(nn.Module):
+    """Says that it shifts and scales, and does something else."""
+
+    mean, std = 0.0, 1.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 9 * x
+
+
+def before_a_linear_layer(*layers: nn.Module) -> nn.Sequential:
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(4, 2)).eval()
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        (lambda: before_a_linear_layer(nn.Softplus()), TypeError, "got Softplus"),
+        (lambda: before_a_linear_layer(Slanted()), TypeError, "got Slanted"),
+        (lambda: before_a_linear_layer(Claimed()), TypeError, "got Claimed"),
+        (lambda: before_a_linear_layer(nn.MaxPool2d(2, 2, dilation=2)), TypeError, "got MaxPool2d"),
+        (
+            lambda: before_a_linear_layer(nn.Conv2d(1, 1, 3, padding=1, padding_mode="replicate")),
+            TypeError,
+            "got Conv2d",
+        ),
+        (lambda: linear().train(), ValueError, "in training mode"),
+        (hooked, TypeError, "got Linear at '1' with a hook"),
+        (pruned, TypeError, "got Linear at '1' with a hook"),
+        (lambda: weighing(float("nan")), ValueError, "got weights of up to nan"),
+        (lambda: weighing(float("inf")), ValueError, "got weights of up to inf"),
+        (lambda: nn.Sequential().eval(), TypeError, "that ends in a Linear one"),
+        (lambda: nn.Linear(2, 2).eval(), TypeError, "got Linear; expected a Sequential"),
+        (lambda: nn.Sequential(nn.Linear(2, 2, dtype=torch.complex64)).eval(), TypeError, "complex weights"),
+    ],
+)
+def test_what_the_bound_cannot_see_is_refused_by_name(model, error, message):
+    with pytest.raises(error, match=message):
+        lipschitz_bound(model())
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-60])
+def test_the_bound_is_rounded_upward_whatever_the_size_of_the_weights(scale):
+    """Powers of two are exact, so that anything below them would be no bound."""
+    layers = [nn.Linear(1, 1, bias=False, dtype=torch.float64) for _ in range(8)]
+    last = nn.Linear(1, 2, bias=False, dtype=torch.float64)
+    model = nn.Sequential(*layers, last).eval().requires_grad_(False)
+    for i, layer in enumerate(layers):
+        layer.weight.fill_(scale if i % 2 else 1 / scale)  # every other product underflows if taken in order of size
+    last.weight.copy_(torch.tensor([[1.0], [-1.0]]))
+    assert 2 <= lipschitz_bound(model) <= 2 * (1 + 2e-10)
+
+
+def test_a_parametrised_weight_counts_as_it_is_applied():
+    model, plain = linear(), linear()
+    parametrize.register_parametrization(model[1], "weight", Doubled())
+    assert lipschitz_bound(model.eval()) == pytest.approx(2 * lipschitz_bound(plain))
+
+
+class Doubled(nn.Module):
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return 2 * weight

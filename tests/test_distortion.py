@@ -394,7 +394,7 @@ def test_bad_models(spoil, error, message):
 BAD_OPTIONS = [
     ({"norm": "l2"}, "got norm 'l2'; expected 'squared' or 'plain'"),
     ({"margin": 0.0}, "got margin .* and tolerance .*; expected both above 0"),
-    ({"margin": float("nan")}, "got margin .* and tolerance .*; expected both above 0"),
+    ({"margin": float("nan")}, "got margin nan; expected a finite number"),
     ({"margin_tolerance": -1.0}, "got margin .* and tolerance .*; expected both above 0"),
     ({"chunk": 0}, "got a chunk of 0; expected at least 1 image"),
     ({"chunk": -3}, "got a chunk of -3; expected at least 1 image"),
@@ -506,7 +506,7 @@ def test_random_targets_are_wrong_uniform_and_seeded():
 
 @pytest.mark.parametrize(("labels", "classes"), [([0, 10], 10), ([-1, 3], 10), ([0], 1), ([5], 5)])
 def test_random_targets_refuse_labels_out_of_range(labels, classes):
-    with pytest.raises(ValueError, match=f"got labels .*; expected 0 to {classes - 1}"):
+    with pytest.raises(ValueError, match=f"got labels .*; expected 0 to {classes - 1}|got classes 1; .* at least 2"):
         random_targets(torch.tensor(labels), classes)
 
 

@@ -6,13 +6,17 @@ planes needs; and it ends where the network first gives any class but the image'
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as machinery
+from torch.nn.utils import parametrize
 
-from .checks import check_images, check_targets
+from .checks import check_classes, check_images, check_targets
 from .models import duplicate, refuse_training_mode
 from .perturbations import value_and_gradient
 from .polyhedron import project_polyhedron
@@ -22,6 +26,9 @@ FLAT = 1e-7  # a gradient whose allowed part is this much smaller than itself ha
 LEAP = 3.0  # longest step of the search, as a Euclidean length: beyond it no linearisation means anything
 SETTLED = 2e-4  # a way that a step shortens by less than this part is as short as it gets
 HALVINGS = 20
+ROUNDING = Fraction(1, 10**10)  # bounds are raised by this part, far more than rounding in float64 takes from them
+SQUARABLE = (1e-100, 1e100)
+EVERYWHERE = (machinery._global_forward_hooks, machinery._global_forward_pre_hooks)  # noqa: SLF001 - of all modules
 
 
 @dataclass(frozen=True)
@@ -229,43 +236,93 @@ def lipschitz_bound(model: nn.Sequential) -> float:
 
     The product over the layers of what each can stretch: the largest singular value of a linear layer; for a
     convolution sqrt(|W|_1 |W|_inf), from its largest sums of absolute weights; 1/4 for the logistic function; 1 for
-    rectifiers and for pooling without overlap. The last layer counts by its differences of rows.
+    rectifiers and for pooling without overlap. The last layer counts by its differences of rows. What a layer applies
+    has to stand in its weight: hooks, pruning and normalisations that work by them are refused.
 
     Args:
-        model: a ``Sequential`` that ends in a linear layer.
+        model: a ``Sequential`` in evaluation mode that ends in a linear layer.
 
     Returns:
-        L with abs(lead(x) - lead(x')) <= L |x - x'|.
+        L with abs(lead(x) - lead(x')) <= L |x - x'|, rounded upward; infinity where it is beyond float64.
 
     Raises:
-        TypeError: a layer of another kind.
+        TypeError: a layer of another kind, with a hook, with a forward pass of its own or with complex weights.
+        ValueError: a module in training mode, or weights that are not finite or too large or small to be squared.
 
     Source:
         Szegedy et al. 2013, section 4.3, for the product; Horn and Johnson, Matrix Analysis, for the bound.
     """
-    bound = 1.0
+    if type(model) is not nn.Sequential or len(model) == 0 or _kind(model[-1]) is not nn.Linear:
+        raise TypeError(
+            f"got {type(model).__name__}; expected a Sequential of layers that ends in a Linear one; take the "
+            "network apart."
+        )
+    refuse_training_mode(model)
+    for name, module in model.named_modules():
+        hooks = module._forward_hooks or module._forward_pre_hooks or EVERYWHERE[0] or EVERYWHERE[1]  # noqa: SLF001
+        if hooks or "forward" in vars(module):
+            raise TypeError(
+                f"got {_kind(module).__name__} at {name!r} with a hook or a forward pass of its own, which may change "
+                "what it returns; expected layers without; remove it, and make permanent what prunes or normalises."
+            )
     *layers, last = model
-    for layer in layers:
-        bound *= _stretch(layer)
-    weight = last.weight.double()
-    return bound * float(torch.cdist(weight, weight).max())
+    with torch.no_grad():
+        weight = _weight(last)
+        lead = torch.cdist(weight, weight, compute_mode="donot_use_mm_for_euclid_dist").max()
+        exact = math.prod(Fraction(_stretch(layer)) for layer in layers) * Fraction(float(lead))
+    try:
+        return math.nextafter(float(exact * (1 + ROUNDING)), math.inf) if exact else 0.0
+    except OverflowError:
+        return math.inf
 
 
 def _stretch(layer: nn.Module) -> float:
-    if isinstance(layer, nn.Linear):
-        return float(torch.linalg.matrix_norm(layer.weight.double(), 2))
-    if isinstance(layer, nn.Conv2d) and layer.groups == 1:
-        weight = layer.weight.double().abs()
+    kind = _kind(layer)
+    if kind is nn.Linear:
+        return float(torch.linalg.matrix_norm(_weight(layer), 2))
+    if kind is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros":
+        weight = _weight(layer).abs()
         return float((weight.sum((0, 2, 3)).max() * weight.sum((1, 2, 3)).max()).sqrt())
-    if isinstance(layer, nn.Sigmoid):
+    if kind is nn.Sigmoid:
         return 0.25
-    if isinstance(layer, nn.ReLU | nn.Flatten):
+    if kind in (nn.ReLU, nn.Flatten):
         return 1.0
-    if isinstance(layer, nn.MaxPool2d) and layer.kernel_size == layer.stride:
+    if kind is nn.MaxPool2d and layer.kernel_size == layer.stride and layer.dilation in (1, (1, 1)):
         return 1.0
-    if isinstance(getattr(layer, "std", None), float):  # pixels shifted and scaled
+    if _shifts_and_scales(layer):
         return 1 / layer.std
-    raise TypeError(f"got {type(layer).__name__}; expected a layer with a known bound; add its bound here.")
+    raise TypeError(f"got {layer}; expected a layer with a known bound; add its bound here.")
+
+
+def _shifts_and_scales(layer: nn.Module) -> bool:
+    """Whether a layer says that it shifts and scales pixels, and does so on two of them."""
+    mean, std = getattr(layer, "mean", None), getattr(layer, "std", None)
+    if not isinstance(mean, float) or not isinstance(std, float) or list(layer.parameters()):
+        return False
+    if not SQUARABLE[0] <= std <= SQUARABLE[1]:
+        return False
+    pixels = torch.tensor([0.0, 1.0], dtype=torch.float64).view(1, 1, 1, 2)
+    return torch.allclose(layer(pixels), (pixels - mean) / std)
+
+
+def _kind(layer: nn.Module) -> type[nn.Module]:
+    """The class of a layer, before a parametrisation gave it one of its own."""
+    return parametrize.type_before_parametrizations(layer)
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    """The weight that a layer applies, in float64 on the CPU."""
+    weight = layer.weight.detach().cpu()
+    if weight.is_complex():
+        raise TypeError(f"got complex weights in {layer}; expected real ones; there is no bound for others here.")
+    weight = weight.double()
+    sizes = weight.abs()[weight != 0]  # NaN is not 0
+    if len(sizes) and not SQUARABLE[0] <= float(sizes.amax()) <= SQUARABLE[1]:
+        raise ValueError(
+            f"got weights of up to {float(sizes.amax()):.3g} in {layer}; expected finite ones whose squares float64 "
+            "holds; rescale them."
+        )
+    return weight
 
 
 def _exits(
@@ -285,6 +342,7 @@ def _exits(
     with torch.no_grad():
         logits = classify(clean)
     classes = logits.shape[1]
+    check_classes(labels, classes, "labels")
     ladder = torch.arange(classes - 1).expand(batch, -1)
     targets = ladder + (ladder >= labels[:, None])  # (B, J)
     owner = torch.arange(batch).repeat_interleave(classes - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 
@@ -96,32 +97,133 @@ def check_targets(images: Tensor, targets: Tensor, name: str = "targets") -> Non
     if targets.dtype != torch.long:
         raise TypeError(f"got {name} of {targets.dtype}; expected int64; convert them with .long().")
     if targets.shape != images.shape[:1]:
-        raise ValueError(f"got {name} of shape {tuple(targets.shape)}; expected one per image, ({len(images)},).")
+        raise ValueError(
+            f"got {name} of shape {tuple(targets.shape)}; expected one per image, ({len(images)},); give as many as "
+            "there are images."
+        )
     if len(targets) and int(targets.min()) < 0:
-        raise ValueError(f"got {name[:-1]} {int(targets.min())}; expected {name} from 0 to k - 1.")
+        raise ValueError(
+            f"got {name[:-1]} {int(targets.min())}; expected {name} from 0 to k - 1; number the classes from 0."
+        )
 
 
-def check_classes(targets: Tensor, classes: int) -> None:
+def check_classes(targets: Tensor, classes: int, name: str = "targets") -> None:
     """Raises an error if a target is no class.
 
     Raises:
         ValueError: a target is at least the number of classes.
     """
     if bool((targets >= classes).any()):
-        raise ValueError(f"got target {int(targets.max())}; expected targets below {classes}, the number of classes.")
+        raise ValueError(
+            f"got {name[:-1]} {int(targets.max())}; expected {name} below {classes}, the number of classes; number the "
+            "classes from 0."
+        )
 
 
-def check_numbers(**settings: float) -> None:
-    """Raises an error unless each setting is a number.
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Raises an error unless each label is one of at least two classes.
+
+    Args:
+        labels: long, of any shape.
+        classes: k.
+
+    Raises:
+        TypeError: the labels are no tensor of int64, or the number of classes is no whole number.
+        ValueError: a label is no class, or there are fewer than two classes.
+    """
+    check_count("classes", classes, 2)
+    if not isinstance(labels, Tensor) or labels.dtype != torch.long:
+        got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise TypeError(f"got labels of {got}; expected a tensor of int64, (N,); convert them with .long().")
+    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise ValueError(
+            f"got labels from {int(labels.min())} to {int(labels.max())}; expected 0 to {classes - 1}; say in classes "
+            "how many there are."
+        )
+
+
+def check_callable(thing: object, name: str, wanted: str) -> None:
+    """Raises an error unless something can be called.
+
+    Raises:
+        TypeError: it cannot.
+    """
+    if not callable(thing):
+        raise TypeError(f"got {name} of type {type(thing).__name__}; expected {wanted}; give the function itself.")
+
+
+def check_norm(norm: str) -> None:
+    """Raises an error unless the penalty is one of the two that are known.
+
+    Raises:
+        ValueError: it is another one.
+    """
+    if not isinstance(norm, str) or norm not in ("squared", "plain"):
+        raise ValueError(f"got norm {norm!r}; expected 'squared' or 'plain'; leave it out for 'squared'.")
+
+
+def check_numbers(least: float = -math.inf, **settings: float) -> None:
+    """Raises an error unless each setting is a finite number.
+
+    Args:
+        least: the smallest that is allowed.
+        **settings: by name.
 
     Raises:
         TypeError: one is none.
+        ValueError: one is infinite, NaN or too small.
     """
     for name, value in settings.items():
         try:
-            float(value)
-        except (TypeError, ValueError):
-            raise TypeError(f"got {name} {value!r}; expected a number; leave it out for the usual one.") from None
+            number = math.nan if isinstance(value, str | bytes | bytearray) else float(value)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            number = None
+        if number is None or isinstance(value, str | bytes | bytearray):
+            raise TypeError(f"got {name} {value!r}; expected a number; leave it out for the usual one.")
+        if not math.isfinite(number) or number < least:
+            wanted = "a finite number" if least == -math.inf else f"a finite number of at least {least:g}"
+            raise ValueError(f"got {name} {number}; expected {wanted}; leave it out for the usual one.")
+
+
+def check_per_row(name: str, value: float | Tensor, rows: int, least: float = 0.0) -> None:
+    """Raises an error unless something is a number, or a tensor with one for all rows or one for each.
+
+    Numbers in a tensor are not looked at: one that makes no sense harms its own row.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: the number is infinite, NaN or too small, or there are not as many as rows.
+    """
+    if not isinstance(value, Tensor):
+        check_numbers(least, **{name: value})
+    elif not value.is_floating_point():
+        raise TypeError(f"got {name} of {value.dtype}; expected floating numbers; convert them with .double().")
+    elif value.shape not in ((), (1,), (rows,)):
+        raise ValueError(
+            f"got {name} of shape {tuple(value.shape)}; expected one number per row, ({rows},); give one for each, or "
+            "one for all."
+        )
+
+
+def check_count(name: str, value: int, least: int) -> None:
+    """Raises an error unless a setting is a whole number, and not too small.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is below the least.
+    """
+    try:
+        whole = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        whole = None
+    if whole is None:
+        raise TypeError(
+            f"got {name} {value!r}; expected a whole number of at least {least}; leave it out for the usual one."
+        )
+    if whole < least:
+        raise ValueError(
+            f"got {name} {whole}; expected a whole number of at least {least}; leave it out for the usual one."
+        )
 
 
 def check_chunk(chunk: int | None) -> None:
@@ -131,13 +233,111 @@ def check_chunk(chunk: int | None) -> None:
         TypeError: it is no whole number.
         ValueError: it is below 1.
     """
-    if chunk is None:
-        return
     try:
-        whole = operator.index(chunk)
+        whole = 1 if chunk is None else None if isinstance(chunk, bool) else operator.index(chunk)
     except TypeError:
+        whole = None
+    if whole is None:
         raise TypeError(
             f"got a chunk of {chunk!r}; expected a whole number of images; leave it out for a fitting size."
-        ) from None
+        )
     if whole < 1:
         raise ValueError(f"got a chunk of {chunk}; expected at least 1 image; leave it out for a fitting size.")
+
+
+def check_search(
+    norm: str, margin: float, margin_tolerance: float, tolerance: float, max_iterations: int, history: int
+) -> None:
+    """Raises an error unless the settings of the search for D(x, l) are some.
+
+    Args:
+        norm: as for ``minimum_distortion``, like all the others.
+        margin: likewise.
+        margin_tolerance: likewise.
+        tolerance: likewise.
+        max_iterations: likewise.
+        history: likewise.
+
+    Raises:
+        TypeError: one of another type.
+        ValueError: one out of range.
+    """
+    check_norm(norm)
+    check_numbers(margin=margin, margin_tolerance=margin_tolerance)
+    if not margin > 0 or not margin_tolerance > 0:
+        raise ValueError(
+            f"got margin {margin} and tolerance {margin_tolerance}; expected both above 0; leave them out for the "
+            "usual ones."
+        )
+    check_numbers(0.0, tolerance=tolerance)
+    check_count("max_iterations", max_iterations, 0)
+    check_count("history", history, 1)
+
+
+def checked_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
+    """The lowest and the highest pixel as two numbers.
+
+    Args:
+        bounds: two numbers, the lower one first.
+
+    Raises:
+        TypeError: they are no two numbers.
+        ValueError: they are not finite, or not in order.
+    """
+    try:
+        lowest, highest = (float(bound) for bound in (() if isinstance(bounds, str | bytes) else bounds))
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"got bounds {bounds!r}; expected two numbers, the lowest and the highest pixel; give (0, 1) for the "
+            "paper's box."
+        ) from None
+    if not (math.isfinite(lowest) and math.isfinite(highest) and lowest < highest):
+        raise ValueError(
+            f"got bounds {lowest} and {highest}; expected finite ones, the lower one first; give (0, 1) for the "
+            "paper's box."
+        )
+    return lowest, highest
+
+
+def checked_box(x: Tensor, lower: float | Tensor, upper: float | Tensor, name: str = "x") -> tuple[Tensor, Tensor]:
+    """The bounds of each number of some rows, once these are rows of numbers.
+
+    Args:
+        x: (B, n) float32 or float64.
+        lower: a number or a tensor that broadcasts to (B, n); ``-inf`` for none.
+        upper: likewise.
+        name: What the error calls ``x``.
+
+    Returns:
+        Copies of the bounds, (1 or B, 1 or n), of the type of ``x``.
+
+    Raises:
+        TypeError: x is of another type, or a bound is no number.
+        ValueError: x is of another shape, or the bounds do not fit or leave nothing between them.
+    """
+    if x.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"got {name} of {x.dtype}; expected float32 or float64; convert it first.")
+    if x.ndim != 2:
+        raise ValueError(f"got {name} of shape {tuple(x.shape)}; expected (B, n); flatten each problem into a row.")
+    given = {"lower": lower, "upper": upper}
+    for side, bound in given.items():
+        try:
+            bound = torch.as_tensor(bound, dtype=x.dtype, device=x.device).detach().clone()
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(
+                f"got {side} of type {type(bound).__name__}; expected a number or a tensor; use -inf or inf for none."
+            ) from None
+        try:
+            bound.expand(x.shape)
+        except RuntimeError:
+            raise ValueError(
+                f"got {side} of shape {tuple(bound.shape)}; expected bounds that broadcast to {tuple(x.shape)}; give "
+                "one number, or one for each coordinate."
+            ) from None
+        given[side] = bound.reshape([1] * (2 - bound.ndim) + list(bound.shape))
+    lower, upper = given.values()
+    if not bool((lower <= upper).all()) or bool((lower == torch.inf).any()) or bool((upper == -torch.inf).any()):
+        raise ValueError(
+            "got an empty or undefined box; expected lower <= upper in every coordinate; check the bounds."
+        )
+    return lower, upper

@@ -9,7 +9,6 @@ of minimisers, so that a few safeguarded secant steps replace a long bisection.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .checks import check_chunk, check_images, check_numbers, check_targets
+from .checks import check_chunk, check_images, check_search, check_targets, checked_bounds
 from .models import Classifier, out_of_memory
 from .penalty import COARSE, Search
 from .perturbations import wrong_classes
@@ -104,21 +103,18 @@ def minimum_distortion(
         search.
 
     Raises:
-        TypeError: images or targets of a wrong type, or a model that returns something else than a tensor of logits.
-        ValueError: pixels outside the bounds or NaN, bounds that are none, shapes that do not fit, a target out of
-            range, a model with a module in training mode, one that returns anything but (B, k) logits, or whose logits
-            have no gradient, change from call to call, or depend on the other images of the batch.
+        TypeError: images, targets or settings of a wrong type, or a model that cannot be called or returns something
+            else than a tensor of logits.
+        ValueError: pixels outside the bounds or NaN, bounds that are none, shapes that do not fit, a target or a
+            setting out of range, a model with a module in training mode, one that returns anything but (B, k) logits,
+            or whose logits have no gradient, change from call to call, or depend on the other images of the batch.
         MemoryError: not even one image fits.
 
     Source:
         Szegedy et al. 2013, section 4.1.
     """
     given, (images, bounds) = images, _to_unit_box(images, bounds)
-    if norm not in ("squared", "plain"):
-        raise ValueError(f"got norm {norm!r}; expected 'squared' or 'plain'.")
-    check_numbers(margin=margin, margin_tolerance=margin_tolerance, tolerance=tolerance)
-    if not margin > 0 or not margin_tolerance > 0:
-        raise ValueError(f"got margin {margin} and tolerance {margin_tolerance}; expected both above 0.")
+    check_search(norm, margin, margin_tolerance, tolerance, max_iterations, history)
     check_chunk(chunk)
     check_targets(images, targets)
     options = (margin, margin_tolerance, tolerance, max_iterations, history)
@@ -275,19 +271,10 @@ def distortion_to_all(
 
 def _to_unit_box(images: Tensor, bounds: tuple[float, float]) -> tuple[Tensor, tuple[float, float]]:
     """The images with their pixels moved to [0, 1], and the bounds as two numbers."""
-    try:
-        lowest, highest = (float(bound) for bound in bounds)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"got bounds {bounds!r}; expected two numbers, the lowest and the highest pixel; give (0, 1) for the "
-            "paper's box."
-        ) from None
-    if (lowest, highest) == (0, 1):
-        check_images(images)
-        return images, (0.0, 1.0)
-    if not (math.isfinite(lowest) and math.isfinite(highest) and lowest < highest):
-        raise ValueError(f"got bounds {lowest} and {highest}; expected finite ones, the lower one first.")
+    lowest, highest = checked_bounds(bounds)
     check_images(images, bounds=(lowest, highest))
+    if (lowest, highest) == (0, 1):
+        return images, (0.0, 1.0)
     return ((images - lowest) / (highest - lowest)).clamp(0, 1), (lowest, highest)
 
 

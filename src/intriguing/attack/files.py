@@ -32,7 +32,8 @@ def canonical(key: Mapping[str, Any]) -> str:
         text = json.dumps(dict(key), sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as problem:
         raise ValueError(
-            f"key cannot be written as JSON ({problem}); expected strings, finite numbers, lists and dicts."
+            f"key cannot be written as JSON ({problem}); expected strings, finite numbers, lists and dicts; "
+            "convert what is in it."
         ) from problem
     return text
 

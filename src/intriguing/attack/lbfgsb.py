@@ -28,6 +28,8 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
+from .checks import check_callable, check_count, check_numbers, check_per_row, checked_box
+
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 SUFFICIENT_DECREASE = 1e-4
 MAX_BACKTRACKS = 30
@@ -111,8 +113,10 @@ def minimize_box(
         alone, to rounding.
 
     Raises:
-        TypeError: x0 or what the objective returns is no tensor, or not of one floating dtype.
-        ValueError: a shape is wrong, x0 has NaN, or a lower bound lies above its upper bound.
+        TypeError: x0 or what the objective returns is no tensor, or not of one floating dtype; the objective cannot be
+            called, or a setting is no number.
+        ValueError: a shape is wrong, x0 has NaN, a lower bound lies above its upper bound, or a setting is out of
+            range.
 
     Source:
         D. Bertsekas, Projected Newton methods for optimization problems with simple constraints, 1982; J. Nocedal and
@@ -120,16 +124,27 @@ def minimize_box(
     """
     if not isinstance(x0, Tensor):
         raise TypeError(f"got x0 of type {type(x0).__name__}; expected a tensor of shape (B, n); convert it first.")
-    if max_iterations < 0 or history < 1:
-        raise ValueError(
-            f"got max_iterations {max_iterations} and history {history}; expected >= 0 and >= 1; raise them."
-        )
+    box = checked_box(x0, lower, upper, "x0")
+    if bool(x0.isnan().any()):
+        raise ValueError("got NaN in x0; expected finite starting points; check how they were computed.")
+    check_callable(objective, "the objective", "a function of x and rows that returns values and gradients")
+    check_count("max_iterations", max_iterations, 0)
+    check_count("history", history, 1)
+    check_per_row("tolerance", tolerance, len(x0))
+    check_numbers(0.0, decrease_tolerance=decrease_tolerance)
+    if inverse_curvature is not None:
+        if not isinstance(inverse_curvature, Tensor):
+            raise TypeError(
+                f"got inverse_curvature of type {type(inverse_curvature).__name__}; expected a tensor, ({len(x0)},); "
+                "leave it out if there is no guess."
+            )
+        check_per_row("inverse_curvature", inverse_curvature, len(x0))
     with torch.inference_mode(False), torch.enable_grad():  # the objective may differentiate, whoever called
         start = x0.detach().clone()
         return _minimize(
             objective,
             start,
-            *_bounds(start, lower, upper),
+            *box,
             max_iterations,
             history,
             tolerance,
@@ -433,33 +448,3 @@ def _evaluate(objective: Objective, x: Tensor, rows: Tensor) -> tuple[Tensor, Te
 
 def _finite(value: Tensor, gradient: Tensor) -> Tensor:
     return value.isfinite() & gradient.isfinite().all(1)
-
-
-def _bounds(x0: Tensor, lower: float | Tensor, upper: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Check the start, and the bounds: (1 or B, 1 or n)."""
-    if x0.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"got x0 of {x0.dtype}; expected float32 or float64; convert it first.")
-    if x0.ndim != 2:
-        raise ValueError(f"got x0 of shape {tuple(x0.shape)}; expected (B, n); flatten each problem into a row.")
-    if bool(x0.isnan().any()):
-        raise ValueError("got NaN in x0; expected finite starting points; check how they were computed.")
-    given = {"lower": lower, "upper": upper}
-    for name, bound in given.items():
-        try:
-            bound = torch.as_tensor(bound, dtype=x0.dtype, device=x0.device).detach().clone()
-            bound.expand(x0.shape)
-        except TypeError:
-            raise TypeError(
-                f"got {name} of type {type(bound).__name__}; expected a number or a tensor; use -inf or inf for none."
-            ) from None
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"got bounds that do not fit ({error}); expected ones that broadcast to {tuple(x0.shape)}."
-            ) from None
-        given[name] = bound.reshape([1] * (2 - bound.ndim) + list(bound.shape))
-    lower, upper = given.values()
-    if not bool((lower <= upper).all()) or bool((lower == torch.inf).any()) or bool((upper == -torch.inf).any()):
-        raise ValueError(
-            "got an empty or undefined box; expected lower <= upper in every coordinate; check the bounds."
-        )
-    return lower, upper

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .checks import check_classes
+from .checks import check_callable, check_classes
 
 PRECISIONS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 # Two answers of one model in different batches or precisions differ by less than this part of their spread.
@@ -56,10 +56,7 @@ class Classifier:
         images: Tensor,
         bounds: tuple[float, float] = (0.0, 1.0),
     ) -> None:
-        if not callable(model):
-            raise TypeError(
-                f"got a model of type {type(model).__name__}; expected a module or a function from images to logits."
-            )
+        check_callable(model, "a model", "a module or a function from images to logits")
         refuse_training_mode(model)
         self.bounds = bounds
         self.device, own = images.device, None

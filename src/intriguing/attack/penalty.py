@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import lbfgsb
-from .checks import check_classes, check_images, check_targets
+from .checks import check_classes, check_count, check_images, check_norm, check_targets
 from .models import Classifier
 from .perturbations import logit_margin, value_and_gradient
 from .refinement import refine as closest
@@ -46,12 +46,17 @@ def penalty_path(
         images (P, *shape) float64, the minimisers, and gaps (P,) float64, the target's logit minus the largest other.
 
     Raises:
+        TypeError: as for ``minimum_distortion``, a target that is no whole number, or penalties that are no tensor.
         ValueError: as for ``minimum_distortion``, or a c that is not above 0.
 
     Source:
         Szegedy et al. 2013, section 4.1.
     """
     penalties = _penalties(penalties)
+    if penalties.ndim != 1:
+        raise ValueError(f"got penalties of shape {tuple(penalties.shape)}; expected (P,); use penalties.reshape(-1).")
+    check_norm(norm)
+    check_count("max_iterations", max_iterations, 0)
     if not isinstance(image, Tensor):
         check_images(image, name="image")
     images = image[None].expand(len(penalties), *image.shape)
@@ -71,8 +76,6 @@ def _path(
     max_iterations: int,
 ) -> tuple[Tensor, Tensor]:
     """``penalty_path`` once its input is in order."""
-    if norm not in ("squared", "plain"):
-        raise ValueError(f"got norm {norm!r}; expected 'squared' or 'plain'.")
     classify = Classifier(model, image[None])
     targets = torch.full((len(penalties),), target, dtype=torch.long, device=classify.device)
     search = Search(classify, images.to(classify.device), targets, norm)
@@ -90,8 +93,11 @@ def _penalties(penalties: Tensor) -> Tensor:
         raise TypeError(
             f"got penalties of type {type(penalties).__name__}; expected a tensor; convert them with torch.tensor."
         )
-    if not bool((penalties > 0).all()):
-        raise ValueError(f"got c = {float(penalties.min())}; expected values above 0.")
+    if penalties.is_complex():
+        raise TypeError(f"got penalties of {penalties.dtype}; expected real numbers; convert them with .real.")
+    if not bool(((penalties > 0) & penalties.isfinite()).all()):
+        wrong = penalties[~((penalties > 0) & penalties.isfinite())]
+        raise ValueError(f"got c = {float(wrong[0])}; expected values above 0, finite ones; leave this one out.")
     return penalties
 
 
@@ -102,7 +108,7 @@ def _class(target: int | Tensor) -> int:
     except TypeError:
         raise TypeError(f"got target {target!r}; expected a whole number, the class; convert it with int().") from None
     if found < 0:
-        raise ValueError(f"got target {found}; expected one from 0 to k - 1.")
+        raise ValueError(f"got target {found}; expected one from 0 to k - 1; number the classes from 0.")
     return found
 
 
@@ -148,9 +154,7 @@ class Search:
 
     def gap(self, logits: Tensor, index: Tensor) -> Tensor:
         """Logit of the target minus the largest other one."""
-        targets = self.targets[index]
-        check_classes(targets, logits.shape[1])
-        return logit_margin(logits, targets)
+        return logit_margin(logits, self.targets[index])
 
     @torch.no_grad()
     def clean_logits(self) -> Tensor:
@@ -397,10 +401,13 @@ def grid_distortion(
     check_images(images)
     check_targets(images, targets)
     penalties = _penalties(penalties)
-    if norm not in ("squared", "plain"):
-        raise ValueError(f"got norm {norm!r}; expected 'squared' or 'plain'.")
+    check_norm(norm)
+    check_count("max_iterations", max_iterations, 0)
     if penalties.ndim not in (1, 2) or (penalties.ndim == 2 and len(penalties) != len(images)):
-        raise ValueError(f"got penalties of shape {tuple(penalties.shape)}; expected (P,) or ({len(images)}, P).")
+        raise ValueError(
+            f"got penalties of shape {tuple(penalties.shape)}; expected (P,) or ({len(images)}, P); give one grid for "
+            "all images, or one for each."
+        )
     count = penalties.shape[-1]
     repeated, wanted = images.repeat_interleave(count, 0), targets.repeat_interleave(count)
     prices = penalties.double().expand(len(images), count).flatten()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .checks import check_images
+from .checks import check_classes, check_images, check_labels, check_numbers, check_targets
 
 AMPLIFIED = 0.1  # root mean square per pixel after amplification, as in the paper's Table 4
 FORMS = ("printed", "clipped", "boxed")
@@ -28,16 +28,20 @@ def amplify(images: Tensor, distorted: Tensor, size: float = AMPLIFIED, *, form:
         (N, *shape) of the dtype of ``images``.
 
     Raises:
+        TypeError: no tensors, or a size that is no number.
         ValueError: an unknown form, a size that is not above 0, or two shapes.
 
     Source:
         Szegedy et al. 2013, section 4.2: x + 0.1 (x' - x) / ||x' - x||_2, with the norm read as the root mean square
         per pixel that the paper calls stddev.
     """
-    if form not in FORMS:
-        raise ValueError(f"got form {form!r}; expected one of {', '.join(FORMS)}.")
+    if not isinstance(form, str) or form not in FORMS:
+        raise ValueError(
+            f"got form {form!r}; expected one of {', '.join(FORMS)}; leave it out for the one that the paper prints."
+        )
+    check_numbers(size=size)
     if not size > 0:
-        raise ValueError(f"got size {size}; expected one above 0.")
+        raise ValueError(f"got size {size}; expected one above 0; leave it out for the paper's.")
     before = rms(images, distorted)  # raises where the shapes differ
     clean = images.double().flatten(1)
     step = distorted.double().flatten(1) - clean
@@ -105,11 +109,11 @@ def random_targets(labels: Tensor, classes: int = 10, *, generator: torch.Genera
         (N,) long, never equal to ``labels``, on the device of ``labels``.
 
     Raises:
+        TypeError: labels that are not int64, a number of classes that is not whole, or no generator.
         ValueError: a label out of range or fewer than two classes.
     """
-    if classes < 2 or (len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes):
-        raise ValueError(f"got labels {labels.unique()}; expected 0 to {classes - 1} and at least 2 classes.")
-    generator = generator or torch.Generator().manual_seed(0)
+    check_labels(labels, classes)
+    generator = _generator(generator)
     shift = torch.randint(1, classes, labels.shape, generator=generator).to(labels.device)
     return (labels + shift) % classes
 
@@ -123,7 +127,12 @@ def wrong_classes(labels: Tensor, classes: int = 10) -> Tensor:
 
     Returns:
         (B, k - 1) long.
+
+    Raises:
+        TypeError: as for ``random_targets``.
+        ValueError: likewise.
     """
+    check_labels(labels, classes)
     ladder = torch.arange(classes - 1, device=labels.device).expand(len(labels), -1)
     return ladder + (ladder >= labels[:, None])
 
@@ -137,7 +146,21 @@ def logit_margin(logits: Tensor, targets: Tensor) -> Tensor:
 
     Returns:
         (B,), above 0 where the target wins.
+
+    Raises:
+        TypeError: the logits are no floating tensor, or the targets not int64.
+        ValueError: the shapes do not fit, or a target is no class.
     """
+    if not isinstance(logits, Tensor) or not logits.is_floating_point():
+        got = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
+        raise TypeError(f"got logits of {got}; expected a floating tensor, (B, k); give what the network returns.")
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise ValueError(
+            f"got logits of shape {tuple(logits.shape)}; expected (B, k) with k >= 2; put the batch first, even for "
+            "one image."
+        )
+    check_targets(logits, targets)
+    check_classes(targets, logits.shape[1])
     others = logits.scatter(1, targets[:, None], -torch.inf)
     return logits.gather(1, targets[:, None])[:, 0] - others.amax(1)
 
@@ -172,15 +195,15 @@ def gaussian_noise(images: Tensor, stddev: float, *, clip: bool, generator: torc
         (N, *shape), inside [0, 1] only with ``clip``.
 
     Raises:
+        TypeError: images that are not floating, or a stddev that is no number.
         ValueError: images outside [0, 1] or a negative stddev.
 
     Source:
         Szegedy et al. 2013, Table 2, last two rows, and Figure 7 (c).
     """
     check_images(images)
-    if not stddev >= 0:
-        raise ValueError(f"got a standard deviation of {stddev}; expected at least 0.")
-    generator = generator or torch.Generator().manual_seed(0)
+    check_numbers(0.0, stddev=stddev)
+    generator = _generator(generator)
     noise = torch.randn(images.shape, generator=generator, dtype=torch.float32).to(images)
     noisy = images + stddev * noise
     return noisy.clamp(0, 1) if clip else noisy
@@ -197,10 +220,22 @@ def noise_of_size(images: Tensor, sizes: Tensor) -> Tensor:
         (N, *shape), not cut back to [0, 1]; the same noise for the same images whatever its sizes.
 
     Raises:
-        ValueError: the number of sizes is not that of the images.
+        TypeError: images or sizes that are no floating tensors.
+        ValueError: the number of sizes is not that of the images, or one is negative or NaN.
     """
-    if sizes.shape != images.shape[:1]:
-        raise ValueError(f"got sizes of shape {tuple(sizes.shape)}; expected ({len(images)},); give one for each image")
+    for name, given in (("images", images), ("sizes", sizes)):
+        if not isinstance(given, Tensor) or not given.is_floating_point():
+            got = given.dtype if isinstance(given, Tensor) else type(given).__name__
+            raise TypeError(f"got {name} of {got}; expected a floating tensor; convert them first.")
+    if images.ndim < 2 or sizes.shape != images.shape[:1]:
+        raise ValueError(
+            f"got sizes of shape {tuple(sizes.shape)} for images of shape {tuple(images.shape)}; expected (N,) and "
+            "(N, *shape); give one for each image."
+        )
+    if not bool((sizes >= 0).all()):
+        raise ValueError(
+            f"got the size {float(sizes.amin())}; expected root mean squares of at least 0; look for a failed search."
+        )
     column = (-1, *[1] * (images.ndim - 1))  # (N, 1, ..., 1)
     direction = gaussian_noise(torch.zeros_like(images), 1.0, clip=False)
     direction /= direction.flatten(1).square().mean(1).sqrt().view(column)
@@ -218,11 +253,31 @@ def rms(images: Tensor, others: Tensor) -> Tensor:
         (N,) float64.
 
     Raises:
-        ValueError: the shapes differ.
+        TypeError: one is no tensor.
+        ValueError: the shapes differ, or are not those of batches.
 
     Source:
         Szegedy et al. 2013, section 4.2: sqrt(sum (x'_i - x_i)^2 / n).
     """
-    if images.shape != others.shape:
-        raise ValueError(f"got {tuple(images.shape)} and {tuple(others.shape)}; expected two sets of one shape.")
+    if not isinstance(images, Tensor) or not isinstance(others, Tensor):
+        raise TypeError(
+            f"got {type(images).__name__} and {type(others).__name__}; expected two tensors; convert them with "
+            "torch.as_tensor."
+        )
+    if images.shape != others.shape or images.ndim < 2:
+        raise ValueError(
+            f"got {tuple(images.shape)} and {tuple(others.shape)}; expected two sets of one shape, (N, *shape); put "
+            "the batch first, even for one image."
+        )
     return (images.double() - others.double()).flatten(1).square().mean(1).sqrt()
+
+
+def _generator(given: torch.Generator | None) -> torch.Generator:
+    """A generator, by default a fresh one with seed 0."""
+    if given is None:
+        return torch.Generator().manual_seed(0)
+    if not isinstance(given, torch.Generator):
+        raise TypeError(
+            f"got a generator of type {type(given).__name__}; expected a torch.Generator; leave it out for seed 0."
+        )
+    return given

@@ -13,6 +13,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from .checks import check_per_row, checked_box
+
 NEWTON_STEPS = 50
 HALVINGS = 12
 # Finished rows are dropped when fewer than this fraction still runs: copying A costs as much as using it.
@@ -108,11 +110,11 @@ def project_polyhedron(
     Returns:
         z (B, n), in the box exactly and inside the half-spaces to the tolerance, and y (B, k), the multipliers. A row
         whose constraints no point of the box satisfies comes back with the multipliers where the search ended; its z
-        violates A z >= b, which the caller can see.
+        violates A z >= b, which the caller can see. One with NaN or infinities harms no other.
 
     Raises:
         TypeError: something is no tensor, or not of one floating dtype.
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not fit, the box is empty, or the tolerance is out of range.
 
     Source:
         Boyd and Vandenberghe, Convex Optimization, chapter 5; D. Bertsekas 1982 for the projected Newton step.
@@ -127,8 +129,20 @@ def project_polyhedron(
     if x.ndim != 2 or matrix.shape != (*bound.shape, x.shape[1]) or len(bound) != len(x):
         raise ValueError(
             f"got x {tuple(x.shape)}, matrix {tuple(matrix.shape)} and bound {tuple(bound.shape)}; "
-            "expected (B, n), (B, k, n) and (B, k)."
+            "expected (B, n), (B, k, n) and (B, k); put the batch first, even for one point."
         )
+    lower, upper = checked_box(x, lower, upper)
+    if multipliers is not None:
+        if not isinstance(multipliers, Tensor) or multipliers.dtype != x.dtype:
+            got = multipliers.dtype if isinstance(multipliers, Tensor) else type(multipliers).__name__
+            raise TypeError(f"got multipliers of {got}; expected a tensor of {x.dtype}; leave them out for zeros.")
+        if multipliers.shape != bound.shape:
+            raise ValueError(
+                f"got multipliers of shape {tuple(multipliers.shape)}; expected {tuple(bound.shape)}, one per "
+                "constraint; leave them out for zeros."
+            )
+    if tolerance is not None:
+        check_per_row("tolerance", tolerance, len(x))
     if 0 in matrix.shape:  # nothing to move, or nothing to satisfy
         return x.clamp(torch.as_tensor(lower).to(x), torch.as_tensor(upper).to(x)), torch.zeros_like(bound)
     size = torch.linalg.vector_norm(matrix, dim=2)  # (B, k)

@@ -32,9 +32,9 @@ from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
 
 from . import files
-from .checks import check_chunk, check_images, check_targets
+from .checks import check_callable, check_chunk, check_images, check_search, check_targets, checked_bounds
 from .distortion import Distortion, minimum_distortion
-from .models import ALIKE, Classifier, apart, refuse_training_mode
+from .models import ALIKE, Classifier, apart, out_of_memory, refuse_training_mode
 
 try:
     import fcntl
@@ -98,18 +98,21 @@ class Run:
         name: str | None = None,
         **settings: Any,
     ) -> None:
-        if settings.get("bounds", SETTINGS["bounds"]) == SETTINGS["bounds"]:  # another box is checked by the search
-            check_images(images)
-        check_targets(images, targets)
         if unknown := sorted(settings.keys() - SETTINGS.keys()):
-            raise TypeError(f"got the unknown setting {unknown[0]!r}; expected some of {', '.join(SETTINGS)}")
+            raise TypeError(
+                f"got the unknown setting {unknown[0]!r}; expected some of {', '.join(SETTINGS)}; leave it out."
+            )
+        self.settings = SETTINGS | settings
+        check_images(images, bounds=checked_bounds(self.settings["bounds"]))
+        check_targets(images, targets)
+        check_search(**{name: value for name, value in self.settings.items() if name not in ("refine", "bounds")})
         check_chunk(chunk)
+        check_callable(model, "a model", "a module or a function from images to logits")
         refuse_training_mode(model)
         self.model, self.images, self.targets, self._name = model, images, targets, name
         self._versions = _version(images), _version(targets)
         self._checked: set[int] = set()  # chunks of which the model has been asked
         self.device = torch.device(device) if device is not None else _home(model, images)
-        self.settings = SETTINGS | settings
         chunk = chunk or _chunk_size(images, self.device)
         self.ranges = [(start, min(start + chunk, len(images))) for start in range(0, max(len(images), 1), chunk)]
         self.key = {
@@ -287,7 +290,7 @@ class Run:
         classify = Classifier(self.model, unit, (float(lowest), float(highest)))
         if len(images) == 0:
             return torch.zeros(2, 0, 0)
-        return torch.stack([classify.answers(images), classify.answers(found.images.to(images.device))])
+        return torch.stack([_answers(classify, images), _answers(classify, found.images.to(images.device))])
 
     def _compare(self, index: int, piece: Distortion, kept: Tensor) -> None:
         """Ask the model about a kept chunk, the first time that it is read: no key can tell all models apart.
@@ -495,6 +498,17 @@ class _Claims:
         except OSError:  # this file system has no locks
             self.exclusive = False
         return True
+
+
+def _answers(classify: Classifier, images: Tensor) -> Tensor:
+    """What the user's own model says of images, (B, k), in halves where memory runs out."""
+    try:
+        return classify.answers(images)
+    except (MemoryError, RuntimeError) as problem:
+        if not out_of_memory(problem) or len(images) == 1:
+            raise
+    half = (len(images) + 1) // 2  # out here the error is gone, and with it the tensors that its traceback held
+    return torch.cat([_answers(classify, part) for part in images.split(half)])
 
 
 def _home(model: Callable, images: Tensor) -> torch.device:
