@@ -391,3 +391,16 @@ def test_it_works_in_a_file_that_was_saved(browser):
     settle(browser)
     assert "has distortion" in text(browser, "answer")
     assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+@in_a_browser
+def test_the_radius_says_a_picture_is_known_from_where_it_was_found(page):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    radius, target = page.find_element(By.ID, "lab-radius"), page.execute_script(STATE)["target"]
+    assert f"a picture is known that is read as {target}" in text(page, "radius-words")  # it begins there
+    radius.send_keys(Keys.ARROW_LEFT)
+    assert f"no picture is known that is read as {target}" in text(page, "radius-words")
+    radius.send_keys(Keys.HOME)
+    assert f"it is proved that no picture is read as {target}" in text(page, "radius-words")

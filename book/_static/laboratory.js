@@ -325,7 +325,7 @@
       ["nobody knows", "var(--lab-quiet)"],
       [`a picture is known, from ${number(found.distortion)}`, "var(--lab-after)"],
     ].map(([text, swatch]) => make("span", {style: `--swatch: ${swatch}`, textContent: text})));
-    const radius = furthest * Number(at("radius").value) / RADII;
+    const radius = found.distortion * (Number(at("radius").value) / (RADII / 2));  // in the middle, exactly what was found
     const moved = along(image, difference(found.image, image), radius), read = network.reads(moved);
     draw(at("along"), moved);
     words("along", `At ${number(radius)}`, `Along the perturbation: read as ${read}.`);
