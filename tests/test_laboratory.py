@@ -335,6 +335,27 @@ def test_the_pointer_draws_and_the_drawing_is_made_like_mnist(page):
 
 
 @in_a_browser
+def test_a_line_that_is_drawn_while_the_page_computes_leaves_nothing_of_the_old_image(browser, address):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.by import By
+
+    browser.get_log("browser")
+    browser.get(f"{address}/{PAGE}")  # and at once, while the path in c of the first digit is being computed:
+    pad = browser.find_element(By.ID, "lab-pad")
+    chain = ActionChains(browser, duration=60).move_to_element_with_offset(pad, -60, -60).click_and_hold()
+    for step in (30, -20, 40, -30, 25):
+        chain.move_by_offset(step, 20)
+    chain.release().perform()
+    settle(browser)
+    edge, distortion = (
+        float(text(browser, name).split("istortion ")[1].split(",")[0].rstrip("."))
+        for name in ("price-words", "found-words")
+    )
+    assert edge == pytest.approx(distortion, rel=0.2)  # of one image: the edge of the penalty method lies above
+    assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+@in_a_browser
 def test_a_cell_of_the_map_opens_five_pictures(page):
     from selenium.webdriver.common.by import By
 
@@ -391,3 +412,16 @@ def test_it_works_in_a_file_that_was_saved(browser):
     settle(browser)
     assert "has distortion" in text(browser, "answer")
     assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+@in_a_browser
+def test_the_radius_says_a_picture_is_known_from_where_it_was_found(page):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    radius, target = page.find_element(By.ID, "lab-radius"), page.execute_script(STATE)["target"]
+    assert f"a picture is known that is read as {target}" in text(page, "radius-words")  # it begins there
+    radius.send_keys(Keys.ARROW_LEFT)
+    assert f"no picture is known that is read as {target}" in text(page, "radius-words")
+    radius.send_keys(Keys.HOME)
+    assert f"it is proved that no picture is read as {target}" in text(page, "radius-words")

@@ -144,7 +144,7 @@
     showAnswer(finished);
     showTargets(null);
     showRuler();
-    if (finished) work(behind());
+    work(finished ? behind() : [].values());  // what was under way belongs to another image
   }
 
   const title = (digit) => (digit === null ? "your drawing" : `the digit ${shelf[digit].label}`);
@@ -237,7 +237,9 @@
   const priceAt = (place) => edge.c * 10 ** ((place - EDGE) / PER_DECADE);
 
   function* course() {
-    for (edge of search(state.network, state.image, state.target)) yield;
+    let best = null;
+    for (best of search(state.network, state.image, state.target)) yield;
+    edge = best;  // only now: before, it is the best so far and not the edge
     if (edge === null) return;
     showPrice();
     const outwards = [...Array(PRICES).keys()].sort((i, j) => Math.abs(i - EDGE) - Math.abs(j - EDGE));
@@ -325,7 +327,7 @@
       ["nobody knows", "var(--lab-quiet)"],
       [`a picture is known, from ${number(found.distortion)}`, "var(--lab-after)"],
     ].map(([text, swatch]) => make("span", {style: `--swatch: ${swatch}`, textContent: text})));
-    const radius = furthest * Number(at("radius").value) / RADII;
+    const radius = found.distortion * (Number(at("radius").value) / (RADII / 2));  // in the middle, exactly what was found
     const moved = along(image, difference(found.image, image), radius), read = network.reads(moved);
     draw(at("along"), moved);
     words("along", `At ${number(radius)}`, `Along the perturbation: read as ${read}.`);
