@@ -344,7 +344,7 @@ def test_images_and_labels_belong_together():
             data.Images(images, labels, "three")
 
 
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.sampled_from([torch.float32, torch.float64]))
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.sampled_from([torch.float32, torch.float64]))
 def test_batches_of_any_shape_pass(shape, dtype):
     images = torch.rand(2, *shape, dtype=dtype)
     checks.check_images(images)

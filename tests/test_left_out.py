@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from types import SimpleNamespace
 
@@ -53,10 +52,8 @@ def test_the_hook_writes_it(given, monkeypatch, tmp_path):
     assert lines == [left_out.summary([tmp_path / "data"], NAMES, given is not None)]
 
 
-def test_the_longest_chapters_come_first_and_have_time(tmp_path):
-    for name, seconds in (("short", 1), ("long", 9)):
-        stamp = {publishing.STAMP: {"wall_seconds": seconds}}
-        (tmp_path / f"{name}.ipynb").write_text(json.dumps({"metadata": stamp}))
+def test_the_longest_chapters_come_first_and_have_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(conftest.running, "stored_seconds", {"quick": {"short": 1, "long": 9}}.get)
     items = [SimpleNamespace(path=tmp_path / name) for name in ("a.py", "short.ipynb", "b.py", "long.ipynb")]
     conftest.pytest_collection_modifyitems(items)
     assert [item.path.name for item in items] == ["long.ipynb", "short.ipynb", "a.py", "b.py"]

@@ -232,24 +232,26 @@ def test_findings_that_agree_are_statements():
 
 
 def test_nothing_is_decided_while_nothing_is_stored(store):
-    found = claims.judged(claims.PAPER)
+    found = claims.judged(claims.OF_THE_PAPER)
     assert claims.tally(found)[claims.NOT_RUN] == len(found) > 35
     assert all(finding.because.startswith("needs ") for _, finding in found)
 
 
 def test_claims_have_names_of_their_own_and_a_chapter():
-    everyone = claims.PAPER + claims.COMPANIONS
+    everyone = claims.OF_THE_PAPER + claims.COMPANIONS
     assert len({claim.name for claim in everyone}) == len(everyone)
-    assert set(summary.CHOSEN) <= {claim.name for claim in claims.PAPER}
+    assert set(summary.CHOSEN) <= {claim.name for claim in claims.OF_THE_PAPER}
     for figure in range(1, 8):
         named = "Figures? [0-9 and]*" + str(figure)
-        assert any(re.search(named, claim.where) for claim in claims.PAPER), figure
+        assert any(re.search(named, claim.where) for claim in claims.OF_THE_PAPER), figure
     for table in range(1, 6):
-        assert any(f"Table {table}" in claim.where for claim in claims.PAPER), table
+        assert any(f"Table {table}" in claim.where for claim in claims.OF_THE_PAPER), table
 
 
 def decided(name):
-    return next(finding for claim, finding in claims.judged(claims.PAPER + claims.COMPANIONS) if claim.name == name)
+    return next(
+        finding for claim, finding in claims.judged(claims.OF_THE_PAPER + claims.COMPANIONS) if claim.name == name
+    )
 
 
 def test_a_single_number_is_reproduced_up_to_a_tenth(store):
@@ -348,7 +350,7 @@ def test_purity_by_chance_is_that_of_random_draws():
 
 def test_claims_are_shown_with_number_verdict_and_link(store):
     store("imagenet_ostriches", columns=["images", "success", "mean distortion"], rows={"to the ostrich": [4, 0.5, 1]})
-    shown = claims.table(claims.judged(claims.PAPER))
+    shown = claims.table(claims.judged(claims.OF_THE_PAPER))
     assert (
         "| **Ostriches.** Sixty-four photographs drawn at random all become an ostrich (Figure 5) | 2 of 4 photographs "
         "(SqueezeNet) | **differs**, some photograph does not | [photographs](./photographs.ipynb) |"
@@ -358,7 +360,7 @@ def test_claims_are_shown_with_number_verdict_and_link(store):
 
 def test_the_stored_runs_decide_what_the_summary_says():
     """At paper scale everything is run but what is named here."""
-    found = claims.judged(claims.PAPER + claims.COMPANIONS, "paper")
+    found = claims.judged(claims.OF_THE_PAPER + claims.COMPANIONS, "paper")
     assert {c.name for c, f in found if f.verdict == claims.NOT_RUN} <= {"Figure 6", "Table 5, rest", "Unseen"}
     text = summary.summary("paper", "notebooks/")
     assert text.count("\n* ") == len(summary.CHOSEN) and "(notebooks/transfer.ipynb)" in text

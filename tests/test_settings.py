@@ -97,7 +97,7 @@ def test_the_data_folder_is_optional(monkeypatch, tmp_path):
     monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
     assert data.data_folder() == tmp_path
     monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(ValueError, match="INTRIGUING_DATA is '.*nowhere', which is not a folder"):
+    with pytest.raises(ValueError, match="got INTRIGUING_DATA '.*nowhere', which is not a folder"):
         data.data_folder()
 
 

@@ -365,6 +365,7 @@ def test_sliders_move_in_a_file_that_was_saved(browser, name: str) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
     browser.get((SITE / name).as_uri())
+    WebDriverWait(browser, 30).until(lambda _: browser.execute_script(SHOWN))  # drawn after the page has loaded
     before = browser.execute_script(SHOWN)[0]["pictures"]
     slider = browser.find_element(By.CSS_SELECTOR, ".pages-slider input")
     slider.send_keys(Keys.HOME)

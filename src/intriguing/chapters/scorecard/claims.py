@@ -154,7 +154,7 @@ def judged(claims: Sequence[Claim], profile: str | None = None) -> list[tuple[Cl
     """Decides claims by the stored runs.
 
     Args:
-        claims: For instance :data:`PAPER`.
+        claims: For instance :data:`OF_THE_PAPER`.
         profile: ``quick`` or ``paper``; None takes the one of this run.
 
     Raises:
@@ -702,7 +702,7 @@ def _product(_: Stored) -> Finding:
     return Finding(REPRODUCED, number) if round(paper.TABLE5_PRODUCT, -3) == 793_000 else Finding(DIFFERS, number)
 
 
-PAPER = (
+OF_THE_PAPER = (
     Claim(
         "Units, digits",
         "Single units of a digit network are no more meaningful than random directions",

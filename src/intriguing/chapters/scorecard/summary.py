@@ -9,7 +9,7 @@ from intriguing.chapters.scorecard.claims import (
     COMPANIONS,
     DIFFERS,
     NOT_RUN,
-    PAPER,
+    OF_THE_PAPER,
     REPRODUCED,
     UNDECIDED,
     VERDICTS,
@@ -53,7 +53,7 @@ def summary(profile: str | None = None, folder: str = "./") -> str:
         ValueError: There is no such profile.
         ResultError: A stored file cannot be read.
     """
-    found = judged(PAPER, profile)
+    found = judged(OF_THE_PAPER, profile)
     by_name = {claim.name: (claim, finding) for claim, finding in found}
     lines = [
         f"**Of {len(found)} claims of the paper {_counted(tally(found))}.** "
