@@ -262,6 +262,7 @@ def test_any_linear_network(seed, classes, pixels, scale):
     images = torch.rand(3, pixels, generator=generator).mul(1.6).sub(0.3).clamp(0, 1)  # many pixels on the bounds
     targets = torch.randint(classes, (3,), generator=generator)
     found = minimum_distortion(model, images, targets)
+    refined = minimum_distortion(model, images, targets, refine=True)
     assert found.images.min() >= 0 and found.images.max() <= 1
     logits = model(found.images.double())
     gaps = logits.gather(1, targets[:, None])[:, 0] - logits.scatter(1, targets[:, None], -torch.inf).amax(1)
@@ -271,10 +272,11 @@ def test_any_linear_network(seed, classes, pixels, scale):
         try:
             exact = exact_linear_distortion(model[1].weight, model[1].bias, images[row], int(targets[row]))
         except ValueError:  # no image of the box is read as the target
-            assert not found.success[row]
+            assert not found.success[row] and not refined.success[row]
             continue
         assert found.rms[row] >= (exact.rms * (1 - 1e-6) - 1e-7 if found.success[row] else 0)
-        assert found.success[row] or not reachable(model, images[row], int(targets[row]))
+        # The loss that the penalty method minimises can leave a target behind its rivals; the refined search cannot.
+        assert refined.success[row] or not reachable(model, images[row], int(targets[row]))
 
 
 def test_the_margin_is_kept():
