@@ -74,7 +74,12 @@ def population(networks: list[Numbers]) -> study.Population:
 
 def tables(found: study.Population) -> dict[str, pd.DataFrame]:
     """The tables that the chapter checks."""
-    made = study.purity_table(found), study.measures_table(found)
+    made = (
+        study.purity_table(found),
+        study.measures_table(found),
+        study.matched_table(found),
+        study.ablation_table(found),
+    )
     return {table.name: table.to_frame() for table in made}
 
 
@@ -100,7 +105,7 @@ def main() -> None:
     drawn = [population([pool[i] for i in draw.integers(len(pool), size=networks)]) for _ in range(POPULATIONS)]
 
     spreads = {}
-    for name in ("units_purity", "units_measures"):
+    for name in tables(whole["one thread"]):
         frames = pd.concat([tables(found)[name] for found in drawn]).groupby(level=0, sort=False)
         spreads[name] = 2**0.5 * frames.std()
         meta = {

@@ -58,8 +58,9 @@ def test_sets_are_the_top_images_and_measures_belong_to_the_first_eight():
 def test_axes_of_the_classes_are_found_to_be_distinguished():
     assert FOUND.by_k[64].units == 1.0
     assert coherence.verdict(FOUND.by_k[64].low, FOUND.by_k[64].high, coherence.MARGIN) == "units higher"
-    natural, null = study.turned(FEATURES[:, :6], LABELS, 64, rotations=39)
-    assert natural == 1.0 and len(null) == 39 and null.max() < 1
+    natural, null, tails = study.turned(FEATURES[:, :6], LABELS, 64, rotations=39)
+    assert natural == 1.0 and len(null) == len(tails) == 39 and null.max() < 1
+    assert tails.mean() > null.mean()  # these classes lie at the longer tail of any direction
 
 
 def test_turning_the_axes_takes_the_distinction_away():
@@ -183,7 +184,10 @@ def numbers(seed: int) -> dict[str, pd.DataFrame]:
         "cloud", FEATURES, IMAGES, LABELS, FEATURES, resamples=None, directions=200 + seed, seed=seed
     )
     layers = dict.fromkeys(names, (FEATURES, FEATURES))
-    return study.numbers(dict.fromkeys(names, one), layers, LABELS, rotations=5, count=30, seed=seed)
+    head = torch.nn.Linear(8, 6)
+    torch.nn.init.eye_(head.weight)
+    made = study.numbers(dict.fromkeys(names, one), layers, LABELS, rotations=5, count=30, seed=seed)
+    return made | {"ablated": study.matched.ablations(head, FEATURES, LABELS, seed=seed)}
 
 
 FIRST = study.Network(None, {}, {"dense": FOUND}, {})
@@ -213,11 +217,13 @@ def test_sizes_turnings_and_mixings_are_means_over_networks():
     assert frame.loc[60, "difference"] == pytest.approx(sum(one["sizes"].loc["dense", 60] for one in MADE) / 3)
     frame = study.turned_frame(POPULATION)
     row = frame.loc["dense, sets of a tenth"]
-    assert row["natural basis"] == 1.0 and row["difference"] == pytest.approx(1 - row["turned"])
-    assert row["low"] < row["difference"] < row["high"]
+    assert row["purity", "natural basis"] == 1.0
+    for words, column in (("over turned", "turned"), ("over oriented", "oriented")):
+        assert row[words, "lead"] == pytest.approx(1 - row["purity", column])
+        assert row[words, "low"] < row[words, "lead"] < row[words, "high"]
     natural, null = study.turned_panels(POPULATION)["dense"]
-    assert natural == pytest.approx([1 - one["turned"].loc["dense, sets of a tenth", "turned"] for one in MADE])
-    assert len(null) == 15 and null.mean() == pytest.approx(0) and null.max() < natural.min()
+    assert natural == pytest.approx([1 - one["turned"].loc["dense, sets of a tenth", "oriented"] for one in MADE])
+    assert len(null) == 15 and null.mean() == pytest.approx(0) and natural.min() > 0
     sizes, curves = study.mixed_panels(POPULATION)["dense"]
     assert sizes == [1, 2, 4, 6] and list(curves) == ["weights of both signs", "positive weights"]
     assert curves["positive weights"][0] == pytest.approx(FOUND.measures["purity"].units, abs=0.05)
@@ -271,3 +277,21 @@ def test_a_population_is_networks_that_differ_in_their_seed(monkeypatch, tmp_pat
     assert "2 networks of each kind, on 128 images each" in study.opening(found, sizes, few.test)
     with pytest.raises(ValueError, match="got 1 networks; expected at least two"):
         study.population(few, dataclasses.replace(sizes, networks=1))
+
+
+def test_matched_leads_have_intervals_and_a_power():
+    table = study.matched_table(POPULATION)
+    row = table.to_frame().loc["dense, sets of 8"]
+    each = [one["oriented"].loc["dense, sets of 8"] for one in MADE]
+    assert row["matched"] == pytest.approx(sum(one["units"] - one["oriented"] for one in each) / 3)
+    assert row["lead"] > row["matched"] > 0  # the axes of the classes stay ahead of directions read at their better end
+    index = pd.MultiIndex.from_product([range(4), ["a"]])
+    found = study.detectable(pd.Series([1.0, 2.0, 3.0, 4.0], index))
+    # (3.1824 + 0.9785) standard errors of sqrt(5 / 3) / 2.
+    assert found["a"] == pytest.approx(4.1609 * 0.645497, abs=1e-3)
+    words = study.matched_words(table)
+    assert "they are ahead" in words and f"{row['matched']:+.3f}" in words
+    costs = study.ablation_table(POPULATION)
+    assert list(costs.rows) == ["variance", "loss", "otherwise", "concentration"]
+    loss = [one["ablated"].loc["units", "loss"] - one["ablated"].loc["directions", "loss"] for one in MADE]
+    assert costs.to_frame().loc["loss", "difference"] == pytest.approx(sum(loss) / 3)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from intriguing.book import coherence, settings
 from intriguing.book.coherence import DIRECTIONS, MARGIN, MEASURES, SHOWN, Survey, drawn, survey
 from intriguing.book.results import Table
+from intriguing.chapters.units import matched
 from intriguing.data import Digits, Images
 from intriguing.models.recipes import build
 from intriguing.models.training import error_rate, trained
@@ -50,7 +51,7 @@ class Sizes:
 
 SIZES = {
     "quick": Sizes(networks=8, images=400, iterations=100, directions=600, rotations=24),
-    "paper": Sizes(networks=5, images=60_000, iterations=200, directions=DIRECTIONS, rotations=199),
+    "paper": Sizes(networks=5, images=60_000, iterations=200, directions=DIRECTIONS, rotations=99),
 }
 """The sizes by profile."""
 
@@ -148,8 +149,8 @@ class Network:
         layers: layer -> features and an independent feature space, see :func:`layers`.
         surveys: layer -> units and directions.
         numbers: what is averaged over networks, by its topic: ``layers`` (a row for each layer), ``sizes`` (layers by
-            images in a set, the difference of the purities), ``turned`` and ``mixed``, see :func:`turnings` and
-            :func:`mixings`.
+            images in a set, the difference of the purities), ``oriented``, ``turned``, ``mixed`` and ``ablated``, see
+            :func:`matched.orientations`, :func:`turnings`, :func:`mixings` and :func:`matched.ablations`.
     """
 
     model: nn.Sequential
@@ -196,6 +197,7 @@ def network(digits: Digits, sizes: Sizes, seed: int) -> Network:
         for name, (features, others) in made.items()
     }  # fmt: skip
     made_of = numbers(surveys, made, test.labels, rotations=sizes.rotations, count=sizes.directions // 2, seed=seed)
+    made_of["ablated"] = matched.ablations(conv[-1], made["dense"][0], test.labels, seed=seed)
     return Network(conv, made, surveys, made_of)
 
 
@@ -223,6 +225,7 @@ def numbers(
         "sizes": pd.DataFrame(
             {name: {k: found.difference for k, found in one.by_k.items()} for name, one in surveys.items()}
         ).T,
+        "oriented": matched.orientations(layers, labels, directions=2 * count, seed=seed),
         "turned": turnings(layers, labels, rotations=rotations, seed=seed),
         "mixed": mixings(layers, labels, count=count, seed=seed),
     }
@@ -325,8 +328,8 @@ def mixing(
 
 def turned(
     features: Tensor, labels: Tensor, k: int = SHOWN, *, rotations: int, seed: int = settings.SEED
-) -> tuple[float, Tensor]:
-    """The natural basis among bases turned at random.
+) -> tuple[float, Tensor, Tensor]:
+    """The natural basis among bases turned at random, read either way and towards their longer tails.
 
     Args:
         features: (N, D), units that fire on fewer than k images left out.
@@ -336,14 +339,19 @@ def turned(
         seed: of the bases.
 
     Returns:
-        Mean purity of the natural basis, and (rotations,) that of the others.
+        Mean purity of the natural basis, and (rotations,) that of the others: read either way, and with each axis
+        read towards the end at which its values have their longer tail.
     """
 
-    def purity(indices: Tensor) -> Tensor:
-        return coherence.purity(indices, labels)
+    def purity(basis: Tensor | None) -> float:
+        return float(coherence.purity(coherence.top(features, basis, k), labels).mean())
 
-    null = coherence.rotated(features, k, purity, rotations, torch.Generator().manual_seed(seed))
-    return float(purity(coherence.top(features, None, k)).mean()), null
+    generator = torch.Generator().manual_seed(seed)
+    null = []
+    for _ in range(rotations):
+        basis = coherence.rotation(features.shape[1], generator)
+        null.append([purity(basis), purity(basis * matched.skewed(features, basis)[:, None])])
+    return purity(None), *torch.tensor(null, dtype=torch.float64).T
 
 
 def guesses(one: Survey, count: int, *, skip: int = 0, seed: int = settings.SEED) -> list[Guess]:
@@ -511,19 +519,22 @@ def size_frames(found: Population, names: Sequence[str]) -> dict[str, pd.DataFra
 
 
 def turned_frame(found: Population) -> pd.DataFrame:
-    """The natural basis and those turned at random: means over the networks, and the interval of the difference.
+    """The natural basis and those turned at random: means over the networks, and intervals of the differences.
 
     Args:
         found: the networks.
     """
-    numbers = found.numbers["turned"][["natural basis", "turned"]]
-    lead = numbers["natural basis"] - numbers["turned"]
+    numbers = found.numbers["turned"][["natural basis", "turned", "oriented"]]
     means = numbers.groupby(level=1, sort=False).mean()
-    return means.join(interval(lead).rename(columns={"mean": "difference"}))
+    leads = {
+        words: interval(numbers["natural basis"] - numbers[column]).rename(columns={"mean": "lead"})
+        for words, column in (("over turned", "turned"), ("over oriented", "oriented"))
+    }
+    return pd.concat({"purity": means, **leads}, axis=1)
 
 
 def turned_panels(found: Population) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Every network's natural basis and its turned ones, less the mean of the turned ones, for sets of a tenth.
+    """Every network's natural basis and its oriented ones, less the mean of the latter, for sets of a tenth.
 
     Args:
         found: the networks.
@@ -534,12 +545,102 @@ def turned_panels(found: Population) -> dict[str, tuple[np.ndarray, np.ndarray]]
     panels = {}
     for name in BASES:
         rows = found.numbers["turned"].xs(f"{name}, sets of a tenth", level=1)
-        centred = rows.drop(columns="turned").sub(rows["turned"], axis=0)
+        centred = rows.drop(columns=["turned", "oriented"]).sub(rows["oriented"], axis=0)
         panels[name] = (
             centred["natural basis"].to_numpy(),
             centred.drop(columns="natural basis").to_numpy().ravel(),
         )
     return panels
+
+
+def matched_table(found: Population) -> Table:
+    """Units against directions read either way and against the same directions read towards their longer tail.
+
+    Args:
+        found: the networks.
+
+    Returns:
+        A ``Table`` named ``units_matched``: by layer and size of the sets, the mean purity of directions both ways, the
+        lead of units over each with its interval over networks, the least lead over oriented directions that the
+        interval would leave out zero for in four of five such runs, and the lead with units read likewise.
+    """
+    numbers = found.numbers["oriented"]
+    means = numbers.groupby(level=1, sort=False).mean()
+    plain, fair = interval(numbers["plain"]), interval(numbers["matched"])
+    frame = pd.DataFrame(
+        {
+            "units": means["units"],
+            "directions": means["directions"],
+            "oriented": means["oriented"],
+            **plain.set_axis(["lead", "lead, low", "lead, high"], axis=1),
+            **fair.set_axis(["matched", "matched, low", "matched, high"], axis=1),
+            "detectable": detectable(numbers["matched"]),
+            "both oriented": means["both oriented"],
+        }
+    )
+    return Table.from_frame("units_matched", frame, {"data": found.data})
+
+
+def matched_words(table: Table) -> str:
+    """What the matched comparison says of the hidden ReLU layer, in sentences with their numbers.
+
+    Args:
+        table: what :func:`matched_table` returns.
+    """
+    frame, lines = table.to_frame(), []
+    for words in (f"sets of {SHOWN}", "sets of a tenth"):
+        row = frame.loc[f"dense, {words}"]
+        low, high = row["matched, low"], row["matched, high"]
+        said = "ahead" if low > 0 else "**behind**" if high < 0 else "neither ahead nor behind for certain"
+        lines.append(
+            f"On {words} the units of the hidden ReLU layer lead over directions as they were drawn by "
+            f"{row['lead']:+.3f} [{row['lead, low']:+.3f}, {row['lead, high']:+.3f}]. Over the same directions, read "
+            f"towards their longer tail, it is {row['matched']:+.3f} [{low:+.3f}, {high:+.3f}]: they are {said}. A "
+            f"true lead of {row['detectable']:.3f} would be found in four of five such runs."
+        )
+    return " ".join(lines)
+
+
+def ablation_table(found: Population) -> Table:
+    """What removing a unit of the hidden ReLU layer costs, and a direction beside it: means over the networks.
+
+    Args:
+        found: the networks.
+
+    Returns:
+        A ``Table`` named ``units_ablated``, one row for each cost, with the interval of the difference over networks.
+    """
+    numbers = found.numbers["ablated"]
+    rows = {}
+    for cost in numbers:
+        units, directions = (numbers[cost].xs(kind, level=1) for kind in ("units", "directions"))
+        ends = interval((units - directions).rename(cost).to_frame().set_index(_zeros(units), append=True))
+        rows[cost] = [float(units.mean()), float(directions.mean()), *map(float, ends.iloc[0])]
+    return Table("units_ablated", ["unit", "direction", "difference", "low", "high"], rows, {"data": found.data})
+
+
+def _zeros(values: pd.Series) -> pd.Index:
+    return pd.Index([0] * len(values))
+
+
+def detectable(values: pd.Series, power: float = 0.8, confidence: float = 0.95) -> pd.Series:
+    """The least true mean whose interval over networks would leave out zero with a given probability.
+
+    Args:
+        values: index (network, row).
+        power: that probability.
+        confidence: of the interval.
+
+    Returns:
+        By row: (t of the interval plus t of the power) times the standard error.
+
+    Source:
+        Student 1908; the noncentral law is approximated by the shifted central one.
+    """
+    groups = values.groupby(level=1, sort=False)
+    freedom = groups.count() - 1
+    reach = stats.t.ppf((1 + confidence) / 2, freedom) + stats.t.ppf(power, freedom)
+    return reach * groups.std() / np.sqrt(groups.count())
 
 
 def mixed_panels(found: Population) -> dict[str, tuple[list[float], dict[str, list[float]]]]:
@@ -605,7 +706,12 @@ def effects(found: Population, chance: float) -> dict[str, pd.Series]:
     raw = [name for name in pure if name == "pixels" or name.startswith("untrained")]
     natural = turned["natural basis"].unstack(sort=False)
     ahead = natural - turned["turned"].unstack(sort=False)
-    others = turned.drop(columns=["natural basis", "turned"]).max(axis=1).unstack(sort=False)
+    others = turned.drop(columns=["natural basis", "turned", "oriented"]).max(axis=1).unstack(sort=False)
+    over_oriented = natural - turned["oriented"].unstack(sort=False)
+    fair = found.numbers["oriented"]["matched"].unstack(sort=False)
+    dense = {words: fair[f"dense, sets of {words}"] for words in ("8", "a tenth")}
+    removed = found.numbers["ablated"].unstack(sort=False)
+    loss, concentration = (removed[cost]["units"] - removed[cost]["directions"] for cost in ("loss", "concentration"))
     related = layers.drop(TURNED, level=1).groupby(level=0)[["between", "directions"]]
     return {
         "Random directions of the hidden ReLU layer are more than twice as pure as random sets":
@@ -618,6 +724,20 @@ def effects(found: Population, chance: float) -> dict[str, pd.Series]:
             tenth["dense"],
         "The natural basis of the hidden ReLU layer is purer than turned ones, on sets of a tenth of all images":
             ahead["dense, sets of a tenth"],
+        "Against directions read towards their longer tail, units of that layer are ahead in rows of eight":
+            dense["8"],
+        "Against directions read towards their longer tail, units of that layer are ahead on sets of a tenth":
+            dense["a tenth"],
+        "Orientation makes more than half of the lead of that layer's units, on sets of a tenth":
+            tenth["dense"] / 2 - dense["a tenth"],
+        "Its natural basis is purer than turned ones read towards their longer tails, on sets of a tenth":
+            over_oriented["dense, sets of a tenth"],
+        "Against directions read towards their longer tail, units lead by half an image in the logits of both":
+            fair[["logits, sets of 8", "sigmoid logits, sets of 8"]].min(axis=1) - MARGIN,
+        "Removing a unit of the hidden ReLU layer raises the loss by more than removing a direction beside it":
+            loss,
+        "Removing a unit harms one class more than removing a direction beside it does":
+            concentration,
         "In rows of eight, units and directions of the hidden ReLU layer differ by less than half an image":
             MARGIN - lead["dense"].abs(),
         "On the positions of the second convolution units are ahead, on sets of a tenth of all images":
@@ -665,15 +785,17 @@ def turnings(
         seed: of the bases.
 
     Returns:
-        One row for each layer and size of the sets. Columns: the mean purity of the ``natural basis``, the mean of the
-        ``turned`` ones over all bases, and the purity of each basis by its number.
+        One row for each layer and size of the sets. Columns: the mean purity of the ``natural basis``, the mean over
+        all bases of the ``turned`` ones and of those ``oriented`` towards their longer tails, and the purity of each of
+        the latter by its number.
     """
     rows = {}
     for name in BASES:
         for words, k in ((f"{SHOWN}", SHOWN), ("a tenth", len(labels) // 10)):
-            natural, null = turned(often(layers[name][0], k), labels, k, rotations=rotations, seed=seed)
-            rows[f"{name}, sets of {words}"] = [natural, float(null.mean()), *null.tolist()]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["natural basis", "turned", *range(rotations)])
+            natural, null, tails = turned(often(layers[name][0], k), labels, k, rotations=rotations, seed=seed)
+            rows[f"{name}, sets of {words}"] = [natural, float(null.mean()), float(tails.mean()), *tails.tolist()]
+    columns = ["natural basis", "turned", "oriented", *range(rotations)]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
 def mixings(
