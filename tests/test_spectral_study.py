@@ -60,6 +60,25 @@ def test_contradictions_are_counted():
     assert row["safe at the median, local"] == pytest.approx(2 / 3)
 
 
+def test_groups_together_are_a_root_of_squares(monkeypatch):
+    # The two groups of conv2 have the norms 3 and 4.
+    weight = torch.zeros(2, 1, 5, 5, dtype=torch.float64)
+    weight[:, 0, 2, 2] = torch.tensor([3.0, 4.0])
+    weights = {"conv1": torch.zeros(1, 3, 11, 11, dtype=torch.float64), "conv2": weight}
+    weights["conv1"][0, 0, :, 5] = 1  # a line of eleven ones: flattened 11 ** 0.5; at stride 4 windows overlap
+    monkeypatch.setattr(study, "alexnet_weights", lambda: weights)
+    table = study.alexnet_norms()
+    frame = table.to_frame()
+    assert frame.loc["Conv. 2", ["upper bound", "groups together", "flattened"]].tolist() == pytest.approx([4, 5, 5])
+    assert frame.at["Conv. 1", "flattened"] == pytest.approx(11**0.5)
+    assert frame.at["Conv. 1", "upper bound"] > 1.3 * 11**0.5, "the flattened norm is no bound"
+    rows = {"Conv. 4": [3.75, 7.5, 1.0], "Conv. 5": [5.5, 11.0, 1.0], "Conv. 3": [3.5, 3.5, 1.0]}
+    rows |= {"Conv. 2": [5.0, 10.0, 1.0], "Conv. 1": [5.5, 5.5, 2.5]}
+    words = study.table5_words(Table("table5", ["upper bound", "groups together", "flattened"], rows))
+    assert "come to 0.50, 0.50, 0.50, and with their groups taken together to 1.00, 1.00, 1.00;" in words
+    assert "Conv. 1 comes to 2.00, and its flattened weights have the norm 2.50 where the paper prints 2.75." in words
+
+
 def test_norms_of_an_alexnet_that_is_all_centre(monkeypatch):
     # One weight in each kernel: every convolution has norm 1, whatever its stride; the matrix has norm 2.
     weights = {}
@@ -69,8 +88,8 @@ def test_norms_of_an_alexnet_that_is_all_centre(monkeypatch):
     weights["fc8"] = torch.tensor([[0.0, 2.0]], dtype=torch.float64)
     monkeypatch.setattr(study, "alexnet_weights", lambda: weights)
     norms = study.alexnet_norms().to_frame()
-    assert norms.loc["Conv. 1"].tolist() == pytest.approx([1, 0.25, 0.25, 255, 1])
-    assert norms.loc["Conv. 2"].tolist() == pytest.approx([1, 1, 1, 1, 1])
+    assert norms.loc["Conv. 1"].tolist() == pytest.approx([1, 0.25, 0.25, 255, 1, 1, 1])
+    assert norms.loc["Conv. 2"].tolist() == pytest.approx([1] * 7)
     assert norms.loc["FC. 3", "upper bound"] == pytest.approx(2)
     assert list(norms.index) == ["Conv. 1", "Conv. 2", "FC. 3"]
     assert math.isnan(norms.loc["FC. 3", "printed formula"])

@@ -68,9 +68,11 @@ def alexnet_norms() -> Table | None:
     Returns:
         A ``Table`` named ``table5`` with the layers of Table 5 that are in the file: ``upper bound`` for pixels from 0
         to 255; ``printed factor``, the same with s^-2 in formula (1); ``printed formula``, what formula (1) says with
-        that factor at the whole-number frequencies of its transform (no entry for a matrix); ``pixels in [0, 1]``; and
-        ``7 bits``, the bound after the weights are rounded once more to steps twice as large. None where the weights
-        are not at hand.
+        that factor at the whole-number frequencies of its transform (no entry for a matrix); ``pixels in [0, 1]``;
+        ``groups together``, the root of the sum of the squares of the norms of all groups in place of the largest;
+        ``flattened``, the norm of the weights as a matrix with a row for each output, which is no bound of a
+        convolution; and ``7 bits``, the bound after the weights are rounded once more to steps twice as large. None
+        where the weights are not at hand.
 
     Source:
         Szegedy et al. 2013, Table 5.
@@ -85,8 +87,11 @@ def alexnet_norms() -> Table | None:
             stride = ALEXNET[name].stride if name in ALEXNET else 1
             scaled = bound * (255 if name == "conv1" else 1)
             coarse = _alexnet_norm(name, (weights[name] * 64).round() / 64)
-            rows[label] = [bound, bound / stride, _as_printed(name, weights[name]), scaled, coarse]
-    columns = ["upper bound", "printed factor", "printed formula", "pixels in [0, 1]", "7 bits"]
+            flat = norms.linear_norm(weights[name].flatten(1))
+            together = _together(name, weights[name])
+            rows[label] = [bound, bound / stride, _as_printed(name, weights[name]), scaled, together, flat, coarse]
+    columns = ["upper bound", "printed factor", "printed formula", "pixels in [0, 1]", "groups together", "flattened"]
+    columns += ["7 bits"]
     return Table("table5", columns, rows, {"data": "AlexNet, 8-bit weights"})
 
 
@@ -332,6 +337,36 @@ def _alexnet_norm(name: str, weight: Tensor) -> float:
     how = ALEXNET[name]
     options = {"stride": how.stride, "padding": how.padding, "groups": how.groups, "input_size": how.input_size}
     return norms.conv_norm(weight, **options)
+
+
+def _together(name: str, weight: Tensor) -> float:
+    """The norms of all groups in one number, as if each saw an input of its own that may be as large as the whole."""
+    if name not in ALEXNET:
+        return norms.linear_norm(weight)
+    how = ALEXNET[name]
+    options = {"stride": how.stride, "padding": how.padding, "input_size": how.input_size}
+    return math.hypot(*(norms.conv_norm(part, **options) for part in weight.chunk(how.groups)))
+
+
+def table5_words(norms: Table) -> str:
+    """How near two conventions come to the paper's Table 5, in a sentence with its numbers.
+
+    Args:
+        norms: the table of ``alexnet_norms``.
+    """
+    frame, printed = norms.to_frame(), {row: values[-1] for row, values in paper.TABLE5.rows.items()}
+    grouped = [label for name, label in ROWS.items() if name in ALEXNET and ALEXNET[name].groups > 1]
+    share = {column: [frame.at[row, column] / printed[row] for row in grouped] for column in frame}
+    one, together = (
+        ", ".join(f"{value:.2f}" for value in share[column]) for column in ("upper bound", "groups together")
+    )
+    first, alone = ROWS["conv1"], ROWS["conv3"]
+    return (
+        f"Over the paper's numbers, the layers with groups come to {one}, and with their groups taken together to "
+        f"{together}; {alone}, which has none, to {frame.at[alone, 'upper bound'] / printed[alone]:.2f}. {first} comes "
+        f"to {frame.at[first, 'upper bound'] / printed[first]:.2f}, and its flattened weights have the norm "
+        f"{frame.at[first, 'flattened']:.2f} where the paper prints {printed[first]:g}."
+    )
 
 
 def _as_printed(name: str, weight: Tensor) -> float | None:

@@ -1,0 +1,56 @@
+"""The sandwich over all classes on linear networks, whose nearest images are known, and how a perturbation grows."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from intriguing.chapters.spectral import everywhere
+from intriguing.data import Images
+
+
+@pytest.fixture
+def known(tmp_path, monkeypatch) -> tuple[nn.Sequential, Images]:
+    """The lead over class 2 is larger than that over class 1, but its weight is steeper, so that class 2 is nearer."""
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).requires_grad_(False).eval()
+    model[1].weight.zero_()
+    model[1].bias.fill_(-50)
+    model[1].bias[:3] = torch.tensor([1.0, 0.0, -1.0])
+    model[1].weight[1, 0], model[1].weight[2, 1] = 2, 10
+    return model, Images(torch.full((2, 1, 28, 28), 0.05), torch.zeros(2, dtype=torch.long), "grey")
+
+
+def test_the_nearest_of_all_classes_is_not_the_second(known):
+    model, images = known
+    found = everywhere.everywhere("linear", model, images)
+    # Leads of 0.9 over class 1 at slope 2 and of 1.5 over class 2 at slope 10.
+    assert (28 * found.second).tolist() == pytest.approx([0.45] * 2, rel=1e-4)
+    assert (28 * found.radius).tolist() == pytest.approx([0.15] * 2, rel=1e-4)
+    assert (28 * found.found).tolist() == pytest.approx([0.15] * 2, rel=1e-2)
+    assert (found.nearer, found.contradictions) == (2, 0)
+    row = everywhere.table({"linear": found}, "made up").to_frame().loc["linear"]
+    assert row["nearer than the runner-up's radius"] == 2 and row["contradictions"] == 0
+    assert 0.98 < row["largest ratio"] <= 1
+    # For a linear network the first layer is the whole one, and the perturbation lies along one weight of slope 10.
+    assert found.grown[:2].tolist() == pytest.approx([10, 10], rel=1e-3)
+    assert found.grown[2] < 2 and found.first == pytest.approx(10)
+
+
+def test_a_find_within_the_radius_would_be_seen(known):
+    model, images = known
+    found = everywhere.everywhere("linear", model, images)
+    refuted = dataclasses.replace(found, found=found.radius * torch.tensor([0.99, 1.01]))
+    assert refuted.contradictions == 1
+    flat = dataclasses.replace(found, grown=torch.tensor([1.0, 9.0, 0.9, 1.0]), first=2.0)
+    steep = dataclasses.replace(flat, grown=torch.tensor([1.9, 9.0, 0.5, 1.0]))
+    assert all(everywhere.claims({"FC10(1e-4)": flat, "FC100-100-10": steep, "ConvNet": flat}).values())
+    early = dataclasses.replace(steep, grown=torch.tensor([3.0, 4.0, 0.9, 4.0]), found=refuted.found)
+    late = dataclasses.replace(flat, first=0.5)
+    assert not any(everywhere.claims({"FC100-100-10": late, "ConvNet": early}).values())
+    grown = flat
+    table = everywhere.growth({"ConvNet": grown}, "made up")
+    assert table.to_frame().loc["ConvNet"].tolist() == pytest.approx([2.0, 1.0, 0.9, 9.0, 1.0])
