@@ -150,7 +150,7 @@ class Network:
         surveys: layer -> units and directions.
         numbers: what is averaged over networks, by its topic: ``layers`` (a row for each layer), ``sizes`` (layers by
             images in a set, the difference of the purities), ``oriented``, ``turned``, ``mixed`` and ``ablated``, see
-            :func:`matched.orientations`, :func:`turnings`, :func:`mixings` and :func:`matched.ablations`.
+            :func:`turnings`, :func:`mixings` and :mod:`intriguing.chapters.units.matched`.
     """
 
     model: nn.Sequential
