@@ -122,6 +122,22 @@ def test_a_linear_network_has_as_many_exits_at_right_angles_as_rivals():
     assert torch.allclose(lengths[:, 0], nearest_exit(model, images, labels).rms)
 
 
+def test_a_way_that_was_missed_takes_its_place(monkeypatch):
+    """The second search finds a nearer way than the first, which it may not: the first has missed it."""
+    found = iter([(0.3, 0), (0.2, 1), (0.5, 2)])
+
+    def search(model, images, labels, *, avoid):
+        length, axis = next(found)
+        ways = torch.zeros(1, 4, dtype=torch.float64)
+        ways[0, axis] = 2 * length
+        return boundary.Exits(ways, torch.tensor([length], dtype=torch.float64), ways, ways[:, None])
+
+    monkeypatch.setattr(boundary, "nearest_exit", search)
+    lengths, basis = orthogonal_exits(nn.Identity(), torch.zeros(1, 1, 2, 2), torch.tensor([0]), 3)
+    assert lengths.tolist() == [[0.2, 0.3, 0.5]]
+    assert basis[0].argmax(1).tolist() == [1, 0, 2]
+
+
 def test_a_box_and_a_subspace_do_not_go_together():
     with pytest.raises(ValueError, match="got a box and a subspace; expected one"):
         nearest_exit(linear(), pictures(1), torch.tensor([0]), box=True, avoid=torch.zeros(1, 1, 30))

@@ -10,8 +10,8 @@ from torch import nn
 
 from drawn import lines_seen
 from intriguing import data
-from intriguing.book import results, settings
-from intriguing.chapters.density import noise, pictures, study
+from intriguing.book import results
+from intriguing.chapters.density import natural, noise, pictures, study
 from intriguing.data import Images
 from intriguing.models.recipes import build
 
@@ -50,7 +50,7 @@ def test_sample_is_random_and_always_the_same():
 def test_study_of_a_linear_network(small):
     model = network("FC10(1)")
     images = labelled(model, small)
-    found = study.study({"FC10(1)": model}, images, samples=0, draws=1000)
+    found = study.study({"FC10(1)": model}, images, samples=0, sizes=study.SIZES["quick"])
     around, inside, rates = (part["FC10(1)"] for part in (found.around, found.inside, found.rates))
     weight, logits = model[-1].weight.double(), model.double()(images.images.double())
     distance = [
@@ -109,16 +109,16 @@ def test_tables_by_hand():
         "ball": torch.tensor([1e-3, 2e-3, 3e-3]).double(),
     }
     near = study.near_table({"net": around}, "x").rows["net"]
-    assert near == pytest.approx([0.25, 0.04, 0.2, 0.5, 0.75, 0.75, 2e-3])
+    assert near == pytest.approx([4, 0.25, 0.04, 0.2, 0.5, 0.75, 0.75, 2e-3])
     inside = {
         "orthogonal": torch.tensor([[1.0, 1.5, 2.5, torch.inf]] * 3).double(),
         "aligned": torch.tensor([[i**0.5 for i in study.ALIGNED]] * 3).double(),
         "subspaces": torch.tensor([[(784 / size) ** 0.5 for size in study.SUBSPACES]] * 3).double(),
     }
     lines = study.lines_table({"net": around}, {"net": inside}, "x").rows["net"]
-    assert lines == pytest.approx([2, 1, 2 / 3, 1, 1])
+    assert lines == pytest.approx([3, 2, 1, 2 / 3, 3, 1, 1])
     ways = study.dimensions_table({"net": around}, {"net": inside}, "x").rows["net"]
-    assert ways == [2, 3, 4, 9, 25, 3]
+    assert ways == [3, 2, 3, 4, 9, 25, 3, 3]
 
 
 def test_fractions_within_by_hand():
@@ -177,7 +177,7 @@ def test_an_estimate_on_too_few_draws_is_none():
     one = {"log10": torch.full((3, count), -5.0), "effective": torch.full((3, count), 50.0)}
     one["effective"][:2, study.MULTIPLES.index(1.0)] = study.ENOUGH - 1
     row = study.rates_table({"net": one}, "x").rows["net"]
-    assert row[0] is None and row[1:] == [-5.0] * 4
+    assert row == [3, None] + [-5.0] * 4
 
 
 def test_the_convolutional_network_may_move_further():
@@ -256,7 +256,7 @@ def test_trust_is_measured_in_standard_errors():
     assert linear.outside == pytest.approx(0.1 / (0.1 / math.log(10)))
     assert linear.off == pytest.approx(0.01 / math.sqrt(0.02 * 0.98 / 1000 + 0.001**2))
     assert linear.compared == 2 * (len(study.MULTIPLES) - study.COUNTED) - 1
-    assert linear.effective == 3  # the lower one of two medians, as torch has it
+    assert linear.effective == 4
     assert checks["FC100-100-10"].outside is None and checks["FC100-100-10"].off == pytest.approx(0)
     assert checks["AE400-10"] == study.Trust(None, None, 0, 40)
     lines = study.trust_table(checks).splitlines()
@@ -298,7 +298,7 @@ def test_what_is_shown_of_the_surroundings():
     around = {"net": surroundings(good=True)}
     assert study.line_ratios(around)["net"].flatten().tolist() == pytest.approx([10, 180])
     frame = study.sandwich(around)
-    assert frame.index.name == "network" and frame.loc["net"].tolist() == pytest.approx([0.01, 0.25, 0.4])
+    assert frame.index.name == "network" and frame.loc["net"].tolist() == pytest.approx([0.01, 0.325, 0.4])
     inside = {"net": {"aligned": torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]])}}
     assert study.medians(inside, "aligned")["net"].tolist() == [3, 4]
     found = study.spectra(around, 5)
@@ -370,16 +370,52 @@ def test_the_hardest_decayed_network_may_stay_far():
     assert claims["At the adversarial distance noise errs on the fully connected networks less than once in 10^50"]
 
 
-def test_counts_in_the_text_are_those_of_the_paper_profile() -> None:
-    """The page says on how many images its tables rest; the numbers follow from the sizes of the profile."""
-    sample = settings.PROFILES["paper"].density_images
-    slow = study.SLOW["ConvNet"]
-    few = max(3, sample // 25)
-    words = {2: "two", 8: "eight", 40: "forty", 200: "two hundred"}
-    text = " ".join(
-        (results.location("density_near").parents[2] / "notebooks" / "density.md").read_text("utf-8").split()
+def test_a_median_lies_halfway_between_the_middle_two():
+    assert float(study.median(torch.tensor([4.0, 1.0, 3.0, 2.0]))) == 2.5
+    assert float(study.median(torch.tensor([5.0, torch.inf, 1.0]))) == 5
+    assert study.median(torch.tensor([[1.0, torch.inf], [3.0, torch.inf]])).tolist() == [2, torch.inf]
+    assert study.median(torch.tensor([1.0, torch.inf])).item() == torch.inf
+
+
+def test_a_slow_network_gets_fewer_of_the_closer_images(small):
+    sizes = study.Sizes(closer=4, slow=2, draws=1, misread=1)
+    assert len(study.closer("ConvNet", small, sizes)) == 2 and len(study.closer("FC10(1)", small, sizes)) == 12
+    assert min(study.SIZES["paper"].closer, study.SIZES["paper"].slow) >= 30
+
+
+def test_what_is_said_of_counts_and_estimates():
+    checks = {
+        "FC10(1e-4)": study.Trust(1.0, 2.0, 12, 40.0),
+        "ConvNet": study.Trust(None, 3.9, 13, 2.0),
+        "AE400-10": study.Trust(None, None, 0, 40.0),
+    }
+    said = study.trust_words(checks)
+    assert "FC10(1e-4): at most 2.0 standard errors in 12 comparisons" in said and "below 2.9 in" in said
+    assert said.count("they agree") == 1 and said.count("no luck") == 1 and "estimates of ConvNet rest" in said
+
+
+def test_what_is_said_of_random_ways():
+    names = ["images, lines", "boxed / free", "random line / √n", "lines that leave"]
+    names += ["images, spaces", "10 dimensions / √(n/10)", "100 / √(n/100)"]
+    along = results.Table(
+        "density_lines",
+        names,
+        {"FC10(1)": [9, 1.0, 0.9, 1.0, 9, 0.8, 1.0], "ConvNet": [9, 1.0, 0.4, 1.0, 9, 0.5, 0.7]},
     )
-    assert f"drawn for {words[sample // slow]} images at paper scale" in text
-    assert f"rest on {words[few]} images, for that network on {words[max(2, few // slow)]}" in text
-    assert f"Medians over {words[few]} images at paper scale, the lower of {words[max(2, few // slow)]} for" in text
-    assert f"about {words[sample // slow]}, where the other networks have {words[sample]}" in text
+    inside = {
+        name: {"subspaces": torch.tensor([[9.0, 8.0, 7.0, factor, 1.0]])} for name, factor in (("a", 2.5), ("b", 2))
+    }
+    said = study.lines_words(along, inside)
+    assert (
+        "0.90 to 0.90 for lines and 0.80 to 1.00 for subspaces" in said and "0.50 and 0.70 for subspaces: its" in said
+    )
+    assert "at no more than 2.5 times" in said
+
+
+def test_shares_of_images_with_something_near():
+    twins = natural.Company(torch.tensor([0.01, 0.3]), torch.tensor([0.3, 0.3]), torch.tensor([0, 1]))
+    curves = study.real_curves({"net": surroundings(good=True)}, twins)
+    at = study.EPSILONS.index(0.06)
+    assert [float(shares[at]) for shares in curves.values()] == [0.5, 0.0, 0.5]
+    figure = pictures.real(study.EPSILONS, curves)
+    assert lines_seen(figure) == 3 and len(figure.axes[0].get_legend().texts) == 3

@@ -107,6 +107,9 @@ def nearest_exit(
 def orthogonal_exits(model: nn.Module, images: Tensor, labels: Tensor, count: int, **options) -> tuple[Tensor, Tensor]:
     """Ways out at right angles: the nearest, then the nearest at right angles to it, and so on.
 
+    The k-th cannot be nearer than those before it. Where a search finds one that is, the search before has missed it:
+    as all are at right angles to each other, it takes its place among them, so that the distances never fall.
+
     Args:
         model: as for ``nearest_exit``.
         images: (B, *shape) in [0, 1], read rightly by the network.
@@ -115,8 +118,9 @@ def orthogonal_exits(model: nn.Module, images: Tensor, labels: Tensor, count: in
         **options: passed on to ``nearest_exit``.
 
     Returns:
-        rms (B, K) float64, infinite once none is left, and the unit directions (B, K, n) float64, zero there. A linear
-        network with k classes has at most k - 1, and a network at most as many as its first layer has units.
+        rms (B, K) float64 in increasing order, infinite once none is left, and the unit directions (B, K, n) float64,
+        zero there. All are upper bounds: the ways exist, and nearer ones may have been missed. A linear network with k
+        classes has at most k - 1, and a network at most as many as its first layer has units.
     """
     n = images[0].numel()
     basis = torch.zeros(len(images), 0, n, dtype=torch.float64)
@@ -127,7 +131,8 @@ def orthogonal_exits(model: nn.Module, images: Tensor, labels: Tensor, count: in
         unit = unit - ((unit[:, None] * basis).sum(2, keepdim=True) * basis).sum(1)  # rounding
         lengths.append(found.rms)
         basis = torch.cat([basis, torch.nn.functional.normalize(unit, dim=1)[:, None]], 1)
-    return torch.stack(lengths, 1), basis
+    rms, order = torch.stack(lengths, 1).sort(dim=1, stable=True)
+    return rms, basis.gather(1, order[:, :, None].expand_as(basis))
 
 
 def aligned_frames(normals: Tensor, count: int, *, seed: int = 0) -> Tensor:

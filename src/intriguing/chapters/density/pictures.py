@@ -149,6 +149,33 @@ def directions(
 
 
 @styled
+def real(radii: ArrayLike, curves: Mapping[str, ArrayLike]) -> Figure:
+    """How many images have a real image, or an adversarial one, within a radius.
+
+    Args:
+        radii: (E,), RMS per pixel.
+        curves: What is within -> (E,) shares; the first two are real images and drawn in grey.
+
+    Returns:
+        The figure.
+    """
+    figure = Figure(figsize=(0.85 * WIDTH, 3.3))
+    axes = figure.subplots()
+    real_ones = [(PALETTE["grey"], 2.6, "-"), (PALETTE["grey"], 2.6, (0, (2, 1)))]
+    pens = (*real_ones, *((colour, 1.2, "-") for colour in _COLOURS))
+    for (label, shares), (colour, width, dashes) in zip(curves.items(), repeated(pens), strict=False):
+        axes.plot(as_array(radii), as_array(shares), label=label, color=colour, linewidth=width, linestyle=dashes)
+    axes.set(xscale="log", xlabel="radius, RMS per pixel", ylabel="share of the test images", ylim=(-0.02, 1.04))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+    axes.grid()
+    axes.tick_params(length=0)
+    axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=7)
+    return figure
+
+
+@styled
 def near(networks: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     """For how many images another class is within reach, against the error under noise of the same radius.
 

@@ -1,0 +1,213 @@
+"""Rarity under the data: how near real images come to each other and to the boundary, and which of them are misread.
+
+Noise around an image is no sample of images. What a test set can say is this: how many of its images are misread, how
+far those lie from the boundary, and how many of the images that have a close twin in the training set, as every
+adversarial image has, are misread as an adversarial image is.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from intriguing.attack.boundary import nearest_exit
+from intriguing.book import cache, fingerprint
+from intriguing.book.results import Table
+from intriguing.chapters.density.noise import interval
+from intriguing.data import Digits, Images, sample
+from intriguing.models.training import predict
+
+REACH = 0.07
+"""RMS up to which a training image counts as a close twin: above the median adversarial distance of every network."""
+
+RIVALS = 4
+"""Rivals followed in the search for the boundary, those nearest by the first linearisation."""
+
+
+ALLOWED = {
+    "test images": 0.0,
+    "misread": 0.06,
+    "searched": 0.0,
+    "median distance, misread": 0.03,
+    "median distance, right": 0.03,
+    "misread within 0.02": 0.05,
+    "way out to own class": 0.5,
+    "with a twin": 0.0,
+    "of these misread": 3.0,
+    "at most": 0.1,
+}
+"""The columns of the table of real images, and how far a rerun may lie from the stored one: chosen wide, as a network
+trained again misreads other images, and not measured over seeds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Company:
+    """How far each test image lies from the nearest training images, root mean squares per pixel.
+
+    Attributes:
+        own: (N,), nearest training image of the same class.
+        other: (N,), nearest training image of another class.
+        labels: (N,) long, classes of the test images.
+    """
+
+    own: Tensor
+    other: Tensor
+    labels: Tensor
+
+
+def company(digits: Digits) -> Company:
+    """The nearest training images of every test image, made once and kept.
+
+    Args:
+        digits: the data.
+    """
+    key = {"train": digits.train.digest, "test": digits.test.digest, "code": fingerprint.of(_nearest)}
+    kept = cache.load_or_make("density-company", key, functools.partial(_nearest, digits.train, digits.test))
+    return Company(kept["own"], kept["other"], digits.test.labels)
+
+
+def misread(name: str, model: nn.Module, test: Images, count: int) -> dict[str, Tensor]:
+    """Which test images a network misreads, and how far those lie from the boundary of the class that it gives them.
+
+    Args:
+        name: of the network, for the file in which the outcome is kept.
+        model: in evaluation mode.
+        test: the test images, all of them.
+        count: at most so many of the misread images, chosen at random, have their distance searched.
+
+    Returns:
+        ``wrong`` (N,) bool; for the M searched ``distance`` (M,), rms in the box to the nearest image that is given
+        another class, and ``righted`` (M,) bool, whether that is the image's own.
+    """
+    key = {
+        "model": cache.described(model),
+        "images": test.digest,
+        "sizes": {"count": count},
+        "code": fingerprint.of(_misread),
+    }
+    return cache.load_or_make(f"density-misread-{name}", key, functools.partial(_misread, model, test, count))
+
+
+def table(
+    around: Mapping[str, Mapping[str, Tensor]], wrong: Mapping[str, Mapping[str, Tensor]], twins: Company, data: str
+) -> Table:
+    """Real images beside adversarial ones, one row for each network, named ``density_real``.
+
+    Args:
+        around: name -> what ``study.surroundings`` returns.
+        wrong: name -> what ``misread`` returns.
+        twins: what ``company`` returns.
+        data: what the images are.
+
+    Returns:
+        By network: how many test images; the share misread; of how many of those the distance was searched; median
+        distance to the boundary of these and of rightly read images; the share of all test images that are misread and
+        lie within 0.02 of the boundary; the part whose nearest way out leads to their own class; how many test images
+        have a training image of their class within ``REACH``; how many of them are misread; and the most that their
+        share can be, at 95 % confidence.
+    """
+    close = twins.own <= REACH
+    rows = {}
+    for name, one in wrong.items():
+        bad, distance = one["wrong"], one["distance"]
+        hit = (bad & close).sum()
+        most = float(interval(hit[None], int(close.sum()))[1]) if bool(close.any()) else 1.0
+        some = len(distance) > 0
+        rows[name] = [
+            len(bad),
+            float(bad.double().mean()),
+            len(distance),
+            float(distance.quantile(0.5)) if some else None,
+            float(around[name]["boxed"][around[name]["right"]].quantile(0.5)),
+            float(bad.double().mean() * (distance <= 0.02).double().mean()) if some else 0.0,
+            float(one["righted"].double().mean()) if some else None,
+            int(close.sum()),
+            int(hit),
+            most,
+        ]
+    return Table("density_real", list(ALLOWED), rows, {"data": data})
+
+
+def allowed(made: Table) -> pd.DataFrame:
+    """How far each entry of a rerun may lie from the stored run.
+
+    Args:
+        made: what ``table`` returns.
+    """
+    return pd.DataFrame(ALLOWED, index=list(made.rows), columns=made.columns)
+
+
+def words(made: Table, twins: Company) -> str:
+    """What the table says, in sentences with their numbers.
+
+    Args:
+        made: what ``table`` returns.
+        twins: what ``company`` returns.
+    """
+    frame = made.to_frame()
+    close = twins.own <= REACH
+    count, most = int(close.sum()), int(twins.labels[close].bincount(minlength=10).argmax()) if bool(close.any()) else 0
+    share = float((twins.labels[close] == most).double().mean()) if count else 0.0
+    hits, right, wrong = frame["of these misread"], frame["median distance, right"], frame["median distance, misread"]
+    shares = frame["misread within 0.02"]
+    return (
+        f"{count:,} of {len(close):,} test images have a training image of their class within {REACH} "
+        f"({share:.0%} of them are the digit {most}), and of these the networks misread "
+        f"{'none' if hits.max() == 0 else f'{hits.min():.0f} to {hits.max():.0f}'}: at most "
+        f"{frame['at most'].max():.1%} of such images can be misread, with 95 % confidence. The median test image lies "
+        f"{float(twins.own.quantile(0.5)):.2f} from its nearest twin and {float(twins.other.quantile(0.5)):.2f} from "
+        f"the nearest training image of another class, and {right.min():.3f} to {right.max():.3f} from an adversarial "
+        f"image. Misread images lie {wrong.min():.3f} to {wrong.max():.3f} from the boundary in the median, and "
+        f"{shares.min():.1%} to {shares.max():.1%} of all test images are misread and within 0.02 of it."
+    )
+
+
+def claims(made: Table, twins: Company) -> dict[str, bool]:
+    """What the page says about rarity under the data, and whether it came out so.
+
+    Args:
+        made: what ``table`` returns.
+        twins: what ``company`` returns.
+    """
+    frame = made.to_frame()
+    reach = frame["median distance, right"].max()
+    return {
+        f"No network misreads more than one in a hundred of the test images with a twin within {REACH}": bool(
+            (frame["of these misread"] <= 0.01 * frame["with a twin"]).all()
+        ),
+        "Nine test images in ten are further from every training image of their class than from an adversarial one": (
+            float((twins.own > reach).double().mean()) > 0.9
+        ),
+        "On every network the median misread image is nearer to the boundary than the median image read rightly": bool(
+            (frame["median distance, misread"] < frame["median distance, right"]).all()
+        ),
+    }
+
+
+def _nearest(train: Images, test: Images, chunk: int = 250) -> dict[str, Tensor]:
+    theirs, parts = train.images.flatten(1), []
+    for pixels, labels in zip(test.images.flatten(1).split(chunk), test.labels.split(chunk), strict=True):
+        away = torch.cdist(pixels, theirs) / pixels.shape[1] ** 0.5  # (chunk, M)
+        same = labels[:, None] == train.labels
+        parts.append([away.masked_fill(same != own, torch.inf).amin(1) for own in (True, False)])
+    own, other = (torch.cat(pieces).double() for pieces in zip(*parts, strict=True))
+    return {"own": own, "other": other}
+
+
+def _misread(model: nn.Module, test: Images, count: int) -> dict[str, Tensor]:
+    given = predict(model, test.images)
+    wrong = given != test.labels
+    if not bool(wrong.any()):
+        return {"wrong": wrong, "distance": torch.zeros(0, dtype=torch.float64), "righted": wrong[:0]}
+    chosen = sample(Images(test.images[wrong], given[wrong], "misread"), count)
+    exits = nearest_exit(model, chosen.images, chosen.labels, box=True, rivals=RIVALS)
+    truth = sample(test.take(wrong.nonzero()[:, 0]), count).labels
+    ways = exits.ways.nan_to_num(0.0).view(chosen.images.shape)
+    with torch.no_grad():  # a little beyond the end of the class, where rounding cannot undo the step
+        righted = model((chosen.images.double() + 1.01 * ways).clamp(0, 1).float()).argmax(1) == truth
+    return {"wrong": wrong, "distance": exits.rms, "righted": righted}
