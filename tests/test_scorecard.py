@@ -272,7 +272,7 @@ def test_a_single_number_is_reproduced_up_to_a_tenth(store):
     [
         ((0.02, -0.01, 0.05), claims.REPRODUCED),
         ((0.02, 0.01, 0.03), claims.DIFFERS),
-        ((-0.02, -0.03, -0.01), claims.DIFFERS),
+        ((-0.02, -0.03, -0.01), claims.REPRODUCED),
         ((0.02, -0.05, 0.09), claims.UNDECIDED),
     ],
 )
@@ -284,11 +284,38 @@ def test_units_and_directions_are_alike_within_half_an_image(store, interval, ve
 def test_directions_are_read_as_units_are_where_that_was_measured(store):
     store("units_purity", columns=["difference", "low", "high"], rows={"dense": [0.02, 0.01, 0.03]})
     assert decided("Units, digits").verdict == claims.DIFFERS
-    columns = ["matched", "matched, low", "matched, high"]
-    store("units_matched", columns=columns, rows={"dense, sets of 8": [0.001, -0.01, 0.012]})
+    assert "**Units are special.**" in summary.findings() and "0.16 more share" in summary.findings()
+    columns = ["lead", "matched", "matched, low", "matched, high"]
+    rows = {"dense, sets of 8": [0.02, 0.001, -0.01, 0.012], "dense, sets of a tenth": [0.03, -0.01, -0.02, 0.01]}
+    store("units_matched", columns=columns, rows=rows)
     found = decided("Units, digits")
     assert found.verdict == claims.REPRODUCED and "longer tail" in found.number
-    assert "hardly special" in summary.findings() and "longer tail" in summary.findings()
+    said = summary.findings()
+    assert "**Units lead by their ends.**" in said and "0.16 more share" in said and "+0.01 (over networks" in said
+    assert "+3.0 percentage points become -1.0" in said
+
+
+def test_a_lead_on_large_sets_counts_as_well(store):
+    columns = ["lead", "matched", "matched, low", "matched, high"]
+    rows = {"dense, sets of 8": [0.02, 0.001, -0.01, 0.012], "dense, sets of a tenth": [0.03, 0.02, 0.01, 0.03]}
+    store("units_matched", columns=columns, rows=rows)
+    assert decided("Units, digits").verdict == claims.DIFFERS
+    assert "**Units are special.**" in summary.findings()
+
+
+@pytest.mark.parametrize(
+    ("row", "verdict"),
+    [
+        ([782, 0, 0.004], claims.REPRODUCED),
+        ([782, 7, 0.02], claims.REPRODUCED),
+        ([782, 8, 0.02], claims.DIFFERS),
+        ([10, 0, 0.26], claims.UNDECIDED),
+    ],
+)
+def test_twins_that_are_misread_decide_what_a_test_set_shows(store, row, verdict):
+    columns = ["with a twin", "of these misread", "at most"]
+    store("density_real", columns=columns, rows=dict.fromkeys(paper.MODELS, row))
+    assert decided("Unseen").verdict == verdict
 
 
 def test_tilt_is_parted_into_learning_and_overfitting(store):

@@ -167,6 +167,27 @@ def _travel(stored: Stored) -> str:
 
 
 def _space(stored: Stored) -> str:
+    try:
+        columns = ["lead", "matched", "matched, low", "matched, high"]
+        few, many = (
+            stored.part("units_matched", [f"dense, sets of {size}"], columns).iloc[0] for size in ("8", "a tenth")
+        )
+    except MissingResult:
+        return _unmatched(stored)
+    ahead = few["matched, low"] > 0 or many["matched, low"] > 0
+    gone = few["lead"] > 0 and not ahead
+    head = "Units are special" if ahead else "Units lead by their ends" if gone else "Units are hardly special"
+    low, high = 8 * few["matched, low"], 8 * few["matched, high"]
+    return (
+        f"**{head}.** Among the eight digits that excite a hidden unit most, {8 * abs(few['lead']):.2f} "
+        f"{'more' if few['lead'] > 0 else 'fewer'} share one class than along random directions. But a unit is read at "
+        f"the end where few images do much. Read directions at that end too, and the difference is "
+        f"{8 * few['matched']:+.2f} (over networks {low:+.2f} to {high:+.2f}); among a tenth of all images, "
+        f"{100 * many['lead']:+.1f} percentage points become {100 * many['matched']:+.1f}."
+    )
+
+
+def _unmatched(stored: Stored) -> str:
     lead, low, high, others = lead_of_units(stored)
     beyond = low > 0 or high < 0
     return (
