@@ -1,4 +1,4 @@
-"""Measure how the sandwich of the quick profile moves from seed to seed, like ``spread.py``."""
+"""Measure how the sandwiches and growths of the quick profile move from seed to seed, like ``spread.py``."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import pandas as pd
 from spread import store
 
 from intriguing.book import settings
-from intriguing.chapters.spectral import study
+from intriguing.chapters.spectral import everywhere, study
 from intriguing.data import mnist
 
-SEEDS = 3
+SEEDS = 5
 
 
 def one_seed(seed: int) -> dict[str, pd.DataFrame]:
-    """The checked table of the chapter on norms, from networks whose initial weights have this seed."""
-    digits = mnist()
-    test = digits.test.take(slice(0, settings.profile().certified_images))
+    """The checked tables of networks in the chapter on norms, from initial weights of this seed."""
+    digits, profile = mnist(), settings.profile()
+    test = digits.test.take(slice(0, profile.certified_images))
+    first = digits.test.take(slice(0, everywhere.IMAGES[profile.name]))
     models = study.networks(digits.train, seed=seed)
     found = {name: study.sandwich(name, model, test) for name, model in models.items()}
-    return {"sandwich": study.sandwich_table(found, digits.name).to_frame()}
+    around = {name: everywhere.everywhere(name, model, first) for name, model in models.items()}
+    made = (
+        study.sandwich_table(found, digits.name),
+        everywhere.table(around, digits.name),
+        everywhere.growth(around, digits.name),
+    )
+    return {table.name: table.to_frame() for table in made}
 
 
 if __name__ == "__main__":
