@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import pandas as pd
 import pytest
 import torch
 
-from intriguing.book import coherence
+from intriguing.book import coherence, results
 from intriguing.chapters.units import study
 from intriguing.data import Images, mnist
 from intriguing.models.recipes import build
@@ -178,7 +179,7 @@ def numbers(seed: int) -> dict[str, pd.DataFrame]:
     """What a network shows whose layers are all the cloud with other noise, without an effect of training."""
     names = (
         "pixels", "conv 1, channels", "conv 2, positions", "dense, before ReLU", "dense", study.TURNED, "logits",
-        "untrained: dense", "sigmoid 2", "sigmoid logits",
+        "untrained: dense", "sigmoid 1", "sigmoid 2", "sigmoid logits",
     )  # fmt: skip
     one = coherence.survey(
         "cloud", FEATURES, IMAGES, LABELS, FEATURES, resamples=None, directions=200 + seed, seed=seed
@@ -254,6 +255,50 @@ def test_claims_speak_about_the_effects_of_all_networks():
     assert claims[ahead] is True
     assert claims["Training makes the directions of the hidden ReLU layer purer by more than a twentieth"] is False
     assert next(holds for claim, holds in claims.items() if "second sigmoid" in claim) is False
+
+
+def test_both_sides_are_read_alike_where_they_can_be():
+    frame = study.likewise(POPULATION)
+    assert list(frame.columns) == ["lead", "lead, low", "lead, high", "mean", "low", "high"]
+    assert {row.rsplit(", sets", 1)[0] for row in frame.index} <= set(study.HIDDEN) and len(frame) % 2 == 0
+    each = [one["oriented"].loc["sigmoid 2, sets of 8", "both oriented"] for one in MADE]
+    assert frame.loc["sigmoid 2, sets of 8", "mean"] == pytest.approx(sum(each) / 3)
+    one_ended = [one["oriented"].loc["dense, sets of 8", "matched"] for one in MADE]
+    assert frame.loc["dense, sets of 8", "mean"] == pytest.approx(sum(one_ended) / 3)
+
+
+def test_what_is_said_of_leads_that_are_left():
+    rows = ["dense, sets of 8", "dense, sets of a tenth", "sigmoid 1, sets of 8", "sigmoid 1, sets of a tenth"]
+    frame = pd.DataFrame(
+        {
+            "lead": 0.02, "lead, low": [-0.01, 0.01, 0.01, 0.01], "lead, high": 0.03,
+            "mean": [-0.03, -0.02, 0.0, 0.02], "low": [-0.04, -0.03, -0.01, 0.01], "high": [-0.01, -0.01, 0.01, 0.03],
+        },
+        index=rows,
+    )  # fmt: skip
+    assert study.likewise_words(frame) == (
+        "In 2 trained hidden layers and two sizes of sets, units lead for certain over directions as they were drawn "
+        "in 3 of 4 comparisons. With both read towards their longer tails they do in 1 (sigmoid 1, sets of a tenth: "
+        "+0.020 [+0.010, +0.030]), and directions do in 2."
+    )
+
+
+def test_the_verdict_is_that_of_the_stored_run():
+    """What the page says of its paper-scale outcome in sentences without numbers."""
+    claims = json.loads(results.location("units_claims", "paper").read_text("utf-8"))["claims"]
+    for claim in (
+        "Against directions read towards their longer tail, units of that layer are ahead in rows of eight",
+        "Against directions read towards their longer tail, units of that layer are ahead on sets of a tenth",
+    ):
+        assert claims[claim] is False
+    for claim in (
+        "With both read towards their longer tails, units of the first sigmoid layer are ahead on sets of a tenth",
+        "Against directions read towards their longer tail, positions of the second convolution lead on such sets",
+        "Against directions read towards their longer tail, units are ahead in the logits of both networks",
+    ):
+        assert claims[claim] is True
+    costs = results.load("units_ablated", "paper").to_frame()
+    assert costs.at["loss", "low"] <= 0
 
 
 def test_clouds_tell_trained_layers_from_the_others():

@@ -27,6 +27,9 @@ from intriguing.models.training import error_rate, trained
 
 TURNED = "dense, axes turned"  # a layer without a natural basis, on which nothing may be found
 BASES = ("dense", "sigmoid 2", "logits")  # layers that are turned as a whole, and whose units are mixed
+HIDDEN = ("conv 2, channels", "conv 2, positions", "dense, before ReLU", "dense", "sigmoid 1", "sigmoid 2")
+"""Trained layers whose axes neither the pixels nor the labels have chosen."""
+
 MIXED = (1, 2, 4, 8, 16, 32, 64)  # units in a mixture, before all of them
 
 
@@ -601,6 +604,44 @@ def matched_words(table: Table) -> str:
     return " ".join(lines)
 
 
+def likewise(found: Population) -> pd.DataFrame:
+    """The lead of units in the hidden layers, both sides read towards their longer tails, with its interval.
+
+    Args:
+        found: the networks.
+
+    Returns:
+        A row for each layer of ``HIDDEN`` and size of the sets; columns ``lead``, ``lead, low`` and ``lead, high`` over
+        directions as they were drawn, ``mean``, ``low`` and ``high`` with both read alike. A unit that has one end
+        only is read as it is.
+    """
+    numbers = found.numbers["oriented"]
+    plain = interval(numbers["plain"]).set_axis(["lead", "lead, low", "lead, high"], axis=1)
+    alike = interval(numbers["both oriented"].fillna(numbers["matched"]))
+    rows = [row for row in plain.index if row.rsplit(", sets of", 1)[0] in HIDDEN]
+    return plain.join(alike).loc[rows]
+
+
+def likewise_words(frame: pd.DataFrame) -> str:
+    """In which hidden layers a lead of units is left once both sides are read alike, in sentences with their numbers.
+
+    Args:
+        frame: what :func:`likewise` returns.
+    """
+    before, after = frame["lead, low"] > 0, frame["low"] > 0
+    kept = frame[after]
+    named = "; ".join(
+        f"{row}: {one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]" for row, one in kept.iterrows()
+    )
+    return (
+        f"In {frame.index.str.rsplit(', sets of', n=1).str[0].nunique()} trained hidden layers and two sizes of sets, "
+        f"units lead for certain over directions as they were drawn in {int(before.sum())} of {len(frame)} "
+        f"comparisons. With both read towards their longer tails they do in {int(after.sum())}"
+        + (f" ({named})" if named else "")
+        + f", and directions do in {int((frame['high'] < 0).sum())}."
+    )
+
+
 def ablation_table(found: Population) -> Table:
     """What removing a unit of the hidden ReLU layer costs, and a direction beside it: means over the networks.
 
@@ -710,6 +751,7 @@ def effects(found: Population, chance: float) -> dict[str, pd.Series]:
     over_oriented = natural - turned["oriented"].unstack(sort=False)
     fair = found.numbers["oriented"]["matched"].unstack(sort=False)
     dense = {words: fair[f"dense, sets of {words}"] for words in ("8", "a tenth")}
+    alike = found.numbers["oriented"]["both oriented"].unstack(sort=False)
     removed = found.numbers["ablated"].unstack(sort=False)
     loss, concentration = (removed[cost]["units"] - removed[cost]["directions"] for cost in ("loss", "concentration"))
     related = layers.drop(TURNED, level=1).groupby(level=0)[["between", "directions"]]
@@ -732,8 +774,14 @@ def effects(found: Population, chance: float) -> dict[str, pd.Series]:
             tenth["dense"] / 2 - dense["a tenth"],
         "Its natural basis is purer than turned ones read towards their longer tails, on sets of a tenth":
             over_oriented["dense, sets of a tenth"],
-        "Against directions read towards their longer tail, units lead by half an image in the logits of both":
-            fair[["logits, sets of 8", "sigmoid logits, sets of 8"]].min(axis=1) - MARGIN,
+        "Before the ReLU, with both read towards their longer tails, units are ahead on sets of a tenth":
+            alike["dense, before ReLU, sets of a tenth"],
+        "With both read towards their longer tails, units of the first sigmoid layer are ahead on sets of a tenth":
+            alike["sigmoid 1, sets of a tenth"],
+        "Against directions read towards their longer tail, positions of the second convolution lead on such sets":
+            fair["conv 2, positions, sets of a tenth"],
+        "Against directions read towards their longer tail, units are ahead in the logits of both networks":
+            fair[["logits, sets of 8", "sigmoid logits, sets of 8"]].min(axis=1),
         "Removing a unit of the hidden ReLU layer raises the loss by more than removing a direction beside it":
             loss,
         "Removing a unit harms one class more than removing a direction beside it does":
