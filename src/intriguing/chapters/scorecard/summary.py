@@ -176,7 +176,9 @@ def _space(stored: Stored) -> str:
         return _unmatched(stored)
     ahead = few["matched, low"] > 0 or many["matched, low"] > 0
     gone = few["lead"] > 0 and not ahead
-    head = "Units are special" if ahead else "A unit leads by the end at which it is read" if gone else "Units are hardly special"
+    head = "Units are special" if ahead else "Units are hardly special"
+    if gone:
+        head = "A unit leads by the end at which it is read"
     low, high = 8 * few["matched, low"], 8 * few["matched, high"]
     return (
         f"**{head}.** Among the eight digits that excite a hidden unit most, {8 * abs(few['lead']):.2f} "
