@@ -68,7 +68,8 @@ def test_table_claims_and_words(digits):
     assert (row["with a twin"], row["of these misread"]) == (2, 1)
     assert row["at most"] == pytest.approx(float(interval(torch.tensor([1]), 2)[1]), rel=1e-4)
     claims = list(natural.claims(made, twins).values())
-    assert claims == [False, True, False]
+    assert claims == [False, True, False, False]
+    assert row["digits with twins"] == 2
     said = natural.words(made, twins)
     assert "2 of 4 test images have a training image of their class within 0.07" in said
     assert "misread 1 to 1" in said and "0.030 to 0.030 from an adversarial" in said

@@ -307,14 +307,15 @@ def test_a_lead_on_large_sets_counts_as_well(store):
 @pytest.mark.parametrize(
     ("row", "verdict"),
     [
-        ([782, 0, 0.004], claims.REPRODUCED),
-        ([782, 7, 0.02], claims.REPRODUCED),
-        ([782, 8, 0.02], claims.DIFFERS),
-        ([10, 0, 0.26], claims.UNDECIDED),
+        ([782, 10, 0, 0.004], claims.REPRODUCED),
+        ([782, 10, 7, 0.02], claims.REPRODUCED),
+        ([782, 1, 0, 0.004], claims.UNDECIDED),
+        ([782, 1, 8, 0.02], claims.DIFFERS),
+        ([10, 10, 0, 0.26], claims.UNDECIDED),
     ],
 )
 def test_twins_that_are_misread_decide_what_a_test_set_shows(store, row, verdict):
-    columns = ["with a twin", "of these misread", "at most"]
+    columns = ["with a twin", "digits with twins", "of these misread", "at most"]
     store("density_real", columns=columns, rows=dict.fromkeys(paper.MODELS, row))
     assert decided("Unseen").verdict == verdict
 

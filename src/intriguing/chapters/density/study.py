@@ -94,6 +94,7 @@ FORMATS = {
     "misread within 0.02": "{:.2%}",
     "way out to own class": "{:.0%}",
     "with a twin": "{:,.0f}",
+    "digits with twins": "{:.0f}",
     "of these misread": "{:.0f}",
     "at most": "{:.1%}",
     "smallest ratio": "{:.4f}",
