@@ -101,6 +101,12 @@ def test_a_picture_full_of_words_is_not_laid_out_anew():
     assert figure.narrow() is None
 
 
+def small() -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (3, 5)).save(file, format="png")
+    return file.getvalue()
+
+
 def notebook(metadata: dict) -> nbformat.NotebookNode:
     output = new_output("execute_result", data={"image/png": base64.b64encode(b"wide").decode()}, metadata=metadata)
     return new_notebook(cells=[new_code_cell("draw()", outputs=[output])])
@@ -115,7 +121,7 @@ PAGE = (
 def test_a_page_offers_the_narrow_picture(narrow, tmp_path):
     for folder in ("source/notebooks", "html/notebooks", "html/_images"):
         (tmp_path / folder).mkdir(parents=True)
-    kept = {"image/png": {"narrow": base64.b64encode(b"narrow").decode()}}
+    kept = {"image/png": {"narrow": base64.b64encode(small()).decode()}}
     nbformat.write(notebook(kept), tmp_path / "source/notebooks/one.ipynb")
     nbformat.write(notebook({}), tmp_path / "source/notebooks/two.ipynb")
     for name in ("one", "two"):
@@ -125,6 +131,7 @@ def test_a_page_offers_the_narrow_picture(narrow, tmp_path):
         narrow.finish(app, None)
         page = (tmp_path / "html/notebooks/one.html").read_text()
         assert page.count("<picture>") == page.count("</picture>") == 1
-        assert f'media="{narrow.SCREEN}" srcset="../_images/{NAME}-narrow.png"/><img alt="A line"' in page
-    assert (tmp_path / f"html/_images/{NAME}-narrow.png").read_bytes() == b"narrow"
+        place = f'media="{narrow.SCREEN}" width="3" height="5"'
+        assert f'<source {place} srcset="../_images/{NAME}-narrow.png"/><img alt="A line"' in page
+    assert (tmp_path / f"html/_images/{NAME}-narrow.png").read_bytes() == small()
     assert (tmp_path / "html/notebooks/two.html").read_text() == PAGE

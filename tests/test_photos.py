@@ -1,4 +1,4 @@
-"""By night plots are turned over, and digits and photographs are not."""
+"""Pictures say how large they are; by night plots are turned over, and digits and photographs are not."""
 
 import base64
 import importlib.util
@@ -45,7 +45,7 @@ def test_digits_and_photographs_are_told_from_plots(photos):
     assert photos.is_photo(digit()) and photos.is_photo(photograph()) and not photos.is_photo(line())
 
 
-def test_pictures_of_a_page_are_marked_once(photos, tmp_path):
+def test_pictures_of_a_page_get_their_size_and_their_mark_once(photos, tmp_path):
     (tmp_path / "_images").mkdir()
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "_images" / "digit.png").write_bytes(digit())
@@ -56,6 +56,9 @@ def test_pictures_of_a_page_are_marked_once(photos, tmp_path):
         f'<img alt="i" src="{inside}"><img src="../_static/logo.svg"/>'
     )
     new = photos.marked(page, tmp_path / "notebooks")
-    assert new.count('data-photo=""') == 2
-    assert '<img data-photo="" alt="d" src' in new and '<img data-photo="" alt="i" src' in new
+    width, height = Image.open(io.BytesIO(digit())).size
+    size = f'width="{width}" height="{height}"'
+    assert new.count('data-photo=""') == 2 and new.count(" height=") == 3
+    assert f'<img {size} data-photo="" alt="d" src' in new and f'<img {size} data-photo="" alt="i" src' in new
+    assert '<img src="../_static/logo.svg"/>' in new
     assert photos.marked(new, tmp_path / "notebooks") == new

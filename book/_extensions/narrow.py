@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 from sphinx.application import Sphinx
 
 SCREEN = "(max-width: 600px)"
@@ -28,13 +30,18 @@ def pictures(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, bytes]]:
                 yield hashlib.sha256(wide).hexdigest(), base64.b64decode(narrow)
 
 
-def offered(page: str, name: str) -> str:
-    """Returns a page that offers a phone the narrow picture in the place of the wide one of that name."""
+def offered(page: str, name: str, size: tuple[int, int]) -> str:
+    """Returns a page that offers a phone the narrow picture in the place of the wide one of that name.
+
+    Args:
+        page: HTML.
+        name: Of the wide picture, without its ending.
+        size: Width and height of the narrow one, so that nothing moves when it arrives.
+    """
     image = re.compile(rf'<img\b[^>]*\bsrc="(?P<folder>[^"]*/){name}\.png"[^>]*>')
+    place = f'media="{SCREEN}" width="{size[0]}" height="{size[1]}"'
     return image.sub(
-        lambda found: (
-            f'<picture><source media="{SCREEN}" srcset="{found["folder"]}{name}-narrow.png"/>{found[0]}</picture>'
-        ),
+        lambda found: f'<picture><source {place} srcset="{found["folder"]}{name}-narrow.png"/>{found[0]}</picture>',
         page,
     )
 
@@ -52,7 +59,7 @@ def finish(app: Sphinx, problem: Exception | None) -> None:
         page = path.read_text(encoding="utf-8")
         for name, content in found.items():
             if f"{name}-narrow.png" not in page:
-                page = offered(page, name)
+                page = offered(page, name, Image.open(io.BytesIO(content)).size)
             (output / "_images" / f"{name}-narrow.png").write_bytes(content)
         path.write_text(page, encoding="utf-8", newline="\n")
 

@@ -1,5 +1,7 @@
-"""Which pictures are shown as they are by night: digits and photographs, which turned over would be other ones.
+"""What a browser should know of a picture before it has it: its size, and whether it may be turned over by night.
 
+With its size known nothing on the page moves when a picture arrives. Digits and photographs, turned over, would be
+other ones.
 A plot is drawn on white, so a dark page turns it over. In a digit 0 is black and stays black. The two are told apart by
 their pixels: a plot has few colours, and hardly any that are nearly black.
 """
@@ -22,6 +24,9 @@ DARK, SHARE = 40, 0.1
 COLOURS = 1500
 """Colours, with 32 steps for each of the three, that no plot has."""
 
+MARK = ' data-photo=""'
+"""What the style sheet knows them by."""
+
 _PICTURE = re.compile(r'<img\b(?P<before>[^>]*?)\bsrc="(?P<source>[^"]+)"')
 
 
@@ -35,7 +40,7 @@ def is_photo(picture: bytes) -> bool:
 
 
 def marked(page: str, folder: Path) -> str:
-    """Returns a page with ``data-photo`` on its pictures of digits and photographs.
+    """Returns a page with sizes on its pictures, and ``data-photo`` on those of digits and photographs.
 
     Args:
         page: HTML.
@@ -43,16 +48,18 @@ def marked(page: str, folder: Path) -> str:
     """
 
     @functools.cache
-    def photo(source: str) -> bool:
+    def told(source: str) -> str:
         inside = re.fullmatch(r"data:image/png;base64,(.*)", source, re.S)
         path = folder / source
         content = base64.b64decode(inside[1]) if inside else path.read_bytes() if _drawn(source, path) else b""
-        return bool(content) and is_photo(content)
+        if not content:
+            return ""
+        width, height = Image.open(io.BytesIO(content)).size
+        return f'width="{width}" height="{height}"{MARK if is_photo(content) else ""}'
 
     def mark(found: re.Match[str]) -> str:
-        if "data-photo" in found[0] or not photo(found["source"]):
-            return found[0]
-        return f'<img data-photo=""{found["before"]}src="{found["source"]}"'
+        words = "" if " height=" in found["before"] else told(found["source"])
+        return f'<img {words}{found["before"]}src="{found["source"]}"' if words else found[0]
 
     return _PICTURE.sub(mark, page)
 
