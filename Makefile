@@ -80,7 +80,7 @@ book: $(READY) ## Publish the stored, paper-scale outputs to _build/html
 	@$(BUILD)
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 
-pdf: $(READY) ## The whole book as one file, _build/html/intriguing.pdf (needs XeLaTeX)
+pdf: $(READY) ## The book as one file, _build/html/intriguing.pdf, to which `make book` then leads (needs XeLaTeX)
 	@for program in xelatex latexmk xindy; do command -v $$program >/dev/null || { \
 		echo "$$program is missing. On Debian or Ubuntu: sudo apt-get install --no-install-recommends $(TEX)" >&2; exit 1; }; done
 	@rm -rf _build/latex  # what an interrupted run leaves there would stop the next one

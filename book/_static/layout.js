@@ -1,4 +1,4 @@
-// On a narrow screen the lettering of a figure is small: touched, a figure opens at the size it was drawn for.
+// A figure that was drawn for a wide screen has small lettering on a narrow one: touched, it opens at its own size.
 document.addEventListener("DOMContentLoaded", () => {
   const INCH = 96; // figures are drawn with 200 pixels to the inch, letters 8 points high
   const dialog = document.createElement("dialog");
@@ -16,12 +16,15 @@ document.addEventListener("DOMContentLoaded", () => {
     button.className = "larger";
     button.type = "button";
     button.setAttribute("aria-label", `Enlarge: ${picture.alt}`);
-    picture.replaceWith(button);
-    button.append(picture);
-    const hint = document.createElement("p");
-    hint.className = "larger-hint";
-    hint.textContent = "Touch the figure to enlarge it.";
-    button.after(hint);
+    const whole = picture.closest("picture") ?? picture; // with the one for narrow screens, where there is one
+    whole.replaceWith(button);
+    button.append(whole);
+    if (whole === picture) {
+      const hint = document.createElement("p");
+      hint.className = "larger-hint";
+      hint.textContent = "Touch the figure to enlarge it.";
+      button.after(hint);
+    }
     button.addEventListener("click", () => {
       shown.src = picture.src;
       shown.alt = picture.alt;

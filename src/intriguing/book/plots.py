@@ -7,8 +7,11 @@ hide it.
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
+import pickle
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any, ParamSpec, TypeVar
@@ -20,8 +23,12 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure as _Figure
+from matplotlib.gridspec import GridSpec
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
+
+from intriguing.book import settings
 
 PALETTE = {
     "blue": "#0072B2",
@@ -37,6 +44,9 @@ PALETTE = {
 
 WIDTH = 7.2
 """Width of a full figure in inches; a page shows 100 pixels for each."""
+
+NARROW = 3.9
+"""Width in inches of the same figure on a phone: as wide as its screen, no letter of the style is below 9 pixels."""
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), "-")
@@ -54,7 +64,13 @@ DIVERGING = LinearSegmentedColormap.from_list(
 
 
 class Figure(_Figure):
-    """A matplotlib figure that a notebook shows as a sharp PNG, with or without ``pyplot``."""
+    """A matplotlib figure that a notebook shows as a sharp PNG, with or without ``pyplot``.
+
+    Attributes:
+        redraw: Draws the same for a narrow screen, where the panels as they are cannot be laid out for it.
+    """
+
+    redraw: Callable[[], Figure] | None = None
 
     def png(self) -> bytes:
         """Returns the picture as the bytes of a PNG file, cropped to what is drawn."""
@@ -63,8 +79,65 @@ class Figure(_Figure):
         self.savefig(file, format="png", bbox_inches="tight", pad_inches=0.04, metadata={"Software": None})
         return file.getvalue()
 
-    def _repr_png_(self) -> bytes:
-        return self.png()
+    def narrow(self) -> bytes | None:
+        """Returns the same picture for a phone, with its panels one below the other, or None where there is none."""
+        drawn = self.redraw() if self.redraw is not None else _relaid(self)
+        return None if drawn is None else drawn.png()
+
+    def _repr_png_(self) -> bytes | tuple[bytes, dict[str, str]]:
+        picture = self.png()
+        # Only published pages are read on phones; a second picture in every quick run would cost time.
+        narrow = self.narrow() if settings.profile().name == "paper" else None
+        return picture if narrow is None else (picture, {"narrow": base64.b64encode(narrow).decode()})
+
+
+def _relaid(figure: Figure) -> Figure | None:
+    """A copy of a figure for a narrow screen; None where that is not needed or would not fit."""
+    if figure.get_figwidth() <= 1.1 * NARROW or max((len(axes.texts) for axes in figure.axes), default=0) > 15:
+        return None
+    copy = pickle.loads(pickle.dumps(figure))
+    shown = [axes for axes in copy.axes if axes.axison or axes.has_data() or axes.texts]
+    specs = [axes.get_subplotspec() for axes in shown]
+    if None in specs or len({id(spec.get_gridspec()) for spec in specs}) != 1:
+        return None
+    rows, columns = specs[0].get_gridspec().get_geometry()
+    for axes in set(copy.axes) - set(shown):
+        copy.delaxes(axes)
+    beside = max(1, columns // 2) if columns > 3 else 1
+    below = -(-len(shown) // beside) if columns > 1 else rows
+    # Pictures keep their shape; curves keep their height.
+    wider = NARROW / beside / (figure.get_figwidth() / columns)
+    taller = min(wider, 1.5) if any(axes.images or axes.get_aspect() != "auto" for axes in shown) else 1.0
+    if columns > 1:
+        for first in range(0, len(shown), columns):
+            _repeat_labels(shown[first : first + columns])
+        grid = GridSpec(below, beside, figure=copy)
+        for place, axes in enumerate(shown):
+            axes.set_subplotspec(grid[place // beside, place % beside])
+    copy.set_size_inches(NARROW, figure.get_figheight() / rows * below * taller)
+    _wrap_words(copy, shown, round(15 * NARROW / beside))
+    return copy
+
+
+def _repeat_labels(row: Sequence[Axes]) -> None:
+    """Gives panels that share an axis with their neighbour its numbers and its name: they will stand alone."""
+    for axes in row[1:]:
+        if row[0] in axes.get_shared_y_axes().get_siblings(axes):
+            axes.tick_params(labelleft=True)
+        if not axes.get_ylabel() and axes.axison:
+            axes.set_ylabel(row[0].get_ylabel(), rotation=row[0].yaxis.label.get_rotation())
+
+
+def _wrap_words(figure: Figure, shown: Sequence[Axes], letters: int) -> None:
+    """Breaks titles and names of axes into lines, and puts the entries of a legend into fewer columns."""
+    titles = {axes.get_title(side) for axes in shown for side in ("left", "center", "right")}
+    names = {axes.get_xlabel() for axes in shown} | titles | {figure.get_suptitle()}
+    for text in figure.findobj(Text):
+        if len(text.get_text()) > letters and text.get_text() in names:
+            text.set_text(textwrap.fill(text.get_text(), letters))
+    for legend in figure.legends:
+        longest = max(len(text.get_text()) for text in legend.get_texts())
+        legend.set_ncols(max(1, min(len(legend.get_texts()), letters // (longest + 6))))
 
 
 def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
@@ -157,6 +230,9 @@ def digits(images: ArrayLike, titles: Sequence[object] | None = None, *, columns
     mosaic(figure.subplots(), images, columns, titles)
     inches = min(WIDTH, 0.75 * columns)
     _fit(figure, inches)
+    fitting = int(NARROW / 0.75)
+    if titles is not None and columns > fitting:
+        figure.redraw = functools.partial(digits, images, titles, columns=fitting)
     return figure
 
 
@@ -255,6 +331,7 @@ def heatmap(
     limit: float | None = None,
     xlabel: str = "",
     ylabel: str = "",
+    width: float = WIDTH,
 ) -> Figure:
     """A table as coloured cells, each with its value written in it.
 
@@ -267,6 +344,7 @@ def heatmap(
         limit: The value with the strongest colour (and, if diverging, minus it); None takes the largest one.
         xlabel: What the columns are.
         ylabel: What the rows are.
+        width: Inches at most; where cells are narrow, the names of the columns stand upright.
 
     Returns:
         The figure.
@@ -280,7 +358,8 @@ def heatmap(
     largest = np.nanmax(np.abs(values), initial=0) if limit is None else limit
     largest = largest or 1.0
     rows, columns = values.shape
-    figure = Figure(figsize=(min(WIDTH, 1.7 + 0.82 * columns), 0.85 + 0.34 * rows))
+    upright = width < WIDTH and columns > 3
+    figure = Figure(figsize=(min(width, 1.7 + 0.82 * columns), 0.85 + 0.34 * rows + (0.7 if upright else 0)))
     axes = figure.subplots()
     colours = DIVERGING if diverging else SEQUENTIAL
     shade = values / (2 * largest) + 0.5 if diverging else values / largest
@@ -304,7 +383,14 @@ def heatmap(
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.tick_params(length=0, labelsize=8 if columns < 7 else 7.2)
+    if upright:
+        axes.tick_params(axis="x", labelrotation=90)
     axes.spines[:].set_visible(False)
+    if figure.get_figwidth() > 1.1 * NARROW:
+        figure.redraw = functools.partial(
+            heatmap, frame, title, percent=percent, decimals=decimals, diverging=diverging, limit=limit,
+            xlabel=xlabel, ylabel=ylabel, width=NARROW,
+        )  # fmt: skip
     return figure
 
 

@@ -1,4 +1,5 @@
-"""The commands of ``python -m intriguing``: run, paper, record, fetch, sync, status, welcome, attack, laboratory.
+"""The commands of ``python -m intriguing``: run, paper, record, fetch, sync, status, welcome, attack, laboratory
+and touch.
 
 The Makefile calls them.
 """
@@ -77,6 +78,9 @@ def main(arguments: list[str] | None = None) -> int:
     text = "write the networks and digits of the page on which a reader draws, from the weights that are kept"
     command = commands.add_parser("laboratory", help=text, description=text)
     command.add_argument("--profile", choices=tuple(settings.PROFILES), help="(default: INTRIGUING_PROFILE, or quick)")
+    text = "write the pictures of the figures that a reader touches, from the weights that are kept"
+    command = commands.add_parser("touch", help=text, description=text)
+    command.add_argument("--profile", choices=tuple(settings.PROFILES), help="(default: INTRIGUING_PROFILE, or quick)")
     options = parser.parse_args(arguments)
     if options.command not in ("sync", "status") and settings.environment("INTRIGUING_DEVICE"):
         try:
@@ -92,6 +96,8 @@ def main(arguments: list[str] | None = None) -> int:
         root = publishing.repository()
         if options.command == "laboratory":
             return _laboratory(root, options.profile)
+        if options.command == "touch":
+            return _touch(root, options.profile)
         if options.command == "status":
             return _status(root)
         if options.command == "sync":
@@ -156,6 +162,21 @@ def _laboratory(root: Path, profile: str | None) -> int:
         console.print(f"[red]{escape(str(error))}[/red]")
         return 1
     console.print(laboratory.summary(written))
+    console.print(f"Written: {escape(str(path.relative_to(root)))}, {path.stat().st_size / 1000:.0f} kB.")
+    return 0
+
+
+def _touch(root: Path, profile: str | None) -> int:
+    from intriguing import data
+    from intriguing.press.touch import study
+
+    if profile is not None:
+        os.environ["INTRIGUING_PROFILE"] = profile
+    try:
+        path = study.write(root)
+    except data.DataError as error:
+        console.print(f"[red]{escape(str(error))}[/red]")
+        return 1
     console.print(f"Written: {escape(str(path.relative_to(root)))}, {path.stat().st_size / 1000:.0f} kB.")
     return 0
 

@@ -40,6 +40,9 @@ STAMP = "intriguing"
 CHECKED = "nbval-check-output"
 """The tag of the cells whose output every test run compares with the stored one."""
 
+TRY = "try-it"
+"""The tag of a cell in which a reader tries an answer: it stands by itself, and no other output rests on it."""
+
 LAST = "scorecard"
 """The chapter that reads the results of all others, and is executed after them."""
 
@@ -233,7 +236,7 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def sync(path: Path) -> bool:
-    """Brings a chapter's notebook up to its text and keeps the stored outputs.
+    """Brings a chapter's notebook up to its text and keeps the stored outputs; cells for trying are run anew.
 
     Args:
         path: The chapter's ``.md`` file.
@@ -243,7 +246,10 @@ def sync(path: Path) -> bool:
     """
     import nbformat
 
+    from intriguing.press import trying
+
     notebook, target = read(path), path.with_suffix(".ipynb")
+    trying.fill(notebook)
     if target.is_file() and nbformat.read(target, as_version=4) == notebook:
         return False
     write(notebook, target)
@@ -360,8 +366,13 @@ async def execute_beside(
 
 def reached(notebook: NotebookNode, profile: str) -> dict:
     """Returns the part of a notebook's stamp that says on which code of the package its outputs rest."""
-    sources = (cell.source for cell in notebook.cells if cell.cell_type == "code")
-    return {"definitions": stamp_definitions(sources, profile)}
+    code = (cell for cell in notebook.cells if cell.cell_type == "code")
+    return {"definitions": stamp_definitions((cell.source for cell in code if not is_apart(cell)), profile)}
+
+
+def is_apart(cell: NotebookNode) -> bool:
+    """Returns whether a cell is one for trying an answer, which the stamp of its page leaves out."""
+    return TRY in cell.metadata.get("tags", [])
 
 
 async def _run_cells(client: NotebookClient, environment: dict[str, str]) -> None:
@@ -480,8 +491,18 @@ def stamp_definitions(sources: Iterable[str], profile: str) -> dict[str, str]:
 
 def code_cells(text: str) -> list[str]:
     """Returns the sources of the code cells of a chapter's text, in order, as ``jupytext`` would read them."""
-    bodies = (found[2] for found in _CODE_CELL.finditer(text))
-    return [body[_CELL_OPTIONS.match(body).end() :].rstrip("\n") for body in bodies]
+    return [source for source, _ in _cells(text)]
+
+
+def _cells(text: str) -> list[tuple[str, bool]]:
+    """The source of each code cell of a chapter's text, and whether it is one for trying an answer."""
+    bodies = [found[2] for found in _CODE_CELL.finditer(text)]
+    options = [_CELL_OPTIONS.match(body)[0] for body in bodies]
+    tagged = re.compile(rf"^:?tags:.*\b{TRY}\b", re.M)
+    return [
+        (body[len(option) :].rstrip("\n"), bool(tagged.search(option)))
+        for body, option in zip(bodies, options, strict=True)
+    ]
 
 
 def status(root: Path) -> list[PageStatus]:
@@ -498,7 +519,7 @@ def status(root: Path) -> list[PageStatus]:
 
 def _page_status(path: Path) -> PageStatus:
     """The standing of one page, from the plain text of its two files."""
-    code = [SimpleNamespace(source=source) for source in code_cells(path.read_text(encoding="utf-8"))]
+    code = [SimpleNamespace(source=s, apart=apart) for s, apart in _cells(path.read_text(encoding="utf-8"))]
     stored = path.with_suffix(".ipynb")
     notebook = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else {}
     stamp = notebook.get("metadata", {}).get(STAMP, {})
@@ -511,8 +532,12 @@ def _page_status(path: Path) -> PageStatus:
     ]
     partners = _partners(code, old)
     made = [partners[id(cell)].stamp.get("source") if id(cell) in partners else None for cell in code]
-    stale = [i for i, (cell, source) in enumerate(zip(code, made, strict=True), 1) if source != source_hash(cell)]
-    now = stamp_definitions((cell.source for cell in code), stamp["profile"])
+    stale = [
+        i
+        for i, (cell, source) in enumerate(zip(code, made, strict=True), 1)
+        if not cell.apart and source != source_hash(cell)
+    ]
+    now = stamp_definitions((cell.source for cell in code if not cell.apart), stamp["profile"])
     return PageStatus(path.stem, stamp, tuple(fingerprint.changed(stamp.get("definitions", {}), now)), tuple(stale))
 
 

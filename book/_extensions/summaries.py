@@ -1,0 +1,38 @@
+"""A list of what a module offers at the head of its documentation: each name with the first sentence on it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from types import ModuleType
+
+from plain_docstrings import escape
+from sphinx.application import Sphinx
+
+
+def offered(module: ModuleType) -> Iterator[tuple[str, str, str]]:
+    """Yields role, name and first sentence of every public function and class that a module defines, in its order."""
+    for name, thing in vars(module).items():
+        kind = "class" if inspect.isclass(thing) else "func" if inspect.isfunction(thing) else ""
+        if not kind or name.startswith("_") or thing.__module__ != module.__name__ or not thing.__doc__:
+            continue
+        yield kind, name, " ".join(inspect.cleandoc(thing.__doc__).split("\n\n")[0].split())
+
+
+def summary(module: ModuleType) -> list[str]:
+    """Returns the list in reStructuredText; nothing where a module offers less than two names."""
+    found = list(offered(module))
+    if len(found) < 2:
+        return []
+    return ["", *(f"* :py:{kind}:`~{module.__name__}.{name}`: {escape(text)}" for kind, name, text in found), ""]
+
+
+def add(app: Sphinx, what: str, name: str, obj: object, options: dict, lines: list[str]) -> None:
+    """Puts the list below the words on a module whose members are documented."""
+    if what == "module" and options.get("members"):
+        lines += summary(obj)
+
+
+def setup(app: Sphinx) -> dict:
+    app.connect("autodoc-process-docstring", add, priority=700)  # once everything else has read the docstring
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

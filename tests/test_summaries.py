@@ -1,0 +1,66 @@
+"""The list at the head of a module's documentation."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent / "book" / "_extensions"
+
+
+@pytest.fixture
+def summaries(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    spec = importlib.util.spec_from_file_location("summaries", FOLDER / "summaries.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    sys.modules.pop("plain_docstrings", None)
+
+
+SOURCE = '''
+from pathlib import Path
+
+SIZE = 3
+
+class Shape:
+    """A shape (B, *shape)
+    of images.
+
+    More on it.
+    """
+
+def area(shape):
+    """Its area."""
+
+def _hidden():
+    """Nobody's business."""
+
+def bare():
+    pass
+'''
+
+
+def made(source: str) -> ModuleType:
+    module = ModuleType("shapes")
+    exec(source, vars(module))
+    return module
+
+
+def test_public_names_stand_in_their_order_with_their_first_sentence(summaries):
+    assert summaries.summary(made(SOURCE)) == [
+        "",
+        r"* :py:class:`~shapes.Shape`: A shape (B, \*shape) of images.",
+        "* :py:func:`~shapes.area`: Its area.",
+        "",
+    ]
+
+
+def test_one_name_needs_no_list_and_only_modules_with_members_get_one(summaries):
+    assert summaries.summary(made('def one():\n    """One."""')) == []
+    for what, options, longer in (("module", {"members": True}, True), ("module", {}, False), ("class", {}, False)):
+        lines = ["Words."]
+        summaries.add(None, what, "shapes", made(SOURCE), options, lines)
+        assert (len(lines) > 1) == longer
