@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
@@ -10,7 +11,20 @@ import left_out
 from intriguing import data
 from intriguing.data import manifest
 from intriguing.models import training
-from intriguing.press import publishing, running
+from intriguing.press import nursery, publishing, running
+
+COPYING = pytest.StashKey[contextlib.ExitStack]()
+
+
+def pytest_configure(config):
+    """Has every kernel copied from a process that has imported PyTorch once, where one thread is asked for."""
+    config.stash[COPYING] = contextlib.ExitStack()
+    config.stash[COPYING].enter_context(nursery.kernels_are_copied(os.environ.get("OMP_NUM_THREADS") == "1"))
+
+
+def pytest_unconfigure(config):
+    """Ends that process."""
+    config.stash[COPYING].close()
 
 
 def pytest_terminal_summary(terminalreporter, config):
