@@ -13,6 +13,9 @@ from intriguing.data import manifest
 from intriguing.models import training
 from intriguing.press import nursery, publishing, running
 
+BROWSER = 100
+"""Seconds that the pages take in a browser, about."""
+
 COPYING = pytest.StashKey[contextlib.ExitStack]()
 
 
@@ -35,12 +38,12 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def pytest_collection_modifyitems(items):
-    """Puts the longest chapters first, so that no process is left with one at the end, and gives outputs time to come.
+    """Puts the longest files first, so that no process is left with one at the end, and gives outputs time to come.
 
     nbval waits five seconds for the outputs of a cell that is done, which a busy computer may exceed, and has no option
     for it.
     """
-    seconds = running.stored_seconds("quick")
+    seconds = {"test_site": BROWSER, **running.stored_seconds("quick")}
     for item in items:
         if item.path.suffix == ".ipynb":
             item.output_timeout = 120

@@ -237,7 +237,8 @@ class _Run:
         loop = asyncio.get_running_loop()
         signals = _signals(lambda number: loop.call_soon_threadsafe(self._stop, number, ""))
         # A copied kernel has one thread of arithmetic, and so has every kernel where several run at a time.
-        with signals, nursery.kernels_are_copied(self.jobs > 1):
+        one_thread = self.jobs > 1 or os.environ.get(publishing.THREADS[0]) == "1"
+        with signals, nursery.kernels_are_copied(one_thread):
             for last in (False, True):
                 turn = [path for path in ordered if (path.stem == publishing.LAST) == last]
                 if not self.outcome.stopped:
