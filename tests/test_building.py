@@ -12,7 +12,8 @@ import pytest
 from intriguing.press import building, publishing
 
 ROOT = Path(__file__).resolve().parent.parent
-TEXT = "---\nkernelspec:\n  display_name: Python 3\n  language: python\n  name: python3\n---\n\n# {name}\n\n```{{code-cell}}\n1\n```\n"
+HEADER = "---\nkernelspec:\n  display_name: Python 3\n  language: python\n  name: python3\n---\n\n"
+TEXT = HEADER + "# {name}\n\n```{{code-cell}}\n1\n```\n"
 
 
 @pytest.fixture

@@ -54,7 +54,9 @@ def test_the_hook_writes_it(given, monkeypatch, tmp_path):
 
 def test_the_longest_files_come_first_and_have_time(tmp_path, monkeypatch):
     monkeypatch.setattr(conftest.running, "stored_seconds", {"quick": {"short": 1, "long": 900}}.get)
-    items = [SimpleNamespace(path=tmp_path / name) for name in ("a.py", "short.ipynb", "test_site.py", "b.py", "long.ipynb")]
+    items = [
+        SimpleNamespace(path=tmp_path / name) for name in ("a.py", "short.ipynb", "test_site.py", "b.py", "long.ipynb")
+    ]
     conftest.pytest_collection_modifyitems(items)
     assert [item.path.name for item in items] == ["long.ipynb", "test_site.py", "short.ipynb", "a.py", "b.py"]
     assert items[0].output_timeout > 5 and not hasattr(items[1], "output_timeout")

@@ -34,8 +34,8 @@ IMPORTS = (
 )
 """What the first process imports; what is missing is left to the chapters."""
 
-NAME = "nursery"
-"""The name under which Jupyter's client knows this way to start a kernel."""
+NAME, USUAL = "nursery", "local-provisioner"
+"""The names under which Jupyter's client knows this way to start a kernel, and its own."""
 
 
 class Kernel:
@@ -142,25 +142,23 @@ def provisioner(**given: Any) -> Any:
 
 @contextlib.contextmanager
 def kernels_are_copied(wanted: bool = True) -> Iterator[None]:
-    """Has Jupyter's client start its kernels here, for the length of the block.
+    """Has Jupyter's client start its kernels here, or as usual, for the length of the block.
 
     Args:
-        wanted: Whether it shall; without ``os.fork`` it does not in any case.
+        wanted: Whether they are copied; without ``os.fork`` they are not in any case.
     """
-    if not wanted or not hasattr(os, "fork"):
-        yield
-        return
     from jupyter_client.provisioning import KernelProvisionerFactory
 
     factory = KernelProvisionerFactory.instance()
     before = factory.default_provisioner_name
     factory.provisioners[NAME] = EntryPoint(NAME, f"{__name__}:provisioner", factory.GROUP_NAME)
-    factory.default_provisioner_name = NAME
+    factory.default_provisioner_name = NAME if wanted and hasattr(os, "fork") else USUAL
     try:
         yield
     finally:
         factory.default_provisioner_name = before
-        _NURSERY.close()
+        if before != NAME:  # no block around this one needs it
+            _NURSERY.close()
 
 
 def serve() -> None:
