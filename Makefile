@@ -59,15 +59,16 @@ run: $(READY) ## Execute every chapter here and now, build the executed book, sh
 	@$(INTRIGUING) run --profile $(PROFILE) $(HOW)
 
 # Each part runs even when an earlier one failed, so that one run shows all that is wrong. pytest comes last,
-# because its browser tests read the book that was just built. It works in several processes, one file at a time in
-# each, with one thread of arithmetic; the longest files are first. Weights are shared by the chapters in a cache
-# of their own, so that a test neither uses nor fills the reader's.
+# because its browser tests read the book that was just built, beside the checks of style. It works in several
+# processes, one file at a time in each, with one thread of arithmetic; the longest files are first. Weights are shared
+# by the chapters in a cache of their own, so that a test neither uses nor fills the reader's.
 test: $(READY) ## Style, book build with warnings as errors, unit tests, chapters under nbval, the guard
 	@failed=""; \
+	echo "jupyter-book build -n -W --keep-going"; { $(BUILD); } & building=$$!; \
 	echo "ruff"; $(BIN)/ruff check . || failed="$$failed ruff"; \
 	echo "deptry"; $(BIN)/deptry src || failed="$$failed deptry"; \
 	echo "import-linter"; $(BIN)/lint-imports --no-logo || failed="$$failed import-linter"; \
-	echo "jupyter-book build -n -W --keep-going"; $(BUILD) || failed="$$failed build"; \
+	wait $$building || failed="$$failed build"; \
 	export INTRIGUING_CACHE="$${INTRIGUING_CACHE:-$(CURDIR)/_build/cache}" INTRIGUING_PROFILE=quick; \
 	export OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}"; \
 	unset INTRIGUING_RECORD; \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
@@ -10,7 +11,23 @@ import left_out
 from intriguing import data
 from intriguing.data import manifest
 from intriguing.models import training
-from intriguing.press import publishing, running
+from intriguing.press import nursery, publishing, running
+
+BROWSER = 100
+"""Seconds that the pages take in a browser, about."""
+
+COPYING = pytest.StashKey[contextlib.ExitStack]()
+
+
+def pytest_configure(config):
+    """Has every kernel copied from a process that has imported PyTorch once, where one thread is asked for."""
+    config.stash[COPYING] = contextlib.ExitStack()
+    config.stash[COPYING].enter_context(nursery.kernels_are_copied(os.environ.get("OMP_NUM_THREADS") == "1"))
+
+
+def pytest_unconfigure(config):
+    """Ends that process."""
+    config.stash[COPYING].close()
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -21,12 +38,12 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def pytest_collection_modifyitems(items):
-    """Puts the longest chapters first, so that no process is left with one at the end, and gives outputs time to come.
+    """Puts the longest files first, so that no process is left with one at the end, and gives outputs time to come.
 
     nbval waits five seconds for the outputs of a cell that is done, which a busy computer may exceed, and has no option
     for it.
     """
-    seconds = running.stored_seconds("quick")
+    seconds = {"test_site": BROWSER, **running.stored_seconds("quick")}
     for item in items:
         if item.path.suffix == ".ipynb":
             item.output_timeout = 120

@@ -20,10 +20,13 @@ const parsed = (text) => {
   return [numbers.slice(0, 3), numbers.length > 3 ? numbers[3] : 1];
 };
 const over = (top, opacity, below) => top.map((value, i) => opacity * value + (1 - opacity) * below[i]);
+const grounds = new Map([[null, [255, 255, 255]]]); // what lies behind an element is asked for by all that it holds
 const ground = (element) => {
-  const layers = [];
-  for (let node = element; node; node = node.parentElement) layers.push(parsed(getComputedStyle(node).backgroundColor));
-  return layers.reverse().reduce((below, [colour, opacity]) => over(colour, opacity, below), [255, 255, 255]);
+  if (!grounds.has(element)) {
+    const [colour, opacity] = parsed(getComputedStyle(element).backgroundColor);
+    grounds.set(element, over(colour, opacity, ground(element.parentElement)));
+  }
+  return grounds.get(element);
 };
 for (const element of article.querySelectorAll("*")) {
   if (!words(element).length || !shown(element) || element.closest("mjx-container, svg, .twins-row")) continue;

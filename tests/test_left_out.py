@@ -52,9 +52,11 @@ def test_the_hook_writes_it(given, monkeypatch, tmp_path):
     assert lines == [left_out.summary([tmp_path / "data"], NAMES, given is not None)]
 
 
-def test_the_longest_chapters_come_first_and_have_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(conftest.running, "stored_seconds", {"quick": {"short": 1, "long": 9}}.get)
-    items = [SimpleNamespace(path=tmp_path / name) for name in ("a.py", "short.ipynb", "b.py", "long.ipynb")]
+def test_the_longest_files_come_first_and_have_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(conftest.running, "stored_seconds", {"quick": {"short": 1, "long": 900}}.get)
+    items = [
+        SimpleNamespace(path=tmp_path / name) for name in ("a.py", "short.ipynb", "test_site.py", "b.py", "long.ipynb")
+    ]
     conftest.pytest_collection_modifyitems(items)
-    assert [item.path.name for item in items] == ["long.ipynb", "short.ipynb", "a.py", "b.py"]
-    assert items[0].output_timeout > 5 and not hasattr(items[2], "output_timeout")
+    assert [item.path.name for item in items] == ["long.ipynb", "test_site.py", "short.ipynb", "a.py", "b.py"]
+    assert items[0].output_timeout > 5 and not hasattr(items[1], "output_timeout")

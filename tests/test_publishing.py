@@ -225,21 +225,3 @@ def test_verdicts_are_the_lines_of_the_checked_cells() -> None:
     value = new_code_cell("x", outputs=[new_output("execute_result", data={"text/plain": "'four'"})])
     value.metadata["tags"] = [publishing.CHECKED]
     assert publishing.verdicts(new_notebook(cells=[checked, other, value])) == ["one", "two", "'four'"]
-
-
-def test_staged_book_shows_the_executed_chapter_and_the_stored_ones(checkout: Path) -> None:
-    for file in ("_config.yml", "book/welcome.md"):
-        (checkout / file).parent.mkdir(exist_ok=True)
-        (checkout / file).write_text("x", encoding="utf-8")
-    one = _chapter(checkout / "notebooks", "1", name="one")
-    _chapter(checkout / "notebooks", "2", name="two")
-    executed = publishing.read(one)
-    executed.cells[1].execution_count = 5
-    folder = checkout / "_build" / "run"
-    for _ in range(2):
-        publishing.stage(checkout, folder, {"one": executed})
-    shown = {path.stem: nbformat.read(path, as_version=4) for path in (folder / "notebooks").iterdir()}
-    assert sorted(shown) == ["one", "two"]
-    assert shown["one"].cells[1].execution_count == 5
-    assert shown["two"].cells[1].execution_count is None
-    assert not one.with_suffix(".ipynb").exists()

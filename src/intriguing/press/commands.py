@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -267,26 +266,30 @@ def _execute(root: Path, options: argparse.Namespace) -> int:
             publishing.write(notebook, root / "notebooks" / f"{name}.ipynb")
         if publishing.LAST in outcome.notebooks:
             _welcome(root, figure=False)
-    built = options.command != "run" or _build(root, folder, profile, outcome)
+    built = options.command != "run" or _build(root, keeper, outcome)
     return 1 if outcome.failed or not built else 0
 
 
-def _build(root: Path, folder: Path, profile: str, outcome: running.Outcome) -> bool:
+def _build(root: Path, keeper: running.Keeper, outcome: running.Outcome) -> bool:
     """Builds the book from what was executed, with the stored pages of the other chapters, and shows the score."""
-    publishing.stage(root, folder, outcome.notebooks)
-    console.print("Building the executed book")
-    build = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(folder), "--all", "-q"]
+    from intriguing.press import building
+
+    folder = keeper.folder.parent
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
-        done = subprocess.run(build, capture_output=True, text=True)
+        with console.status("Building the executed book"):
+            problem = building.build(
+                root, folder, outcome.notebooks, {name: keeper.path(name) for name in outcome.notebooks}
+            )
     finally:
         signal.signal(signal.SIGTERM, before)
-    if done.returncode:
-        console.print(escape(done.stdout + done.stderr))
+    if problem:
+        console.print(escape(problem))
         console.print("[red]The chapters ran, but the book could not be built: see the lines above.[/red]")
         return False
-    _score(root, outcome.notebooks, profile)
-    console.print(f"The executed book: {(folder / '_build' / 'html' / 'index.html').as_uri()}")
+    _score(root, outcome.notebooks, keeper.profile)
+    how = "The executed book" if problem is not None else "The executed book, built before from the same"
+    console.print(f"{how}: {(folder / '_build' / 'html' / 'index.html').as_uri()}")
     return True
 
 

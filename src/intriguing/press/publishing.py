@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -125,7 +124,7 @@ def names(root: Path) -> list[str]:
     """Returns the names of the chapters in the order of ``_toc.yml``, the scorecard last.
 
     Args:
-        root: The root of the checkout, or of a book that was laid out by :func:`stage`.
+        root: The root of the checkout, or of a book that was laid out by :func:`intriguing.press.building.stage`.
 
     Raises:
         FileNotFoundError: There is no ``_toc.yml``.
@@ -549,25 +548,6 @@ def verdicts(notebook: NotebookNode) -> list[str]:
             text = "".join(_text(output) for output in cell.outputs)
             lines += [line.strip() for line in text.splitlines() if line.strip()]
     return lines
-
-
-def stage(root: Path, folder: Path, notebooks: dict[str, NotebookNode]) -> None:
-    """Lays out a book with the given notebooks in place of the stored ones, ready to be built.
-
-    Args:
-        root: The root of the checkout, from which the pages and the settings are taken.
-        folder: Where to lay it out; what it held before, a built book aside, is removed.
-        notebooks: The executed notebook of each chapter by its stem. Chapters that are not among them
-            are shown with their stored outputs.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("book", "notebooks"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    shutil.copytree(root / "book", folder / "book", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy2(root / name, folder / name)
-    for path in chapters(root):
-        write(notebooks.get(path.stem) or read(path), folder / "notebooks" / f"{path.stem}.ipynb")
 
 
 def _entries(node: object) -> Iterator[str]:

@@ -27,7 +27,7 @@ from nbformat import NotebookNode
 from intriguing import data
 from intriguing.attack import files
 from intriguing.book import results
-from intriguing.press import publishing
+from intriguing.press import nursery, publishing
 
 GROUNDS = "grounds"
 """The metadata key under which a kept notebook says what its outputs rest on."""
@@ -235,7 +235,10 @@ class _Run:
     async def finish(self) -> Outcome:
         ordered = sorted(self.paths, key=self.keeper.seconds, reverse=True)
         loop = asyncio.get_running_loop()
-        with _signals(lambda number: loop.call_soon_threadsafe(self._stop, number, "")):
+        signals = _signals(lambda number: loop.call_soon_threadsafe(self._stop, number, ""))
+        # A copied kernel has one thread of arithmetic, and so has every kernel where several run at a time.
+        one_thread = self.jobs > 1 or os.environ.get(publishing.THREADS[0]) == "1"
+        with signals, nursery.kernels_are_copied(one_thread):
             for last in (False, True):
                 turn = [path for path in ordered if (path.stem == publishing.LAST) == last]
                 if not self.outcome.stopped:

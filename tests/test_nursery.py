@@ -1,0 +1,97 @@
+"""Kernels that are copied: the same answers as from one that was started, and none left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from intriguing.press import nursery, publishing
+from test_running import write_chapter
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot copy a process")
+
+# What a chapter could notice: bars that look for a kernel when they are imported, widgets, threads, folders, variables.
+ASKED = """\
+import os, subprocess, sys, warnings
+import matplotlib, torch
+from pathlib import Path
+from IPython import get_ipython
+from tqdm.auto import tqdm
+import ipywidgets
+print(tqdm.__module__, matplotlib.rcParams["backend"], torch.get_num_threads())
+print(Path.cwd().name, sys.path[0] == "", os.environ["INTRIGUING_PROFILE"], "JPY_PARENT_PID" in os.environ)
+print(__name__, "intriguing.book.settings" in sys.modules, sys.argv[1], warnings.filters[-4:])
+print(subprocess.run(["true"]).returncode, sorted(os.environ.keys() - {"MPLBACKEND", "KERNEL_LAUNCH_TIMEOUT"}))
+print(os.getpid() == os.getpgid(0), sys.stdin is not None, torch.ones(2, requires_grad=True).sum().backward())
+ipywidgets.IntSlider(description=repr(get_ipython().kernel.comm_manager.targets.keys()))"""
+
+
+def outputs(path: Path, copied: bool) -> list:
+    with nursery.kernels_are_copied(copied):
+        notebook = publishing.execute(path, "quick")
+    return [output.get("text") or output["data"]["text/plain"] for output in notebook.cells[1].outputs]
+
+
+def test_a_copied_kernel_says_what_a_started_one_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    path = write_chapter(tmp_path, "one", ASKED)
+    started = outputs(path, False)
+    assert len(started) == 2
+    assert outputs(path, True) == started
+
+
+def test_a_copied_kernel_has_all_that_is_slow_imported(tmp_path: Path) -> None:
+    path = write_chapter(tmp_path, "one", f"import sys\nprint([n for n in {nursery.IMPORTS} if n not in sys.modules])")
+    assert outputs(path, True) == ["[]\n"]
+
+
+def test_one_process_serves_all_that_a_block_asks_for(tmp_path: Path) -> None:
+    path = write_chapter(tmp_path, "one", "import os\nprint(os.getppid())")
+    with nursery.kernels_are_copied():
+        first = outputs(path, True)
+        assert outputs(path, True) == first != outputs(path, False)
+
+
+def test_a_kernel_that_dies_is_noticed(tmp_path: Path) -> None:
+    path = write_chapter(tmp_path, "one", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    with nursery.kernels_are_copied(), pytest.raises(publishing.ChapterFailed, match="died"):
+        publishing.execute(path, "quick")
+
+
+def test_copies_end_with_the_process_that_asked_for_them(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    path = write_chapter(
+        tmp_path,
+        "one",
+        f"import os, pathlib, time\npathlib.Path({str(note)!r}).write_text(f'{{os.getpid()}} ')\ntime.sleep(600)",
+    )
+    code = (
+        "import sys; from pathlib import Path; from intriguing.press import nursery, publishing\n"
+        "with nursery.kernels_are_copied(): publishing.execute(Path(sys.argv[1]), 'quick')"
+    )
+    asking = subprocess.Popen([sys.executable, "-c", code, str(path)])
+    until = time.monotonic() + 120
+    while not (note.is_file() and note.read_text().endswith(" ")):
+        assert time.monotonic() < until and asking.poll() is None
+        time.sleep(0.1)
+    asking.send_signal(signal.SIGKILL)
+    asking.wait()
+    kernel = nursery.Kernel(int(note.read_text()))
+    while kernel.poll() is None:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("command", [[sys.executable, "-c", "raise SystemExit(3)"], ["env", "-u", "-m", "false"]])
+def test_a_kernel_of_another_kind_is_started_as_usual(command: list[str]) -> None:
+    made = nursery.provisioner()
+    asyncio.run(made.launch_kernel(command))
+    assert isinstance(made.process, subprocess.Popen)
+    assert asyncio.run(made.wait()) > 0
