@@ -460,14 +460,14 @@ def coarse_search(
         return found, reached
     edge = edges[searched].double()
     if ratio == ONE_FOR_ALL:
-        steps = edge.amin().expand(len(edge), 1) * torch.tensor([1.0, 0.9])
+        steps = edge.amin().expand(len(edge), 1) * edge.new_tensor([1.0, 0.9])
     else:
         below = (edge.log() / math.log(ratio)).floor()
         # Where the lead does not quite fall with c, the grid value below the edge may fail: then the next one.
-        steps = ratio ** (below[:, None] - torch.arange(2))
+        steps = ratio ** (below[:, None] - torch.arange(2, device=edge.device))
     moved, gaps = grid_distortion(model, images[searched], targets[searched], steps, norm=norm)
     first = (gaps > 0).int().argmax(1)
-    found[searched] = moved[torch.arange(len(searched)), first]
+    found[searched] = moved[torch.arange(len(searched), device=moved.device), first]
     reached[searched] = (gaps > 0).any(1)
     return found, reached
 
@@ -493,5 +493,5 @@ def grid_search(
     moved, gaps = grid_distortion(model, images, targets, penalties, norm=norm)
     reached = (gaps > 0).any(1)
     last = len(penalties) - 1 - (gaps > 0).flip(1).int().argmax(1)
-    found = moved[torch.arange(len(images)), last]
+    found = moved[torch.arange(len(images), device=moved.device), last]
     return torch.where(reached.view(-1, *[1] * (images.ndim - 1)), found, images), reached
