@@ -34,9 +34,9 @@ from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "results" / "benchmarks" / "gpu.json"
+CONVOLUTIONAL = 64  # images for the network with convolutions, which float64 makes slow
 MIDDLE = "FC100-100-10"
-FIRST = ("FC10(1e-4)", MIDDLE, "ConvNet")
-"""The networks that come first, should the time not suffice for all."""
+PARTS = ("checks", "networks", "speed", "tables", "peers", "batches", "convolutions", "halves")
 SPARE = ("tqdm.auto", "pandas", "safetensors.torch", "torchvision.datasets", "platformdirs")
 """Packages that the code in use here imports and does without."""
 
@@ -327,24 +327,29 @@ def _with_convolution(device: torch.device, *, refine: bool) -> tuple[Any, Tenso
 
 
 def check_convolution(device: torch.device) -> None:
-    """With convolutions, in PyTorch's own settings: successes hold for each image alone, lengths are the CPU's."""
+    """With convolutions, in PyTorch's own settings: successes hold for each image alone, lengths are near the CPU's."""
     for refine in (False, True):
         lengths = []
         for where in (device, torch.device("cpu")):
             found, alone = _with_convolution(where, refine=refine)
             if not bool(alone[found.success].all()):
                 raise AssertionError(f"a success is none for the image alone, refine={refine}, on {where}.")
-            lengths.append(found.rms[found.success].mean().cpu())
-        torch.testing.assert_close(*lengths, rtol=2e-2, atol=0)
+            lengths.append(float(found.rms[found.success].mean()))
+        # Where the device shortens float32, more is asked of the target's lead.
+        if not 0.98 * lengths[1] <= lengths[0] <= 1.1 * lengths[1]:
+            raise AssertionError(f"got {lengths[0]} for the mean length; expected {lengths[1]} or a little more.")
 
 
 def check_repeated(device: torch.device) -> None:
-    """With deterministic algorithms asked for, the same call gives the same bits."""
+    """With deterministic algorithms and the whole mantissa the same call gives the same bits, and the CPU's lengths."""
     with _same_every_time():
         for refine in (False, True):
             once, twice = (_with_convolution(device, refine=refine)[0] for _ in range(2))
             if not torch.equal(once.images, twice.images):
                 raise AssertionError(f"got other images from the same call, refine={refine}; expected the same bits.")
+            here = _with_convolution(torch.device("cpu"), refine=refine)[0]
+            lengths = [found.rms[found.success].mean().cpu() for found in (once, here)]
+            torch.testing.assert_close(*lengths, rtol=2e-2, atol=0)
 
 
 def check_ways_between(device: torch.device) -> None:
@@ -383,13 +388,13 @@ def _last_line(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {said} ({Path(last.filename).name}, line {last.lineno})"
 
 
-def checks(device: torch.device) -> Iterator[dict[str, Any]]:
-    """Runs every check.
+def checks(device: torch.device, names: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
+    """Runs every check, or some of them by name.
 
     Yields:
         A row for each: its name, what it says, and why it failed where it did.
     """
-    for check in CHECKS:
+    for check in (check for check in CHECKS if not names or check.__name__.removeprefix("check_") in names):
         row: dict[str, Any] = {"check": check.__name__.removeprefix("check_"), "says": (check.__doc__ or "").strip()}
         try:
             check(device)
@@ -433,7 +438,7 @@ def speed(
                 wait(device)
 
     for name, model in models.items():
-        some = slice(0, len(images) // 8 if name == "ConvNet" and device.type == "cpu" else len(images))
+        some = slice(0, min(len(images), CONVOLUTIONAL) if name == "ConvNet" else len(images))
         pixels, wanted = images[some].to(device), targets[some].to(device)
         for refine in (False, True):
             row = {"model": name, "method": "refine=True" if refine else "penalty method", "images": len(pixels)}
@@ -457,7 +462,7 @@ def speed(
             double = copy.deepcopy(model).double()
             with stopwatch(device) as seconds:
                 there = minimum_distortion(double, pixels.double(), wanted, refine=True)
-            both = found.success & there.success
+            both = found.success & there.success & (there.rms > 0)
             ratio = found.rms[both].double() / there.rms[both].double()
             yield row | {
                 "images_per_second_float64": len(pixels) / seconds[0],
@@ -509,13 +514,12 @@ def peers(
         if method.package == "scipy":
             yield row | {"failed": "not run: it works on the CPU, one image at a time"}
             continue
-        if budget.left() < 20:
+        if budget.left() < 8:
             yield row | {"failed": "not run: the time is over"}
             continue
         batch = [part[:count].to(device) for part in (images, targets, starts)]
         try:
             attack = method.build(copy.deepcopy(model))
-            attack(*(part[:2] for part in batch))
             with stopwatch(device) as seconds:
                 found = attack(*batch)
             judged = judge(case, double, found.detach().cpu())
@@ -677,6 +681,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         some = {name: models[name] for name in names if name in models}
         return speed(some, state["images"], state["targets"], device, budget, until)
 
+    def without_pooling() -> dict[str, nn.Module]:
+        return {name: model for name, model in models.items() if name != "ConvNet"}
+
     def others() -> Iterator[dict]:
         from references import starting_images
 
@@ -692,20 +699,19 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         test = state["digits"].test
         return batches(models[MIDDLE], test.images, random_targets(test.labels), device, options.batches)
 
-    part("checks", 0, lambda: checks(device))
-    part("networks", 10, prepare)
     models = state["models"]
-    if "digits" in state:
-        digits, count = state["digits"], options.table
-        table1 = {name: model for name, model in models.items() if name != "ConvNet"}
-        part("speed", 20, lambda: fast(FIRST, 0.5))
-        part("tables", 30, lambda: first_tables(table1, digits, count, device))
-        part("peers", 20, others)
-        part("batches", 15, many)
-        part("halves", 30, lambda: second_tables(digits, count, options, device))
-        content["tables"] += content.pop("halves")
-        part("speed of the others", 10, lambda: fast((name for name in models if name not in FIRST), 0.9))
-        content["speed"] += content.pop("speed of the others")
+    plan = {
+        "checks": (0, lambda: checks(device, options.checks)),
+        "networks": (10, prepare),
+        "speed": (10, lambda: fast(without_pooling(), 0.9)),
+        "peers": (10, others),
+        "tables": (20, lambda: first_tables(without_pooling(), state["digits"], options.table, device)),
+        "batches": (10, many),
+        "convolutions": (10, lambda: fast(["ConvNet"], 0.9)),
+        "halves": (30, lambda: second_tables(state["digits"], options.table, options, device)),
+    }
+    for name in options.parts:
+        part(name, *plan[name])
     save()
     return content
 
@@ -718,6 +724,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--profile", choices=("quick", "paper"), help="(default: paper where MNIST is there)")
     parser.add_argument("--small", action="store_true", help="a few images and steps, to see that it works")
     parser.add_argument("--weights", type=Path, help="a folder of trained networks to use where they are the same")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what is run, in this order")
+    parser.add_argument("--checks", nargs="+", default=(), help="some of the checks by name")
+    parser.add_argument("--networks", nargs="+", dest="models", help="some of the networks by name")
     parser.add_argument("--output", type=Path, default=RESULT, help="the JSON file to write")
     options = parser.parse_args(arguments)
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -727,7 +736,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
     here = any(all((folder / file.path).is_file() for file in MANIFEST["mnist"].files) for folder in looked_in("mnist"))
     options.profile = options.profile or ("paper" if here and not options.small else "quick")
-    options.models = ("FC10(1e-4)", "FC100-100-10") if options.small else tuple(RECIPES)
+    options.models = options.models or (("FC10(1e-4)", MIDDLE) if options.small else tuple(RECIPES))
     options.peers = (MIDDLE, "FC10(1e-4)")[: 1 if options.small else 2]
     options.train, options.iterations = (200, 15) if options.small else (None, None)
     options.images, options.table, options.peer_images = (8, 8, 4) if options.small else (2000, 2000, 500)
@@ -752,9 +761,10 @@ def main(arguments: list[str] | None = None) -> int:
         options = parse(arguments)
         options.meta = {"profile": options.profile, "missing_packages": missing}
         content = run(options)
-    failed = [row["check"] for row in content["checks"] if not row["passed"]]
+    failed = [row["check"] for row in content.get("checks", ()) if not row["passed"]]
     stopped = [name for name, about in content["parts"].items() if "failed" in about]
-    print(f"Checks: {len(content['checks']) - len(failed)} of {len(content['checks'])} passed.", *failed)
+    print("Parts:", *(f"{name} {about.get('seconds', 0):.1f} s" for name, about in content["parts"].items()))
+    print("Checks that failed:", *(failed or ["none"]))
     for row in content.get("speed", ()):
         print(*(row.get(field, "-") for field in ("model", "method", "images", "images_per_second", "rms", "not_run")))
     print(f"Written: {os.path.relpath(options.output)}")

@@ -410,7 +410,7 @@ def grid_distortion(
         )
     count = penalties.shape[-1]
     repeated, wanted = images.repeat_interleave(count, 0), targets.repeat_interleave(count)
-    prices = penalties.double().expand(len(images), count).flatten()
+    prices = penalties.double().to(images.device).expand(len(images), count).flatten()
     found, gaps = [images[:0]], [prices[:0]]
     rows = (part.split(_ROWS) for part in (repeated, wanted, prices))
     with torch.inference_mode(False), torch.enable_grad():
@@ -468,7 +468,7 @@ def coarse_search(
     moved, gaps = grid_distortion(model, images[searched], targets[searched], steps, norm=norm)
     first = (gaps > 0).int().argmax(1)
     found[searched] = moved[torch.arange(len(searched), device=moved.device), first]
-    reached[searched] = (gaps > 0).any(1)
+    reached[searched] = (gaps > 0).any(1).to(reached.device)
     return found, reached
 
 
