@@ -34,6 +34,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path("src") / "intriguing"
 RESULT = ROOT / "results" / "benchmarks" / "mutants.json"
+KEPT = ROOT / "_build" / "mutants"
 SEED, COUNT, FEWEST = 0, 180, 3
 PATIENCE, LEAST = 5.0, 60.0  # a fault may take so many times as long as the tests do without it; seconds at least
 MOST = 1500.0  # seconds for the tests of one file without a fault
@@ -273,6 +274,26 @@ class Reach:
         return [] if "" in found else sorted(found, key=lambda test: self.each.get(test, 0.0))
 
 
+def reach(file: str, kept: Path) -> Reach:
+    """Puts together what the files of tests of a file do without any fault.
+
+    Args:
+        file: relative to the package.
+        kept: a folder for what several runs share.
+    """
+    lines: dict[int, list[str]] = defaultdict(list)
+    each: dict[str, float] = {}
+    seconds, outcome = 0.0, "survived"
+    for path in tests_of(file):
+        found = measure(path, kept)
+        outcome = outcome if found["outcome"] == "survived" else found["outcome"]
+        seconds += found["seconds"]
+        each |= found["each"]
+        for line, tests in found["lines"].get(file, {}).items():
+            lines[int(line)] += tests
+    return Reach(outcome, seconds, lines, each)
+
+
 class _Kept:
     """A plugin of pytest: gives every run the networks that a first one trained, and notes how long tests take.
 
@@ -351,39 +372,52 @@ def _outcome(code: int | None) -> str:
     return {None: "stopped", 0: "survived", 1: "caught", 2: "caught"}.get(code, "not run" if code > 0 else "caught")
 
 
-def measure(file: str, kept: Path) -> Reach:
-    """Runs the tests of a file without any fault and notes which of them reach which line.
+def measure(path: Path, kept: Path) -> dict[str, Any]:
+    """Runs a file of tests without any fault and notes which of them reach which line, unless that is known.
 
     Args:
-        file: relative to the package.
+        path: the file of tests.
         kept: a folder for what several runs share.
+
+    Returns:
+        ``outcome``, ``seconds``, ``lines`` (file of the package -> line -> tests) and ``each`` (test -> seconds).
     """
+    total = hashlib.sha256(path.read_bytes())
+    for source in sorted((ROOT / "src").rglob("*.py")):
+        total.update(source.read_bytes())
+    told = kept / f"{path.stem}-{total.hexdigest()[:16]}.json"
+    if told.exists():
+        return json.loads(told.read_text())
     started = time.monotonic()
     with _checkout(None) as folder:
-        told = folder / "told.json"
+        package = folder / "src" / "intriguing"
 
         def work() -> int:
             import coverage
             import pytest
 
             plugin = _Kept(kept / "brief")
-            watch = coverage.Coverage(data_file=None, source=[str(folder / "src")], config_file=False)
+            watch = coverage.Coverage(data_file=None, source=[str(package)], config_file=False)
             watch.start()
-            context = _Contexts(watch)
-            code = pytest.main([*PYTEST, *map(str, tests_of(file))], plugins=[plugin, context])
+            code = pytest.main([*PYTEST, str(path)], plugins=[plugin, _Contexts(watch)])
             watch.stop()
             data = watch.get_data()
-            lines = data.contexts_by_lineno(str(folder / "src" / "intriguing" / file))
-            content = {"lines": {str(line): names for line, names in lines.items()}, "each": plugin.seconds}
-            told.write_text(json.dumps(content))
+            lines = {
+                Path(name).relative_to(package).as_posix(): data.contexts_by_lineno(name)
+                for name in data.measured_files()
+            }
+            (folder / "told").write_text(json.dumps({"lines": lines, "each": plugin.seconds}))
             return code
 
         outcome = _outcome(_forked(work, folder, MOST))
-        content = json.loads(told.read_text()) if told.exists() else {"lines": {}, "each": {}}
-        if outcome != "survived":
+        content = {"outcome": outcome, "seconds": time.monotonic() - started, "lines": {}, "each": {}}
+        if (folder / "told").exists():
+            content |= json.loads((folder / "told").read_text())
+        if outcome == "survived":
+            write_text(told, json.dumps(content))
+        else:
             print((folder / "log").read_text()[-2000:], file=sys.stderr)
-    lines = {int(line): names for line, names in content["lines"].items()}
-    return Reach(outcome, time.monotonic() - started, lines, content["each"])
+    return content
 
 
 class _Contexts:
@@ -474,22 +508,22 @@ def main(arguments: list[str] | None = None) -> int:
     for name in LOADED if todo else ():
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    with tempfile.TemporaryDirectory(prefix="mutants-") as kept:
-        for file in dict.fromkeys(mutant.file for mutant in todo):
-            reach = measure(file, Path(kept))
-            if reach.outcome != "survived":
-                print(f"The tests of {file} fail without any fault; mend them first.", file=sys.stderr)
-                return 1
-            limit, whole = max(LEAST, PATIENCE * reach.seconds), [str(path) for path in tests_of(file)]
-            for mutant in (mutant for mutant in todo if mutant.file == file):
-                outcome, seconds = try_out(mutant, reach.tests(mutant) or whole, limit, Path(kept))
-                if outcome == "not run":
-                    outcome, seconds = try_out(mutant, whole, limit, Path(kept))
-                about = {"name": mutant.name, "file": mutant.file, "line": mutant.line, "before": mutant.before}
-                about |= {"after": mutant.after, "outcome": outcome, "seconds": round(seconds, 1), "key": key(mutant)}
-                rows.append(about)
-                print(f"{outcome:9} {seconds:5.1f} s  {mutant.name}", flush=True)
-                write(options.output, rows)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for file in dict.fromkeys(mutant.file for mutant in todo):
+        without = reach(file, KEPT)
+        if without.outcome != "survived":
+            print(f"The tests of {file} fail without any fault; mend them first.", file=sys.stderr)
+            return 1
+        limit, whole = max(LEAST, PATIENCE * without.seconds), [str(path) for path in tests_of(file)]
+        for mutant in (mutant for mutant in todo if mutant.file == file):
+            outcome, seconds = try_out(mutant, without.tests(mutant) or whole, limit, KEPT)
+            if outcome == "not run":
+                outcome, seconds = try_out(mutant, whole, limit, KEPT)
+            about = {"name": mutant.name, "file": mutant.file, "line": mutant.line, "before": mutant.before}
+            about |= {"after": mutant.after, "outcome": outcome, "seconds": round(seconds, 1), "key": key(mutant)}
+            rows.append(about)
+            print(f"{outcome:9} {seconds:5.1f} s  {mutant.name}", flush=True)
+            write(options.output, rows)
     write(options.output, rows)
     for line in summary(rows):
         print("{room}: {caught} of {faults} caught, {explained} explained, {survived} survived".format(**line))
@@ -505,8 +539,13 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
     content = {"name": "mutants", "meta": {"seed": SEED}, "summary": summary(rows)}
     content["rows"] = sorted(rows, key=lambda row: (row["file"], row["line"], row["name"]))
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    temporary.write_text(text)
     temporary.replace(path)
 
 

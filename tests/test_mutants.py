@@ -116,12 +116,13 @@ def test_outcomes_are_kept_and_survivors_listed(tool, tmp_path, monkeypatch, cap
         asked.append(mutant)
         return ("survived" if mutant.line % 2 else "caught"), 1.0
 
-    def measured(file, kept):
+    def measured(path, kept):
         asked.append(None)
-        return tool.Reach("survived", 1.0, {}, {})
+        return {"outcome": "survived", "seconds": 1.0, "lines": {}, "each": {}}
 
     monkeypatch.setattr(tool, "try_out", pretend)
     monkeypatch.setattr(tool, "measure", measured)
+    monkeypatch.setattr(tool, "KEPT", tmp_path)
     monkeypatch.setattr(tool, "LOADED", ())
     output = tmp_path / "mutants.json"
     arguments = ["book/markdown", "--count", "12", "--output", str(output)]
