@@ -87,7 +87,7 @@ def test_the_tests_that_reach_the_broken_lines_are_asked_the_quickest_first(tool
     (fault,) = (fault for fault in tool.mutants("room/file.py", SOURCE) if fault.before == "-LIMIT")
     first, last = fault.lines
     assert SOURCE.splitlines()[first - 1].strip() == "return max("
-    assert SOURCE.splitlines()[last - 1].startswith("        ) if x < LIMIT")
+    assert SOURCE.splitlines()[last - 1].startswith("    ) if x < LIMIT")
     lines = {first: ["slow", "quick"], last: ["slow", "middle"], last + 1: ["elsewhere"]}
     each = {"slow": 3.0, "middle": 2.0, "quick": 1.0, "elsewhere": 0.1}
     assert tool.Reach("survived", 6.1, lines, each).tests(fault) == ["quick", "middle", "slow"]
