@@ -23,6 +23,7 @@ import traceback
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -629,7 +630,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from harness import write_json
 
     budget, device = Budget(options.minutes), torch.device(options.device)
-    content: dict[str, Any] = {"name": "gpu", "meta": {**options.meta, "hardware": hardware(device)}, "parts": {}}
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    meta = {**options.meta, "created": created, "hardware": hardware(device)}
+    content: dict[str, Any] = {"name": "gpu", "meta": meta, "parts": {}}
     os.environ |= {"INTRIGUING_PROFILE": options.profile, "INTRIGUING_DEVICE": options.device}
     state: dict[str, Any] = {"models": {}}
 
@@ -653,6 +656,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 rows.append(row)
                 about["seconds"] = time.monotonic() - started
                 save()
+            about["seconds"] = time.monotonic() - started
         except Exception as problem:
             about["failed"] = _last_line(problem)
             print(f"  {about['failed']}", flush=True)
