@@ -123,7 +123,7 @@ gpu: $(READY) ## Tests, speed, distortion and Tables 1 to 4 on a GPU, in eight m
 	@$(BIN)/python benchmarks/gpu.py
 
 mutants: $(READY) ## Break the code in small ways and see whether the unit tests notice (hours)
-	@$(BIN)/python benchmarks/mutants.py $(if $(JOBS),--jobs $(JOBS)) $(if $(AGAIN),--again)
+	@$(BIN)/python benchmarks/mutants.py $(if $(AGAIN),--again)
 
 sync: $(READY) ## Bring each .ipynb up to its .md, keeping the outputs of unchanged cells
 	@$(INTRIGUING) sync

@@ -1,28 +1,32 @@
 """Breaks the code in small ways, one at a time, and sees whether the unit tests notice.
 
 ``python benchmarks/mutants.py`` takes a fixed sample of small faults: a comparison that is turned, a plus for a minus,
-a constant one larger, a condition negated, a least for a largest. Each is made in a copy of the package, and the unit
-tests of that file have to fail. What survives is listed; a fault that changes nothing that anybody could see is
-explained in ``EXPLAINED``. The outcomes go to results/benchmarks/mutants.json; an interrupted run goes on from there.
+a constant one larger, a condition negated, a least for a largest. Each is made in a copy of the package, and one of the
+unit tests of that file has to fail: those that reach the broken lines are asked, the quickest first. They run in a fork
+of this process, which has loaded PyTorch and the like, but nothing of the package, once and for all. What survives is
+listed; a fault that changes nothing that anybody could see is explained in ``EXPLAINED``. The outcomes go to
+results/benchmarks/mutants.json; an interrupted run goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import copy
 import hashlib
+import importlib
 import json
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +34,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path("src") / "intriguing"
 RESULT = ROOT / "results" / "benchmarks" / "mutants.json"
+KEPT = ROOT / "_build" / "mutants"
 SEED, COUNT, FEWEST = 0, 180, 3
-PATIENCE, LEAST = 4.0, 60.0  # a fault may take so many times as long as the tests do without it; seconds at least
+PATIENCE, LEAST = 5.0, 60.0  # a fault may take so many times as long as the tests do without it; seconds at least
+MOST = 1500.0  # seconds for the tests of one file without a fault
+LOADED = ("pytest", "hypothesis", "coverage", "numpy", "scipy.optimize", "scipy.stats", "pandas", "sklearn.svm",
+          "torch", "safetensors.torch", "torchvision", "matplotlib.pyplot", "IPython.display")  # fmt: skip
+"""What the tests need and takes long to import."""
 
+PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 ROOMS = ("attack", "lipschitz", "data", "book")
 CHAPTERS = ("chapters/transfer.py", "chapters/framework.py")
 
@@ -74,6 +84,7 @@ class Mutant:
         before: the expression as it is.
         after: the expression with the fault.
         source: the whole file with the fault.
+        lines: first and last one of the statement that holds the expression.
     """
 
     file: str
@@ -82,6 +93,7 @@ class Mutant:
     before: str
     after: str
     source: str
+    lines: tuple[int, int] = (0, 0)
 
     @property
     def name(self) -> str:
@@ -132,14 +144,18 @@ class _Places(ast.NodeVisitor):
     """
 
     def __init__(self) -> None:
-        self.found: list[tuple[str, ast.expr]] = []
+        self.found: list[tuple[str, ast.expr, tuple[int, int]]] = []
         self._inside: list[str] = []
+        self._lines = (0, 0)
 
     def generic_visit(self, node: ast.AST) -> None:
         if isinstance(node, ast.Raise | ast.Import | ast.ImportFrom | ast.JoinedStr):
             return
+        if isinstance(node, ast.stmt):
+            compound = isinstance(getattr(node, "body", None), list)
+            self._lines = (node.lineno, node.lineno if compound else node.end_lineno)
         if isinstance(node, ast.expr):
-            self.found.append((".".join(self._inside) or "module", node))
+            self.found.append((".".join(self._inside) or "module", node, self._lines))
         named = isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
         self._inside += [node.name] if named else []
         for field, value in ast.iter_fields(node):
@@ -159,27 +175,42 @@ def mutants(file: str, source: str) -> list[Mutant]:
         file: its name relative to the package.
         source: its text.
     """
+    tree = ast.parse(source)
     places = _Places()
-    places.visit(ast.parse(source))
+    places.visit(tree)
+    tops = [(node.lineno - len(getattr(node, "decorator_list", ())), node.end_lineno) for node in tree.body]
     starts = [0]
     encoded = source.encode()
     for line in encoded.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
     made: list[Mutant] = []
     seen: dict[str, int] = defaultdict(int)
-    for where, node in places.found:
+    for where, node, lines in places.found:
         begin = starts[node.lineno - 1] + node.col_offset
         end = starts[node.end_lineno - 1] + node.end_col_offset
         for changed in changes(node):
             before, after = ast.unparse(node), ast.unparse(changed)
             whole = (encoded[:begin] + f"({after})".encode() + encoded[end:]).decode()
+            top = next((top for top in tops if top[0] <= node.lineno <= top[1]), (1, len(starts) - 1))
+            until = starts[min(top[1], len(starts) - 1)]
             try:
-                ast.parse(whole)
+                ast.parse(encoded[starts[top[0] - 1] : begin] + f"({after})".encode() + encoded[end:until])
             except SyntaxError:  # a pattern or a default that takes no bracket
                 continue
             seen[where, before, after] += 1
             again = seen[where, before, after]
-            made.append(Mutant(file, where if again == 1 else f"{where} ({again})", node.lineno, before, after, whole))
+            name = where if again == 1 else f"{where} ({again})"
+            made.append(
+                Mutant(
+                    file,
+                    name,
+                    node.lineno,
+                    before,
+                    after,
+                    whole,
+                    (min(lines[0], node.lineno), max(lines[1], node.end_lineno)),
+                )
+            )
     return made
 
 
@@ -219,43 +250,211 @@ def targets() -> list[str]:
     return found
 
 
-def try_out(mutant: Mutant | None, tests: Iterable[Path], limit: float) -> tuple[str, float]:
+@dataclass(frozen=True)
+class Reach:
+    """What the tests of a file do without a fault.
+
+    Attributes:
+        outcome: as of ``try_out``.
+        seconds: of all of them.
+        lines: line of the file -> the tests that run it; ``""`` stands for an import.
+        each: test -> its seconds.
+    """
+
+    outcome: str
+    seconds: float
+    lines: Mapping[int, list[str]]
+    each: Mapping[str, float]
+
+    def tests(self, mutant: Mutant) -> list[str]:
+        """The tests that run the broken lines, the quickest first; none where they run while the file is imported."""
+        found: set[str] = set()
+        for line in range(mutant.lines[0], mutant.lines[1] + 1):
+            found.update(self.lines.get(line, ()))
+        return [] if "" in found else sorted(found, key=lambda test: self.each.get(test, 0.0))
+
+
+def reach(file: str, kept: Path) -> Reach:
+    """Puts together what the files of tests of a file do without any fault.
+
+    Args:
+        file: relative to the package.
+        kept: a folder for what several runs share.
+    """
+    lines: dict[int, list[str]] = defaultdict(list)
+    each: dict[str, float] = {}
+    seconds, outcome = 0.0, "survived"
+    for path in tests_of(file):
+        found = measure(path, kept)
+        outcome = outcome if found["outcome"] == "survived" else found["outcome"]
+        seconds += found["seconds"]
+        each |= found["each"]
+        for line, tests in found["lines"].get(file, {}).items():
+            lines[int(line)] += tests
+    return Reach(outcome, seconds, lines, each)
+
+
+class _Kept:
+    """A plugin of pytest: gives every run the networks that a first one trained, and notes how long tests take.
+
+    The networks are kept by the code that trains them: a fault in there trains its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.seconds = folder, defaultdict(float)
+
+    def pytest_sessionstart(self, session: Any) -> None:
+        if self.folder.exists():
+            shutil.copytree(self.folder, session.config._tmp_path_factory.getbasetemp() / "brief")  # noqa: SLF001
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.seconds[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self, session: Any) -> None:
+        made = session.config._tmp_path_factory.getbasetemp() / "brief"  # noqa: SLF001
+        if made.exists() and not self.folder.exists():
+            shutil.copytree(made, self.folder)
+
+
+@contextlib.contextmanager
+def _checkout(mutant: Mutant | None) -> Iterator[Path]:
+    """A copy of the package, with a fault, in what the package takes for a checkout: the rest is behind links."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+        folder = Path(name)
+        shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("*.egg-info"))
+        for path in ROOT.iterdir():
+            if path.name not in ("src", ".git", "_build"):
+                (folder / path.name).symlink_to(path)
+        if mutant is not None:
+            (folder / "src" / "intriguing" / mutant.file).write_text(mutant.source)
+        yield folder
+
+
+def _forked(work: Callable[[], int], folder: Path, limit: float) -> int | None:
+    """Runs a function in a fork of this process that has a copy of the package; None where it took too long."""
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            os.setsid()
+            log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            for stream in (1, 2):
+                os.dup2(log, stream)
+            os.chdir(ROOT)
+            source = str(folder / "src")
+            os.environ |= {
+                "PYTHONPATH": source,
+                "INTRIGUING_CACHE": str(folder / "cache"),
+                "INTRIGUING_PROFILE": "quick",
+                "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
+            }
+            sys.path[:] = [source, *(path for path in sys.path if Path(path) != ROOT / "src")]
+            code = int(work())
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    until = time.monotonic() + limit
+    while time.monotonic() < until:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def _outcome(code: int | None) -> str:
+    # 1: a test failed; 2: the tests could not be collected, which a fault at the top of a file causes.
+    return {None: "stopped", 0: "survived", 1: "caught", 2: "caught"}.get(code, "not run" if code > 0 else "caught")
+
+
+def measure(path: Path, kept: Path) -> dict[str, Any]:
+    """Runs a file of tests without any fault and notes which of them reach which line, unless that is known.
+
+    Args:
+        path: the file of tests.
+        kept: a folder for what several runs share.
+
+    Returns:
+        ``outcome``, ``seconds``, ``lines`` (file of the package -> line -> tests) and ``each`` (test -> seconds).
+    """
+    total = hashlib.sha256(path.read_bytes())
+    for source in sorted((ROOT / "src").rglob("*.py")):
+        total.update(source.read_bytes())
+    told = kept / f"{path.stem}-{total.hexdigest()[:16]}.json"
+    if told.exists():
+        return json.loads(told.read_text())
+    started = time.monotonic()
+    with _checkout(None) as folder:
+        package = folder / "src" / "intriguing"
+
+        def work() -> int:
+            import coverage
+            import pytest
+
+            plugin = _Kept(kept / "brief")
+            watch = coverage.Coverage(data_file=None, source=[str(package)], config_file=False)
+            watch.start()
+            code = pytest.main([*PYTEST, str(path)], plugins=[plugin, _Contexts(watch)])
+            watch.stop()
+            data = watch.get_data()
+            lines = {
+                Path(name).relative_to(package).as_posix(): data.contexts_by_lineno(name)
+                for name in data.measured_files()
+            }
+            (folder / "told").write_text(json.dumps({"lines": lines, "each": plugin.seconds}))
+            return code
+
+        outcome = _outcome(_forked(work, folder, MOST))
+        content = {"outcome": outcome, "seconds": time.monotonic() - started, "lines": {}, "each": {}}
+        if (folder / "told").exists():
+            content |= json.loads((folder / "told").read_text())
+        if outcome == "survived":
+            write_text(told, json.dumps(content))
+        else:
+            print((folder / "log").read_text()[-2000:], file=sys.stderr)
+    return content
+
+
+class _Contexts:
+    """A plugin of pytest: tells coverage which test is running."""
+
+    def __init__(self, watch: Any) -> None:
+        self.watch = watch
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.watch.switch_context(nodeid)
+
+    def pytest_runtest_logfinish(self) -> None:
+        self.watch.switch_context("")
+
+
+def try_out(mutant: Mutant, tests: Iterable[str], limit: float, kept: Path) -> tuple[str, float]:
     """Runs tests with a copy of the package that has a fault.
 
     Args:
-        mutant: the fault; None for none.
-        tests: what is run.
+        mutant: the fault.
+        tests: what is run: names of tests, or files.
         limit: seconds after which it is stopped.
+        kept: the folder that ``measure`` filled.
 
     Returns:
         ``"caught"`` when a test failed, ``"stopped"`` when it took too long, which counts as caught, ``"survived"``
         when all passed, ``"not run"`` when pytest could not begin; and the seconds it took.
     """
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        source = Path(folder) / "src"
-        shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        # The package takes the folder that it lies in for a checkout; the rest of one is behind links.
-        for path in ROOT.iterdir():
-            if path.name not in ("src", ".git", "_build"):
-                (Path(folder) / path.name).symlink_to(path)
-        if mutant is not None:
-            (source / "intriguing" / mutant.file).write_text(mutant.source)
-        environment = os.environ | {
-            "PYTHONPATH": str(source),
-            "INTRIGUING_CACHE": str(Path(folder) / "cache"),
-            "INTRIGUING_PROFILE": "quick",
-            "OMP_NUM_THREADS": "1",
-            "HYPOTHESIS_STORAGE_DIRECTORY": str(Path(folder) / "hypothesis"),
-        }
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *map(str, tests)]
-        try:
-            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=limit)
-        except subprocess.TimeoutExpired:
-            return "stopped", time.monotonic() - started
-    # 1: a test failed; 2: the tests could not be collected, which a fault at the top of a file causes.
-    outcome = {0: "survived", 1: "caught", 2: "caught"}.get(done.returncode, "not run")
-    return outcome, time.monotonic() - started
+
+    def work() -> int:
+        import pytest
+
+        return pytest.main([*PYTEST, *tests], plugins=[_Kept(kept / "brief")])
+
+    with _checkout(mutant) as folder:
+        return _outcome(_forked(work, folder, limit)), time.monotonic() - started
 
 
 def key(mutant: Mutant) -> str:
@@ -292,7 +491,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", help="beginnings of names such as attack or data/digits.py (default: all)")
     parser.add_argument("--count", type=int, default=COUNT, help="faults in all, about")
-    parser.add_argument("--jobs", type=int, default=1, help="tried at a time")
     parser.add_argument("--again", action="store_true", help="try also what was kept")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args(arguments)
@@ -306,21 +504,25 @@ def main(arguments: list[str] | None = None) -> int:
     todo = [mutant for mutant in chosen if key(mutant) not in kept]
     print(f"{len(chosen)} of {sum(map(len, every.values()))} faults; {len(rows)} were tried before.", flush=True)
 
-    limits = {}
-    for file in sorted({mutant.file for mutant in todo}):
-        outcome, seconds = try_out(None, tests_of(file), 3600)
-        if outcome != "survived":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for name in LOADED if todo else ():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for file in dict.fromkeys(mutant.file for mutant in todo):
+        without = reach(file, KEPT)
+        if without.outcome != "survived":
             print(f"The tests of {file} fail without any fault; mend them first.", file=sys.stderr)
             return 1
-        limits[file] = max(LEAST, PATIENCE * seconds)
-    with ThreadPoolExecutor(options.jobs) as pool:
-        running = {pool.submit(try_out, mutant, tests_of(mutant.file), limits[mutant.file]): mutant for mutant in todo}
-        for done in as_completed(running):
-            mutant, (outcome, seconds) = running[done], done.result()
+        limit, whole = max(LEAST, PATIENCE * without.seconds), [str(path) for path in tests_of(file)]
+        for mutant in (mutant for mutant in todo if mutant.file == file):
+            outcome, seconds = try_out(mutant, without.tests(mutant) or whole, limit, KEPT)
+            if outcome == "not run":
+                outcome, seconds = try_out(mutant, whole, limit, KEPT)
             about = {"name": mutant.name, "file": mutant.file, "line": mutant.line, "before": mutant.before}
             about |= {"after": mutant.after, "outcome": outcome, "seconds": round(seconds, 1), "key": key(mutant)}
             rows.append(about)
-            print(f"{outcome:9} {mutant.file}:{mutant.line}  {mutant.before} -> {mutant.after}", flush=True)
+            print(f"{outcome:9} {seconds:5.1f} s  {mutant.name}", flush=True)
             write(options.output, rows)
     write(options.output, rows)
     for line in summary(rows):
@@ -337,8 +539,13 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
     content = {"name": "mutants", "meta": {"seed": SEED}, "summary": summary(rows)}
     content["rows"] = sorted(rows, key=lambda row: (row["file"], row["line"], row["name"]))
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    temporary.write_text(text)
     temporary.replace(path)
 
 

@@ -33,6 +33,22 @@ def method(model: str, key: str, **changed) -> dict:
     return row | changed
 
 
+def graphics() -> dict:
+    row = {"model": "one", "images": 2000, "success": 1.0, "rms": 0.05, "above_floor": 5.0}
+    rows = [
+        row | {"method": "penalty method", "images_per_second": 1500.0},
+        row | {"method": "refined", "images_per_second": 6000.0, "rms_float64": 0.049, "success_float64": 1.0},
+    ]
+    hardware = {"gpu": "a card", "gpu_memory_gib": 79.2, "cuda": "13", "torch": "9", "cpu": "a host", "cores": 16}
+    checks = [
+        {"check": "box", "says": "It ends there.", "passed": True},
+        {"check": "grid", "says": "It is the same.", "passed": False, "problem": ["got 1", "expected 2"]},
+    ]
+    parts = {"speed": {"seconds": 2.0}, "peers": {"not_run": "no time"}}
+    meta = {"created": "2026-11-26T14:57", "hardware": hardware, "data": "MNIST"}
+    return {"meta": meta, "speed": rows, "checks": checks, "parts": parts}
+
+
 @pytest.fixture
 def measured() -> minimum.Measured:
     """Measurements of two networks from which every claim follows."""
@@ -73,6 +89,7 @@ def measured() -> minimum.Measured:
         floor={"meta": meta, "rows": [part | {"above_floor": 3.0}]},
         growth={"meta": meta, "rows": grown},
         large={"meta": meta, "rows": [slow, large]},
+        gpu=graphics(),
     )
 
 
@@ -104,6 +121,7 @@ def test_measurements_are_read_by_name(measured):
 def test_the_stored_measurements_are_complete():
     stored = minimum.measured()
     assert set(stored.kinds) == {"FC10(1e-4)", "FC100-100-10"} and {"refined", "scipy"} <= set(stored.methods["key"])
+    assert {row["model"] for row in stored.gpu["speed"]} >= set(stored.kinds)
     assert stored.grown.index.get_level_values("images").max() == 60000 and len(stored.photographs) == 2
 
 
@@ -151,6 +169,18 @@ def test_findings_take_their_numbers_from_the_table(measured):
     assert "They end 0.000% and 0.000% above the minimum, after 5 passes and 1.00 of the time" in ours
 
 
+def test_a_graphics_processor_stands_beside_one_thread(measured):
+    lines = minimum.graphics(measured).to_string(delimiter="|").splitlines()
+    assert lines[-2] == "one|penalty method|1,500|–|100%|0.05000|–|5.0"
+    assert lines[-1] == "refined|6,000|500|100%|0.05000|0.04900|5.0"
+    told = minimum.graphics_line(measured)
+    assert told.startswith(
+        "Measured on 2026-11-26 on one a card (79 GiB, CUDA 13, torch 9, a host, 16 cores), MNIST, 2,000"
+    )
+    assert "1 of 2 checks passed" in told and "Not passed: *It is the same* (got 1 expected 2)." in told
+    assert told.endswith("Not run there for want of time: peers.")
+
+
 def test_two_photographs_are_called_two(measured):
     line = minimum.photographs_line(measured)
     assert line.startswith("On these 2 photographs") and "2.0 times as often" in line
@@ -169,7 +199,7 @@ def test_means_over_three_populations(found):
 
 def test_claims_follow_from_the_measurements(measured, found):
     claims = minimum.claims(measured, *found)
-    assert len(claims) == 13 and claims == dict.fromkeys(claims, True)
+    assert len(claims) == 14 and claims == dict.fromkeys(claims, True)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +216,7 @@ def test_claims_follow_from_the_measurements(measured, found):
         ("A loop over images with SciPy", "peers", {"key": "scipy"}, {"seconds": 0.1}),
         ("Sixty thousand images", "growth", {"images": 60000}, {"peak_mib": 1908.0}),
         ("From 4,000 to 60,000 images", "growth", {"images": 60000}, {"seconds_per_image": 0.025}),
+        ("On a graphics processor", "gpu", {"method": "refined"}, {"success_float64": 0.999}),
         ("On photographs", "large", {"method": "refine=True"}, {"success": 0.5}),
     ],
 )
@@ -194,7 +225,7 @@ def test_a_claim_fails_with_its_measurement(measured, found, claim, part, where,
     if where is None:
         content["meta"] = content["meta"] | changed
     else:
-        row = next(row for row in content["rows"] if where.items() <= row.items())
+        row = next(row for row in content["speed" if part == "gpu" else "rows"] if where.items() <= row.items())
         row.update(changed)
     claims = minimum.claims(measured, *found)
     assert [sentence for sentence, holds in claims.items() if not holds] == [

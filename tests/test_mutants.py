@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -94,14 +96,47 @@ def test_every_file_of_the_rooms_has_tests_and_enough_faults(tool) -> None:
         assert len(tool.tests_of(file)) == len(tool.TESTS[file]), f"{file} names tests that are not there"
 
 
+def test_the_tests_that_reach_the_broken_lines_are_asked_the_quickest_first(tool) -> None:
+    (fault,) = (fault for fault in tool.mutants("room/file.py", SOURCE) if fault.before == "-LIMIT")
+    first, last = fault.lines
+    assert SOURCE.splitlines()[first - 1].strip() == "return max("
+    assert SOURCE.splitlines()[last - 1].startswith("    ) if x < LIMIT")
+    lines = {first: ["slow", "quick"], last: ["slow", "middle"], last + 1: ["elsewhere"]}
+    each = {"slow": 3.0, "middle": 2.0, "quick": 1.0, "elsewhere": 0.1}
+    assert tool.Reach("survived", 6.1, lines, each).tests(fault) == ["quick", "middle", "slow"]
+    imported = {**lines, first: ["", "quick"]}
+    assert tool.Reach("survived", 6.1, imported, each).tests(fault) == []
+
+
+def test_a_fault_is_caught_stopped_or_survives(tool, tmp_path) -> None:
+    """In forks of a small process, as the whole is too large to be loaded for a test."""
+    program = textwrap.dedent(f"""
+        import sys; sys.path.insert(0, {str(ROOT / "benchmarks")!r})
+        import pathlib, time, mutants
+        folder = pathlib.Path({str(tmp_path)!r})
+        told = lambda work, limit=30: mutants._outcome(mutants._forked(work, folder, limit))
+        print(told(lambda: 0), told(lambda: 1), told(lambda: 5), told(lambda: time.sleep(60), 0.2), told(lambda: 1 / 0))
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["survived", "caught", "not", "run", "stopped", "not", "run"], done.stderr
+    assert "ZeroDivisionError" in (tmp_path / "log").read_text()
+
+
 def test_outcomes_are_kept_and_survivors_listed(tool, tmp_path, monkeypatch, capsys) -> None:
     asked = []
 
-    def pretend(mutant, tests, limit):
+    def pretend(mutant, tests, limit, kept):
         asked.append(mutant)
-        return ("survived" if mutant is None or mutant.line % 2 else "caught"), 1.0
+        return ("survived" if mutant.line % 2 else "caught"), 1.0
+
+    def measured(path, kept):
+        asked.append(None)
+        return {"outcome": "survived", "seconds": 1.0, "lines": {}, "each": {}}
 
     monkeypatch.setattr(tool, "try_out", pretend)
+    monkeypatch.setattr(tool, "measure", measured)
+    monkeypatch.setattr(tool, "KEPT", tmp_path)
+    monkeypatch.setattr(tool, "LOADED", ())
     output = tmp_path / "mutants.json"
     arguments = ["book/markdown", "--count", "12", "--output", str(output)]
     assert tool.main(arguments) == 1

@@ -99,7 +99,7 @@ def nearest_exit(
     parts = []
     for start in range(0, len(images), chunk):
         rows = slice(start, start + chunk)
-        spaces = [None if space is None else space[rows].double() for space in (avoid, within)]
+        spaces = [None if space is None else space[rows].cpu().double() for space in (avoid, within)]
         parts.append(_exits(double, images[rows].cpu().double(), labels[rows].cpu(), box, *spaces, rivals, steps))
     return Exits(*(torch.cat(pieces) for pieces in zip(*parts, strict=True)))
 
@@ -208,19 +208,19 @@ def exit_along(
         (B, D) float64, root mean square per pixel; infinite where the class holds all the way.
     """
     count, pixels = directions.shape[1], images[0].numel()
-    rays = directions.flatten(0, 1).to(images.dtype) * pixels**0.5  # root mean square 1
-    clean, labels = images.repeat_interleave(count, 0).flatten(1), labels.repeat_interleave(count)
-    unit = nearest.to(images.dtype).repeat_interleave(count)
+    rays = directions.flatten(0, 1).to(images) * pixels**0.5  # root mean square 1
+    clean, labels = images.repeat_interleave(count, 0).flatten(1), labels.to(images.device).repeat_interleave(count)
+    unit = nearest.to(images).repeat_interleave(count)
 
     def left(rows: Tensor, radius: Tensor) -> Tensor:
         parts = [
             model((clean[r] + t[:, None] * rays[r]).view(-1, *images.shape[1:])).argmax(1) != labels[r]
             for r, t in zip(rows.split(chunk), radius.split(chunk), strict=True)
         ]
-        return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.bool)
+        return torch.cat(parts) if parts else torch.zeros_like(radius, dtype=torch.bool)
 
     inside, outside = 0 * unit, torch.full_like(unit, torch.inf)
-    running, factor = torch.arange(len(unit)), 0.99
+    running, factor = torch.arange(len(unit), device=unit.device), 0.99
     while len(running) and factor < farthest:
         radius = factor * unit[running]
         out = left(running, radius)

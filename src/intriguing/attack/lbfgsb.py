@@ -213,11 +213,12 @@ def _minimize(
     if not bool((width == 1).all()):  # else the unit of the box is that of the plane
         state["width"] = torch.where(width.isfinite(), width, 1.0)
     state["status"] = _verdict(state, max_iterations)
+    room = torch.empty_like(state["pairs"])
     while True:
-        state = _retire(state, result)
+        state, room = _retire(state, result, room)
         if len(state["rows"]) == 0:
             return result
-        _advance(objective, state, history, decrease_tolerance, max_iterations)
+        _advance(objective, state, room, history, decrease_tolerance, max_iterations)
 
 
 def projected_gradient(x: Tensor, gradient: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
@@ -255,6 +256,7 @@ def _largest(entries: Tensor) -> Tensor:
 def _advance(
     objective: Objective,
     state: dict[str, Tensor],
+    room: Tensor,
     history: int,
     decrease_tolerance: float,
     max_iterations: int,
@@ -262,7 +264,7 @@ def _advance(
     """One evaluation for every running row: a step is taken where it decreases enough, shortened elsewhere."""
     x, value, gradient = state["x"], state["value"], state["gradient"]
     lower, upper, backtracks = state["lower"], state["upper"], state["backtracks"]
-    direction, curved = _direction(state, history)
+    direction, curved = _direction(state, room, history)
     trial = torch.addcmul(x, state["step"][:, None], direction).clamp_(lower, upper)
     new_value, new_gradient = _evaluate(objective, trial, state["rows"])
     state["evaluations"] += 1
@@ -329,9 +331,10 @@ def _take_bounds_exactly(state: dict[str, Tensor], stuck: Tensor) -> Tensor:
     return again
 
 
-def _direction(state: dict[str, Tensor], history: int) -> tuple[Tensor, Tensor]:
+def _direction(state: dict[str, Tensor], room: Tensor, history: int) -> tuple[Tensor, Tensor]:
     """The L-BFGS direction on the free coordinates, a scaled gradient step on the binding ones.
 
+    The room, of the size of all pairs at least, is written to: memory that is new every time costs more than the work.
     Returns (b, n), and (b,) bool, false where a row has a whole history without curvature.
     """
     x, gradient, lower, upper = state["x"], state["gradient"], state["lower"], state["upper"]
@@ -345,8 +348,8 @@ def _direction(state: dict[str, Tensor], history: int) -> tuple[Tensor, Tensor]:
         return -scale[:, None] * gradient, kept == 0
 
     # Inner products over the free coordinates: products[i, j] = <w_i, w_j>_F with w = (s..., y...), against g likewise.
-    free_pairs = pairs * (~binding)[:, None, :].to(pairs.dtype)
-    products = torch.bmm(free_pairs, pairs.transpose(1, 2))  # (b, 2m, 2m)
+    free_pairs = torch.mul(pairs, (~binding)[:, None, :].to(pairs.dtype), out=room[: len(pairs)])
+    products = torch.bmm(free_pairs, free_pairs.transpose(1, 2))  # (b, 2m, 2m)
     against_gradient = torch.bmm(pairs, free_gradient[:, :, None])[:, :, 0]  # (b, 2m)
 
     # Reorder the ring: age 0 is the newest pair.
@@ -409,18 +412,21 @@ def _verdict(state: dict[str, Tensor], max_iterations: int) -> Tensor:
     return torch.where((status < 0) & (state["iterations"] >= max_iterations), int(Status.ITERATION_LIMIT), status)
 
 
-def _retire(state: dict[str, Tensor], result: Minimum) -> dict[str, Tensor]:
-    """Write the rows that have stopped into the result and go on with the others."""
+def _retire(state: dict[str, Tensor], result: Minimum, room: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Write the rows that have stopped into the result and go on with the others, their pairs in the room."""
     done = state["status"] >= 0
     if not bool(done.any()):
-        return state
+        return state, room
     rows = state["rows"][done]
     for name in ("x", "value", "status", "iterations", "evaluations"):
         getattr(result, name)[rows] = state[name][done]
     result.projected_gradient[rows] = state["residual"][done]
     running, held = (~done).nonzero()[:, 0], len(state["rows"])
+    pairs = state.pop("pairs")
+    left = torch.index_select(pairs, 0, running, out=room[: len(running)])
     # A bound that all rows share is a single one.
-    return {name: tensor[running] if len(tensor) == held else tensor for name, tensor in state.items()}
+    state = {name: tensor[running] if len(tensor) == held else tensor for name, tensor in state.items()}
+    return state | {"pairs": left}, pairs
 
 
 def _evaluate(objective: Objective, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,7 @@ PRECISIONS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 # Two answers of one model in different batches or precisions differ by less than this part of their spread.
 SAME_MODEL = 0.25  # a copy in another precision whose answers lie further off is another model
 ALIKE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
+TF32 = 2.0**-10  # what float32 is rounded to before a product where the device shortens it
 
 
 class Classifier:
@@ -70,6 +71,7 @@ class Classifier:
         self._own_dtypes = tuple(dict.fromkeys(kind for kind in (images.dtype, own, *PRECISIONS) if kind is not None))
         self._coarsest = own if own in ALIKE else images.dtype  # that the user computes with
         self._own, self._own_takes = model, None
+        self._short = _short_mantissa(model, self.device)
         self._model, self._takes, self._writes, self._scores = model, self.dtype, False, "logits"
         with _no_trace(self.device):
             self._choose(model, images)
@@ -112,6 +114,8 @@ class Classifier:
             return targets.new_zeros(0, dtype=torch.bool), targets.new_zeros(0, dtype=torch.bool)
         logits = self.answers(images)
         coarse = max(torch.finfo(kind).eps for kind in (logits.dtype, self._coarsest))
+        if self._short and torch.float32 in (logits.dtype, self._coarsest):
+            coarse = max(coarse, TF32)
         targets = targets.to(logits.device)
         check_classes(targets, logits.shape[1])
         wins, logits = logits.argmax(1) == targets, logits.double()
@@ -244,7 +248,7 @@ class Classifier:
 
     def _steady(self, asked: Tensor, answer: Tensor) -> None:
         """Refuse a model whose logits are not a function of the image alone."""
-        alike = _alike(answer, self._coarsest)
+        alike = max(_alike(answer, self._coarsest), ALIKE[torch.float16] if self._short else 0.0)
         if not bool(_apart(self.answers(asked), answer) <= alike):
             raise ValueError(
                 "got other logits when the same images were asked for again; expected a model that gives the same "
@@ -270,6 +274,20 @@ def out_of_memory(problem: BaseException) -> bool:
     if isinstance(problem, MemoryError | torch.OutOfMemoryError):
         return True
     return "DefaultCPUAllocator" in str(problem)
+
+
+def _short_mantissa(model: object, device: torch.device) -> bool:
+    """Whether this device rounds float32 to ten bits before a product, as PyTorch allows in convolutions by default."""
+    if device.type != "cuda" or torch.cuda.get_device_capability(device)[0] < 8:
+        return False
+    try:
+        products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    except RuntimeError:  # set by PyTorch's other names for the same
+        return True
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    inside = [inner for module in modules_of(model) for inner in module.modules()]
+    # A function that reaches no module may convolve by itself.
+    return products or (convolutions and (not inside or any(isinstance(inner, kinds) for inner in inside)))
 
 
 def duplicate(model: nn.Module, dtype: torch.dtype, device: torch.device | str | None = None) -> nn.Module:

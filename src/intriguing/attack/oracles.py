@@ -46,19 +46,22 @@ def scipy_distortion(model: Callable[[Tensor], Tensor], image: Tensor, target: i
     Source:
         Szegedy et al. 2013, section 4.1.
     """
-    clean = image.detach().double().flatten().numpy()
-    wanted = torch.tensor([target])
+    clean = image.detach().double().flatten().cpu().numpy()
+    wanted = torch.tensor([target], device=image.device)
+
+    def as_image(x: np.ndarray) -> Tensor:
+        return torch.from_numpy(x).view(1, *image.shape).to(image.device)
 
     def objective(x: np.ndarray, c: float) -> tuple[float, np.ndarray]:
-        leaf = torch.from_numpy(x).view(1, *image.shape).requires_grad_()
+        leaf = as_image(x).requires_grad_()
         loss = F.cross_entropy(model(leaf), wanted)
         (gradient,) = torch.autograd.grad(loss, leaf)
         r = x - clean
-        return loss.item() + c * (r @ r), gradient.flatten().numpy() + 2 * c * r
+        return loss.item() + c * (r @ r), gradient.flatten().cpu().numpy() + 2 * c * r
 
     def reaches(x: np.ndarray) -> bool:
         with torch.no_grad():
-            logits = model(torch.from_numpy(x).view(1, *image.shape))[0]
+            logits = model(as_image(x))[0]
         others = torch.cat([logits[:target], logits[target + 1 :]])
         return bool(logits[target] - others.max() >= margin)
 
@@ -102,8 +105,8 @@ def exact_linear_distortion(weight: Tensor, bias: Tensor, image: Tensor, target:
         Szegedy et al. 2013, section 4.1: the penalty method is exact for convex losses, up to the classes that the
         loss also weighs; this programme has no such remainder. Boyd and Vandenberghe, Convex Optimization, chapter 5.
     """
-    w, b = weight.detach().double().numpy(), bias.detach().double().numpy()
-    x = image.detach().double().flatten().numpy()
+    w, b = weight.detach().double().cpu().numpy(), bias.detach().double().cpu().numpy()
+    x = image.detach().double().flatten().cpu().numpy()
     rivals = [j for j in range(len(w)) if j != target]
     a = w[target] - w[rivals]  # (k - 1, m)
     d = b[target] - b[rivals] - margin

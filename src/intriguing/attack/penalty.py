@@ -410,7 +410,7 @@ def grid_distortion(
         )
     count = penalties.shape[-1]
     repeated, wanted = images.repeat_interleave(count, 0), targets.repeat_interleave(count)
-    prices = penalties.double().expand(len(images), count).flatten()
+    prices = penalties.double().to(images.device).expand(len(images), count).flatten()
     found, gaps = [images[:0]], [prices[:0]]
     rows = (part.split(_ROWS) for part in (repeated, wanted, prices))
     with torch.inference_mode(False), torch.enable_grad():
@@ -460,15 +460,15 @@ def coarse_search(
         return found, reached
     edge = edges[searched].double()
     if ratio == ONE_FOR_ALL:
-        steps = edge.amin().expand(len(edge), 1) * torch.tensor([1.0, 0.9])
+        steps = edge.amin().expand(len(edge), 1) * edge.new_tensor([1.0, 0.9])
     else:
         below = (edge.log() / math.log(ratio)).floor()
         # Where the lead does not quite fall with c, the grid value below the edge may fail: then the next one.
-        steps = ratio ** (below[:, None] - torch.arange(2))
+        steps = ratio ** (below[:, None] - torch.arange(2, device=edge.device))
     moved, gaps = grid_distortion(model, images[searched], targets[searched], steps, norm=norm)
     first = (gaps > 0).int().argmax(1)
-    found[searched] = moved[torch.arange(len(searched)), first]
-    reached[searched] = (gaps > 0).any(1)
+    found[searched] = moved[torch.arange(len(searched), device=moved.device), first]
+    reached[searched] = (gaps > 0).any(1).to(reached.device)
     return found, reached
 
 
@@ -493,5 +493,5 @@ def grid_search(
     moved, gaps = grid_distortion(model, images, targets, penalties, norm=norm)
     reached = (gaps > 0).any(1)
     last = len(penalties) - 1 - (gaps > 0).flip(1).int().argmax(1)
-    found = moved[torch.arange(len(images)), last]
+    found = moved[torch.arange(len(images), device=moved.device), last]
     return torch.where(reached.view(-1, *[1] * (images.ndim - 1)), found, images), reached

@@ -180,7 +180,7 @@ def project_polyhedron(
     y = torch.zeros_like(bound) if multipliers is None else (multipliers * size).clamp(min=0)
     point = _dual(problem, y)
     found, prices = point.z.clone(), y.clone()
-    rows = torch.arange(len(x), device=x.device)
+    rows, room = torch.arange(len(x), device=x.device), torch.empty_like(matrix)
     running = point.residual() > problem.tolerance
     for _ in range(NEWTON_STEPS):
         count = int(running.sum())
@@ -190,7 +190,7 @@ def project_polyhedron(
             found[rows], prices[rows] = point.z, point.y
             rows, problem, point = rows[running], problem.take(running), point.take(running)
             running = running[running]
-        better, gained = _newton_step(problem, point, running)
+        better, gained = _newton_step(problem, point, running, room[: len(rows)])
         point = better.where(gained, point)
         running = gained & (point.residual() > problem.tolerance)
     found[rows], prices[rows] = point.z, point.y
@@ -213,14 +213,18 @@ def _dual(problem: Problem, y: Tensor) -> Point:
     return Point(y, raw, z, slack, energy, (y * slack).sum(1) - energy)
 
 
-def _newton_step(problem: Problem, point: Point, running: Tensor) -> tuple[Point, Tensor]:
-    """A projected Newton step on the dual with backtracking along the projected path, and the rows that gained."""
+def _newton_step(problem: Problem, point: Point, running: Tensor, room: Tensor) -> tuple[Point, Tensor]:
+    """A projected Newton step on the dual with backtracking along the projected path, and the rows that gained.
+
+    The room, of the shape of A, is written to: memory that is new in every step costs more than the product.
+    """
     a, unit, y, slack = problem.a, problem.unit, point.y, point.slack
     # Coordinates exactly on a bound count as free: they may leave it, and too much curvature only shortens a step.
-    free = ((point.raw >= problem.lower) & (point.raw <= problem.upper)).to(y.dtype)
+    free = (point.raw == point.z).to(y.dtype)
     held = (y <= 0) & (slack > 0)  # multipliers at zero that want to stay there
     moving = (~held).to(y.dtype) * unit
-    hessian = torch.bmm(a * free[:, None, :], a.transpose(1, 2)) * moving[:, :, None] * moving[:, None, :]
+    part = torch.mul(a, free[:, None, :], out=room)
+    hessian = torch.bmm(part, part.transpose(1, 2)) * moving[:, :, None] * moving[:, None, :]
     ridge = 1e-8 * hessian.diagonal(dim1=1, dim2=2).amax(1, keepdim=True) + 1e-8
     if y.dtype == torch.float32:
         ridge = 100 * ridge  # what rounding may take from the smallest eigenvalue

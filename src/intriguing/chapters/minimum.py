@@ -41,12 +41,14 @@ class Measured:
         floor: where the time of ours goes.
         growth: the search by projections on more and more images.
         large: photographs and a thousand classes.
+        gpu: both of ours on a graphics processor.
     """
 
     peers: dict[str, Any]
     floor: dict[str, Any]
     growth: dict[str, Any]
     large: dict[str, Any]
+    gpu: dict[str, Any]
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -88,7 +90,7 @@ def measured() -> Measured:
     Raises:
         ResultError: one of them is missing or cannot be read.
     """
-    return Measured(*(results.measured(name) for name in ("peers", "floor", "growth", "large")))
+    return Measured(*(results.measured(name) for name in ("peers", "floor", "growth", "large", "gpu")))
 
 
 def machine(found: Measured) -> str:
@@ -265,6 +267,54 @@ def photographs_line(found: Measured) -> str:
     )
 
 
+def graphics(found: Measured) -> Styler:
+    """Both of our methods on a graphics processor, and on one thread of the other computer where that was timed.
+
+    Args:
+        found: what ``measured`` returns.
+
+    Returns:
+        The styled table.
+    """
+    titles = {
+        "images_per_second": "images per second",
+        "one thread": "the same on one thread",
+        "success": "success",
+        "rms": "distortion",
+        "rms_float64": "in float64",
+        "above_floor": "whole / floor",
+    }
+    rows = pd.DataFrame(found.gpu["speed"]).set_index(["model", "method"])
+    processor = pd.DataFrame(found.floor["rows"]).set_index(["model", "method"])
+    rows["one thread"] = (1 / processor["seconds_per_image"]).reindex(rows.index)
+    formats = dict.fromkeys(("images per second", "the same on one thread"), "{:,.0f}")
+    formats |= {"success": "{:.0%}", "distortion": "{:.5f}", "in float64": "{:.5f}", "whole / floor": "{:.1f}"}
+    return rows[list(titles)].rename(columns=titles).style.format(formats, na_rep="–")
+
+
+def graphics_line(found: Measured) -> str:
+    """On which graphics processor this was measured, what was checked there, and what was not run, in Markdown.
+
+    Args:
+        found: what ``measured`` returns.
+    """
+    meta, rows = found.gpu["meta"], found.gpu["speed"]
+    hardware, checks = meta["hardware"], found.gpu["checks"]
+    counts = {row["images"] for row in rows}
+    failed = [row for row in checks if not row["passed"]]
+    text = (
+        f"Measured on {meta['created'][:10]} on one {hardware['gpu']} ({hardware['gpu_memory_gib']:.0f} GiB, CUDA "
+        f"{hardware['cuda']}, torch {hardware['torch']}, {hardware['cpu']}, {hardware['cores']} cores), "
+        f"{meta['data']}, {' or '.join(f'{count:,}' for count in sorted(counts))} test images at a time. "
+        f"{len(checks) - len(failed)} of {len(checks)} checks passed that compare the device with the processor: where "
+        "the searches end, exact optima, bounds, kept chunks, the same bits twice."
+    )
+    for row in failed:
+        text += f" Not passed: *{row['says'].rstrip('.')}* ({' '.join(' '.join(row['problem']).split())})."
+    left = [name for name, about in found.gpu["parts"].items() if "not_run" in about]
+    return text + (f" Not run there for want of time: {', '.join(left)}." if left else "")
+
+
 def table(found: Found, data: str) -> Table:
     """The mean distortion of both searches.
 
@@ -392,6 +442,9 @@ def claims(measurements: Measured, found: Found, models: Mapping[str, nn.Module]
         ),
         "On photographs with a thousand classes both methods succeed": bool(
             (measurements.photographs["success"] == 1).all()
+        ),
+        "On a graphics processor every image reaches its target, in both precisions": all(
+            row["success"] == row.get("success_float64", 1) == 1 for row in measurements.gpu["speed"]
         ),
         "Here and now every image reaches its target in double precision": all(
             bool((precise[name](nearest.images.double().cpu()).argmax(1) == targets.cpu()).all())

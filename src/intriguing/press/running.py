@@ -148,7 +148,10 @@ class Keeper:
         """
         kept = self.path(path.stem)
         try:
-            old = json.loads(kept.read_text(encoding="utf-8"))["metadata"][GROUNDS]
+            content = json.loads(kept.read_text(encoding="utf-8"))
+            old = content["metadata"][GROUNDS]
+            if old["sum"] != _digest(content["cells"]):  # altered since it was kept
+                return None, ""
             changed = [name for name in grounds if old["grounds"].get(name) != grounds[name]]
             written = [name for name, digest in old["wrote"].items() if not _holds(self.root / name, digest)]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -173,7 +176,8 @@ class Keeper:
         """
         inside = {os.path.relpath(path, self.root): digest for path, digest in wrote.items()}
         kept = nbformat.from_dict(notebook)
-        kept.metadata[GROUNDS] = nbformat.from_dict({"grounds": grounds, "wrote": inside})
+        total = _digest(json.loads(nbformat.writes(kept))["cells"])
+        kept.metadata[GROUNDS] = nbformat.from_dict({"grounds": grounds, "wrote": inside, "sum": total})
         publishing.write(kept, self.path(name))
 
 
