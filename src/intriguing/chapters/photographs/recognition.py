@@ -18,7 +18,10 @@ from intriguing.data.photographs import Photographs
 from intriguing.models import imagenet
 
 SQUEEZENET, ALEXNET = "SqueezeNet 1.0", "AlexNet"
+LITE = {f"EfficientNet-Lite{number}": number for number in imagenet.LITE}
+LITE0, LITE1, LITE2 = LITE
 CAFFE_MEAN = (123 / 255, 117 / 255, 104 / 255)  # of red, green and blue, as the weights in the data folder expect them
+LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 TORCHVISION_MEAN, TORCHVISION_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CHUNK = 25  # photographs at a time: 0.2 GB for SqueezeNet
 
@@ -29,16 +32,19 @@ class Known:
 
     Attributes:
         top1: fraction of photographs whose class comes first.
-        top5: fraction whose class is among the first five.
+        top5: fraction whose class is among the first five; None where it was not published.
         where: on which photographs.
     """
 
     top1: float
-    top5: float
+    top5: float | None
     where: str
 
 
 KNOWN = {
+    LITE0: Known(0.751, None, "all 50,000 validation photographs, cut out of larger ones"),
+    LITE1: Known(0.767, None, "likewise, at 240 by 240 pixels"),
+    LITE2: Known(0.776, None, "likewise, at 260 by 260 pixels"),
     SQUEEZENET: Known(0.587, 0.810, "validation photographs 1 to 5,000"),
     ALEXNET: Known(0.56522, 0.79066, "all 50,000 validation photographs, torchvision's own measurement"),
 }
@@ -60,7 +66,20 @@ class Normalised(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network((images - self.mean) / self.std)
+        # Channels last in memory make convolutions on a CPU a quarter faster.
+        return self.network(((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last))
+
+
+def efficientnet(name: str = LITE0) -> Normalised:
+    """EfficientNet-Lite for images in [0, 1], whose sides are multiples of 32 pixels.
+
+    Args:
+        name: of :data:`LITE`.
+
+    Raises:
+        DataError: its package is not installed, or the file in it is corrupt.
+    """
+    return _ready(Normalised(imagenet.efficientnet_lite(LITE[name]), LITE_MEAN, LITE_STD))
 
 
 def squeezenet() -> Normalised | None:
@@ -70,7 +89,7 @@ def squeezenet() -> Normalised | None:
         DataError: the file is there and corrupt.
     """
     network = imagenet.squeezenet()
-    return None if network is None else Normalised(network, CAFFE_MEAN).eval().requires_grad_(False)
+    return None if network is None else _ready(Normalised(network, CAFFE_MEAN))
 
 
 def alexnet() -> Normalised | None:
@@ -82,7 +101,11 @@ def alexnet() -> Normalised | None:
     network = imagenet.torchvision_alexnet()
     if network is None:
         return None
-    return Normalised(network, TORCHVISION_MEAN, TORCHVISION_STD).eval().requires_grad_(False)
+    return _ready(Normalised(network, TORCHVISION_MEAN, TORCHVISION_STD))
+
+
+def _ready(model: Normalised) -> Normalised:
+    return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def networks() -> dict[str, Normalised]:
