@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from intriguing import data
 from intriguing.attack import files
 from intriguing.book import cache, fingerprint
-from intriguing.data.photographs import Photographs
+from intriguing.data.photographs import SEEN, SIZE, Photographs
 from intriguing.models import imagenet
 
 SQUEEZENET, ALEXNET = "SqueezeNet 1.0", "AlexNet"
@@ -109,26 +109,38 @@ def _ready(model: Normalised) -> Normalised:
 
 
 def networks() -> dict[str, Normalised]:
-    """The networks that are on this computer by name, the one that a page looks at first: AlexNet, as in the paper."""
-    made = {ALEXNET: alexnet(), SQUEEZENET: squeezenet()}
+    """The networks that look at ImageNet here by name, the one that a page looks at first: AlexNet, as in the paper.
+
+    The two EfficientNets are on every computer, the others where their weights are.
+    """
+    made = {ALEXNET: alexnet(), SQUEEZENET: squeezenet(), LITE0: efficientnet(LITE0), LITE1: efficientnet(LITE1)}
     return {name: model for name, model in made.items() if model is not None}
+
+
+def embedded() -> dict[str, Normalised]:
+    """The networks that come with the book by name; three of one family, which differ in depth."""
+    return {name: efficientnet(name) for name in LITE}
 
 
 def halves(name: str, model: Normalised) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """A network in two parts: up to its last feature layer, and on to the logits.
 
     Args:
-        name: ``AlexNet`` or ``SqueezeNet 1.0``.
+        name: ``AlexNet``, ``SqueezeNet 1.0`` or an EfficientNet.
         model: the network.
 
     Returns:
-        Two functions. The first one's output is AlexNet's 4,096 units of fc7 after their rectifiers, (B, 4096); or
-        SqueezeNet's last Fire module, (B, 512, 13, 13). SqueezeNet has no later layer but that of the classes, each of
+        Two functions. The first one's output is AlexNet's 4,096 units of fc7 after their rectifiers, (B, 4096);
+        EfficientNet's 1,280 units, which are means of rectified channels; or SqueezeNet's last Fire module,
+        (B, 512, 13, 13). SqueezeNet has no later layer but that of the classes, each of
         which it averages over all places.
     """
     network = model.network
     if name == SQUEEZENET:
         return (lambda images: network[0]((images - model.mean) / model.std)), network[1:]
+
+    if name in LITE:
+        return (lambda images: network[:-1]((images - model.mean) / model.std)), network[-1]
 
     def body(images: Tensor) -> Tensor:
         places = network.avgpool(network.features((images - model.mean) / model.std))
@@ -154,7 +166,7 @@ def responses(name: str, model: Normalised, photos: Photographs, *, progress: st
     """Logits and last features of all photographs, kept on disk.
 
     Args:
-        name: ``AlexNet`` or ``SqueezeNet 1.0``.
+        name: as for :func:`halves`.
         model: the network, in evaluation mode.
         photos: the photographs.
         progress: title of a progress bar; None for none.
@@ -166,7 +178,9 @@ def responses(name: str, model: Normalised, photos: Photographs, *, progress: st
         features = hidden.flatten(2).mean(2) if hidden.ndim > 2 else hidden
         return {"logits": head(hidden), "features": features}
 
-    return Responses(**_kept(f"responses-{name.replace(' ', '-')}", both, cache.described(model), photos, progress))
+    return Responses(
+        **_kept(f"responses-{name.replace(' ', '-')}", both, cache.described(model), photos, progress, SEEN)
+    )
 
 
 def alexnet_convolutions(photos: Photographs, *, progress: str | None = None) -> Tensor | None:
@@ -198,7 +212,21 @@ def alexnet_convolutions(photos: Photographs, *, progress: str | None = None) ->
         return {"features": x.mean((2, 3))}
 
     weights = {"weights": files.digest(tensors)}
-    return _kept("responses-AlexNet-convolutions", describe, weights, photos, progress)["features"]
+    return _kept("responses-AlexNet-convolutions", describe, weights, photos, progress, SIZE)["features"]
+
+
+def read(model: nn.Module, images: Tensor) -> Tensor:
+    """The classes that a network gives photographs.
+
+    Args:
+        model: images in [0, 1] -> logits.
+        images: (B, 3, height, width) in [0, 1].
+
+    Returns:
+        (B,) long.
+    """
+    with torch.no_grad():
+        return torch.cat([model(part).argmax(1) for part in images.split(CHUNK)])
 
 
 @dataclass(frozen=True)
@@ -281,25 +309,27 @@ def _kept(
     determined: Mapping[str, str],
     photos: Photographs,
     progress: str | None,
+    size: int,
 ) -> dict[str, Tensor]:
     """The outputs of a function for every photograph, on the CPU, from disk where they are kept."""
     key = {
         **determined,
         "pixels": files.digest({"pixels": photos.pixels}),
+        "size": size,
         "code": fingerprint.of(function, _in_chunks, Photographs),
     }
-    return cache.load_or_make(name, key, lambda: _in_chunks(function, photos, progress))
+    return cache.load_or_make(name, key, lambda: _in_chunks(function, photos, progress, size))
 
 
 def _in_chunks(
-    function: Callable[[Tensor], dict[str, Tensor]], photos: Photographs, progress: str | None
+    function: Callable[[Tensor], dict[str, Tensor]], photos: Photographs, progress: str | None, size: int
 ) -> dict[str, Tensor]:
     """The outputs of a function, computed chunk by chunk."""
     quiet = {"disable": True} if progress is None else {}  # else TQDM_DISABLE decides
     parts = []
     with torch.no_grad(), tqdm(total=len(photos), desc=progress, unit="photograph", leave=False, **quiet) as bar:
         for start in range(0, len(photos), CHUNK):
-            images = photos.images(slice(start, start + CHUNK))
+            images = photos.images(slice(start, start + CHUNK), size)
             # Channels last in memory halve the time of convolutions on a CPU.
             parts.append(function(images.to(memory_format=torch.channels_last)))
             bar.update(len(images))
