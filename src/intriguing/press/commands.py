@@ -173,7 +173,8 @@ def _picture(options: argparse.Namespace) -> int:
         return 1
     console.print(escape(str(found)))
     console.print(
-        f"Written and read back: {escape(str(written[0]))}; the difference, times {own.MAGNIFIED}: {escape(str(written[1]))}."
+        f"Written and read back: {escape(str(written[0]))}; "
+        f"the difference, times {own.MAGNIFIED}: {escape(str(written[1]))}."
     )
     return 0
 

@@ -21,7 +21,7 @@ from intriguing.chapters.photographs import ostriches, recognition
 from intriguing.chapters.photographs.ostriches import Amplified
 from intriguing.chapters.photographs.recognition import Normalised, Responses
 from intriguing.chapters.photographs.shortest import shortest
-from intriguing.chapters.photographs.travel import AWAY, FIVE, NOISE, OTHERS, TARGET, Travel
+from intriguing.chapters.photographs.travel import AWAY, FIVE, NOISE, OTHERS, TARGET, Travel, readable, travel
 from intriguing.data import photographs
 from intriguing.data.photographs import SEEN, Photographs
 
@@ -33,6 +33,7 @@ MEASURES = {
     "pixel_distance": "distance in pixels",
     "feature_distance": "distance in another network",
 }
+FEWEST = 8  # photographs that are drawn, at least, to find some that all networks read
 STRANGERS = 2000  # random sets of photographs that chance is measured on
 TO_OSTRICH, TO_RANDOM = "to the ostrich", "to a random class"
 PRINTED = paper.NUMBERS["figure 5 distortion"].value
@@ -671,6 +672,28 @@ def saved(grown: Amplified) -> Tensor:
         (B,).
     """
     return _first(grown.rounded_rms, grown.rounded_hit)
+
+
+def moved(networks: Mapping[str, Normalised], photos: Photographs) -> list[Table]:
+    """The perturbations of every network on every network, for drawn photographs that all of them read correctly.
+
+    Args:
+        networks: by name.
+        photos: that are drawn from, in the order of :func:`figure5`.
+
+    Returns:
+        As for :func:`travels`.
+
+    Raises:
+        ValueError: fewer than two photographs that all networks read correctly.
+    """
+    rows = ostriches.draw(len(photos), min(len(photos), max(settings.profile().ostriches, FEWEST)))
+    images, labels = photos.images(rows, SEEN), photos.labels[rows]
+    chosen = readable(networks, images, lambda classes: classes == labels)[: sizes().travellers]
+    images, labels = images[chosen], labels[chosen]
+    goals = {TARGET: torch.full_like(labels, ostriches.OSTRICH), AWAY: labels}
+    found = travel(networks, images, lambda classes: classes == labels, goals, steps=sizes().steps, progress="travel")
+    return travels(found, "imagenet_transfer", photos.summary())
 
 
 def travels(found: Travel, name: str, data: str) -> list[Table]:
