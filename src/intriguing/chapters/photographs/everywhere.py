@@ -140,7 +140,7 @@ def claims(made: Ostriches, moved: list[Table]) -> dict[str, bool]:
         "By less than one level of 255 in the mean": float(made.found.rms.mean()) < 1 / 255,
         "Noise of the same length changes fewer than half": float(made.noise.double().mean()) < 0.5,
         "No other network takes them for an ostrich at that length": (
-            study.elsewhere(hit, travel.TARGET, travel.MINIMUM)[0] == 0
+            float(study.elsewhere(hit, travel.TARGET, travel.MINIMUM)[0]) == 0
         ),
     }
 

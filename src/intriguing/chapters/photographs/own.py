@@ -52,7 +52,7 @@ def class_of(asked: str | int) -> int:
         From 0 to 999.
 
     Raises:
-        ValueError: no such class, with the closest names; or two classes of that name, with their numbers.
+        ValueError: no such class, with the closest names.
     """
     known, text = names(), str(asked).strip()
     if text.lstrip("+-").isdecimal():
@@ -62,10 +62,6 @@ def class_of(asked: str | int) -> int:
         return number
     lower = [name.lower() for name in known]
     found = [number for number, name in enumerate(lower) if name == text.lower()]
-    if len(found) > 1:
-        raise ValueError(
-            f"got {text!r}, the name of the classes {' and '.join(map(str, found))}; expected one; give its number."
-        )
     if not found:
         parts = [name for name in lower if text and text.lower() in name]
         near = list(dict.fromkeys([*difflib.get_close_matches(text.lower(), lower, 3), *parts]))[:4]

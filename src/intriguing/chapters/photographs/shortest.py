@@ -160,7 +160,8 @@ def walk(
         there, length = value >= firm, step.norm(dim=1)
         shorter = there & (length < least)
         best[shorter], least[shorter] = step[shorter], length[shorter]
-        radius = radius * torch.where(there, 1 - growth, 1 + growth)
+        wider = torch.where(least.isfinite(), growth, GROWTH[0] / max(steps, 20))  # until it was reached, as at first
+        radius = radius * torch.where(there, 1 - growth, 1 + wider)
         step = step + stride * _unit(slope)
         step = radius[:, None] * _unit(step)
         step = (clean + step).clamp(0, 1) - clean

@@ -72,7 +72,7 @@ class Sizes:
 
 
 SIZES = {
-    "quick": Sizes(24, ("ostrich", "espresso"), (0.5, 0.99), 2, 2, 1, 0),
+    "quick": Sizes(16, ("ostrich", "espresso"), (0.5, 0.99), 2, 2, 1, 0),
     "paper": Sizes(100, ("ostrich", "espresso", "bald eagle", "airliner"), (0.5, 0.9, 0.99), 24, 32, 8, 16),
 }
 
@@ -745,7 +745,7 @@ def elsewhere(table: Table, goal: str, size: str) -> tuple[float, float, float]:
     ]
     others = [frame.at[f"{goal}, {maker}: {OTHERS}", reader] for maker in frame.columns for reader in frame.columns
               if maker != reader]  # fmt: skip
-    return sum(own) / len(own), float(frame.loc[f"{goal}, {NOISE}"].mean()), sum(others) / len(others)
+    return float(sum(own) / len(own)), float(frame.loc[f"{goal}, {NOISE}"].mean()), float(sum(others) / len(others))
 
 
 def claims(accuracy: Table, units: Table, drawn: Figure5, grown: Amplified, moved: Sequence[Table]) -> dict[str, bool]:
