@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,8 @@ from intriguing import data
 
 STEP = 1 / 128  # one unit of the 8-bit weights
 TORCHVISION_FILE = "alexnet-owt-7be5be79.pth"
-"""The name of torchvision's file; the digits at its end begin its SHA-256 sum."""
+SQUEEZENET_FILE = "squeezenet1_0-b66bff10.pth"
+"""The names of torchvision's files; the digits at their ends begin their SHA-256 sums."""
 
 
 @dataclass(frozen=True)
@@ -194,8 +195,7 @@ def squeezenet() -> nn.Sequential | None:
 
     model = squeezenet1_0(weights=None)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    # The forward pass of the class is exactly this chain, which can be walked.
-    return nn.Sequential(model.features, model.classifier, nn.Flatten()).eval().requires_grad_(False)
+    return _squeezed(model)
 
 
 def fire_kernel(fire: nn.Module) -> Tensor:
@@ -224,9 +224,31 @@ def torchvision_alexnet() -> nn.Sequential | None:
     Raises:
         DataError: the file is there and cannot be read, or its sum is not the one in its name.
     """
+    from torchvision import models
+
+    return _torchvisions(TORCHVISION_FILE, lambda: models.alexnet(weights=None), "AlexNet", chain)
+
+
+def torchvision_squeezenet() -> nn.Sequential | None:
+    """SqueezeNet 1.0 as torchvision has it, as :func:`squeezenet` for images that are centred and scaled.
+
+    It is looked for as :func:`torchvision_alexnet` is.
+
+    Raises:
+        DataError: the file is there and cannot be read, or its sum is not the one in its name.
+    """
+    from torchvision import models
+
+    return _torchvisions(SQUEEZENET_FILE, lambda: models.squeezenet1_0(weights=None), "SqueezeNet", _squeezed)
+
+
+def _torchvisions(
+    file: str, build: Callable[[], nn.Module], title: str, chained: Callable[[nn.Module], nn.Sequential]
+) -> nn.Sequential | None:
+    """One of torchvision's networks as a chain; None where its file is not on this computer."""
     folders = [place for folder in data.looked_in("imagenet") for place in (folder / "imagenet", folder)]
     folders.append(Path(torch.hub.get_dir()) / "checkpoints")
-    path = next((folder / TORCHVISION_FILE for folder in folders if (folder / TORCHVISION_FILE).is_file()), None)
+    path = next((folder / file for folder in folders if (folder / file).is_file()), None)
     if path is None:
         return None
     wanted = path.stem.rsplit("-", 1)[-1]
@@ -234,7 +256,7 @@ def torchvision_alexnet() -> nn.Sequential | None:
         content = path.read_bytes()
     except OSError as problem:
         raise data.DataError(
-            f"got {path}, which cannot be read ({problem.strerror}); expected torchvision's AlexNet; "
+            f"got {path}, which cannot be read ({problem.strerror}); expected torchvision's {title}; "
             "correct its permissions or fetch it anew."
         ) from None
     total = hashlib.sha256(content).hexdigest()
@@ -243,12 +265,15 @@ def torchvision_alexnet() -> nn.Sequential | None:
             f"{path} is corrupt: got SHA-256 {total}; expected one that begins with {wanted}; "
             "delete it and fetch it anew."
         )
-    from torchvision import models
-
-    model = models.alexnet(weights=None)
+    model = build()
     # What was summed is what is loaded, and no code in it is run.
     model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
-    return chain(model)
+    return chained(model)
+
+
+def _squeezed(model: nn.Module) -> nn.Sequential:
+    """torchvision's SqueezeNet; the forward pass of its class is exactly this chain, which can be walked."""
+    return nn.Sequential(model.features, model.classifier, nn.Flatten()).eval().requires_grad_(False)
 
 
 def chain(model: nn.Module) -> nn.Sequential:

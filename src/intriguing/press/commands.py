@@ -58,7 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--profile", choices=("quick", "paper"), default="quick")
     text = "fetch data from their public places and check them; say how to lay out what may not be passed on"
     command = commands.add_parser("fetch", help=text, description=text)
-    command.add_argument("names", nargs="*", metavar="NAME", help="mnist, usps, cifar10, alexnet (default: all)")
+    command.add_argument(
+        "names", nargs="*", metavar="NAME", help="mnist, usps, cifar10, alexnet, squeezenet (default: all)"
+    )
     command.add_argument("--folder", type=Path, help="(default: INTRIGUING_DATA, or the cache)")
     commands.add_parser("sync", help="bring each notebook up to its text, keeping stored outputs")
     commands.add_parser("status", help="list the pages that their code or text has left behind")

@@ -101,7 +101,7 @@ class Looking:
         drawn = self.drawn
         return {
             name: ostriches.amplify(self.networks[name], drawn.images, drawn.found[name].images, drawn.targets, FACTORS)
-            for name in list(self.networks)[:2]
+            for name in drawn.found
         }
 
     @functools.cached_property

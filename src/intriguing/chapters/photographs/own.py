@@ -116,7 +116,7 @@ def network(name: str) -> recognition.Normalised:
     if name not in NETWORKS:
         raise ValueError(f"got network {name!r}; expected one of {', '.join(NETWORKS)}; name one of these.")
     known = NETWORKS[name]
-    makers = {recognition.SQUEEZENET: recognition.squeezenet, recognition.ALEXNET: recognition.alexnet}
+    makers = {recognition.SQUEEZENET: _squeezenet, recognition.ALEXNET: recognition.alexnet}
     model = makers[known]() if known in makers else recognition.efficientnet(known)
     if model is None:
         raise ValueError(
@@ -124,6 +124,12 @@ def network(name: str) -> recognition.Normalised:
             "take efficientnet-lite0, which comes with the book."
         )
     return model
+
+
+def _squeezenet() -> recognition.Normalised | None:
+    """Either of the two SqueezeNets."""
+    model = recognition.squeezenet()
+    return recognition.torchvision_squeezenet() if model is None else model
 
 
 def fool(
