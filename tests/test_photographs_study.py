@@ -208,9 +208,7 @@ def drawn(**changed) -> Figure5:
         "right": {"A": torch.tensor([True, False, True]), "B": torch.tensor([False] * 3)},
         "found": {"A": found([0.001, 0.003, 0.002]), "B": found([0.002, 0.002, 0.005])},
         "other": found([0.002, 0.002]),
-        "penalty": {"A": torch.tensor([0.0011, torch.inf]).double()},
-        "surer": {"A": {0.0: torch.tensor([0.001]), 0.9: torch.tensor([0.002]), 0.99: torch.tensor([0.003]),
-                        0.999: torch.tensor([0.004])}},
+        "surer": {"A": {0.0: torch.tensor([0.001]), 0.9: torch.tensor([0.002]), 0.99: torch.tensor([0.003])}},
     }  # fmt: skip
     return Figure5(**(made | changed))
 
@@ -226,28 +224,9 @@ def test_figure_5_by_hand():
     assert frame.loc[f"B, {TO_OSTRICH}", "read correctly"] == 0
     assert math.isnan(frame.loc[f"B, {TO_OSTRICH}", "mean of these"])
     assert study.figure5_table(drawn(), "made").name == "imagenet_ostriches"
-    methods = study.methods_table(drawn(), "made").to_frame()
-    assert methods.loc["A"].tolist() == pytest.approx([1, 0.001, 0.0011, 1])  # where the penalty method arrived
     surer = study.surer_table(drawn(), "made").to_frame()
-    assert surer["A"].tolist() == pytest.approx([0.001, 0.002, 0.003, 0.004])
+    assert surer["A"].tolist() == pytest.approx([0.001, 0.002, 0.003])
     assert surer.index[0] == "the likeliest class" and surer.index[1] == "with probability 0.9"
-
-
-def test_the_penalty_method_is_kept_in_chunks(monkeypatch, tmp_path):
-    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
-    calls = []
-
-    def search(model, images, targets):
-        calls.append(len(images))
-        return found(targets.double() / 1000, targets != 3)
-
-    monkeypatch.setattr(study, "minimum_distortion", search)
-    monkeypatch.setattr(study.fingerprint, "of", lambda *_: "code")
-    model, targets = torch.nn.Flatten(), torch.arange(5)
-    sizes = study.by_penalty(model, torch.zeros(5, 3, 2, 2), targets, chunk=3)
-    assert sizes.tolist() == pytest.approx([0, 0.001, 0.002, torch.inf, 0.004]) and calls == [3, 2]
-    study.by_penalty(model, torch.zeros(5, 3, 2, 2), targets, chunk=3)
-    assert calls == [3, 2]
 
 
 def test_what_survives_by_hand():
@@ -343,7 +322,7 @@ def test_only_what_differs_from_the_stored_run_is_named(tmp_path, monkeypatch):
     accuracy = Table("imagenet_accuracy", ["measured"], {"A": [0.5]}, meta)
     units = Table("imagenet_units", ["p"], {"A": [0.5]}, meta)
     figure5 = study.figure5_table(drawn(), "made")
-    empty = Table("imagenet_methods", ["images"], {}, meta)
+    empty = Table("imagenet_judges", ["units"], {}, meta)
     tables, claims = [accuracy, units, figure5, empty, *journey()], {"One": True}
     assert len(study.disagreements(tables, claims)) == 6  # nothing is stored yet
     monkeypatch.setenv("INTRIGUING_RECORD", "1")

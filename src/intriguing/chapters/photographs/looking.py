@@ -189,15 +189,6 @@ class Looking:
         )  # fmt: skip
 
     @where_at_hand
-    def methods(self) -> Styler:
-        """The walk beside the paper's penalty method."""
-        table = study.methods_table(self.drawn, self.photos.summary())
-        frame = table.to_frame()
-        return (
-            frame.style.format("{:.6f}").format("{:.0f}", subset=["images"]).format("{:.0%}", subset=frame.columns[-1:])
-        )
-
-    @where_at_hand
     def confidence(self) -> Figure:
         """Distortion against confidence."""
         frame = study.surer_table(self.drawn, "").to_frame()
@@ -250,7 +241,7 @@ class Looking:
         data = self.photos.summary()
         tables = [
             self.accuracy, self.units, self.judges, study.figure5_table(self.drawn, data),
-            study.methods_table(self.drawn, data), study.surer_table(self.drawn, data), *self.moved,
+            study.surer_table(self.drawn, data), *self.moved,
         ]  # fmt: skip
         return study.disagreements(tables, self.claims)
 
