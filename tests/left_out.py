@@ -7,8 +7,8 @@ from pathlib import Path
 
 NEEDS = {
     "photographs": {
-        "imagenet/val": "every measurement on photographs",
-        "imagenet/squeezenet1_0_imagenet.safetensors": "the network that looks at them",
+        "imagenet/val": "what is measured on ImageNet",
+        "imagenet/squeezenet1_0_imagenet.safetensors": "SqueezeNet",
     },
     "spectral": {
         "imagenet/alexnet_bvlc_q8.safetensors": "the norms of AlexNet",

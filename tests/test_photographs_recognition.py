@@ -49,8 +49,19 @@ def test_pixels_are_centred_and_scaled_channel_by_channel():
     assert torch.allclose(model(pixel).flatten(), torch.tensor([1.0, 2.0, 0.5]))
 
 
-def test_without_files_there_is_no_network():
-    assert recognition.networks() == {} and recognition.alexnet_convolutions(photos(1)) is None
+def test_without_files_there_are_the_embedded_networks():
+    assert list(recognition.networks()) == [recognition.LITE0, recognition.LITE1]
+    assert recognition.alexnet_convolutions(photos(1)) is None
+    assert list(recognition.embedded()) == ["EfficientNet-Lite0", "EfficientNet-Lite1", "EfficientNet-Lite2"]
+
+
+def test_an_efficientnet_has_two_halves():
+    model = recognition.efficientnet()
+    images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    body, head = recognition.halves(recognition.LITE0, model)
+    with torch.no_grad():
+        assert body(images).shape == (2, 1280) and torch.allclose(head(body(images)), model(images), atol=1e-5)
+    assert recognition.read(model, images).tolist() == model(images).argmax(1).tolist()
 
 
 def test_alexnet_is_whole_and_comes_first(monkeypatch):
@@ -58,7 +69,7 @@ def test_alexnet_is_whole_and_comes_first(monkeypatch):
     network = alexnet_architecture(weights=None).eval()
     monkeypatch.setattr(imagenet, "torchvision_alexnet", lambda: imagenet.chain(network))
     found = recognition.networks()
-    assert list(found) == ["AlexNet"]
+    assert next(iter(found)) == "AlexNet"
     images = torch.rand(2, 3, 227, 227)
     mean, std = (
         torch.tensor(part).view(3, 1, 1) for part in (recognition.TORCHVISION_MEAN, recognition.TORCHVISION_STD)
@@ -75,8 +86,8 @@ def test_responses_are_those_of_the_whole_network_and_are_kept(monkeypatch):
     monkeypatch.setattr(recognition, "CHUNK", 2)
     found = recognition.responses(recognition.SQUEEZENET, model, few)
     with torch.no_grad():
-        assert torch.allclose(found.logits, model(few.images()), atol=1e-5)
-        hidden = model.network[0](few.images() - model.mean)
+        assert torch.allclose(found.logits, model(few.images(size=224)), atol=1e-5)
+        hidden = model.network[0](few.images(size=224) - model.mean)
     assert found.features.shape == (3, 512)
     assert torch.allclose(found.features, hidden.mean((2, 3)), atol=1e-6)
     refuse = functools.wraps(recognition._in_chunks)(lambda *_: pytest.fail("computed twice"))

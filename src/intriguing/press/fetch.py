@@ -24,7 +24,7 @@ import numpy as np
 
 from intriguing.attack import files
 from intriguing.data import MANIFEST, DataError, manifest
-from intriguing.models.imagenet import TORCHVISION_FILE
+from intriguing.models.imagenet import SQUEEZENET_FILE, TORCHVISION_FILE
 
 LIMIT = 400_000_000
 """No file of the list is larger, in bytes; a longer answer is another file."""
@@ -157,6 +157,12 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             "torchvision's AlexNet",
             (f"imagenet/{TORCHVISION_FILE}",),
             (Source(f"{_TORCHVISION}/{TORCHVISION_FILE}", "sha256", "7be5be79"),),
+            _as_they_are,
+        ),
+        "squeezenet": Recipe(
+            "torchvision's SqueezeNet 1.0",
+            (f"imagenet/{SQUEEZENET_FILE}",),
+            (Source(f"{_TORCHVISION}/{SQUEEZENET_FILE}", "sha256", "b66bff10"),),
             _as_they_are,
         ),
     }

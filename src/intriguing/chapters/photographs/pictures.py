@@ -126,6 +126,47 @@ def triptychs(
 
 
 @styled
+def curves(
+    groups: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    names: Sequence[str] | None = None,
+    percent: bool = False,
+) -> Figure:
+    """A line with marks for each group.
+
+    Args:
+        groups: Label -> positions along x, and values.
+        xlabel: What the positions are.
+        ylabel: What the values are.
+        names: What the positions, whole numbers from 0, are called; None leaves them numbers.
+        percent: Whether values are shares.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: no group.
+    """
+    if not groups:
+        raise ValueError("got no group; expected at least one; name a network.")
+    figure = Figure(figsize=(0.85 * WIDTH, 2.7))
+    axes = figure.subplots()
+    for (label, (places, values)), dashes in zip(groups.items(), repeated(DASHES), strict=False):
+        axes.plot(places, values, marker="o", markersize=3.5, label=label, linestyle=dashes)
+    if names is not None:
+        axes.set_xticks(range(len(names)), names)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_ylim(bottom=0)
+    if percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(axis="y")
+    axes.legend()
+    return figure
+
+
+@styled
 def cumulative(
     groups: Mapping[str, ArrayLike], *, marks: Mapping[str, float] | None = None, xlabel: str = "distortion"
 ) -> Figure:

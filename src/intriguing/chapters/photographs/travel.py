@@ -1,0 +1,116 @@
+"""Whether what fools one network of photographs fools another: into the class that was aimed at, or into any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from intriguing.attack.perturbations import moved_by, noise_of_size, rms
+from intriguing.book import paper
+from intriguing.chapters.photographs import recognition
+from intriguing.chapters.photographs.shortest import shortest
+
+MINIMUM, PRINTED, FIVE = (
+    "at the minimum",
+    f"at {paper.NUMBERS['figure 5 distortion'].value:g}",
+    "at five times the minimum",
+)
+SIZES = (MINIMUM, PRINTED, FIVE)
+TARGET, AWAY = "to the target", "to any other class"
+NOISE, OTHERS = "noise", "made for another photograph"
+
+
+@dataclass(frozen=True, eq=False)
+class Travel:
+    """Photographs that every network reads correctly, and what the networks make of them once they are distorted.
+
+    Attributes:
+        photographs: how many they are.
+        misread: (goal, maker, size, reader) -> share that is read wrongly. Makers are networks, ``NOISE`` of the mean
+            length of what the networks made, and, as ``Lite0: made for another photograph``, the perturbation of the
+            next photograph.
+        hit: likewise, share that is taken for the target; for the goal ``TARGET`` alone.
+        lengths: (goal, maker) -> mean RMS at the minimum.
+    """
+
+    photographs: int
+    misread: dict[tuple[str, str, str, str], float]
+    hit: dict[tuple[str, str, str, str], float]
+    lengths: dict[tuple[str, str], float]
+
+
+def readable(networks: Mapping[str, nn.Module], images: Tensor, right: Callable[[Tensor], Tensor]) -> Tensor:
+    """The photographs that every network reads correctly.
+
+    Args:
+        networks: by name.
+        images: (B, 3, height, width) in [0, 1].
+        right: classes (B,) -> (B,) bool.
+
+    Returns:
+        (R,) long, their places.
+    """
+    both = torch.stack([right(recognition.read(model, images)) for model in networks.values()])
+    return both.all(0).nonzero()[:, 0]
+
+
+def travel(
+    networks: Mapping[str, nn.Module],
+    images: Tensor,
+    right: Callable[[Tensor], Tensor],
+    goals: Mapping[str, Tensor],
+    *,
+    steps: int,
+    progress: str | None = None,
+) -> Travel:
+    """The perturbations of every network on every network, at three lengths.
+
+    Args:
+        networks: by name.
+        images: (B, 3, height, width) in [0, 1], all of which they read correctly, two at least.
+        right: classes (B,) -> (B,) bool, whether these are correct.
+        goals: ``TARGET`` -> the classes to go to, ``AWAY`` -> those to leave; one or both.
+        steps: passes through the network for each perturbation.
+        progress: title of a progress bar; None for none.
+
+    Returns:
+        A ``Travel``.
+
+    Raises:
+        ValueError: fewer than two photographs.
+    """
+    if len(images) < 2:
+        raise ValueError(f"got {len(images)} photographs that every network reads; expected two at least; give more.")
+    outcome = Travel(len(images), {}, {}, {})
+    for goal, classes in goals.items():
+        made = {
+            name: shortest(
+                model, images, classes, away=goal == AWAY, steps=steps,
+                progress=progress and f"{progress}, {name}",
+            ).images
+            for name, model in networks.items()
+        }  # fmt: skip
+        lengths = {name: rms(images, changed) for name, changed in made.items()}
+        outcome.lengths.update({(goal, name): float(length.mean()) for name, length in lengths.items()})
+        ways = [(name, changed, lengths[name]) for name, changed in made.items()]
+        mean = torch.stack(list(lengths.values())).mean(0)
+        ways.append((NOISE, noise_of_size(images, mean), mean))
+        ways += [(f"{name}: {OTHERS}", images + (changed - images).roll(1, 0), lengths[name].roll(1, 0))
+                 for name, changed in made.items()]  # fmt: skip
+        for maker, changed, length in ways:
+            for size, wanted in zip(SIZES, (length, torch.full_like(length, _printed()), 5 * length), strict=True):
+                moved = changed if size == MINIMUM else moved_by(images, changed, wanted)
+                for reader, model in networks.items():
+                    read = recognition.read(model, moved.clamp(0, 1))
+                    place = (goal, maker, size, reader)
+                    outcome.misread[place] = float((~right(read)).double().mean())
+                    if goal == TARGET:
+                        outcome.hit[place] = float((read == classes).double().mean())
+    return outcome
+
+
+def _printed() -> float:
+    return paper.NUMBERS["figure 5 distortion"].value

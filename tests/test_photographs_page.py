@@ -1,0 +1,87 @@
+"""The two halves of the page: photographs that everybody has, and ImageNet where it is at hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from intriguing.book import settings
+from intriguing.chapters.photographs import everywhere, looking, recognition, study, travel
+from intriguing.data.free import PICTURES, Free
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
+
+
+def model(seed):
+    """A linear network of twelve classes that reads class 1 in nearly everything, the ostrich not far behind."""
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(48, 12)).eval().requires_grad_(False)
+    network[2].bias[1], network[2].bias[9] = 4, 3.5
+    return recognition.Normalised(network, (0.5,) * 3).eval()
+
+
+@pytest.fixture(scope="module")
+def free():
+    pictures = tuple(
+        type(picture)(picture.name, picture.package, picture.path, (1,), picture.credit) for picture in PICTURES[:3]
+    )
+    images = 0.4 + 0.2 * torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    return Free(pictures, (images * 255).round() / 255)
+
+
+def test_what_networks_see_is_marked_where_it_does_not_fit(free):
+    frame = everywhere.seen({"A": model(0)}, free)
+    assert list(frame.index) == list(free.names)
+    assert all(entry.startswith("goldfish (") and "✗" not in entry for entry in frame["A"])
+    other = Free(tuple(PICTURES[:3]), free.images)
+    assert all(entry.endswith("✗") for entry in everywhere.seen({"A": model(0)}, other)["A"])
+
+
+def test_everything_becomes_an_ostrich_and_noise_changes_nothing(free):
+    made = everywhere.ostriches(model(0), free)
+    frame = made.table().to_frame()
+    assert (frame["an ostrich"] == 1).all() and (frame["changed by noise of that length"] == 0).all()
+    assert frame["per pixel"].tolist() == pytest.approx((3**0.5 * frame["distortion"]).tolist())
+    moved = everywhere.journey({"A": model(0), "B": model(1)}, free)
+    assert [table.name for table in moved] == ["free_transfer", "free_transfer_target"]
+    own = study.square(moved[1], travel.MINIMUM)
+    assert own.at[f"{travel.TARGET}, A", "A"] == own.at[f"{travel.TARGET}, B", "B"] == 1
+    claims = everywhere.claims(made, moved)
+    assert all(type(holds) is bool for holds in claims.values()) and claims["Every photograph becomes an ostrich"]
+    still = everywhere.Ostriches(free, made.found, torch.ones(3, dtype=torch.bool))
+    assert not everywhere.claims(still, moved)["Noise of the same length changes fewer than half"]
+
+
+def test_tables_are_stored_and_compared(free, tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "checkout", lambda: tmp_path)
+    made, networks = everywhere.ostriches(model(0), free), {"A": model(0), "B": model(1)}
+    moved = everywhere.journey(networks, free)
+    claims = everywhere.claims(made, moved)
+    assert len(everywhere.disagreements(made, moved, claims)) == 4
+    monkeypatch.setenv("INTRIGUING_RECORD", "1")
+    assert everywhere.disagreements(made, moved, claims) == []
+    monkeypatch.delenv("INTRIGUING_RECORD")
+    assert everywhere.disagreements(made, moved, claims) == []
+    (line,) = everywhere.disagreements(made, moved, claims | {"Every photograph becomes an ostrich": False})
+    assert "free_claims" in line
+
+
+def test_sliders_hold_a_picture_for_every_position(free, monkeypatch):
+    sizes = study.Sizes(60, ("goldfish", "ostrich"), (0.5, 0.6), 2, 2, 1)
+    monkeypatch.setattr(study, "sizes", lambda: sizes)
+    pages = everywhere.anything(model(0), free)
+    text = pages._repr_mimebundle_()["text/html"] if hasattr(pages, "_repr_mimebundle_") else pages._repr_html_()
+    assert text.count("<img") == 4 and "taken for ostrich with a probability of 0.6" in text
+
+
+def test_without_photographs_the_second_half_is_empty():
+    look = looking.Looking(None, {"A": model(0)})
+    assert "left out in this run" in look.says()
+    for name in ("recognised", "unit_rows", "direction_rows", "compared", "outcomes", "judgements", "among", "figure5",
+                 "thumbnails", "distribution", "confidence", "saved", "survival", "targeted"):  # fmt: skip
+        assert getattr(look, name)() is None
+    assert look.fooled(travel.FIVE) is None and look.claims == {} and look.disagreements() == []
