@@ -95,7 +95,7 @@ class Profile:
 QUICK = Profile(
     name="quick",
     attack_images=1000,
-    target_images=100,
+    target_images=60,
     oracle_images=20,
     training_iterations=250,
     autoencoder_iterations=100,

@@ -200,22 +200,19 @@ class Package:
         return self._arrivals[name]
 
     def _registers(self, module: Module, statement: ast.stmt) -> bool:
-        """Whether a definition calls code of the package that could take note of it."""
-        if isinstance(statement, _DEFINITIONS):
-            called = [(node, 1) for node in statement.decorator_list]
-        elif isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
-            return any(self._keeps(module, node.func) for node in ast.walk(statement.value) if _is_call(node))
-        else:
-            called = []
+        """Whether a definition, when it is made, calls code of the package that could take note of it."""
+        parts = [statement] if isinstance(statement, _DEFINITIONS) else []
         if isinstance(statement, ast.ClassDef):
-            inner = [node for part in statement.body for node in _now(part)]
-            called += [(node, 1) for part in inner if isinstance(part, _DEFINITIONS) for node in part.decorator_list]
-            if any(self._keeps(module, node.func) for node in inner if _is_call(node)):
-                return True
             parents = [target for base in statement.bases for target in Reader(self, module).targets(base)]
             if statement.keywords or any(self._notices(parent) for parent in parents):
                 return True
-        return any(self._takes_note(module, node, depth) for node, depth in called)
+            parts += [node for part in statement.body for node in _now(part)]
+        elif isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+            parts = list(ast.walk(statement.value))
+        called = [node.func for node in parts if isinstance(node, ast.Call)]
+        decorators = [node for part in parts if isinstance(part, _DEFINITIONS) for node in part.decorator_list]
+        called += [node.func if isinstance(node, ast.Call) else node for node in decorators]
+        return any(self._keeps(module, node) for node in called)
 
     def _notices(self, parent: Target) -> bool:
         """Whether a class of the package learns of the classes that are derived from it."""
@@ -243,19 +240,6 @@ class Package:
 
     def _parts(self, target: Target) -> list[ast.stmt]:
         return self.module(target.module).definitions[target.name] if isinstance(target, Definition) else []
-
-    def _takes_note(self, module: Module, node: ast.expr, depth: int) -> bool:
-        """Whether what decorates is a function of the package that does more than to wrap another one."""
-        if isinstance(node, ast.Call):
-            node, depth = node.func, depth + 1
-        for target in Reader(self, module).targets(node):
-            if isinstance(target, Whole):
-                return True
-            if isinstance(target, Definition):
-                for part in self._parts(target):
-                    if not isinstance(part, _FUNCTIONS) or not _wraps(part, depth):
-                        return True
-        return False
 
     def reached(
         self, roots: Iterable[Target], own: Mapping[Definition, Text], *texts: Text, alone: bool = False
@@ -624,19 +608,6 @@ def _only_defines(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
 
 
-def _wraps(function: ast.AST, depth: int) -> bool:
-    """Whether a decorator does nothing but to return another function that it defines."""
-    for part in function.body:
-        if isinstance(part, _FUNCTIONS):
-            if any(not ast.unparse(node).startswith(("functools.wraps(", "wraps(")) for node in part.decorator_list):
-                return False
-            if depth > 1 and not _wraps(part, depth - 1):
-                return False
-        elif not _idle(part) and not (isinstance(part, ast.Return) and isinstance(part.value, ast.Name)):
-            return False
-    return True
-
-
 def _is_harmless(part: ast.stmt) -> bool:
     """Whether a definition is a function, a class, or a constant that nothing can be put into."""
     if isinstance(part, ast.Assign | ast.AnnAssign):
@@ -648,10 +619,6 @@ def _is_record(part: ast.stmt) -> bool:
     """Whether a definition is a class whose objects run no code of its own when they are made."""
     makers = {"__init__", "__new__", "__post_init__"}
     return isinstance(part, ast.ClassDef) and not any(getattr(inner, "name", "") in makers for inner in part.body)
-
-
-def _is_call(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call)
 
 
 def _is_check(statement: ast.stmt, word: str) -> bool:

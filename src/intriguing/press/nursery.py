@@ -166,6 +166,8 @@ def serve() -> None:
     # Read while they are imported: what a kernel sets before, and the process whose end is the end of a kernel.
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     os.environ["JPY_PARENT_PID"] = str(os.getpid())
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what is printed by others is no answer
     for name in IMPORTS:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -173,8 +175,9 @@ def serve() -> None:
     for line in iter(sys.stdin.readline, ""):
         copy = os.fork()
         if not copy:
+            os.close(answers)
             return _become_kernel(json.loads(line))
-        print(copy, flush=True)
+        os.write(answers, f"{copy}\n".encode())
     return None
 
 
@@ -183,8 +186,9 @@ def _become_kernel(asked: dict) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
-    os.dup2(nothing if asked["quiet"] else 2, 1)
-    os.dup2(1, 2)
+    if asked["quiet"]:
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
     os.environ.clear()
     os.environ.update(asked["environment"], JPY_PARENT_PID=str(os.getppid()))
     os.chdir(asked["folder"])
