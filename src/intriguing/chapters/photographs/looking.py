@@ -204,6 +204,7 @@ class Looking:
         """What becomes of ostriches that are magnified and saved."""
         frame = study.survival(self.grown[self.first])
         sizes = ["distortion", "distortion once saved"]
+        frame.index = frame.index.map("{:g}".format)
         return frame.style.format("{:.0%}").format("{:.6f}", subset=sizes).format("{:.2f}", subset=["margin"])
 
     @where_at_hand

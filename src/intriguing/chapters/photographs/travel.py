@@ -101,7 +101,9 @@ def travel(
         ways += [(f"{name}: {OTHERS}", images + (changed - images).roll(1, 0), lengths[name].roll(1, 0))
                  for name, changed in made.items()]  # fmt: skip
         for maker, changed, length in ways:
-            for size, factor in zip(SIZES, (torch.ones(()), _printed() / length.clamp(min=1e-9), torch.tensor(5.0)), strict=True):
+            for size, factor in zip(
+                SIZES, (torch.ones(()), _printed() / length.clamp(min=1e-9), torch.tensor(5.0)), strict=True
+            ):
                 moved = images + (changed - images) * factor.to(images).view(-1, 1, 1, 1)
                 for reader, model in networks.items():
                     read = recognition.read(model, moved.clamp(0, 1))
