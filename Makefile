@@ -111,6 +111,7 @@ spread: $(READY) ## Measure how the tables of the quick profile move from seed t
 bench: $(READY) ## Compare D(x, l) with every other implementation: distortion and cost
 	@$(BIN)/python benchmarks/peers.py
 	@$(BIN)/python benchmarks/floor.py
+	@.venv-peers/bin/python benchmarks/photographs.py
 	@if [ -d "$${INTRIGUING_DATA:-}/imagenet" ]; then $(BIN)/python benchmarks/norms.py; \
 		else echo "The norms of AlexNet are left out: they need INTRIGUING_DATA/imagenet."; fi
 	@if [ -d "$${INTRIGUING_DATA:-}/imagenet/val" ]; then $(BIN)/python benchmarks/large.py; \

@@ -22,6 +22,7 @@ import growth
 import harness
 import large
 import peers
+import photographs
 import references
 
 from intriguing.attack.oracles import exact_linear_distortion
@@ -247,3 +248,25 @@ def test_photographs_are_read_attacked_and_measured(tmp_path, monkeypatch):
     assert row["images"] == 3 and row["shape"] == [3, 12, 12] and row["classes"] == 12
     assert row["success"] == 1 and row["rms"] > 0 and row["passes"] > 1
     assert set(large.COLUMNS) <= set(row)
+
+
+def test_methods_on_networks_of_photographs_share_a_yardstick(monkeypatch):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(48, 12)).eval().requires_grad_(False)
+    images = torch.rand(2, 3, 4, 4)
+
+    def missing(*_):
+        raise ImportError("No module named 'foolbox'")
+
+    def ostriches(model, images, targets):
+        return images + 0.5 * (targets == photographs.OSTRICH).view(-1, 1, 1, 1)
+
+    network[1].bias[photographs.OSTRICH] = 50  # whatever is shown
+    methods = {photographs.YARDSTICK: ostriches, "again": ostriches, "absent": missing}
+    first, again, absent = photographs.measured("small", network, images, methods)
+    assert first["time_ratio"] == 1 and again["time_ratio"] > 0 and again["success"] == 1
+    assert again["rms"] == pytest.approx(0.5) and again["images_per_second"] > 0 and again["peak_mib"] > 1
+    assert absent == {"network": "small", "method": "absent", "failed": "No module named 'foolbox'"}
+    assert set(photographs.COLUMNS) == set(again)
+    found = photographs.walked(network, images, torch.full((2,), photographs.OSTRICH))
+    assert torch.equal(found, images)  # an ostrich already

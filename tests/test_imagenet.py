@@ -21,7 +21,7 @@ def test_without_the_files_there_is_none(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     assert imagenet.alexnet_weights() is None
     assert imagenet.squeezenet() is None
-    assert imagenet.torchvision_alexnet() is None
+    assert imagenet.torchvision_alexnet() is None and imagenet.torchvision_squeezenet() is None
 
 
 def test_a_corrupt_file_is_reported(tmp_path, monkeypatch):

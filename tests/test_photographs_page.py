@@ -46,6 +46,7 @@ def test_everything_becomes_an_ostrich_and_noise_changes_nothing(free):
     frame = made.table().to_frame()
     assert (frame["an ostrich"] == 1).all() and (frame["changed by noise of that length"] == 0).all()
     assert frame["per pixel"].tolist() == pytest.approx((3**0.5 * frame["distortion"]).tolist())
+    assert "yes" in made.shown().to_string() and "no" in made.shown().to_string()
     moved = everywhere.journey({"A": model(0), "B": model(1)}, free)
     assert [table.name for table in moved] == ["free_transfer", "free_transfer_target"]
     own = study.square(moved[1], travel.MINIMUM)

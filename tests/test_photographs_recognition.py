@@ -64,6 +64,19 @@ def test_an_efficientnet_has_two_halves():
     assert recognition.read(model, images).tolist() == model(images).argmax(1).tolist()
 
 
+def test_torchvisions_squeezenet_stands_in_for_the_other(monkeypatch):
+    chain = small_squeezenet().network
+    monkeypatch.setattr(imagenet, "torchvision_squeezenet", lambda: chain)
+    found = recognition.networks()
+    assert next(iter(found)) == recognition.TORCHVISIONS
+    images = torch.rand(1, 3, 224, 224)
+    body, head = recognition.halves(recognition.TORCHVISIONS, found[recognition.TORCHVISIONS])
+    with torch.no_grad():
+        assert torch.allclose(head(body(images)), found[recognition.TORCHVISIONS](images), atol=1e-5)
+    monkeypatch.setattr(imagenet, "squeezenet", lambda: chain)
+    assert recognition.TORCHVISIONS not in recognition.networks() and recognition.SQUEEZENET in recognition.networks()
+
+
 def test_alexnet_is_whole_and_comes_first(monkeypatch):
     torch.manual_seed(0)
     network = alexnet_architecture(weights=None).eval()

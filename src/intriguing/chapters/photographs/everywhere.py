@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
+from pandas.io.formats.style import Styler
 from torch import Tensor
 
 from intriguing.attack.distortion import Distortion
@@ -67,6 +68,12 @@ class Ostriches:
         }
         columns = ["distortion", "per pixel", "an ostrich", "changed by noise of that length"]
         return Table(READ, columns, rows, {"data": "seven photographs inside packages"})
+
+    def shown(self) -> Styler:
+        """The same for a page."""
+        frame = self.table().to_frame()
+        yes = {1: "yes", 0: "no"}
+        return frame.style.format("{:.6f}").format(yes.get, subset=frame.columns[2:])
 
 
 def ostriches(model: Normalised, free: Free) -> Ostriches:

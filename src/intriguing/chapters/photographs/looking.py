@@ -19,7 +19,7 @@ from intriguing.chapters.photographs.study import LAST, Figure5, Judges
 from intriguing.data import photographs
 from intriguing.data.photographs import Photographs
 
-FACTORS = (1, 1.25, 1.5, 2, 3, 4, 6, 8)  # what perturbations are multiplied by before they are saved
+FACTORS = (1, 1.25, 1.5, 2, 4)  # what perturbations are multiplied by before they are saved
 THUMB = 80  # height and width of a photograph of ImageNet on the page: no more than a thumbnail
 T = TypeVar("T")
 
@@ -71,8 +71,11 @@ class Looking:
 
     @functools.cached_property
     def surveys(self) -> dict[str, dict[str, Any]]:
-        """Units and directions of these networks."""
-        return {name: study.surveys(self.answers[name], judges) for name, judges in self.judged.items()}
+        """Units and directions of these networks; the axes of the first alone are turned, too."""
+        return {
+            name: study.surveys(self.answers[name], judges, turned=name == self.first)
+            for name, judges in self.judged.items()
+        }
 
     @functools.cached_property
     def units(self) -> Table:
@@ -201,6 +204,7 @@ class Looking:
         """What becomes of ostriches that are magnified and saved."""
         frame = study.survival(self.grown[self.first])
         sizes = ["distortion", "distortion once saved"]
+        frame.index = frame.index.map("{:g}".format)
         return frame.style.format("{:.0%}").format("{:.6f}", subset=sizes).format("{:.2f}", subset=["margin"])
 
     @where_at_hand

@@ -201,23 +201,25 @@ def live(features: Tensor) -> Tensor:
     return features[:, coherence.firing(features) >= SHOWN]
 
 
-def surveys(answer: Responses, judges: Judges) -> dict[str, Survey]:
+def surveys(answer: Responses, judges: Judges, *, turned: bool = True) -> dict[str, Survey]:
     """Units and random directions of the last features, of the same with their axes turned, and of the classes.
 
     Args:
         answer: of the network.
         judges: of the photographs.
+        turned: whether to survey turned axes.
 
     Returns:
-        ``LAST``, ``TURNED`` and ``CLASSES`` -> survey.
+        ``LAST``, ``TURNED`` where it is asked for, and ``CLASSES`` -> survey.
     """
     alive = live(answer.features)
     axes = coherence.rotation(alive.shape[1], torch.Generator().manual_seed(settings.SEED + 1))
-    layers = {LAST: answer.features, TURNED: alive @ axes.T, CLASSES: answer.logits}
+    layers = {LAST: answer.features, TURNED: alive @ axes.T if turned else None, CLASSES: answer.logits}
     resamples = settings.profile().resamples
     return {
         layer: coherence.survey(layer, vectors, judges.pixels, judges.kinds, judges.eyes, resamples=resamples)
         for layer, vectors in layers.items()
+        if vectors is not None
     }
 
 
@@ -269,13 +271,16 @@ def orientation(features: Tensor, directions: Tensor) -> Tensor:
     return torch.where((values - values.mean(0)).pow(3).mean(0) >= 0, 1.0, -1.0)
 
 
-def fair(features: Tensor, survey: Survey, judges: Judges) -> dict[str, list[float]]:
+def fair(
+    features: Tensor, survey: Survey, judges: Judges, measures: Sequence[str] = tuple(MEASURES)
+) -> dict[str, list[float]]:
     """Units beside directions that are read at the same end as they, and beside strangers.
 
     Args:
         features: (N, D), of the layer.
         survey: of it.
         judges: of the photographs.
+        measures: some of :data:`MEASURES`.
 
     Returns:
         For each measure the means of directions so turned and of random sets of photographs, and units less turned
@@ -293,7 +298,8 @@ def fair(features: Tensor, survey: Survey, judges: Judges) -> dict[str, list[flo
     }
     one, two = (coherence.coherence(sets, judges.kinds, judges.pixels, judges.eyes) for sets in (turned, strangers))
     rows = {}
-    for measure, scale in scales.items():
+    for measure in measures:
+        scale = scales[measure]
         values = getattr(one, measure) / scale
         found = coherence.compare(
             getattr(survey.of_units, measure), values, resamples=settings.profile().resamples, seed=settings.SEED
@@ -351,7 +357,7 @@ def judges_table(features: Tensor, seen: Mapping[str, Judges], data: str) -> Tab
     rows = {}
     for judge, judges_ in seen.items():
         survey = coherence.survey(judge, features, judges_.pixels, judges_.kinds, judges_.eyes, resamples=None)
-        turned_, strangers, *lead = fair(features, survey, judges_)["feature_distance"]
+        turned_, strangers, *lead = fair(features, survey, judges_, ["feature_distance"])["feature_distance"]
         c = survey.measures["feature_distance"]
         rows[judge] = [c.units, c.directions, turned_, strangers, *lead]
     columns = ["units", "directions", "turned", "strangers", "fair", "fair low", "fair high"]

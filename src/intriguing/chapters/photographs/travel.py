@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from intriguing.attack.perturbations import moved_by, noise_of_size, rms
+from intriguing.attack.perturbations import noise_of_size, rms
 from intriguing.book import paper
 from intriguing.chapters.photographs import recognition
 from intriguing.chapters.photographs.shortest import shortest
@@ -66,7 +66,7 @@ def travel(
     steps: int,
     progress: str | None = None,
 ) -> Travel:
-    """The perturbations of every network on every network, at three lengths.
+    """The perturbations of every network on every network, at three lengths before they are cut back to [0, 1].
 
     Args:
         networks: by name.
@@ -101,8 +101,10 @@ def travel(
         ways += [(f"{name}: {OTHERS}", images + (changed - images).roll(1, 0), lengths[name].roll(1, 0))
                  for name, changed in made.items()]  # fmt: skip
         for maker, changed, length in ways:
-            for size, wanted in zip(SIZES, (length, torch.full_like(length, _printed()), 5 * length), strict=True):
-                moved = changed if size == MINIMUM else moved_by(images, changed, wanted)
+            for size, factor in zip(
+                SIZES, (torch.ones(()), _printed() / length.clamp(min=1e-9), torch.tensor(5.0)), strict=True
+            ):
+                moved = images + (changed - images) * factor.to(images).view(-1, 1, 1, 1)
                 for reader, model in networks.items():
                     read = recognition.read(model, moved.clamp(0, 1))
                     place = (goal, maker, size, reader)
