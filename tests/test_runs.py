@@ -570,6 +570,24 @@ def variants(how):
     return Net(1.0).eval(), Net(-1.0).eval()
 
 
+def with_attribute(value):
+    module = nn.Flatten()
+    module.kept = value
+    return files.described(module)
+
+
+def test_where_an_object_lies_in_memory_does_not_describe_a_model():
+    assert " at 0x" in repr(threading.Lock())
+    assert with_attribute(threading.Lock()) == with_attribute(threading.Lock())
+
+
+def test_an_array_inside_of_a_tuple_counts_by_all_its_numbers():
+    array, other = np.zeros(2000), np.zeros(2000)
+    other[1000] = 1  # where its repr shows three dots
+    assert repr((1, array)) == repr((1, other))
+    assert with_attribute((1, array)) == with_attribute((1, array.copy())) != with_attribute((1, other))
+
+
 @pytest.mark.parametrize("how", ["list", "dict", "array", "private", "closure", "partial", "deep", "hook", "buffer"])
 def test_what_was_kept_for_another_model_is_not_returned(how, kept):
     one, other = variants(how)
