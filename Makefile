@@ -27,7 +27,7 @@ PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # Debian's packages for `make pdf`.
 TEX := texlive-xetex texlive-latex-extra texlive-fonts-recommended tex-gyre fonts-freefont-otf latexmk xindy
 
-.PHONY: help setup run test book pdf paper record fetch spread bench growth gpu mutants sync status welcome lab browser types \
+.PHONY: help setup run test book pdf paper record fetch spread bench growth gpu mutants faults sync status welcome lab browser types \
 	coverage test-oldest test-newest links audit lock clean
 
 help: ## List the targets
@@ -125,6 +125,9 @@ gpu: $(READY) ## Tests, speed, distortion and Tables 1 to 4 on a GPU, in eight m
 
 mutants: $(READY) ## Break the code in small ways and see whether the unit tests notice (hours)
 	@$(BIN)/python benchmarks/mutants.py $(if $(AGAIN),--again)
+
+faults: $(READY) ## Kill, cramp and mislead the work and see what is left of it (about ten minutes)
+	@$(BIN)/python benchmarks/faults.py
 
 sync: $(READY) ## Bring each .ipynb up to its .md, keeping the outputs of unchanged cells
 	@$(INTRIGUING) sync

@@ -85,6 +85,23 @@ def test_nearest_exit_from_a_ball():
     assert float(found.normals[0, 0]) == pytest.approx(1, abs=1e-3)
 
 
+def test_nearest_exit_from_an_ellipse():
+    """The boundary is curved otherwise everywhere, so that the first plane does not touch it where it is nearest."""
+    axes = torch.tensor([0.9, 0.3], dtype=torch.float64)
+
+    class Ellipse(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            square = ((x.flatten(1) - 0.5) / axes.to(x)).square().sum(1)
+            return torch.stack([torch.ones_like(square), square], 1)
+
+    images = torch.tensor([[0.7, 0.6], [0.35, 0.55], [0.95, 0.5001]], dtype=torch.float64).view(3, 1, 1, 2)
+    found = nearest_exit(Ellipse().eval(), images, torch.zeros(3, dtype=torch.long), box=False)
+    angle = torch.linspace(0, 2 * torch.pi, 200_001, dtype=torch.float64)
+    curve = 0.5 + axes * torch.stack([angle.cos(), angle.sin()], 1)
+    nearest = torch.cdist(images.flatten(1), curve).amin(1)
+    assert torch.allclose(found.ways.norm(dim=1), nearest, rtol=2e-3)
+
+
 def test_a_misread_image_is_its_own_exit():
     model, images = linear(), pictures(2)
     labels = (model(images).argmax(1) + 1) % 5
@@ -213,6 +230,15 @@ def test_the_bound_of_a_convolution_is_above_its_matrix():
     difference = model[2].weight[0] - model[2].weight[1]
     norm = float(torch.linalg.matrix_norm(matrix.double(), 2) * difference.double().norm())
     assert norm <= lipschitz_bound(model) <= 3 * norm
+
+
+def test_a_convolution_counts_by_its_largest_sums_over_outputs_and_over_inputs():
+    layer, last = nn.Conv2d(2, 3, 1, dtype=torch.float64), nn.Linear(3, 2, dtype=torch.float64)
+    model = nn.Sequential(layer, nn.Flatten(), last).eval().requires_grad_(False)
+    layer.weight.copy_(torch.tensor([[1.0, -2.0], [3.0, 4.0], [-5.0, 6.0]]).view(3, 2, 1, 1))
+    last.weight.copy_(torch.tensor([[0.0, 3.0, 0.0], [0.0, 0.0, 4.0]]))
+    # Largest sums of absolute weights: 12 over outputs, 11 over inputs; the rows of the last layer are 5 apart.
+    assert lipschitz_bound(model) == pytest.approx(5 * (12 * 11) ** 0.5, rel=1e-8)
 
 
 def hooked() -> nn.Sequential:

@@ -519,3 +519,32 @@ def test_wrong_classes_are_all_but_the_label(classes, count):
     assert others.shape == (count, classes - 1)
     for label, row in zip(labels.tolist(), others.tolist(), strict=True):
         assert row == [c for c in range(classes) if c != label]
+
+
+class Rounding(nn.Module):
+    """Two classes far from zero: in float32 both logits are the same and the first wins, in float64 the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.tensor([1e8, 1e8 + 8]), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        low = torch.stack([x.flatten(1).mean(1), torch.full_like(x[:, 0, 0, 0], 0.6) - 8], 1)
+        return low + self.shift
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_what_the_users_model_takes_for_its_target_stays_beside_images_that_do_not(refine: bool) -> None:
+    model, images = Rounding().eval(), torch.full((2, 1, 2, 2), 0.5)
+    assert model(images).argmax(1).tolist() == [0, 0] and model.double()(images.double()).argmax(1).tolist() == [1, 1]
+    found = minimum_distortion(Rounding().eval(), images, torch.tensor([0, 1]), refine=refine)
+    assert found.success.tolist() == [True, False]
+    assert torch.equal(found.images[0], images[0]) and found.rms[0] == 0 and found.penalty[0] == torch.inf
+
+
+def test_one_image_is_a_batch() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval().requires_grad_(False)
+    images = torch.rand(3, 1, 2, 2, generator=torch.Generator().manual_seed(5))
+    targets = (model(images).argmax(1) + 1) % 3
+    whole, alone = minimum_distortion(model, images, targets), minimum_distortion(model, images[:1], targets[:1])
+    torch.testing.assert_close(alone.rms, whole.rms[:1])

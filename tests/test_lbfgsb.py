@@ -112,6 +112,16 @@ def test_start_on_the_boundary_and_fixed_variables():
             assert found.value[row].item() == pytest.approx(scipy_value(objective, x0[row], row, bounds), rel=1e-9)
 
 
+def test_a_gradient_counts_over_the_width_of_its_box():
+    def slope(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return 7e-7 * x[:, 0], torch.full_like(x, 7e-7)
+
+    start, upper = torch.full((3, 1), 0.5, dtype=torch.float64), torch.tensor([[1.0], [2.0], [2.0]])
+    for chosen, status in ((slice(0, 1), Status.CONVERGED), (slice(1, 3), Status.ITERATION_LIMIT)):
+        found = minimize_box(slope, start[chosen], 0.0, upper[chosen], max_iterations=0, tolerance=1e-6)
+        assert (found.status == status).all()
+
+
 def test_unbounded_problems_reach_the_solution_of_the_linear_system():
     matrices, vectors = random_quadratics(2, 20, 100)
     found = minimize_box(

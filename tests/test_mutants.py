@@ -136,6 +136,7 @@ def test_outcomes_are_kept_and_survivors_listed(tool, tmp_path, monkeypatch, cap
     monkeypatch.setattr(tool, "try_out", pretend)
     monkeypatch.setattr(tool, "measure", measured)
     monkeypatch.setattr(tool, "KEPT", tmp_path)
+    monkeypatch.setattr(tool, "targets", lambda: ["book/markdown.py", "book/verdicts.py"])
     monkeypatch.setattr(tool, "LOADED", ())
     output = tmp_path / "mutants.json"
     arguments = ["book/markdown", "--count", "12", "--output", str(output)]

@@ -271,6 +271,17 @@ def test_a_broken_kept_file_is_executed_again(book: Path) -> None:
         assert keeper.load(path, keeper.grounds(path)) == (None, "")
 
 
+def test_a_kept_chapter_that_was_altered_is_executed_again(book: Path) -> None:
+    write_chapter(book, "one", note("one"), "6 * 7")
+    assert command.main(["run"]) == 0
+    path = book / "_build" / "run-quick" / "executed" / "one.ipynb"
+    text = path.read_text()
+    assert text.count('"42"') == 1
+    path.write_text(text.replace('"42"', '"43"'))
+    assert command.main(["run"]) == 0
+    assert trace(book) == ["one", "one"] and path.read_text().count('"42"') == 1
+
+
 def test_fewer_than_one_job_is_refused(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_chapter(book, "one", "1")
     assert command.main(["run", "--jobs", "0"]) == 1

@@ -570,6 +570,47 @@ def variants(how):
     return Net(1.0).eval(), Net(-1.0).eval()
 
 
+def with_attribute(value):
+    module = nn.Flatten()
+    module.kept = value
+    return files.described(module)
+
+
+def test_where_an_object_lies_in_memory_does_not_describe_a_model():
+    assert " at 0x" in repr(threading.Lock())
+    assert with_attribute(threading.Lock()) == with_attribute(threading.Lock())
+
+
+class Slotted:
+    """Holds its numbers in slots."""
+
+    __slots__ = ("sign", "size")
+
+    def __init__(self, sign: int) -> None:
+        self.sign, self.size = sign, 3
+
+
+class OneSlot:
+    """Holds its number in one slot, named by a text."""
+
+    __slots__ = "sign"
+
+    def __init__(self, sign: int) -> None:
+        self.sign = sign
+
+
+@pytest.mark.parametrize("kind", [Slotted, OneSlot])
+def test_what_stands_in_slots_describes_a_model(kind):
+    assert with_attribute(kind(1)) == with_attribute(kind(1)) != with_attribute(kind(-1))
+
+
+def test_an_array_inside_of_a_tuple_counts_by_all_its_numbers():
+    array, other = np.zeros(2000), np.zeros(2000)
+    other[1000] = 1  # where its repr shows three dots
+    assert repr((1, array)) == repr((1, other))
+    assert with_attribute((1, array)) == with_attribute((1, array.copy())) != with_attribute((1, other))
+
+
 @pytest.mark.parametrize("how", ["list", "dict", "array", "private", "closure", "partial", "deep", "hook", "buffer"])
 def test_what_was_kept_for_another_model_is_not_returned(how, kept):
     one, other = variants(how)
