@@ -25,6 +25,7 @@ KINDS = (
     Plan("dose", 2.0, layers=(0, 1, 2)),
     Plan("exit", 1.5, layers=(0, 1, 2), alternate=True),
     Plan(decay=1e-3),
+    Plan("dose", 1.5, pace=0.3),
 )
 """Plans without chance of their own, so that a network's training depends on its seed alone."""
 
@@ -36,8 +37,7 @@ def data(count: int = 40, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def stack(activation: str, networks: int = 2) -> list[tuple[Tensor, Tensor]]:
-    kind = ACTIVATIONS[activation]
-    started = [bank.first_weights(Plan(), seed, kind) for seed in range(networks)]
+    started = [bank.first_weights(Plan(activation=activation), seed) for seed in range(networks)]
     return [tuple(torch.stack(part) for part in zip(*layer, strict=True)) for layer in zip(*started, strict=True)]
 
 
@@ -66,7 +66,7 @@ def test_a_stack_answers_as_its_modules_do(activation: str) -> None:
     nets = modules(weights, activation)
     parameters, buffers = stack_module_state(nets)
     expected = vmap(lambda p, b: functional_call(nets[0], (p, b), (pixels,)))(parameters, buffers)
-    found = examples.outputs(weights, pixels.expand(3, -1, -1), ACTIVATIONS[activation])
+    found = examples.outputs(weights, pixels.expand(3, -1, -1), ACTIVATIONS[activation].function)
     torch.testing.assert_close(found[-1], expected)
     assert [one.shape[-1] for one in found] == [784, 100, 100, 10]
 
@@ -75,9 +75,9 @@ def test_a_stack_answers_as_its_modules_do(activation: str) -> None:
 def test_the_written_out_gradient_is_that_of_autograd(activation: str, layer: int) -> None:
     weights, (pixels, labels) = stack(activation), data()
     kind = ACTIVATIONS[activation]
-    h = examples.outputs(weights, pixels.expand(2, -1, -1), kind)
+    h = examples.outputs(weights, pixels.expand(2, -1, -1), kind.function)
     start = h[layer].clone().requires_grad_()
-    logits = examples.outputs(weights, start, kind, layer)[-1]
+    logits = examples.outputs(weights, start, kind.function, layer)[-1]
     loss = F.cross_entropy(logits.flatten(0, 1), labels.repeat(2), reduction="sum")
     (expected,) = torch.autograd.grad(loss, start)
     found = examples.pull(weights, h[layer:], examples.uphill(h[-1], labels.expand(2, -1)), layer, kind)
@@ -95,11 +95,11 @@ def test_the_exit_of_a_linear_model_lies_on_its_boundary() -> None:
     generator = torch.Generator().manual_seed(0)
     weights = [(torch.randn(2, 5, 3, generator=generator), torch.randn(2, 1, 3, generator=generator))]
     h = torch.randn(2, 7, 5, generator=generator)
-    logits = examples.outputs(weights, h, ACTIVATIONS["ReLU"])[-1]
+    logits = examples.outputs(weights, h, torch.relu)[-1]
     ahead, pulled = examples.lead(logits, logits.argmax(-1))
     for units in (torch.tensor(1.0), torch.rand(2, 1, 5, generator=generator) + 0.5):
         step = examples.out(examples.pull(weights, [h], pulled, 0, ACTIVATIONS["ReLU"]), ahead, units)
-        there = examples.outputs(weights, h + step, ACTIVATIONS["ReLU"])[-1]
+        there = examples.outputs(weights, h + step, torch.relu)[-1]
         torch.testing.assert_close((pulled * there).sum(-1), torch.zeros(2, 7), atol=1e-5, rtol=0)
         assert ((pulled * logits).sum(-1) > 1e-3).all()
 
@@ -117,10 +117,10 @@ def test_a_mistake_is_not_moved_by_the_exit() -> None:
 def test_the_length_is_exact_where_nothing_is_cut(activation: str, kind: str, layer: int) -> None:
     weights, (pixels, labels) = stack(activation), data()
     size = torch.tensor([0.7, 2.0])[:, None, None]
-    h = examples.outputs(weights, pixels.expand(2, -1, -1), ACTIVATIONS[activation])
-    plan = Plan(kind, layers=(layer,), box="none")
+    h = examples.outputs(weights, pixels.expand(2, -1, -1), ACTIVATIONS[activation].function)
+    plan = Plan(kind, layers=(layer,), box="none", activation=activation)
     units = h[layer].std(1, keepdim=True) if layer else torch.tensor(1.0)
-    moved, towards = fresh(plan, weights, h, labels.expand(2, -1), layer, size, ACTIVATIONS[activation], units)
+    moved, towards = fresh(plan, weights, h, labels.expand(2, -1), layer, size, units)
     assert towards is None
     length = ((moved - h[layer]) / units).nan_to_num().norm(dim=-1, keepdim=True)
     torch.testing.assert_close(length, size.expand_as(length), rtol=1e-4, atol=0)
@@ -130,19 +130,20 @@ def test_the_length_is_exact_where_nothing_is_cut(activation: str, kind: str, la
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_examples_stay_in_the_box(activation: str, layer: int, box: str) -> None:
     weights, (pixels, labels) = stack(activation), data()
-    h = examples.outputs(weights, pixels.expand(2, -1, -1), ACTIVATIONS[activation])
+    h = examples.outputs(weights, pixels.expand(2, -1, -1), ACTIVATIONS[activation].function)
     size = torch.full((2, 1, 1), 9.0)
-    moved, _ = fresh(Plan("dose", box=box), weights, h, labels.expand(2, -1), layer, size, ACTIVATIONS[activation])
+    plan = Plan("dose", box=box, activation=activation)
+    moved, _ = fresh(plan, weights, h, labels.expand(2, -1), layer, size)
     assert float(moved.min()) >= 0
     assert float(moved.max()) <= (math.inf if layer and activation == "ReLU" else 1)
 
 
 def test_a_direction_that_faces_in_loses_less_length_than_one_that_is_cut() -> None:
     weights, (pixels, labels) = stack("ReLU", 1), data()
-    h = examples.outputs(weights, pixels[None], ACTIVATIONS["ReLU"])
+    h = examples.outputs(weights, pixels[None], torch.relu)
     size = torch.ones(1, 1, 1)
     cut, facing = (
-        (fresh(Plan("dose", box=box), weights, h, labels[None], 0, size, ACTIVATIONS["ReLU"])[0] - h[0]).norm(dim=-1)
+        (fresh(Plan("dose", box=box), weights, h, labels[None], 0, size)[0] - h[0]).norm(dim=-1)
         for box in ("cut", "facing")
     )
     assert (facing > cut).all()
@@ -153,12 +154,12 @@ def test_a_direction_that_faces_in_loses_less_length_than_one_that_is_cut() -> N
 def test_the_virtual_step_changes_the_answer_more_than_noise_of_its_length() -> None:
     weights, (pixels, labels) = stack("ReLU"), data()
     kind, size = ACTIVATIONS["ReLU"], torch.ones(2, 1, 1)
-    h = examples.outputs(weights, pixels.expand(2, -1, -1), kind)
+    h = examples.outputs(weights, pixels.expand(2, -1, -1), kind.function)
     torch.manual_seed(0)
     changed = []
     for name in ("virtual", "noise"):
-        moved, towards = fresh(Plan(name, box="none"), weights, h, labels.expand(2, -1), 0, size, kind)
-        there = examples.outputs(weights, moved, kind)[-1].log_softmax(-1)
+        moved, towards = fresh(Plan(name, box="none"), weights, h, labels.expand(2, -1), 0, size)
+        there = examples.outputs(weights, moved, kind.function)[-1].log_softmax(-1)
         changed.append(F.kl_div(there, h[-1].softmax(-1), reduction="none").sum(-1).mean())
         if name == "virtual":
             torch.testing.assert_close(towards, h[-1].softmax(-1))
@@ -178,7 +179,8 @@ def test_deformations_of_size_zero_change_nothing_and_larger_ones_keep_the_ink()
 
 def trained(rows, activation: str = "ReLU", *, epochs: int = 2, **options) -> bank.Trained:
     pixels, labels = data()
-    return Bank(rows, Setup(activation, 0.01, epochs, batch=10), pixels, labels, **options).train()
+    rows = [(replace(plan, activation=activation), seed) for plan, seed in rows]
+    return Bank(rows, Setup(0.01, epochs, batch=10), pixels, labels, **options).train()
 
 
 def test_every_network_of_a_bank_is_what_it_would_be_alone(activation: str) -> None:
@@ -193,12 +195,24 @@ def test_every_network_of_a_bank_is_what_it_would_be_alone(activation: str) -> N
                 torch.testing.assert_close(bias[row], shift[0], rtol=1e-3, atol=2e-4)
 
 
+def test_both_activations_share_a_bank() -> None:
+    pixels, labels = data()
+    plans = [Plan("dose", 1.0, activation=name, layers=(1,)) for name in ("sigmoid", "ReLU", "sigmoid")]
+    together = Bank([(plan, seed) for seed, plan in enumerate(plans)], Setup(0.01, 2, batch=10), pixels, labels).train()
+    for seed, plan in enumerate(plans):
+        alone = Bank([(plan, seed)], Setup(0.01, 2, batch=10), pixels, labels).train()
+        for (matrix, _), (lonely, _) in zip(together.weights, alone.weights, strict=True):
+            torch.testing.assert_close(matrix[seed], lonely[0], rtol=1e-3, atol=2e-4)
+    function = bank.side_by_side(["ReLU", "sigmoid", "sigmoid"])
+    found = function(torch.full((3, 1, 1), -1.0)).flatten()
+    torch.testing.assert_close(found, torch.tensor([0.0, 1 / (1 + math.e), 1 / (1 + math.e)]))
+
+
 def test_the_baseline_is_plain_training_with_adam(activation: str) -> None:
     pixels, labels = data()
-    setup = Setup(activation, 0.01, 2, batch=10)
-    found = Bank([(Plan(decay=1e-3), 3)], setup, pixels, labels).train()
-    kind = ACTIVATIONS[activation]
-    net = modules([(m[None], b[None]) for m, b in bank.first_weights(Plan(), 3, kind)], activation)[0]
+    plan = Plan(decay=1e-3, activation=activation)
+    found = Bank([(plan, 3)], Setup(0.01, 2, batch=10), pixels, labels).train()
+    net = modules([(m[None], b[None]) for m, b in bank.first_weights(plan, 3)], activation)[0]
     adam = torch.optim.Adam(net.parameters())
     generator = torch.Generator().manual_seed(1003)
     rates = iter(0.01 * bank.one_cycle(8))
@@ -215,6 +229,15 @@ def test_the_baseline_is_plain_training_with_adam(activation: str) -> None:
 
 
 CHANCE = (Plan("noise", 1.0), Plan("virtual", 1.0), Plan("deformed", 1.0), Plan("dose", 1.0, dropout=(0.1, 0.2, 0.2)))
+
+
+def test_a_plan_of_another_pace_trains_at_another_rate() -> None:
+    pixels, labels = data()
+    slow = Bank([(Plan("dose", 1.0, pace=0.25), 0)], Setup(0.02, 1, batch=10), pixels, labels).train()
+    same = Bank([(Plan("dose", 1.0), 0)], Setup(0.005, 1, batch=10), pixels, labels).train()
+    for (matrix, bias), (other, shift) in zip(slow.last, same.last, strict=True):
+        torch.testing.assert_close(matrix, other, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(bias, shift, rtol=1e-4, atol=1e-5)
 
 
 def test_training_is_repeatable_and_follows_its_seed() -> None:
@@ -236,7 +259,7 @@ def test_the_mean_is_over_the_last_part_of_the_epochs() -> None:
 
 def test_training_ends_when_the_time_is_over() -> None:
     pixels, labels = data()
-    found = Bank([(Plan(), 0)], Setup("ReLU", 0.01, 3, batch=10), pixels, labels).train(until=0.0)
+    found = Bank([(Plan(), 0)], Setup(0.01, 3, batch=10), pixels, labels).train(until=0.0)
     assert found.epochs == 0
 
 
@@ -244,13 +267,14 @@ def test_hidden_examples_teach_the_layers_above_only(activation: str) -> None:
     pixels, labels = data()
     before = stack(activation, 1)
     for plan, still in ((Plan("dose", 1.0, layers=(2,), share=0.99999), 2), (Plan("dose", 1.0, layers=(1,)), 1)):
-        made = Bank([(plan, 0)], Setup(activation, 0.01, 1, batch=10), pixels, labels)
+        plan = replace(plan, activation=activation)
+        made = Bank([(plan, 0)], Setup(0.01, 1, batch=10), pixels, labels)
         made.share[:, :10] = 0  # the training set says nothing, so that what moves is moved by the examples
         made.index.copy_(torch.arange(10)[None])
         made.update()
         moved = [not torch.equal(matrix.detach(), old) for (matrix, _), (old, _) in zip(made.weights, before, strict=True)]
         assert moved == [layer >= still for layer in range(3)]
-        through = Bank([(replace(plan, through=True), 0)], Setup(activation, 0.01, 1, batch=10), pixels, labels)
+        through = Bank([(replace(plan, through=True), 0)], Setup(0.01, 1, batch=10), pixels, labels)
         through.share[:, :10] = 0
         through.index.copy_(torch.arange(10)[None])
         through.update()
@@ -276,7 +300,7 @@ def test_a_pool_gives_out_what_it_took_in_with_its_label() -> None:
 def test_layers_that_take_turns_do_so() -> None:
     pixels, labels = data()
     plan = Plan("dose", 1.0, layers=(0, 2), alternate=True)
-    made = Bank([(plan, 0)], Setup("ReLU", 0.01, 1, batch=10), pixels, labels)
+    made = Bank([(plan, 0)], Setup(0.01, 1, batch=10), pixels, labels)
     made.share[:, :10] = 0
     made.index.copy_(torch.arange(10)[None])
     first = made.weights[0][0].detach().clone()
@@ -297,7 +321,7 @@ def test_the_rate_rises_and_falls_to_zero() -> None:
 def test_misreadings_are_counted_for_each_network() -> None:
     weights, (pixels, labels) = stack("ReLU", 3), data()
     expected = torch.stack([net(pixels).argmax(1) != labels for net in modules(weights, "ReLU")])
-    assert torch.equal(bank.wrong(weights, ACTIVATIONS["ReLU"], pixels, labels, batch=7), expected)
+    assert torch.equal(bank.wrong(weights, torch.relu, pixels, labels, batch=7), expected)
 
 
 @pytest.mark.parametrize(
@@ -311,6 +335,7 @@ def test_misreadings_are_counted_for_each_network() -> None:
         {"box": "soft"},
         {"radius": "odd"},
         {"dropout": (0.0, 1.0, 0.0)},
+        {"activation": "tanh"},
     ],
 )
 def test_plans_that_mean_nothing_are_refused(wrong: dict) -> None:
@@ -320,4 +345,4 @@ def test_plans_that_mean_nothing_are_refused(wrong: dict) -> None:
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:
     with pytest.raises(ValueError, match="at most the 40 images"):
-        Bank([(Plan(), 0)], Setup("ReLU", 0.01, 1, batch=41), *data())
+        Bank([(Plan(), 0)], Setup(0.01, 1, batch=41), *data())

@@ -1,6 +1,6 @@
 """Many networks 784-100-100-10 trained at once, each by its own plan and from its own seed.
 
-The networks of a bank share the activation, the learning rate and the number of epochs; everything else may differ.
+The networks of a bank share the schedule and the number of epochs; everything else may differ.
 Half of what a network learns from in each update is a batch of the training set, the other half are examples made of
 that batch for the weights as they are at that moment. On a GPU the whole update is one CUDA graph.
 """
@@ -8,7 +8,7 @@ that batch for the weights as they are at that moment. On a GPU the whole update
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from intriguing.chapters.back_feeding import examples
-from intriguing.chapters.back_feeding.examples import ACTIVATIONS, Activation, Weights
+from intriguing.chapters.back_feeding.examples import ACTIVATIONS, Weights
 
 SIZES = (784, 100, 100, 10)
 KINDS = ("none", "dose", "exit", "noise", "virtual", "deformed")
@@ -50,6 +50,8 @@ class Plan:
         decay: lambda of lambda * sum w^2, on all weights.
         dropout: the part of the pixels, and of the units of both hidden layers, set to zero in training.
         gain: factor of the first weights.
+        activation: of the hidden layers, "ReLU" or "sigmoid".
+        pace: factor of the learning rate of the bank.
     """
 
     kind: str = "none"
@@ -65,9 +67,11 @@ class Plan:
     decay: float = 0.0
     dropout: tuple[float, float, float] = (0.0, 0.0, 0.0)
     gain: float = 1.0
+    activation: str = "ReLU"
+    pace: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, known in (("kind", KINDS), ("radius", RADII), ("box", BOXES)):
+        for name, known in (("kind", KINDS), ("radius", RADII), ("box", BOXES), ("activation", ACTIVATIONS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"got {name} {getattr(self, name)!r}; expected one of {', '.join(known)}.")
         if not self.layers or not set(self.layers) <= {0, 1, 2} or len(set(self.layers)) < len(self.layers):
@@ -79,7 +83,7 @@ class Plan:
 
     @property
     def made_like(self) -> Plan:
-        """What decides how examples are made, apart from their size: plans with the same are served together."""
+        """What networks that lie side by side have in common: all but sizes, shares and what keeps the weights small."""
         return replace(self, size=0.0, share=0.5, decay=0.0, dropout=(0.0, 0.0, 0.0), gain=1.0)
 
 
@@ -88,13 +92,11 @@ class Setup:
     """What the networks of a bank have in common.
 
     Attributes:
-        activation: "ReLU" or "sigmoid".
         rate: the largest learning rate of Adam; it rises along a line and falls along a cosine to zero.
         epochs: passes over the training set.
         batch: images in an update, and as many examples.
     """
 
-    activation: str
     rate: float
     epochs: int
     batch: int = 200
@@ -150,18 +152,33 @@ class _Pool:
         return self.examples[self.network, drawn], self.labels[self.network, drawn]
 
 
-def first_weights(plan: Plan, seed: int, activation: Activation) -> list[tuple[Tensor, Tensor]]:
+def side_by_side(names: Sequence[str]) -> Callable[[Tensor], Tensor]:
+    """The nonlinearity of networks of which the first have one activation and the rest may have another.
+
+    Args:
+        names: the activation of each, sorted.
+
+    Returns:
+        A function of (B, N, n).
+    """
+    functions = [(ACTIVATIONS[name].function, names.count(name)) for name in dict.fromkeys(names)]
+    if len(functions) == 1:
+        return functions[0][0]
+    counts = [count for _, count in functions]
+    return lambda h: torch.cat([f(part) for (f, _), part in zip(functions, h.split(counts), strict=True)])
+
+
+def first_weights(plan: Plan, seed: int) -> list[tuple[Tensor, Tensor]]:
     """The weights that a network starts from: Glorot's for sigmoids, He's for ReLU, biases zero.
 
     Args:
-        plan: its gain counts.
+        plan: its activation and gain count.
         seed: of the network.
-        activation: of the hidden layers.
 
     Returns:
         For each layer the matrix (in, out) and the bias (1, out).
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator, activation = torch.Generator().manual_seed(seed), ACTIVATIONS[plan.activation]
     found = []
     for layer, (fan_in, fan_out) in enumerate(zip(SIZES, SIZES[1:], strict=False)):
         hidden = layer < len(SIZES) - 2
@@ -187,12 +204,12 @@ class Bank:
     ) -> None:
         if setup.batch > len(pixels):
             raise ValueError(f"got batches of {setup.batch}; expected at most the {len(pixels)} images there are.")
-        kinds = list(dict.fromkeys(plan.made_like for plan, _ in rows))
+        kinds = sorted(dict.fromkeys(plan.made_like for plan, _ in rows), key=lambda kind: kind.activation)
         self.order = sorted(range(len(rows)), key=lambda row: kinds.index(rows[row][0].made_like))
         self.rows = [rows[row] for row in self.order]
         self.setup, self.pixels, self.labels, self.seed = setup, pixels, labels, seed
-        self.device, self.activation = pixels.device, ACTIVATIONS[setup.activation]
-        started = [first_weights(plan, one, self.activation) for plan, one in self.rows]
+        self.device, self.function = pixels.device, side_by_side([plan.activation for plan, _ in self.rows])
+        started = [first_weights(plan, one) for plan, one in self.rows]
         self.weights = [
             tuple(torch.stack(part).to(self.device).requires_grad_() for part in zip(*layer, strict=True))
             for layer in zip(*started, strict=True)
@@ -211,6 +228,9 @@ class Bank:
         cuda = self.device.type == "cuda"
         flat = [part for layer in self.weights for part in layer]
         self.adam = torch.optim.Adam(flat, lr=self.rate, fused=cuda, capturable=cuda, foreach=False)
+        paces = [plan.pace for plan, _ in self.rows]
+        self.paced = [group.rows for group in self.groups if paces[group.rows.start] != 1]
+        self.paces = [paces[rows.start] for rows in self.paced]
         self.phases = 3 if any(group.plan.alternate for group in self.groups) else 1
 
     def _column(self, values: Sequence[float]) -> Tensor:
@@ -238,7 +258,7 @@ class Bank:
             frozen = [(matrix.detach(), bias.detach()) for matrix, bias in self.weights]
             twice = self.index.repeat(1, 2)
             images, labels = self.pixels[twice], self.labels[twice]  # (B, 2b, 784), (B, 2b)
-            clean = examples.outputs(frozen, images[:, : self.batch], self.activation)
+            clean = examples.outputs(frozen, images[:, : self.batch], self.function)
             targets = examples.hot(labels, SIZES[-1])
             keep, add = self._nothing_fed()
             for group in self.groups:
@@ -248,7 +268,7 @@ class Bank:
         for layer, (matrix, bias) in enumerate(self.weights):
             h = torch.baddbmm(bias, h, matrix)
             if layer < len(self.weights) - 1:
-                h = self.activation.function(h)
+                h = self.function(h)
                 if keep:
                     h = h * keep[layer] + add[layer]
                 if masks:
@@ -259,7 +279,12 @@ class Bank:
         if self.decayed:
             for matrix, _ in self.weights:
                 matrix.grad[self.decayed].addcmul_(matrix.detach()[self.decayed], self.decay, value=2)
+        # A step of Adam is proportional to its rate, so another rate is a part (or a multiple) of the same step.
+        before = [[part.detach()[rows].clone() for rows in self.paced] for layer in self.weights for part in layer]
         self.adam.step()
+        for part, olds in zip((part.detach() for layer in self.weights for part in layer), before, strict=True):
+            for rows, old, pace in zip(self.paced, olds, self.paces, strict=True):
+                part[rows].copy_(old.lerp(part[rows], pace))
 
     def _nothing_fed(self) -> tuple[list[Tensor], list[Tensor]]:
         """For both hidden layers: 1 to keep what came from below, and what is added to it."""
@@ -292,7 +317,7 @@ class Bank:
             attacked = slice(part.start, part.start + -(-width // SHARE_RENEWED)) if plan.pool else part
             h, truth = [one[rows, attacked] for one in clean], labels[rows, attacked]
             units = clean[layer][rows].std(1, keepdim=True) if layer else 1.0
-            moved, towards = fresh(plan, mine, h, truth, layer, group.size, self.activation, units, self.progress)
+            moved, towards = fresh(plan, mine, h, truth, layer, group.size, units, self.progress)
             if plan.pool:
                 moved, truth = group.pools[layer].swap(moved, truth, width)
                 towards = examples.hot(truth, SIZES[-1])
@@ -317,11 +342,15 @@ class Bank:
                 mask[rows].mul_((torch.rand_like(mask[rows]) >= part) / (1 - part))
         return masks[1:]
 
-    def train(self, *, until: float | None = None) -> Trained:
+    def train(
+        self, *, until: float | None = None, capture: bool = True, after_epoch: Callable[[], object] | None = None
+    ) -> Trained:
         """Trains for the epochs of the setup.
 
         Args:
             until: on the clock of ``time.monotonic``, after which no further epoch is begun; None for no end.
+            capture: whether a GPU may replay the update as a graph.
+            after_epoch: called when the work of an epoch is done.
 
         Returns:
             A ``Trained``, the networks in the order in which they were asked for.
@@ -338,7 +367,11 @@ class Bank:
         mean, done = [torch.zeros_like(part) for part in flat], 0
         with torch.random.fork_rng(devices):
             torch.manual_seed(self.seed)
-            updates = self._captured() if devices else [lambda phase=phase: self.update(phase) for phase in range(3)]
+            updates = (
+                self._captured()
+                if devices and capture
+                else [lambda phase=phase: self.update(phase) for phase in range(self.phases)]
+            )
             for epoch in range(self.setup.epochs):
                 if until is not None and time.monotonic() > until:
                     break
@@ -355,12 +388,14 @@ class Bank:
                         into.lerp_(part, 1 / (epoch - first + 1))
                 if devices:
                     torch.cuda.synchronize(self.device)  # so that the clock above is that of the work
+                if after_epoch is not None:
+                    after_epoch()
         back = torch.tensor(self.order, device=self.device).argsort()
         averaged, last = ([part[back] for part in parts] for parts in (mean, flat))
         pairs = [list(zip(parts[::2], parts[1::2], strict=True)) for parts in (averaged, last)]
         return Trained(pairs[0], pairs[1], time.monotonic() - started, done)
 
-    def _captured(self) -> list[torch.cuda.CUDAGraph.replay]:
+    def _captured(self) -> list[Callable[[], None]]:
         """The update as CUDA graphs, one for each phase; weights and pools are left as they were."""
         flat = [part.detach() for layer in self.weights for part in layer]
         before = [part.clone() for part in flat]
@@ -395,7 +430,6 @@ def fresh(
     labels: Tensor,
     layer: int,
     size: Tensor,
-    activation: Activation,
     units: Tensor | float = 1.0,
     progress: Tensor | float = 0.5,
 ) -> tuple[Tensor, Tensor | None]:
@@ -408,14 +442,13 @@ def fresh(
         labels: (S, N) long, the true classes.
         layer: the one that is moved.
         size: (S, 1, 1) the sizes of the plans.
-        activation: of the hidden layers.
         units: (S, 1, n) what each output of the layer is measured in.
         progress: how much of the training is over, from 0 to 1.
 
     Returns:
         The moved outputs (S, N, n), and the answer (S, N, 10) to be trained for, None for the true class.
     """
-    start, logits = h[layer], h[-1]
+    start, logits, activation = h[layer], h[-1], ACTIVATIONS[plan.activation]
     if plan.radius == "uniform":
         size = 2 * size * torch.rand(*start.shape[:2], 1, device=start.device)
     elif plan.radius == "growing":
@@ -426,7 +459,7 @@ def fresh(
     if plan.kind == "exit":
         step = torch.zeros_like(start)
         for number in range(plan.steps):
-            here = h[layer:] if number == 0 else examples.outputs(weights, start + step, activation, layer)
+            here = h[layer:] if number == 0 else examples.outputs(weights, start + step, activation.function, layer)
             ahead, pulled = examples.lead(here[-1], labels)
             step = step + examples.out(examples.pull(weights, here, pulled, layer, activation), ahead, units)
         moved = start + size * step
@@ -438,7 +471,7 @@ def fresh(
         else:
             towards = logits.softmax(-1)
             near = start + examples.along(torch.randn_like(start), examples.NEAR)
-            here = examples.outputs(weights, near, activation, layer)
+            here = examples.outputs(weights, near, activation.function, layer)
             direction = examples.pull(weights, here, here[-1].softmax(-1) - towards, layer, activation)
         if plan.box == "facing":
             direction = examples.facing_in(direction, start, layer, activation)
@@ -474,12 +507,12 @@ def one_cycle(total: int) -> Tensor:
 
 
 @torch.no_grad()
-def wrong(weights: Weights, activation: Activation, pixels: Tensor, labels: Tensor, *, batch: int = 500) -> Tensor:
+def wrong(weights: Weights, function: Callable[[Tensor], Tensor], pixels: Tensor, labels: Tensor, *, batch: int = 500) -> Tensor:
     """Which images each network misreads.
 
     Args:
         weights: of the stack.
-        activation: of the hidden layers.
+        function: the nonlinearity, as from ``side_by_side``.
         pixels: (N, 784) in [0, 1].
         labels: (N,) long.
         batch: images at a time.
@@ -489,6 +522,6 @@ def wrong(weights: Weights, activation: Activation, pixels: Tensor, labels: Tens
     """
     count = len(weights[0][0])
     answers = [
-        examples.outputs(weights, some.expand(count, -1, -1), activation)[-1].argmax(-1) for some in pixels.split(batch)
+        examples.outputs(weights, some.expand(count, -1, -1), function)[-1].argmax(-1) for some in pixels.split(batch)
     ]
     return torch.cat(answers, 1) != labels

@@ -45,13 +45,13 @@ ACTIVATIONS = {
 }
 
 
-def outputs(weights: Weights, h: Tensor, activation: Activation, start: int = 0) -> list[Tensor]:
+def outputs(weights: Weights, h: Tensor, function: Callable[[Tensor], Tensor], start: int = 0) -> list[Tensor]:
     """What the layers of each network put out.
 
     Args:
         weights: of the stack.
         h: (B, N, n) outputs of layer ``start``.
-        activation: of the hidden layers.
+        function: the nonlinearity.
         start: the layer at which ``h`` enters.
 
     Returns:
@@ -61,7 +61,7 @@ def outputs(weights: Weights, h: Tensor, activation: Activation, start: int = 0)
     for layer, (matrix, bias) in list(enumerate(weights))[start:]:
         h = torch.baddbmm(bias, h, matrix)
         if layer < len(weights) - 1:
-            h = activation.function(h)
+            h = function(h)
         found.append(h)
     return found
 
