@@ -192,8 +192,11 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
     chosen = both("selection")
     entries = [entry for rows in chosen if room.best(rows, ("dose",)) for entry in room.to_confirm(rows)]
     stage("confirmation", entries, length.confirmation, length.seeds, held_out, 0.6 * clock.left())
-    entries = [entry for rows, more in zip(chosen, both("confirmation") or [[], []], strict=False)
-               for entry in room.finalists(rows, more)]
+    entries = [
+        entry
+        for rows, more in zip(chosen, both("confirmation") or [[], []], strict=False)
+        for entry in room.finalists(rows, more)
+    ]
     stage("final", entries, length.final, length.judged, all_of_it, 0.25 * clock.left())
     entries = [entry for rows in chosen for entry in room.of_layers(rows) + room.of_doses(rows[0]["activation"])]
     entries = entries[::6] if options.small or options.smoke else entries

@@ -45,9 +45,7 @@ def modules(weights, activation: str) -> list[nn.Sequential]:
     between = {"ReLU": nn.ReLU, "sigmoid": nn.Sigmoid}[activation]
     nets = []
     for row in range(len(weights[0][0])):
-        net = nn.Sequential(
-            nn.Linear(784, 100), between(), nn.Linear(100, 100), between(), nn.Linear(100, 10)
-        )
+        net = nn.Sequential(nn.Linear(784, 100), between(), nn.Linear(100, 100), between(), nn.Linear(100, 10))
         with torch.no_grad():
             for layer, (matrix, bias) in zip(net[::2], weights, strict=True):
                 layer.weight.copy_(matrix[row].T)
@@ -272,7 +270,9 @@ def test_hidden_examples_teach_the_layers_above_only(activation: str) -> None:
         made.share[:, :10] = 0  # the training set says nothing, so that what moves is moved by the examples
         made.index.copy_(torch.arange(10)[None])
         made.update()
-        moved = [not torch.equal(matrix.detach(), old) for (matrix, _), (old, _) in zip(made.weights, before, strict=True)]
+        moved = [
+            not torch.equal(matrix.detach(), old) for (matrix, _), (old, _) in zip(made.weights, before, strict=True)
+        ]
         assert moved == [layer >= still for layer in range(3)]
         through = Bank([(replace(plan, through=True), 0)], Setup(0.01, 1, batch=10), pixels, labels)
         through.share[:, :10] = 0

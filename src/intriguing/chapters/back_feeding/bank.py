@@ -83,7 +83,7 @@ class Plan:
 
     @property
     def made_like(self) -> Plan:
-        """What networks that lie side by side have in common: all but sizes, shares and what keeps the weights small."""
+        """What networks that lie side by side have in common: all but sizes, shares and regularisation."""
         return replace(self, size=0.0, share=0.5, decay=0.0, dropout=(0.0, 0.0, 0.0), gain=1.0)
 
 
@@ -507,7 +507,9 @@ def one_cycle(total: int) -> Tensor:
 
 
 @torch.no_grad()
-def wrong(weights: Weights, function: Callable[[Tensor], Tensor], pixels: Tensor, labels: Tensor, *, batch: int = 500) -> Tensor:
+def wrong(
+    weights: Weights, function: Callable[[Tensor], Tensor], pixels: Tensor, labels: Tensor, *, batch: int = 500
+) -> Tensor:
     """Which images each network misreads.
 
     Args:

@@ -287,9 +287,10 @@ def run(
     if trained.epochs < epochs:
         return [], {}, {}
     some = fitted.cut(slice(0, len(judged)))
-    found = wrong(trained.weights, function, judged.images, judged.labels).cpu().unflatten(0, (-1, seeds))
-    last = wrong(trained.last, function, judged.images, judged.labels).double().mean(1).cpu().unflatten(0, (-1, seeds))
-    learned = wrong(trained.weights, function, some.images, some.labels).double().mean(1).cpu().unflatten(0, (-1, seeds))
+    found, last, learned = (
+        wrong(weights, function, pixels.images, pixels.labels).cpu().unflatten(0, (-1, seeds))  # (E, S, N)
+        for weights, pixels in ((trained.weights, judged), (trained.last, judged), (trained.weights, some))
+    )
     rows, misread, kept = [], {}, {}
     for number, (entry, mistakes, at_last, left) in enumerate(zip(entries, found, last, learned, strict=True)):
         mine = slice(number * seeds, (number + 1) * seeds)
@@ -304,8 +305,8 @@ def run(
                 "epochs": epochs,
                 "images": len(fitted),
                 "errors": mistakes.double().mean(1).tolist(),
-                "last": at_last.tolist(),
-                "training": left.tolist(),
+                "last": at_last.double().mean(1).tolist(),
+                "training": left.double().mean(1).tolist(),
                 "seconds": trained.seconds / epochs / len(nets),
                 "networks": len(nets),
             }
@@ -469,7 +470,9 @@ def costs(weights: Weights, activation: str, pixels: Pixels, *, batch: int = 200
         size = torch.full((count, 1, 1), plan.size, device=device)
         plan = replace(plan, activation=activation)
         work = partial(fresh, plan, weights, h, labels, plan.layers[0], size)
-        rows.append({"kind": name, "at once": labels.numel(), "seconds": _waited(work, device, repeats) / labels.numel()})
+        rows.append(
+            {"kind": name, "at once": labels.numel(), "seconds": _waited(work, device, repeats) / labels.numel()}
+        )
     one = [(matrix[:1].cpu(), bias[:1].cpu()) for matrix, bias in weights]
     some = Pixels(some.images.cpu(), some.labels.cpu())
     searched = _waited(lambda: distances(one, activation, some), torch.device("cpu"), 1) / len(some)
