@@ -98,12 +98,15 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
     fitted, chosen_by = train.cut(slice(held, None)), train.cut(slice(0, held))
     state: dict[str, Any] = {"late": 1.0, "pace": room.Pace(1e-3, 1e-4), "length": room.MENU[-1], "kept": {}}
 
-    def tried() -> list:
+    def tried(inside: bool) -> list:
+        """What is selected from: plans for the images alone, or those that reach into hidden layers."""
         entries = [entry for activation in ACTIVATIONS for entry in room.selection(activation)]
+        entries = [entry for entry in entries if (entry.plan.layers != (0,)) == inside]
         return entries[::7] if options.small or options.smoke else entries
 
     def measure() -> None:
         entries = [entry for activation in ACTIVATIONS for entry in room.selection(activation)]
+        entries = [entry for entry in entries if entry.plan.layers == (0,)]
         some = fitted.cut(slice(0, 1000 if options.small else 10000))
         large, small = (entries[::15], entries[::60]) if options.small else (entries, entries[::10])
         timed = [(len(part) * 5, room.update_seconds(part, 5, some)) for part in (small, large)]
@@ -127,7 +130,7 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
     def trained(key: str, entries: list, epochs: int, seeds: int, where: tuple) -> str:
         print(f"{len(entries)} plans, {seeds} seeds, {epochs} epochs", flush=True)
         rows, misread, state["kept"][key] = room.run(entries, epochs, seeds, *where, clock)
-        content[key] = rows
+        content.setdefault(key, []).extend(rows)
         if key in ("final", "layers"):
             content.setdefault("contrasts", []).extend({"part": key} | row for row in room.contrasts(misread))
         if key == "selection" and rows:  # what was measured over seconds was measured better than the pace
@@ -140,12 +143,12 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
         found = [[row for row in content.get(key, []) if row["activation"] == name] for name in ACTIVATIONS]
         return [rows for rows in found if rows]
 
-    def stage(key: str, entries: list, epochs: int, seeds: int, where: tuple, keep: float) -> None:
+    def stage(key: str, entries: list, epochs: int, seeds: int, where: tuple, keep: float, more: str = "") -> None:
         if not entries:
             content["parts"][key] = {"not_run": "what it builds on was not run"}
             return
         epochs, wanted = fitting(len(entries) * seeds, epochs, len(where[0]), keep)
-        record.part(key, wanted, lambda: trained(key, entries, epochs, seeds, where))
+        record.part(key + more, wanted, lambda: trained(key, entries, epochs, seeds, where))
 
     def others() -> None:
         kept = state["kept"].get("final", {})
@@ -188,7 +191,8 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
     length = state["length"]
     record.part("speed", 0, speed)
     held_out, all_of_it = (fitted, chosen_by), (train, test)
-    stage("selection", tried(), length.selection, length.seeds, held_out, 0.6 * clock.left())
+    stage("selection", tried(False), length.selection, length.seeds, held_out, 0.6 * clock.left())
+    stage("selection", tried(True), length.selection, length.seeds, held_out, 0.7 * clock.left(), ", hidden layers")
     chosen = both("selection")
     entries = [entry for rows in chosen if room.best(rows, ("dose",)) for entry in room.to_confirm(rows)]
     stage("confirmation", entries, length.confirmation, length.seeds, held_out, 0.6 * clock.left())

@@ -170,7 +170,8 @@ def content(tmp_path_factory) -> dict:
 
 def test_the_script_runs_every_part(content: dict) -> None:
     assert content["meta"]["hardware"]["device"] == "cpu"
-    parts = ["checks", "pace", "speed", "selection", "confirmation", "final", "layers", "cost and distances"]
+    parts = ["checks", "pace", "speed", "selection", "selection, hidden layers", "confirmation", "final", "layers"]
+    parts.append("cost and distances")
     assert list(content["parts"]) == parts
     assert all("seconds" in about for about in content["parts"].values())
     assert {one["activation"] for one in content["final"]} == set(ACTIVATIONS)

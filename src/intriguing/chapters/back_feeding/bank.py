@@ -256,9 +256,11 @@ class Bank:
         """
         with torch.no_grad():
             frozen = [(matrix.detach(), bias.detach()) for matrix, bias in self.weights]
-            twice = self.index.repeat(1, 2)
-            images, labels = self.pixels[twice], self.labels[twice]  # (B, 2b, 784), (B, 2b)
-            clean = examples.outputs(frozen, images[:, : self.batch], self.function)
+            read = self.pixels.index_select(0, self.index.flatten()).unflatten(0, self.index.shape)  # (B, b, 784)
+            labels = self.labels[self.index].repeat(1, 2)
+            clean = examples.outputs(frozen, read, self.function)
+            images = read.new_empty(self.count, 2 * self.batch, SIZES[0])
+            images[:, : self.batch] = read
             targets = examples.hot(labels, SIZES[-1])
             keep, add = self._nothing_fed()
             for group in self.groups:
@@ -308,6 +310,8 @@ class Bank:
     ) -> None:
         """Puts the examples of a group into the second half of the batch, at the layers where they belong."""
         plan, rows = group.plan, group.rows
+        if plan.kind == "none" or plan.layers != (0,):
+            images[rows, self.batch :] = clean[0][rows]
         if plan.kind == "none":
             return
         mine = [(matrix[rows], bias[rows]) for matrix, bias in weights]
@@ -475,7 +479,7 @@ def fresh(
             direction = examples.pull(weights, here, here[-1].softmax(-1) - towards, layer, activation)
         if plan.box == "facing":
             direction = examples.facing_in(direction, start, layer, activation)
-        moved = start + examples.along(direction, size, units)
+        moved = examples.moved(start, direction, size, units)
     return moved if plan.box == "none" else examples.boxed(moved, layer, activation), towards
 
 

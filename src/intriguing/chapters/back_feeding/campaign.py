@@ -72,13 +72,15 @@ class Length:
 
 
 MENU = (
-    Length(80, 300, 300, 120),
     Length(80, 200, 300, 100),
     Length(60, 150, 300, 80),
-    Length(50, 120, 200, 60),
-    Length(40, 100, 150, 50),
-    Length(30, 80, 120, 40),
-    Length(20, 50, 80, 30),
+    Length(50, 120, 300, 60),
+    Length(50, 120, 250, 60),
+    Length(40, 120, 200, 60),
+    Length(40, 100, 200, 40),
+    Length(30, 100, 150, 40),
+    Length(30, 80, 120, 30),
+    Length(20, 50, 80, 25),
     Length(12, 30, 40, 20),
     Length(6, 12, 12, 8),
 )
@@ -119,27 +121,23 @@ def selection(activation: str) -> list[Entry]:
         (f"dropout {'/'.join(f'{100 * part:g}' for part in parts)} %", "dropout", Plan(dropout=parts))
         for parts in ((0.1, 0.0, 0.0), (0.2, 0.1, 0.1), (0.2, 0.25, 0.25))
     ]
-    plans += [(f"noise {size:g}", "noise", Plan("noise", size)) for size in (1.5, 3.0, 5.0)]
+    plans += [(f"noise {size:g}", "noise", Plan("noise", size)) for size in (1.5, 3.0)]
     plans += [(f"virtual {size:g}", "virtual", Plan("virtual", size)) for size in (1.0, 2.0)]
     plans += [(f"deformed {size:g}", "deformed", Plan("deformed", size)) for size in (0.5, 1.0)]
     plans += [(f"dose {size:g}", "dose", Plan("dose", size)) for size in (0.5, 0.7, 1.0, 1.5, 2.0, 2.5, 3.0)]
     plans += [
         ("dose 1.5, no box", "dose", Plan("dose", 1.5, box="none")),
         ("dose 1.5, facing in", "dose", Plan("dose", 1.5, box="facing")),
-        ("dose up to 3", "dose", Plan("dose", 1.5, radius="uniform")),
         ("dose 0.75 to 2.25", "dose", Plan("dose", 1.5, radius="growing")),
         ("dose 1.5, small start", "dose", Plan("dose", 1.5, gain=0.4)),
         ("dose 1.5, dropout", "both", Plan("dose", 1.5, dropout=(0.1, 0.0, 0.0))),
     ]
     plans += [(f"exit x {size:g}", "exit", Plan("exit", size)) for size in (1.0, 1.5, 2.0)]
-    plans += [(f"exit x {size:g}, 3 steps", "exit", Plan("exit", size, steps=3)) for size in (1.0, 1.5)]
+    plans += [("exit x 1, 3 steps", "exit", Plan("exit", 1.0, steps=3))]
     for where, layers in list(LAYERS.items())[1:]:
         sizes = (0.7, 1.0, 1.5) if layers == EVERYWHERE else (1.0, 2.0, 4.0)
-        for size in sizes:
-            plans += [
-                (f"{where} {size:g}", "hidden", Plan("dose", size, layers)),
-                (f"{where} {size:g}, through", "hidden", Plan("dose", size, layers, through=True)),
-            ]
+        plans += [(f"{where} {size:g}", "hidden", Plan("dose", size, layers)) for size in sizes]
+        plans += [(f"{where} {sizes[1]:g}, through", "hidden", Plan("dose", sizes[1], layers, through=True))]
     kept = {"layers": EVERYWHERE, "pool": POOL}
     plans += [
         (f"pools x {size:g}, in turn", "pools", Plan("exit", size, steps=3, alternate=True, **kept))
@@ -150,7 +148,7 @@ def selection(activation: str) -> list[Entry]:
         ("pools, dose 1.5, in turn", "pools", Plan("dose", 1.5, alternate=True, **kept)),
     ]
     found = [Entry(name, family, replace(plan, activation=activation)) for name, family, plan in plans]
-    tried = [entry for entry in found if entry.name in ("nothing", "dose 1", "dose 1.5", "dose 2")]
+    tried = [entry for entry in found if entry.name in ("nothing", "dose 1.5", "dose 2")]
     for pace in PACES[activation]:
         for entry in tried:
             found.append(replace(entry, name=f"{entry.name}, rate x {pace:g}", plan=replace(entry.plan, pace=pace)))

@@ -136,9 +136,18 @@ def along(direction: Tensor, length: Tensor | float, units: Tensor | float = 1.0
     Returns:
         (B, N, n); zero where there is no direction.
     """
-    direction = direction * units
+    if isinstance(units, Tensor):
+        direction = direction * units
     norm = direction.norm(dim=-1, keepdim=True)
     return direction * (units * length / norm.clamp_min(SHORTEST))
+
+
+def moved(start: Tensor, direction: Tensor, length: Tensor | float, units: Tensor | float = 1.0) -> Tensor:
+    """What lies at the end of a step: ``start + along(direction, length, units)``, in fewer passes over memory."""
+    if isinstance(units, Tensor):
+        return start + along(direction, length, units)
+    norm = direction.norm(dim=-1, keepdim=True)
+    return torch.addcmul(start, direction, units * length / norm.clamp_min(SHORTEST))
 
 
 def out(gradient: Tensor, ahead: Tensor, units: Tensor | float = 1.0) -> Tensor:
@@ -152,7 +161,8 @@ def out(gradient: Tensor, ahead: Tensor, units: Tensor | float = 1.0) -> Tensor:
     Returns:
         (B, N, n), r = -m grad m / |grad m|^2 in the units.
     """
-    gradient = gradient * units
+    if isinstance(units, Tensor):
+        gradient = gradient * units
     return gradient * (-units * ahead.clamp_min(0) / gradient.square().sum(-1, keepdim=True).clamp_min(SHORTEST))
 
 
