@@ -96,7 +96,8 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
         train, test = train.cut(slice(0, 1200)), test.cut(slice(0, 200))
     held = len(train) // 6
     fitted, chosen_by = train.cut(slice(held, None)), train.cut(slice(0, held))
-    state: dict[str, Any] = {"late": 1.0, "pace": room.Pace(1e-3, 1e-4), "length": room.MENU[-1], "kept": {}}
+    state: dict[str, Any] = {"late": 1.0, "pace": room.Pace(1e-3, 1e-4), "length": room.MENU[-1]}
+    state |= {"kept": {}, "misread": {}}
 
     def tried(inside: bool) -> list:
         """What is selected from: plans for the images alone, or those that reach into hidden layers."""
@@ -129,10 +130,13 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
 
     def trained(key: str, entries: list, epochs: int, seeds: int, where: tuple) -> str:
         print(f"{len(entries)} plans, {seeds} seeds, {epochs} epochs", flush=True)
-        rows, misread, state["kept"][key] = room.run(entries, epochs, seeds, *where, clock)
+        rows, misread, kept = room.run(entries, epochs, seeds, *where, clock)
+        state["kept"].setdefault(key, {}).update(kept)
+        state["misread"].setdefault(key, {}).update(misread)
         content.setdefault(key, []).extend(rows)
         if key in ("final", "layers"):
-            content.setdefault("contrasts", []).extend({"part": key} | row for row in room.contrasts(misread))
+            told = [row for row in content.get("contrasts", []) if row["part"] != key]
+            content["contrasts"] = told + [{"part": key} | row for row in room.contrasts(state["misread"][key])]
         if key == "selection" and rows:  # what was measured over seconds was measured better than the pace
             expected = state["pace"].seconds(rows[0]["networks"], epochs, rows[0]["images"])
             state["late"] = max(1.0, rows[0]["seconds"] * rows[0]["networks"] * epochs / expected)
@@ -196,12 +200,11 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
     chosen = both("selection")
     entries = [entry for rows in chosen if room.best(rows, ("dose",)) for entry in room.to_confirm(rows)]
     stage("confirmation", entries, length.confirmation, length.seeds, held_out, 0.6 * clock.left())
-    entries = [
-        entry
-        for rows, more in zip(chosen, both("confirmation") or [[], []], strict=False)
-        for entry in room.finalists(rows, more)
-    ]
-    stage("final", entries, length.final, length.judged, all_of_it, 0.25 * clock.left())
+    confirmed = both("confirmation") or [[] for _ in chosen]
+    named = [room.finalists(rows, more) for rows, more in zip(chosen, confirmed, strict=True)]
+    first, rest = ([entry for pair in named for entry in pair[number]] for number in range(2))
+    stage("final", first, length.final, length.judged, all_of_it, 0.35 * clock.left())
+    stage("final", rest, length.final, length.seeds, all_of_it, 0.35 * clock.left(), ", others")
     entries = [entry for rows in chosen for entry in room.of_layers(rows) + room.of_doses(rows[0]["activation"])]
     entries = entries[::6] if options.small or options.smoke else entries
     stage("layers", entries, length.layers, length.judged, all_of_it, LAST)

@@ -34,7 +34,7 @@ def test_everything_tried_has_a_name_of_its_own_and_an_activation(activation: st
     assert len({entry.name for entry in entries}) == len({entry.plan for entry in entries}) == len(entries)
     assert {entry.plan.activation for entry in entries} == {activation}
     families = {entry.family for entry in entries}
-    assert families == {*campaign.FED, *campaign.RIVALS, "both"}
+    assert families == {*campaign.FED, *campaign.MAIN, *campaign.OTHERS}
     for entry in entries:
         assert any(entry.plan.dropout) == (entry.family in ("dropout", "both"))
         assert bool(entry.plan.pool) == (entry.family == "pools")
@@ -67,14 +67,15 @@ def test_a_row_read_back_is_the_entry_that_it_tells_of() -> None:
 def test_larger_doses_are_confirmed_beside_the_best() -> None:
     entries = campaign.to_confirm(CHOSEN)
     assert [entry.name for entry in entries[:4]] == ["dose 2", "dose 1", "other exit", "exit"]
-    assert [entry.plan.size for entry in entries[4:]] == [2.67, 3.33]
+    assert [entry.plan.size for entry in entries[4:]] == [3.0, 4.0]
 
 
 def test_finalists_are_the_confirmed_best_and_a_rival_of_each_kind() -> None:
     confirmed = [row("dose 1", "dose", [0.011]), row("dose 2", "dose", [0.012]), row("exit", "exit", [0.013])]
-    names = [entry.name for entry in campaign.finalists(CHOSEN, confirmed)]
-    assert names == ["dose 1", "dose 2", "other exit", "nothing", "decay", "noise"]
-    assert [entry.name for entry in campaign.finalists(CHOSEN, [])][:2] == ["dose 2", "dose 1"]
+    first, rest = campaign.finalists(CHOSEN, confirmed)
+    assert [entry.name for entry in first] == ["dose 1", "dose 2", "decay", "noise"]
+    assert [entry.name for entry in rest] == ["other exit", "nothing"]
+    assert [entry.name for entry in campaign.finalists(CHOSEN, [])[0]][:2] == ["dose 2", "dose 1"]
 
 
 def test_layers_are_compared_at_the_best_size_of_each() -> None:
@@ -170,8 +171,8 @@ def content(tmp_path_factory) -> dict:
 
 def test_the_script_runs_every_part(content: dict) -> None:
     assert content["meta"]["hardware"]["device"] == "cpu"
-    parts = ["checks", "pace", "speed", "selection", "selection, hidden layers", "confirmation", "final", "layers"]
-    parts.append("cost and distances")
+    parts = ["checks", "pace", "speed", "selection", "selection, hidden layers", "confirmation"]
+    parts += ["final", "final, others", "layers", "cost and distances"]
     assert list(content["parts"]) == parts
     assert all("seconds" in about for about in content["parts"].values())
     assert {one["activation"] for one in content["final"]} == set(ACTIVATIONS)

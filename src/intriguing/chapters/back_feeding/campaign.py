@@ -26,13 +26,16 @@ PACES = {"ReLU": (0.4, 2.0), "sigmoid": (2.0, 5.0)}
 """Factors of the learning rate that the best known plans are tried with as well."""
 FED = ("dose", "exit", "hidden", "pools")
 """Families of plans that feed adversarial examples back."""
-RIVALS = ("nothing", "weight decay", "dropout", "noise", "virtual", "deformed")
+MAIN = ("weight decay", "dropout", "noise")
+"""Families of rivals that are judged on as many networks as the best plans."""
+OTHERS = ("exit", "pools", "both", "nothing", "virtual", "deformed")
+"""Families of which the best plan is judged on fewer networks."""
 POOL = 2000
 BATCH = 200
 EVERYWHERE = (0, 1, 2)
 LAYERS = {"input": (0,), "first hidden": (1,), "second hidden": (2,), "all layers": EVERYWHERE}
 RESERVE = 0.88  # of the time that is planned for
-LARGER = (4 / 3, 5 / 3)  # than the best dose of short trainings: long ones want more
+LARGER = (1.5, 2.0)  # than the best dose of short trainings: long ones want more
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ class Length:
         confirmation: of the best of them, for as long as those that are judged.
         final: of those that are judged on the test set.
         layers: of the comparison of layers and of the curve of doses.
-        seeds: networks for each plan while choosing.
-        judged: networks for each plan on the test set.
+        seeds: networks for each plan while choosing, and of ``OTHERS`` on the test set.
+        judged: networks for each other plan on the test set.
     """
 
     selection: int
@@ -72,17 +75,16 @@ class Length:
 
 
 MENU = (
-    Length(80, 200, 300, 100),
     Length(60, 150, 300, 80),
     Length(50, 120, 300, 60),
-    Length(50, 120, 250, 60),
-    Length(40, 120, 200, 60),
-    Length(40, 100, 200, 40),
-    Length(30, 100, 150, 40),
-    Length(30, 80, 120, 30),
-    Length(20, 50, 80, 25),
-    Length(12, 30, 40, 20),
-    Length(6, 12, 12, 8),
+    Length(40, 100, 300, 50),
+    Length(30, 80, 300, 40),
+    Length(30, 80, 250, 30),
+    Length(25, 60, 200, 30),
+    Length(25, 60, 150, 25),
+    Length(20, 50, 120, 20),
+    Length(12, 30, 80, 15),
+    Length(6, 12, 20, 8),
 )
 
 
@@ -193,7 +195,9 @@ def to_confirm(rows: Sequence[Mapping[str, Any]]) -> list[Entry]:
     return found
 
 
-def finalists(chosen: Sequence[Mapping[str, Any]], confirmed: Sequence[Mapping[str, Any]]) -> list[Entry]:
+def finalists(
+    chosen: Sequence[Mapping[str, Any]], confirmed: Sequence[Mapping[str, Any]]
+) -> tuple[list[Entry], list[Entry]]:
     """What is judged on the test set.
 
     Args:
@@ -201,13 +205,13 @@ def finalists(chosen: Sequence[Mapping[str, Any]], confirmed: Sequence[Mapping[s
         confirmed: rows of the longer training of the best of them; may be empty.
 
     Returns:
-        The two best plans of all that feed examples back, the best exit, the best pools, the best with dropout beside
-        examples, and the best rival of each kind.
+        The two best plans of all that feed examples back with the best of ``MAIN``, and the best of each of ``OTHERS``
+        where they are not among the first.
     """
-    rows = [*best(confirmed or chosen, FED, 2)]
-    for family in ("exit", "pools", "both", *RIVALS):
-        rows += best(chosen, (family,))
-    return list({entry.name: entry for entry in map(entry_of, rows)}.values())
+    rows = [*best(confirmed or chosen, FED, 2), *(row for family in MAIN for row in best(chosen, (family,)))]
+    first = {entry.name: entry for entry in map(entry_of, rows)}
+    rest = [entry_of(row) for family in OTHERS for row in best(chosen, (family,))]
+    return list(first.values()), [entry for entry in rest if entry.name not in first]
 
 
 def of_layers(chosen: Sequence[Mapping[str, Any]]) -> list[Entry]:
@@ -235,7 +239,7 @@ def of_layers(chosen: Sequence[Mapping[str, Any]]) -> list[Entry]:
 
 def of_doses(activation: str) -> list[Entry]:
     """The curve of error against the length of the step."""
-    sizes = (0.25, 0.5, 0.7, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+    sizes = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
     return [Entry(f"dose {size:g}", "curve", Plan("dose", size, activation=activation)) for size in sizes]
 
 
@@ -382,7 +386,8 @@ def seconds(length: Length, images: int, pace: Pace) -> float:
     return (
         pace.seconds(tried * length.seeds, length.selection, held)
         + pace.seconds(6 * few * length.seeds, length.confirmation, held)
-        + pace.seconds((5 + len(RIVALS)) * few * length.judged, length.final, images)
+        + pace.seconds((2 + len(MAIN)) * few * length.judged, length.final, images)
+        + pace.seconds(len(OTHERS) * few * length.seeds, length.final, images)
         + pace.seconds(curve * length.judged, length.layers, images)
     )
 
