@@ -159,7 +159,8 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
         for activation in ACTIVATIONS:
             mine = [weights for (name, _), weights in kept.items() if name == activation]
             if mine:
-                found = room.costs(mine[0], activation, test)
+                wide = [(matrix.repeat(10, 1, 1), bias.repeat(10, 1, 1)) for matrix, bias in mine[0]]
+                found = room.costs(wide, activation, test)
                 content.setdefault("cost", []).extend({"activation": activation} | row for row in found)
         few = room.Pixels(test.images[:200].cpu(), test.labels[:200].cpu())
         for (activation, name), weights in kept.items():
