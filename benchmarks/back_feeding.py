@@ -1,7 +1,8 @@
 """Back-feeding at full size: hundreds of networks at once on a GPU; writes results/benchmarks/back_feeding.json.
 
 ``python benchmarks/back_feeding.py`` wants a machine with CUDA, PyTorch, NumPy and SciPy, and MNIST in
-``INTRIGUING_DATA``. It measures its pace first and then chooses how many epochs fit into the time. The file is written
+``INTRIGUING_DATA``. Before each part it measures the pace of the very networks
+that are to be trained, and gives them as many epochs as fit into their share of the time. The file is written
 after each part, and says what was not run. ``--device cpu --small`` runs the same on any computer in a minute.
 """
 
@@ -11,7 +12,8 @@ import argparse
 import os
 import sys
 import tempfile
-from dataclasses import asdict
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,9 +22,9 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "results" / "benchmarks" / "back_feeding.json"
-EPOCHS = (300, 200, 120, 80, 40, 20, 10)
-"""What a part is cut down to when it would not fit into the time that is left."""
-LAST = 15.0  # seconds kept for costs, speed and distances
+LAST = 15.0  # seconds kept for costs and distances
+MEASURED = 10  # updates by which the pace of a bank is measured before its epochs are chosen
+SEEDS, JUDGED = 5, 10  # networks for each plan while choosing, and of the main plans on the test set
 
 
 def check_captured(device: torch.device) -> float:
@@ -50,23 +52,20 @@ class Record:
         self.path, self.clock = path, clock
         self.content: dict[str, Any] = {"meta": meta, "parts": {}}
 
-    def part(self, name: str, wanted: float, work: Any) -> None:
+    def part(self, name: str, work: Callable[[], str | None]) -> None:
         """Runs a part that adds to the content, when there is time for it; what fails is told and does no harm."""
         from harness import reason
 
-        print(f"{name}: {self.clock.left():.0f} s left, {wanted:.0f} s expected", flush=True)
-        if self.clock.left() < wanted:
-            self.content["parts"][name] = {"not_run": f"{self.clock.left():.0f} s were left, {wanted:.0f} s are wanted"}
+        left = self.clock.left()
+        print(f"{name}: {left:.0f} s left", flush=True)
+        about = self.content["parts"].setdefault(name, {})
+        if left <= 0:
+            about["not_run"] = "the time was over"
         else:
-            left = self.clock.left()
-            self.content["parts"][name] = about = {}
             try:
                 unfinished = work()
-                if unfinished:
-                    about["unfinished"] = unfinished
+                about |= {"unfinished": unfinished} if unfinished else {}
             except Exception:
-                import traceback
-
                 print(traceback.format_exc(), flush=True)
                 about["failed"] = reason(traceback.format_exc(), 1)
             about["seconds"] = left - self.clock.left()
@@ -96,8 +95,8 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
         train, test = train.cut(slice(0, 1200)), test.cut(slice(0, 200))
     held = len(train) // 6
     fitted, chosen_by = train.cut(slice(held, None)), train.cut(slice(0, held))
-    state: dict[str, Any] = {"late": 1.0, "pace": room.Pace(1e-3, 1e-4), "length": room.MENU[-1]}
-    state |= {"kept": {}, "misread": {}}
+    state: dict[str, Any] = {"kept": {}, "misread": {}, "epochs": {}}
+    seeds, judged = (2, 2) if options.small or options.smoke else (SEEDS, JUDGED)
 
     def tried(inside: bool) -> list:
         """What is selected from: plans for the images alone, or those that reach into hidden layers."""
@@ -105,41 +104,24 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
         entries = [entry for entry in entries if (entry.plan.layers != (0,)) == inside]
         return entries[::7] if options.small or options.smoke else entries
 
-    def measure() -> None:
-        entries = [entry for activation in ACTIVATIONS for entry in room.selection(activation)]
-        entries = [entry for entry in entries if entry.plan.layers == (0,)]
-        some = fitted.cut(slice(0, 1000 if options.small else 10000))
-        large, small = (entries[::15], entries[::60]) if options.small else (entries, entries[::10])
-        timed = [(len(part) * 5, room.update_seconds(part, 5, some)) for part in (small, large)]
-        state["pace"] = room.Pace.through(*timed)
-        state["length"] = room.affordable(room.MENU, clock.left() - LAST, state["pace"], len(train))
-        if options.small or options.smoke:
-            content["affordable"] = asdict(state["length"])
-            state["length"] = room.Length(1, 1, 1, 1, 2, 2)
-        expected = room.seconds(state["length"], len(train), state["pace"])
-        content["length"] = asdict(state["length"]) | {"pace": asdict(state["pace"]), "expected_seconds": expected}
-        print(timed, content["length"], content.get("affordable"), flush=True)
-
-    def fitting(networks: int, wanted: int, images: int, keep: float) -> tuple[int, float]:
-        """As many of the epochs as there is time for, and the seconds that they take."""
-        for epochs in (wanted, *(fewer for fewer in EPOCHS if fewer < wanted)):
-            seconds = state["late"] * state["pace"].seconds(networks, epochs, images)
-            if seconds < clock.left() - keep:
-                break
-        return epochs, seconds
-
-    def trained(key: str, entries: list, epochs: int, seeds: int, where: tuple) -> str:
-        print(f"{len(entries)} plans, {seeds} seeds, {epochs} epochs", flush=True)
+    def trained(key: str, entries: list, seeds: int, where: tuple, share: float, most: int) -> str:
+        """Trains for as many epochs as fit into a share of the time, by the pace of these very networks."""
+        some = where[0].cut(slice(0, MEASURED * room.BATCH))
+        pace = room.update_seconds(entries, seeds, some)
+        per_epoch = pace * len(where[0]) / room.BATCH
+        most = 1 if options.small or options.smoke else most
+        epochs = room.affordable(per_epoch, share * (clock.left() - LAST), most)
+        print(f"{len(entries)} plans, {seeds} seeds, {epochs} epochs of {per_epoch:.3g} s", flush=True)
+        if not epochs:
+            return f"an epoch takes {per_epoch:.3g} s, and there was less"
         rows, misread, kept = room.run(entries, epochs, seeds, *where, clock)
+        state["epochs"][key] = epochs
         state["kept"].setdefault(key, {}).update(kept)
         state["misread"].setdefault(key, {}).update(misread)
         content.setdefault(key, []).extend(rows)
         if key in ("final", "layers"):
             told = [row for row in content.get("contrasts", []) if row["part"] != key]
             content["contrasts"] = told + [{"part": key} | row for row in room.contrasts(state["misread"][key])]
-        if key == "selection" and rows:  # what was measured over seconds was measured better than the pace
-            expected = state["pace"].seconds(rows[0]["networks"], epochs, rows[0]["images"])
-            state["late"] = max(1.0, rows[0]["seconds"] * rows[0]["networks"] * epochs / expected)
         return "" if rows else "the time was over before the training was"
 
     def both(key: str) -> list[list]:
@@ -147,12 +129,11 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
         found = [[row for row in content.get(key, []) if row["activation"] == name] for name in ACTIVATIONS]
         return [rows for rows in found if rows]
 
-    def stage(key: str, entries: list, epochs: int, seeds: int, where: tuple, keep: float, more: str = "") -> None:
+    def stage(name: str, entries: list, seeds: int, where: tuple, share: float, most: int) -> None:
         if not entries:
-            content["parts"][key] = {"not_run": "what it builds on was not run"}
+            record.content["parts"][name] = {"not_run": "what it builds on was not run"}
             return
-        epochs, wanted = fitting(len(entries) * seeds, epochs, len(where[0]), keep)
-        record.part(key + more, wanted, lambda: trained(key, entries, epochs, seeds, where))
+        record.part(name, lambda: trained(name.partition(",")[0], entries, seeds, where, share, most))
 
     def others() -> None:
         kept = state["kept"].get("final", {})
@@ -191,25 +172,23 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
         finally:
             torch.backends.cuda.matmul.allow_tf32 = True
 
-    record.part("checks", 0, checked)
-    record.part("pace", 0, measure)
-    length = state["length"]
-    record.part("speed", 0, speed)
+    record.part("checks", checked)
+    record.part("speed", speed)
     held_out, all_of_it = (fitted, chosen_by), (train, test)
-    stage("selection", tried(False), length.selection, length.seeds, held_out, 0.6 * clock.left())
-    stage("selection", tried(True), length.selection, length.seeds, held_out, 0.7 * clock.left(), ", hidden layers")
+    stage("selection", tried(False), seeds, held_out, 0.2, 80)
+    stage("selection, hidden layers", tried(True), seeds, held_out, 0.2, state["epochs"].get("selection", 80))
     chosen = both("selection")
     entries = [entry for rows in chosen if room.best(rows, ("dose",)) for entry in room.to_confirm(rows)]
-    stage("confirmation", entries, length.confirmation, length.seeds, held_out, 0.6 * clock.left())
+    stage("confirmation", entries, seeds, held_out, 0.15, 300)
     confirmed = both("confirmation") or [[] for _ in chosen]
     named = [room.finalists(rows, more) for rows, more in zip(chosen, confirmed, strict=True)]
     first, rest = ([entry for pair in named for entry in pair[number]] for number in range(2))
-    stage("final", first, length.final, length.judged, all_of_it, 0.35 * clock.left())
-    stage("final", rest, length.final, length.seeds, all_of_it, 0.35 * clock.left(), ", others")
+    stage("final", first, judged, all_of_it, 0.5, 300)
+    stage("final, others", rest, seeds, all_of_it, 0.6, state["epochs"].get("final", 300))
     entries = [entry for rows in chosen for entry in room.of_layers(rows) + room.of_doses(rows[0]["activation"])]
     entries = entries[::6] if options.small or options.smoke else entries
-    stage("layers", entries, length.layers, length.judged, all_of_it, LAST)
-    record.part("cost and distances", 0, others)
+    stage("layers", entries, judged, all_of_it, 0.9, 120)
+    record.part("cost and distances", others)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

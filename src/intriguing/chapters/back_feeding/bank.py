@@ -227,7 +227,8 @@ class Bank:
         self.rate = torch.tensor(setup.rate, device=self.device)
         cuda = self.device.type == "cuda"
         flat = [part for layer in self.weights for part in layer]
-        self.adam = torch.optim.Adam(flat, lr=self.rate, fused=cuda, capturable=cuda, foreach=False)
+        fused = self.device.type != "mps"
+        self.adam = torch.optim.Adam(flat, lr=self.rate, fused=fused, capturable=cuda)
         paces = [plan.pace for plan, _ in self.rows]
         self.paced = [group.rows for group in self.groups if paces[group.rows.start] != 1]
         self.paces = [paces[rows.start] for rows in self.paced]

@@ -34,7 +34,8 @@ POOL = 2000
 BATCH = 200
 EVERYWHERE = (0, 1, 2)
 LAYERS = {"input": (0,), "first hidden": (1,), "second hidden": (2,), "all layers": EVERYWHERE}
-RESERVE = 0.88  # of the time that is planned for
+EPOCHS = (300, 250, 200, 150, 120, 100, 80, 60, 50, 40, 30, 25, 20, 15, 12, 10, 8, 6, 5, 4, 3, 2, 1)
+"""How long networks may be trained; the longest that fits is taken."""
 LARGER = (1.5, 2.0)  # than the best dose of short trainings: long ones want more
 
 
@@ -51,41 +52,6 @@ class Entry:
     name: str
     family: str
     plan: Plan
-
-
-@dataclass(frozen=True)
-class Length:
-    """How much is trained: epochs of each part, and seeds.
-
-    Attributes:
-        selection: epochs of the plans that are chosen from.
-        confirmation: of the best of them, for as long as those that are judged.
-        final: of those that are judged on the test set.
-        layers: of the comparison of layers and of the curve of doses.
-        seeds: networks for each plan while choosing, and of ``OTHERS`` on the test set.
-        judged: networks for each other plan on the test set.
-    """
-
-    selection: int
-    confirmation: int
-    final: int
-    layers: int
-    seeds: int = 5
-    judged: int = 10
-
-
-MENU = (
-    Length(60, 150, 300, 80),
-    Length(50, 120, 300, 60),
-    Length(40, 100, 300, 50),
-    Length(30, 80, 300, 40),
-    Length(30, 80, 250, 30),
-    Length(25, 60, 200, 30),
-    Length(25, 60, 150, 25),
-    Length(20, 50, 120, 20),
-    Length(12, 30, 80, 15),
-    Length(6, 12, 20, 8),
-)
 
 
 @dataclass(frozen=True)
@@ -348,63 +314,18 @@ def contrasts(misread: Mapping[tuple[str, str], Tensor]) -> list[dict[str, Any]]
     return rows
 
 
-@dataclass(frozen=True)
-class Pace:
-    """What an update costs: so much for the bank, however small, and so much for each network.
-
-    Attributes:
-        bank: seconds.
-        network: seconds.
-    """
-
-    bank: float
-    network: float
-
-    def seconds(self, networks: int, epochs: int, images: int) -> float:
-        """Of a training."""
-        return epochs * images / BATCH * (self.bank + networks * self.network)
-
-    @classmethod
-    def through(cls, small: tuple[int, float], large: tuple[int, float]) -> Pace:
-        """The line through two measurements, each a number of networks and the seconds of an update."""
-        network = max((large[1] - small[1]) / (large[0] - small[0]), large[1] / large[0] / 2)
-        return cls(max(small[1] - small[0] * network, 0.0), network)
-
-
-def seconds(length: Length, images: int, pace: Pace) -> float:
-    """How long a whole campaign takes.
+def affordable(per_epoch: float, time_left: float, most: int) -> int:
+    """The longest of ``EPOCHS`` that fits into the time.
 
     Args:
-        length: of its parts.
-        images: of the training set, a sixth of which is held out while choosing.
-        pace: of the updates.
-    """
-    held = round(images * 5 / 6)
-    tried = sum(len(selection(activation)) for activation in ACTIVATIONS)
-    curve = sum(8 + len(of_doses(activation)) for activation in ACTIVATIONS)
-    few = len(ACTIVATIONS)
-    return (
-        pace.seconds(tried * length.seeds, length.selection, held)
-        + pace.seconds(6 * few * length.seeds, length.confirmation, held)
-        + pace.seconds((2 + len(MAIN)) * few * length.judged, length.final, images)
-        + pace.seconds(len(OTHERS) * few * length.seeds, length.final, images)
-        + pace.seconds(curve * length.judged, length.layers, images)
-    )
-
-
-def affordable(menu: Sequence[Length], time_left: float, pace: Pace, images: int) -> Length:
-    """The longest campaign that fits into the time.
-
-    Args:
-        menu: the longest first.
+        per_epoch: seconds of an epoch, measured on the very networks that are to be trained.
         time_left: in seconds.
-        pace: of the updates.
-        images: of the training set.
+        most: epochs that are wanted.
 
     Returns:
-        The first that fits into ``RESERVE`` of the time, else the last.
+        At most ``most``; 0 where not even the shortest fits.
     """
-    return next((length for length in menu if seconds(length, images, pace) < RESERVE * time_left), menu[-1])
+    return next((epochs for epochs in EPOCHS if epochs <= most and epochs * per_epoch <= time_left), 0)
 
 
 def update_seconds(entries: Sequence[Entry], seeds: int, fitted: Pixels, *, capture: bool = True) -> float:
@@ -528,3 +449,30 @@ def distances(weights: Weights, activation: str, pixels: Pixels) -> list[float]:
         result = minimum_distortion(model, some.images, runners_up(model, some), refine=True)
         found.append(float(result.rms[result.success].double().mean()) * SIZES[0] ** 0.5)
     return found
+
+
+def alone(entry: Entry, seed: int, epochs: int, fitted: Pixels, judged: Pixels) -> dict[str, float]:
+    """Trains one network of an entry.
+
+    Args:
+        entry: what is trained.
+        seed: of the network.
+        epochs: passes over the images.
+        fitted: images that are learned.
+        judged: images that the error is counted on.
+
+    Returns:
+        The errors of the averaged weights (``error``) and of the last ones (``last``), and the averaged weights' error
+        on the images that were learned (``training``).
+    """
+    setup = Setup(RATE, epochs, min(BATCH, len(fitted)))
+    trained = Bank([(entry.plan, seed)], setup, fitted.images, fitted.labels).train()
+    function = ACTIVATIONS[entry.plan.activation].function
+    return {
+        name: float(wrong(weights, function, pixels.images, pixels.labels).double().mean())
+        for name, weights, pixels in (
+            ("error", trained.weights, judged),
+            ("last", trained.last, judged),
+            ("training", trained.weights, fitted),
+        )
+    }
