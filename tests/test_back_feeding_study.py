@@ -26,7 +26,7 @@ def digits() -> Digits:
 @pytest.fixture
 def nets(digits: Digits, monkeypatch, tmp_path) -> study.Networks:
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
-    monkeypatch.setitem(study.SIZES, "quick", study.Size(3, 50, 3e-3, looked_at=20))
+    monkeypatch.setattr(study, "SIZE", study.Size(3, 50, 3e-3, images=600, looked_at=20))
     return study.networks(digits)
 
 
@@ -221,13 +221,72 @@ def test_the_paper_s_numbers_are_the_marks() -> None:
 def test_the_pictures_are_drawn() -> None:
     strips = pictures.strips({"plain": [0.1, 0.2], "fed": [0.1]}, xlabel="error", marks={"paper": 0.1})
     assert [label.get_text() for label in strips.axes[0].get_yticklabels()] == ["plain", "fed"]
-    curves = pictures.doses(findings.curve(content()), marks=findings.marks())
+    curves = pictures.doses(findings.curve(content()))
     assert [axes.get_title(loc="left") for axes in curves.axes[:2]] == ["ReLU", "sigmoid"]
     assert all(figure.png()[:4] == b"\x89PNG" for figure in (strips, curves))
     with pytest.raises(ValueError, match="one row for each of 2"):
-        pictures.doses({"odd": ([0, 1], [[0.1]])}, marks={})
+        pictures.doses({"odd": ([0, 1], [[0.1]])})
     with pytest.raises(ValueError, match="at least one"):
         pictures.strips({}, xlabel="error")
+
+
+def test_the_sentences_hold_their_numbers() -> None:
+    found = content()
+    said = findings.headline(found)
+    assert said.startswith("After 300 epochs the two plans")
+    assert "With ReLU: dose 2 1.20% (± 0.14% over 2 networks) and dose 1 1.00%" in said
+    assert "against weight decay 1.70%." in said
+    assert said.endswith("Of these 8 networks with adversarial examples 3 come below 1.2 %.")
+    found["meta"] |= {"seconds": 90.0, "hardware": {"cpu": "abacus", "torch": "2", "products": "float32"}}
+    assert findings.how(found).startswith("56 networks were trained in 90 s on abacus")
+    assert "selection 300, confirmation 300, test 300" in findings.how(found)
+    gains = findings.contrasts(found, "final", [("ReLU", "back-feeding", "weight decay")])
+    assert "a standard error of 0.11%" in findings.power(found, gains)
+    assert "from about 0.10% on" in findings.power(found, gains)
+    assert findings.fed(found)[:3] == ["ReLU, back-feeding", "ReLU, second plan", "ReLU, exit"]
+    assert findings.dots(found)["sigmoid, exit"] == [0.015, 0.017]
+
+
+def long_run(errors: list[float]) -> dict:
+    rows = [{"activation": "ReLU", "name": "dose 2", "epochs": 200, "error": error} for error in errors]
+    return {"networks": [*rows, {"activation": "ReLU", "name": "decay", "epochs": 200, "error": 0.017}]}
+
+
+def test_networks_trained_for_long_are_told_of_by_plan() -> None:
+    frame = findings.trained_longer(long_run([0.011, 0.013]))
+    row = frame.loc["ReLU, dose 2"]
+    assert row.tolist() == pytest.approx([0.012, 0.002 / math.sqrt(2), 0.011, 0.5, 2, 200])
+    assert math.isnan(frame.loc["ReLU, decay", "standard deviation"])
+    assert findings.trained_longer(None).empty
+
+
+def test_claims_follow_the_gains_and_stay_open_where_too_little_was_run() -> None:
+    found = content()
+    gains = findings.contrasts(
+        found, "final", [("ReLU", "back-feeding", "weight decay"), ("ReLU", "back-feeding", "exit")]
+    )
+    rows = {name: [row[0] * sign, *row[1:]] for (name, row), sign in zip(gains.rows.items(), (1, -1), strict=True)}
+    rows |= {name.replace("ReLU", "sigmoid"): row for name, row in rows.items()}
+    rows |= {f"{name}, back-feeding against nothing": [0.0, 1.0, 1.0, 1.0, 1.0] for name in findings.ACTIVATIONS}
+    layers = {
+        f"{name}, {layer} against input": [gain, 0.0, 0.0, 0.001, 1.0]
+        for name in findings.ACTIVATIONS
+        for layer, gain in (("first hidden", 0.003), ("second hidden", -0.003), ("all layers", 0.001))
+    }
+    tables = (Table(name, gains.columns, made) for name, made in (("a", rows), ("b", layers)))
+    claims = findings.claims(found, *tables, findings.trained_longer(long_run([0.011, 0.012])))
+    assert claims["ReLU: the chosen plan errs less than weight decay, by two standard errors"]
+    assert not claims[
+        "ReLU: the chosen plan errs less than the best plan with examples at the exit, by two standard errors"
+    ]
+    assert claims["ReLU: examples for the first hidden layer err less than those for the input"]
+    assert not claims["sigmoid: examples for the second hidden layer err less than those for the input"]
+    assert not claims["sigmoid: examples for all layers err less than those for the input alone"]
+    assert not claims["ReLU: after 300 epochs the chosen plan errs below 1.2 % on average"]
+    last = "ReLU: trained for long on a CPU, a fixed dose errs below 1.2 % on average"
+    assert claims[last] is None
+    tables = (Table(name, gains.columns, made) for name, made in (("a", rows), ("b", layers)))
+    assert findings.claims(found, *tables, findings.trained_longer(long_run([0.011, 0.012, 0.0125])))[last] is True
 
 
 def test_tables_can_be_stored() -> None:

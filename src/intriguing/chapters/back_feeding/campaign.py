@@ -24,6 +24,8 @@ from intriguing.chapters.back_feeding.examples import ACTIVATIONS, Weights
 RATE = 2e-3
 PACES = {"ReLU": (0.4, 2.0), "sigmoid": (2.0, 5.0)}
 """Factors of the learning rate that the best known plans are tried with as well."""
+AT_OTHER_RATES = ("nothing", "weight decay 1e-05", "dropout 10/0/0 %", "exit x 1", "dose 1.5", "dose 2")
+"""Plans that are tried with other learning rates as well."""
 FED = ("dose", "exit", "hidden", "pools")
 """Families of plans that feed adversarial examples back."""
 MAIN = ("weight decay", "dropout", "noise")
@@ -116,7 +118,7 @@ def selection(activation: str) -> list[Entry]:
         ("pools, dose 1.5, in turn", "pools", Plan("dose", 1.5, alternate=True, **kept)),
     ]
     found = [Entry(name, family, replace(plan, activation=activation)) for name, family, plan in plans]
-    tried = [entry for entry in found if entry.name in ("nothing", "dose 1.5", "dose 2")]
+    tried = [entry for entry in found if entry.name in AT_OTHER_RATES]
     for pace in PACES[activation]:
         for entry in tried:
             found.append(replace(entry, name=f"{entry.name}, rate x {pace:g}", plan=replace(entry.plan, pace=pace)))

@@ -19,6 +19,7 @@ Content = Mapping[str, Any]
 ACTIVATIONS = ("ReLU", "sigmoid")
 ROLES = {"nothing": "nothing", **{family: family for family in (*MAIN, *OTHERS)}, "both": "dropout and dose"}
 BEST = "back-feeding"
+ENOUGH = 3  # networks for a mean to be told of
 FORMATS = {
     "networks": "{:.0f}",
     "epochs": "{:.0f}",
@@ -296,3 +297,162 @@ def faster(content: Content) -> float:
     """By how much an update of one network is cheaper among a hundred than alone, both replayed on the GPU."""
     each = {(row["networks"], row["captured"]): row["seconds_per_update"] / row["networks"] for row in content["speed"]}
     return each[1, True] / each[100, True]
+
+
+def longer() -> Content | None:
+    """What ``benchmarks/back_feeding_long.py`` wrote: few networks, trained for long; None where it is not stored."""
+    try:
+        return results.measured("back_feeding_long")
+    except results.MissingResult:
+        return None
+
+
+def trained_longer(content: Content | None) -> pd.DataFrame:
+    """The networks that were trained for long.
+
+    Args:
+        content: as from ``longer``.
+
+    Returns:
+        By plan the mean test error, its standard deviation, the best network, how many there are and their epochs.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in (content or {}).get("networks", []):
+        rows.setdefault(f"{row['activation']}, {row['name']}", []).append(row)
+    columns = ["test error", "standard deviation", "best seed", "below 1.2 %", "networks", "epochs"]
+    frame = pd.DataFrame(columns=columns, dtype=float)
+    for name, found in rows.items():
+        errors = np.array([one["error"] for one in found])
+        spread = errors.std(ddof=1) if len(found) > 1 else np.nan
+        below = (errors < marks()["back-feeding"]).mean()
+        frame.loc[name] = [errors.mean(), spread, errors.min(), below, len(found), found[0]["epochs"]]
+    return frame
+
+
+def headline(content: Content) -> str:
+    """The sentences that say what came of the comparison.
+
+    Args:
+        content: as from ``stored``.
+    """
+    lines, below, count = [], 0, 0
+    for activation in ACTIVATIONS:
+        named = roles(content, activation)
+        told = [
+            f"{named[role]['name']} {mean(named[role]):.2%} (± {np.std(named[role]['errors'], ddof=1):.2%} over "
+            f"{len(named[role]['errors'])} networks)"
+            for role in (BEST, "second plan")
+        ]
+        others = [f"{role} {mean(named[role]):.2%}" for role in ("weight decay", "dropout", "noise") if role in named]
+        lines.append(f"With {activation}: {' and '.join(told)}, against {', '.join(others)}.")
+        fed = [error for role in (BEST, "second plan") for error in named[role]["errors"]]
+        below, count = below + sum(error < marks()["back-feeding"] for error in fed), count + len(fed)
+    epochs = {row["epochs"] for row in content["final"]}
+    return (
+        f"After {_listed(epochs)} epochs the two plans that were best on the images held out err like this on the test "
+        f"set. {' '.join(lines)} Of these {count} networks with adversarial examples {below} come below 1.2 %."
+    )
+
+
+def how(content: Content) -> str:
+    """The sentence that says where and how the comparison was run."""
+    about, meta = content["meta"]["hardware"], content["meta"]
+    networks = sum(
+        len(row["errors"]) for part in ("selection", "confirmation", "final", "layers") for row in content[part]
+    )
+    epochs = [f"{part} {_listed({row['epochs'] for row in content[part]})}" for part in ("selection", "confirmation")]
+    epochs += [f"test {_listed({row['epochs'] for row in content['final']})}"]
+    epochs += [f"layers and doses {_listed({row['epochs'] for row in content['layers']})}"]
+    return (
+        f"{networks:,} networks were trained in {meta['seconds']:.0f} s on {about.get('gpu', about['cpu'])} (PyTorch "
+        f"{about['torch']}; matrix products in {about['products']}). Epochs: {', '.join(epochs)}. Pixels and "
+        "outputs of units are cut to what they can be, [0, 1] or [0, inf), unless a name says otherwise."
+    )
+
+
+def _listed(numbers: set[int]) -> str:
+    return " or ".join(f"{number:g}" for number in sorted(numbers))
+
+
+def dots(content: Content) -> dict[str, list[float]]:
+    """The errors of all judged networks by row of ``judged``."""
+    return {
+        f"{activation}, {role}": row["errors"]
+        for activation in ACTIVATIONS
+        for role, row in roles(content, activation).items()
+    }
+
+
+def fed(content: Content) -> list[str]:
+    """The rows of ``judged`` in which adversarial examples are fed back, with nothing else beside them."""
+    return [
+        f"{activation}, {role}"
+        for activation in ACTIVATIONS
+        for role, row in roles(content, activation).items()
+        if row["family"] in FED
+    ]
+
+
+def power(content: Content, gains: Table) -> str:
+    """The sentence that says which difference can be seen at all.
+
+    Args:
+        content: as from ``stored``.
+        gains: the contrasts of its plans.
+    """
+    aim, images = marks()["back-feeding"], 10_000
+    error = (aim * (1 - aim) / images) ** 0.5
+    seeds = [float(np.std(row["errors"], ddof=1)) for row in content["final"]]
+    seen = 2 * float(gains.to_frame()["standard error"].median())
+    return (
+        f"{images:,} test images give an error of {aim:.1%} a standard error of {error:.2%}. Networks that differ by "
+        f"their seed have a standard deviation of {np.median(seeds):.2%}. Image by image, over all networks of two "
+        f"plans, a difference shows from about {seen:.2%} on, two standard errors."
+    )
+
+
+def claims(content: Content, gains: Table, layer_gains: Table, long: pd.DataFrame) -> dict[str, bool | None]:
+    """What is claimed of back-feeding, and whether it came out so.
+
+    Args:
+        content: as from ``stored``.
+        gains: contrasts of the plans that were judged, of ``rivals`` at least.
+        layer_gains: contrasts of ``layer_pairs``.
+        long: as from ``trained_longer``.
+
+    Returns:
+        The claim, a sentence -> whether it holds, None where too little was run.
+    """
+    steps = in_standard_errors(gains)["in standard errors"]
+    layer_steps = in_standard_errors(layer_gains)["in standard errors"]
+    aim, outcomes = marks()["back-feeding"], {}
+    for activation in ACTIVATIONS:
+        named = roles(content, activation)
+        epochs = named[BEST]["epochs"]
+        outcomes[f"{activation}: after {epochs} epochs the chosen plan errs below 1.2 % on average"] = (
+            mean(named[BEST]) < aim
+        )
+        for role, told in (
+            ("weight decay", "weight decay"),
+            ("dropout", "dropout"),
+            ("noise", "noise of some length"),
+            ("nothing", "the same network without examples, at the best rate"),
+            ("exit", "the best plan with examples at the exit"),
+            ("deformed", "deformed images"),
+        ):
+            if role in named:
+                outcomes[f"{activation}: the chosen plan errs less than {told}, by two standard errors"] = (
+                    steps[f"{activation}, {BEST} against {role}"] > 2
+                )
+        for layer in ("first hidden", "second hidden"):
+            outcomes[f"{activation}: examples for the {layer} layer err less than those for the input"] = (
+                layer_steps[f"{activation}, {layer} against input"] > 2
+            )
+        outcomes[f"{activation}: examples for all layers err less than those for the input alone"] = (
+            layer_steps[f"{activation}, all layers against input"] > 2
+        )
+    many = long[(long["networks"] >= ENOUGH) & long.index.str.contains("dose")] if len(long) else long
+    outcomes["ReLU: trained for long on a CPU, a fixed dose errs below 1.2 % on average"] = (
+        bool((many["test error"] < aim).all()) if len(many) else None
+    )
+    return outcomes

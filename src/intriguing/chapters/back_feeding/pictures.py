@@ -13,12 +13,11 @@ from intriguing.book.plots import PALETTE, WIDTH, Figure, as_array, styled
 
 
 @styled
-def doses(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, marks: Mapping[str, float]) -> Figure:
+def doses(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
     """Test error against the length of the step: dots for networks, a line through the means.
 
     Args:
         curves: Label -> lengths (D,), and errors (D, S), fractions.
-        marks: Label -> error, drawn as a thin level line; what the paper prints.
 
     Returns:
         The figure, one panel for each curve, over the same axes.
@@ -38,12 +37,6 @@ def doses(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, marks: Mapping[s
         x, y = as_array(lengths), as_array(errors)
         axes.plot(np.repeat(x, y.shape[1]), y.ravel(), "o", color=PALETTE[colour], alpha=0.3, markersize=3.5)
         axes.plot(x, y.mean(1), color=PALETTE[colour])
-        for label, level in marks.items():
-            axes.axhline(level, color=PALETTE["grey"], linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-            axes.annotate(
-                label, (x.max(), level), xytext=(0, 2), textcoords="offset points", ha="right", fontsize=7.5,
-                color="#666666",
-            )  # fmt: skip
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
         axes.xaxis.set_tick_params(labelbottom=True)
     figure.supxlabel("length of the step, |r|", fontsize=8.5)

@@ -45,6 +45,7 @@ class Size:
         epochs: passes over the training set.
         batch: images in an update.
         rate: the largest learning rate.
+        images: of the training set, the first ones.
         seeds: networks for each plan.
         looked_at: test images whose distance from the boundary is measured.
     """
@@ -52,11 +53,12 @@ class Size:
     epochs: int
     batch: int
     rate: float
+    images: int
     seeds: int = 2
     looked_at: int = 100
 
 
-SIZES = {"quick": Size(12, 50, 3e-3), "paper": Size(10, 200, 2e-3, seeds=3)}
+SIZE = Size(epochs=12, batch=50, rate=3e-3, images=4000)
 
 
 def networks(digits: Digits) -> dict[str, Weights]:
@@ -68,7 +70,7 @@ def networks(digits: Digits) -> dict[str, Weights]:
     Returns:
         Name of the plan -> the weights of its networks, one for each seed.
     """
-    size = SIZES[settings.profile().name]
+    size = SIZE
     nets = [(plan, seed) for plan in PLANS.values() for seed in range(size.seeds)]
     key = {
         "plans": [asdict(plan) for plan in PLANS.values()],
@@ -78,7 +80,7 @@ def networks(digits: Digits) -> dict[str, Weights]:
     }
 
     def make() -> dict[str, Tensor]:
-        pixels = pixels_of(digits.train)
+        pixels = pixels_of(digits.train).cut(slice(0, size.images))
         found = Bank(nets, Setup(size.rate, size.epochs, size.batch), pixels.images, pixels.labels).train().weights
         return {
             f"{name}{layer}": part for layer, pair in enumerate(found) for name, part in zip("wb", pair, strict=True)
@@ -134,6 +136,11 @@ def rightly(weights: Weights, images: Images, count: int) -> Pixels:
     return Pixels(pixels.images[found], pixels.labels[found])
 
 
+def readings(weights: Weights, images: Tensor) -> list[str]:
+    """What the first network of a stack reads in each image (N, 784), in words."""
+    return [f"read as {int(label)}" for label in read(weights, images)]
+
+
 def kinds(weights: Weights, pixels: Pixels) -> Table:
     """How long the steps of each kind are, and how many images they carry over a boundary.
 
@@ -166,7 +173,7 @@ def small(nets: Networks, digits: Digits) -> tuple[Table, dict[str, Tensor]]:
         test images; and the errors by plan, one for each seed.
     """
     judged = pixels_of(digits.test)
-    looked_at = judged.cut(slice(0, SIZES[settings.profile().name].looked_at))
+    looked_at = judged.cut(slice(0, SIZE.looked_at))
     found = {
         name: wrong(weights, torch.relu, judged.images, judged.labels).double().mean(1)
         for name, weights in nets.items()
