@@ -183,34 +183,3 @@ def test_the_script_says_what_it_had_no_time_for(tmp_path, monkeypatch) -> None:
     assert script.main(["--device", "cpu", "--small", "--minutes", "0", "--output", str(output)]) == 1
     parts = json.loads(output.read_text())["parts"]
     assert all(set(about) & {"not_run", "unfinished"} for name, about in parts.items() if name in NEED_TIME)
-
-
-def test_networks_trained_one_by_one_are_kept_as_they_end(tmp_path, monkeypatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    script = importlib.import_module("back_feeding_long")
-    output = tmp_path / "long.json"
-    told = {
-        name: [row("dose 1", "dose", [0.1], size=1.0), row("dose 2", "dose", [0.2], size=2.0)] for name in ("a", "b")
-    }
-    stored = {"confirmation": told["a"], "selection": [*told["b"], row("decay", "weight decay", [0.1], decay=1e-5)]}
-    monkeypatch.setattr("intriguing.book.results.measured", lambda name: stored)
-    trained = []
-
-    def alone(entry: Entry, seed: int, *_: object) -> dict[str, float]:
-        trained.append((entry.name, seed))
-        return {"error": 0.01 * (seed + 1)}
-
-    monkeypatch.setattr(campaign, "alone", alone)
-    options = ["--epochs", "1", "--profile", "quick", "--output", str(output)]
-    script.main([*options, "--seeds", "1"])
-    script.main([*options, "--seeds", "2"])
-    assert trained == [("dose 2", 0), ("decay", 0), ("dose 2", 1), ("decay", 1)]
-    kept = [(one["name"], one["seed"], one["error"]) for one in json.loads(output.read_text())["networks"]]
-    assert kept == [("dose 2", 0, 0.01), ("decay", 0, 0.01), ("dose 2", 1, 0.02), ("decay", 1, 0.02)]
-
-
-def test_a_network_alone_is_the_one_of_the_bank() -> None:
-    fitted, judged = pixels(), pixels(20)
-    found = campaign.alone(ENTRIES[1], 1, 3, fitted, judged)
-    rows, _, _ = campaign.run(ENTRIES[1:2], 3, 2, fitted, judged, Clock(5))
-    assert found["error"] == pytest.approx(rows[0]["errors"][1], abs=0.051)

@@ -247,20 +247,7 @@ def test_the_sentences_hold_their_numbers() -> None:
     assert findings.dots(found)["sigmoid, exit"] == [0.015, 0.017]
 
 
-def long_run(errors: list[float]) -> dict:
-    rows = [{"activation": "ReLU", "name": "dose 2", "epochs": 200, "error": error} for error in errors]
-    return {"networks": [*rows, {"activation": "ReLU", "name": "decay", "epochs": 200, "error": 0.017}]}
-
-
-def test_networks_trained_for_long_are_told_of_by_plan() -> None:
-    frame = findings.trained_longer(long_run([0.011, 0.013]))
-    row = frame.loc["ReLU, dose 2"]
-    assert row.tolist() == pytest.approx([0.012, 0.002 / math.sqrt(2), 0.011, 0.5, 2, 200])
-    assert math.isnan(frame.loc["ReLU, decay", "standard deviation"])
-    assert findings.trained_longer(None).empty
-
-
-def test_claims_follow_the_gains_and_stay_open_where_too_little_was_run() -> None:
+def test_claims_follow_the_gains() -> None:
     found = content()
     gains = findings.contrasts(
         found, "final", [("ReLU", "back-feeding", "weight decay"), ("ReLU", "back-feeding", "exit")]
@@ -274,7 +261,7 @@ def test_claims_follow_the_gains_and_stay_open_where_too_little_was_run() -> Non
         for layer, gain in (("first hidden", 0.003), ("second hidden", -0.003), ("all layers", 0.001))
     }
     tables = (Table(name, gains.columns, made) for name, made in (("a", rows), ("b", layers)))
-    claims = findings.claims(found, *tables, findings.trained_longer(long_run([0.011, 0.012])))
+    claims = findings.claims(found, *tables)
     assert claims["ReLU: the chosen plan errs less than weight decay, by two standard errors"]
     assert not claims[
         "ReLU: the chosen plan errs less than the best plan with examples at the exit, by two standard errors"
@@ -283,10 +270,6 @@ def test_claims_follow_the_gains_and_stay_open_where_too_little_was_run() -> Non
     assert not claims["sigmoid: examples for the second hidden layer err less than those for the input"]
     assert not claims["sigmoid: examples for all layers err less than those for the input alone"]
     assert not claims["ReLU: after 300 epochs the chosen plan errs below 1.2 % on average"]
-    last = "ReLU: trained for long on a CPU, a fixed dose errs below 1.2 % on average"
-    assert claims[last] is None
-    tables = (Table(name, gains.columns, made) for name, made in (("a", rows), ("b", layers)))
-    assert findings.claims(found, *tables, findings.trained_longer(long_run([0.011, 0.012, 0.0125])))[last] is True
 
 
 def test_tables_can_be_stored() -> None:

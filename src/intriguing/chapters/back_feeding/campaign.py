@@ -451,30 +451,3 @@ def distances(weights: Weights, activation: str, pixels: Pixels) -> list[float]:
         result = minimum_distortion(model, some.images, runners_up(model, some), refine=True)
         found.append(float(result.rms[result.success].double().mean()) * SIZES[0] ** 0.5)
     return found
-
-
-def alone(entry: Entry, seed: int, epochs: int, fitted: Pixels, judged: Pixels) -> dict[str, float]:
-    """Trains one network of an entry.
-
-    Args:
-        entry: what is trained.
-        seed: of the network.
-        epochs: passes over the images.
-        fitted: images that are learned.
-        judged: images that the error is counted on.
-
-    Returns:
-        The errors of the averaged weights (``error``) and of the last ones (``last``), and the averaged weights' error
-        on the images that were learned (``training``).
-    """
-    setup = Setup(RATE, epochs, min(BATCH, len(fitted)))
-    trained = Bank([(entry.plan, seed)], setup, fitted.images, fitted.labels).train()
-    function = ACTIVATIONS[entry.plan.activation].function
-    return {
-        name: float(wrong(weights, function, pixels.images, pixels.labels).double().mean())
-        for name, weights, pixels in (
-            ("error", trained.weights, judged),
-            ("last", trained.last, judged),
-            ("training", trained.weights, fitted),
-        )
-    }

@@ -19,7 +19,6 @@ Content = Mapping[str, Any]
 ACTIVATIONS = ("ReLU", "sigmoid")
 ROLES = {"nothing": "nothing", **{family: family for family in (*MAIN, *OTHERS)}, "both": "dropout and dose"}
 BEST = "back-feeding"
-ENOUGH = 3  # networks for a mean to be told of
 FORMATS = {
     "networks": "{:.0f}",
     "epochs": "{:.0f}",
@@ -299,36 +298,6 @@ def faster(content: Content) -> float:
     return each[1, True] / each[100, True]
 
 
-def longer() -> Content | None:
-    """What ``benchmarks/back_feeding_long.py`` wrote: few networks, trained for long; None where it is not stored."""
-    try:
-        return results.measured("back_feeding_long")
-    except results.MissingResult:
-        return None
-
-
-def trained_longer(content: Content | None) -> pd.DataFrame:
-    """The networks that were trained for long.
-
-    Args:
-        content: as from ``longer``.
-
-    Returns:
-        By plan the mean test error, its standard deviation, the best network, how many there are and their epochs.
-    """
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for row in (content or {}).get("networks", []):
-        rows.setdefault(f"{row['activation']}, {row['name']}", []).append(row)
-    columns = ["test error", "standard deviation", "best seed", "below 1.2 %", "networks", "epochs"]
-    frame = pd.DataFrame(columns=columns, dtype=float)
-    for name, found in rows.items():
-        errors = np.array([one["error"] for one in found])
-        spread = errors.std(ddof=1) if len(found) > 1 else np.nan
-        below = (errors < marks()["back-feeding"]).mean()
-        frame.loc[name] = [errors.mean(), spread, errors.min(), below, len(found), found[0]["epochs"]]
-    return frame
-
-
 def headline(content: Content) -> str:
     """The sentences that say what came of the comparison.
 
@@ -411,17 +380,16 @@ def power(content: Content, gains: Table) -> str:
     )
 
 
-def claims(content: Content, gains: Table, layer_gains: Table, long: pd.DataFrame) -> dict[str, bool | None]:
+def claims(content: Content, gains: Table, layer_gains: Table) -> dict[str, bool]:
     """What is claimed of back-feeding, and whether it came out so.
 
     Args:
         content: as from ``stored``.
         gains: contrasts of the plans that were judged, of ``rivals`` at least.
         layer_gains: contrasts of ``layer_pairs``.
-        long: as from ``trained_longer``.
 
     Returns:
-        The claim, a sentence -> whether it holds, None where too little was run.
+        The claim, a sentence -> whether it holds.
     """
     steps = in_standard_errors(gains)["in standard errors"]
     layer_steps = in_standard_errors(layer_gains)["in standard errors"]
@@ -451,8 +419,4 @@ def claims(content: Content, gains: Table, layer_gains: Table, long: pd.DataFram
         outcomes[f"{activation}: examples for all layers err less than those for the input alone"] = (
             layer_steps[f"{activation}, all layers against input"] > 2
         )
-    many = long[(long["networks"] >= ENOUGH) & long.index.str.contains("dose")] if len(long) else long
-    outcomes["ReLU: trained for long on a CPU, a fixed dose errs below 1.2 % on average"] = (
-        bool((many["test error"] < aim).all()) if len(many) else None
-    )
     return outcomes
