@@ -496,7 +496,7 @@ OBVIOUS = {
     "scorecard": {"TABLE1", "Verdict"},
     "disjoint_sets": {"HALVES", "trained"},
     "protocol": {"coarse_search", "Protocol"},
-    "back_feeding": {"back_feed", "Pool"},
+    "back_feeding": {"Bank", "fresh"},
     "density": {"surroundings", "exit_along"},
     "minimum": {"plane", "minimize_box"},
     "units": {"features"},

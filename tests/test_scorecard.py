@@ -179,7 +179,8 @@ def test_bins_are_disjoint_and_the_worst_table_comes_first(store):
 
 def test_numbers_of_sentences_stand_beside_those_of_tables(store):
     store("imagenet_ostriches", columns=["mean distortion"], rows={"to the ostrich": [0.013016]})
-    store("back_feeding_longer", columns=["test error"], rows={"weight decay": [0.1], "dropout": [0.2]})
+    rows = {"sigmoid, weight decay": [0.1], "sigmoid, dropout": [0.2]}
+    store("back_feeding", columns=["test error"], rows=rows)
     found = numbers.everything()
     shown = numbers.sentences(found).data
     assert shown["ours"].dropna().tolist() == [0.013016, 0.1, 0.2]
@@ -187,7 +188,7 @@ def test_numbers_of_sentences_stand_beside_those_of_tables(store):
     # Twice the printed distortion is five widths of the last bin away, and an error nineteen points off not two.
     assert numbers.worst_lines(found, 2) == [
         "in the text, mean distortion on AlexNet, on SqueezeNet, +100 %",
-        "in the text, test error of 100-100-10 with dropout, longer training, +18.7 points",
+        "in the text, test error of 100-100-10 with dropout, with sigmoids, +18.7 points",
     ]
     assert numbers.worst_first(found, 1).splitlines()[-1].endswith("| 0.01302 | 0.006508 | +100 % |")
 
@@ -337,13 +338,30 @@ def test_tilt_is_parted_into_learning_and_overfitting(store):
     assert "by 30 % and saves 3.0 points" in summary.findings()
 
 
-def test_a_gain_needs_two_standard_errors(store):
-    def gain(value):
-        rows = {"all layers against weight decay": [value, 0.001]}
-        store("back_feeding_contrasts", columns=["gain", "standard error"], rows=rows)
+def test_a_gain_needs_two_standard_errors_with_both_activations(store):
+    def gain(one, other):
+        rows = {"sigmoid, all layers against input": [one, 0.001], "ReLU, all layers against input": [other, 0.001]}
+        store("back_feeding_layers_contrasts", columns=["gain", "standard error"], rows=rows)
         return decided("Each layer").verdict
 
-    assert [gain(0.003), gain(0.001), gain(-0.003)] == [claims.REPRODUCED, claims.UNDECIDED, claims.DIFFERS]
+    assert gain(0.003, 0.004) == claims.REPRODUCED
+    assert gain(0.001, 0.004) == gain(-0.003, 0.003) == claims.UNDECIDED
+    assert gain(-0.003, -0.004) == claims.DIFFERS
+    assert decided("Each layer").number == "-0.30 ± 0.10 (sigmoid), -0.40 ± 0.10 (ReLU) points gained"
+
+
+def test_back_feeding_is_reproduced_when_one_activation_comes_below(store):
+    def decide(sigmoid, relu):
+        columns, spread = ["test error", "standard deviation"], 0.0005
+        rows = {"sigmoid, back-feeding": [sigmoid, spread], "ReLU, back-feeding": [relu, spread]}
+        rows |= {"sigmoid, dropout": [0.02, spread], "ReLU, dropout": [0.0128, spread]}
+        store("back_feeding", columns=columns, rows=rows)
+        return decided("Back-feeding")
+
+    assert decide(0.014, 0.0115).verdict == claims.REPRODUCED
+    assert decide(0.014, 0.0115).number == "1.40 ± 0.05 % (sigmoid), 1.15 ± 0.05 % (ReLU); printed: below 1.2 %"
+    assert decide(0.014, 0.012).verdict == claims.DIFFERS
+    assert decided("Dropout").verdict == claims.REPRODUCED  # the nearer of the two counts, both are told
 
 
 def test_a_table_is_reproduced_when_every_entry_is(store):

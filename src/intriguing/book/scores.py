@@ -17,14 +17,9 @@ IN_TEXT = {
     "figure 5 distortion": ("imagenet_ostriches", "to the ostrich", "mean distortion", "on SqueezeNet"),
     "figure 7 linear": ("table1", "FC10(1e-4)", "distortion", "on FC10(1e-4)"),
     "figure 7 sigmoid": ("table1", "FC200-200-10", "distortion", "on FC200-200-10"),
-    "weight decay error": ("back_feeding_longer", "weight decay", "test error", "longer training"),
-    "dropout error": ("back_feeding_longer", "dropout", "test error", "longer training"),
-    "back-feeding error": (
-        "back_feeding_longer",
-        "dropout and all layers",
-        "test error",
-        "longer training, with dropout",
-    ),
+    "weight decay error": ("back_feeding", "sigmoid, weight decay", "test error", "with sigmoids"),
+    "dropout error": ("back_feeding", "sigmoid, dropout", "test error", "with sigmoids"),
+    "back-feeding error": ("back_feeding", "sigmoid, back-feeding", "test error", "with sigmoids, a fixed dose"),
 }
 """Findings in the paper's sentences: key of ``paper.NUMBERS`` -> table, row and column of ours, and what ours is."""
 
