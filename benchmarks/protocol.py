@@ -1,8 +1,9 @@
-"""The campaign behind the chapter on the protocol: hundreds of networks trained and attacked; raw readings as files.
+"""The campaign behind the chapter on the protocol: many networks trained and attacked; raw readings as files.
 
-``python benchmarks/protocol.py --minutes 6 --output FOLDER`` wants a machine with CUDA, PyTorch, NumPy and SciPy, and
-MNIST in ``INTRIGUING_DATA``. Each job runs in a process of its own, so that one computes while another waits, and writes
-``FOLDER/<job>.npz`` whenever a part is done. ``--tiny --device cpu`` runs the same on any computer in a minute.
+``python benchmarks/protocol.py --minutes 9 --output FOLDER`` wants a machine with CUDA, PyTorch, NumPy and SciPy, and
+MNIST in ``INTRIGUING_DATA``. Each job runs in a process of its own, so that one computes while another waits; it writes
+``FOLDER/<job>.npz`` whenever a part is done. ``--reduce`` makes results/benchmarks/protocol.json out of these files.
+``--size tiny --device cpu`` runs the same on any computer in some minutes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULT = ROOT / "results" / "benchmarks" / "protocol.json"
 
 
 def work(options: argparse.Namespace, began: float) -> int:
@@ -46,7 +48,8 @@ def work(options: argparse.Namespace, began: float) -> int:
     about = {"hardware": hardware, "torch": torch.__version__, "python": platform.python_version()}
     about |= {"data": digits.name, "images": options.images, "training images": len(data.train.labels)}
     store.put("about", json.dumps(about))
-    job = campaign.Job(data, campaign.TINY if options.tiny else campaign.Sizes(), clock, store, say)
+    sizes = {"full": campaign.Sizes(), "small": campaign.SMALL, "tiny": campaign.TINY}[options.size]
+    job = campaign.Job(data, sizes, clock, store, say)
     say(f"begins on {hardware}")
     try:
         campaign.JOBS[options.job](job)
@@ -55,6 +58,20 @@ def work(options: argparse.Namespace, began: float) -> int:
         job.save("a failure")
         return 1
     say("done")
+    return 0
+
+
+def reduce(folder: Path) -> int:
+    """Writes what the chapter reads."""
+    import numpy as np
+    from harness import write_json
+
+    from intriguing.attack.perturbations import random_targets
+    from intriguing.chapters.protocol import campaign, rates
+
+    whole, halves = (dict(np.load(folder / f"{job}.npz")) for job in ("whole", "halves"))
+    drawn = random_targets(torch.from_numpy(whole["labels"].astype(np.int64))).numpy()
+    write_json(RESULT, rates.reduced(whole, halves, drawn, list(campaign.LINEAR_VARIANTS)))
     return 0
 
 
@@ -71,12 +88,15 @@ def main() -> int:
     parser.add_argument("--profile", default="paper", choices=("quick", "paper"))
     parser.add_argument("--images", type=int, default=1500, help="how many are attacked")
     parser.add_argument("--train", type=int, help="how many training images are used (default: all)")
-    parser.add_argument("--tiny", action="store_true", help="few iterations and seeds, to see that it works")
+    parser.add_argument("--size", default="full", choices=("full", "small", "tiny"), help="seeds and iterations")
     parser.add_argument("--job", help="only this one, in this process")
     parser.add_argument("--began", type=float)
+    parser.add_argument("--reduce", action="store_true", help="only make the file of results")
     options = parser.parse_args()
     for folder in (ROOT / "src", ROOT / "benchmarks"):
         sys.path.insert(0, str(folder))
+    if options.reduce:
+        return reduce(options.output)
     options.output.mkdir(parents=True, exist_ok=True)
     began = options.began or time.monotonic()
     if options.job:

@@ -76,7 +76,12 @@ VARIANTS: Mapping[str, Variant] = {
     "small start": Variant(scale=0.3),
     "large start": Variant(scale=4.0),
 }
-LINEAR_FACTORS = (0.1, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 4.0)
+LINEAR_VARIANTS: Mapping[str, Variant] = {
+    **{f"x{f:g}": Variant(decay=f) for f in (0.1, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 4.0)},
+    **{f"x{f:g}, biases decayed": Variant(decay=f, bias=True) for f in (0.1, 0.4, 0.5, 0.6, 1.0)},
+    "x0.5, mean taken off": Variant(decay=0.5, centred=True),
+    "x0.5, biases decayed, mean taken off": Variant(decay=0.5, bias=True, centred=True),
+}
 
 
 @dataclass
@@ -530,8 +535,8 @@ class Sizes:
 
     Attributes:
         seeds: of the networks, per job.
-        levels: of iterations; the third one from the end is no special: ``base`` names the book's.
-        base: the level of the book's own networks.
+        levels: of iterations.
+        base: the one among them at which the book's own networks end.
         encoder: iterations of the autoencoder.
         most: of the encoder in the search for its settings.
     """
@@ -543,6 +548,7 @@ class Sizes:
     most: tuple[int, ...] = (100, 300, 1000)
 
 
+SMALL = Sizes(seeds=5, levels=(50, 1000), base="1000", encoder=(100,), most=(100,))
 TINY = Sizes(seeds=2, levels=(10, 30), base="30", encoder=(10,), most=(10,))
 
 
@@ -633,7 +639,7 @@ def _groups(job: Job, name: str, seeds: Sequence[int], variants: Sequence[Varian
     count = len(seeds)
     starts, options = (
         [2 * s for s in seeds],
-        {"levels": levels, "reserve": 20 if same == 0 else 0.6 * job.clock.seconds},
+        {"levels": levels, "reserve": 20.0},
     )
     first = job.trained(f"{name}/{HALVES[0]}", "FC100-100-10", part1, starts, variants, **options)
     second = job.trained(f"{name}/{HALVES[1]}", "FC123-456-10", part1, starts, variants, **options)
@@ -830,9 +836,7 @@ def whole(job: Job) -> None:
     store.put("labels", d.made_of_train.labels.to(torch.uint8))
     (linear,) = _linear(job, [BASE], sizes.levels, "base/linear")
     trainings = {
-        shape: job.trained(
-            f"base/{shape}", shape, d.train, list(seeds), [BASE] * count, reserve=0.7 * job.clock.seconds
-        )
+        shape: job.trained(f"base/{shape}", shape, d.train, list(seeds), [BASE] * count)
         for shape in ("FC100-100-10", "FC200-200-10")
     }
     coder = _coders(job, "base/AE400-10", list(seeds), [Coder()] * count, sizes.encoder, [base])[str(sizes.encoder[-1])]
@@ -870,10 +874,7 @@ def whole(job: Job) -> None:
     job.save("nine targets")
     with job.part("linear variants"):
         # Linear networks of other decays, as readers of the base's sets and as makers of their own.
-        variants = {f"x{factor:g}": Variant(decay=factor) for factor in LINEAR_FACTORS}
-        variants |= {f"x{f:g}, biases decayed": Variant(decay=f, bias=True) for f in (0.1, 0.4, 0.5, 0.6, 1.0)}
-        variants["x0.5, mean taken off"] = Variant(decay=0.5, centred=True)
-        variants["x0.5, biases decayed, mean taken off"] = Variant(decay=0.5, bias=True, centred=True)
+        variants = LINEAR_VARIANTS
         others = _linear(job, list(variants.values()), sizes.levels, "linear variants")
         _errors(job, "linear variants", others)
         for number, found in enumerate(sets[1:], 1):

@@ -7,8 +7,6 @@ own count and starts, and the rounding of the print.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -118,32 +116,20 @@ def standard_errors(
 
 
 def misfit(z: ArrayLike) -> float:
-    """The root mean square of differences in standard errors, none counted as more than ``CAP``: 1 where all is luck."""
+    """The root mean square of differences in standard errors, none larger than ``CAP``: 1 where all is luck."""
     z = np.minimum(np.abs(np.asarray(z, dtype=float)), CAP)
     return float(np.sqrt(np.mean(np.square(z))))
 
 
-def choosing(places: pd.MultiIndex) -> np.ndarray:
-    """Which numbers readings are chosen by: Tables 1 and 2, and of Table 4 the rows made for FC100-100-10 and its noise.
-
-    The others, with Table 3, are looked at when the choice is made.
-
-    Args:
-        places: the index of ``entries``.
+def by_group() -> pd.DataFrame:
+    """How many numbers of each kind are printed, on how many images each was counted, and how it is rounded.
 
     Returns:
-        (n,) bool.
+        By kind: ``numbers``, ``images`` (a span where they differ) and ``half a digit``, the largest rounding error.
     """
-    seen = [
-        table in ("table1", "table2")
-        or (table == "table4" and (row.startswith(("Gaussian noise 0.06", "FC100-100-10 ")) or row == "FC100-100-10"))
-        for table, row, _ in places
-    ]
-    return np.array(seen)
-
-
-def fits(numbers: Mapping[str, float], images: int, decimals: int) -> int:
-    """How many printed rates can be a count over so many images, rounded or cut off after some decimals."""
-    unit = 10.0**-decimals
-    near = [min(abs(k / images - p) for k in (int(p * images), int(p * images) + 1)) for p in numbers.values()]
-    return sum(gap < unit / 2 + 1e-9 for gap in near)
+    rows = {}
+    for name, part in entries().groupby("group", sort=False):
+        counts = sorted(set(part["images"]))
+        span = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+        rows[name] = [len(part), span, np.sqrt(3) * part["rounding"].max()]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["numbers", "images", "half a digit"])

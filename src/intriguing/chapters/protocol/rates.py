@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -134,12 +135,14 @@ class Campaign:
 
 
 def rounded(thing: Any) -> Any:
-    """The same with numbers of ``DIGITS`` digits, as JSON has it."""
+    """The same with numbers of ``DIGITS`` digits, as JSON has it; what is no number is null."""
     if isinstance(thing, Mapping):
         return {name: rounded(part) for name, part in thing.items()}
     if isinstance(thing, np.ndarray | Sequence) and not isinstance(thing, str):
         return [rounded(part) for part in thing]
-    return round(float(thing), DIGITS) if isinstance(thing, float | np.floating) else thing
+    if isinstance(thing, float | np.floating):
+        return round(float(thing), DIGITS) if np.isfinite(thing) else None
+    return thing
 
 
 def table(campaign: Campaign, prefix: str, makers: int, *, nine: bool) -> dict[str, dict[str, Any]]:
@@ -167,3 +170,177 @@ def table(campaign: Campaign, prefix: str, makers: int, *, nine: bool) -> dict[s
                 for sense, size in sizes(one["rms"], one["own"]).items():
                     there["sizes"].setdefault(sense, [[] for _ in range(makers)])[maker].append(size)
     return found
+
+
+# What the chapter reads.
+
+NOISE = ("noise 0.1", "noise 0.1, cut", "noise 0.3", "noise 0.3, cut")
+WHOLE = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "FC100-100-10", "FC200-200-10", "AE400-10")
+_TRAINED = {1: 3, 3: 5}  # number of a kind of network among the makers -> its place in the tables
+
+
+def linear(arrays: Mapping[str, np.ndarray], variants: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+    """Errors and the four averages of the distortion of the three linear networks, for each way to train them.
+
+    Args:
+        arrays: of the job ``whole``.
+        variants: in the order in which they were trained.
+    """
+    labels, found = arrays["labels"], {}
+    count = json.loads(str(arrays["about"]))["training images"]
+    shown, test = arrays["linear variants/errors/train"] / count, arrays["linear variants/errors/test"] / 10_000
+    for place, name in enumerate(variants):
+        rows = slice(3 * place, 3 * place + 3)
+        about = {"training error": shown[rows, 0], "test error": test[rows, 0]}
+        about |= dict(zip(NOISE, shown[rows, 1:].T, strict=True))
+        own = [
+            sizes(
+                arrays[f"linear variants/{name}/{i}/rms"].astype(float),
+                arrays[f"linear variants/{name}/{i}/clean"][i] == labels,
+            )
+            for i in range(3)
+        ]
+        found[name] = about | {sense: np.array([one[sense] for one in own]) for sense in own[0]}
+    return found
+
+
+def ends(arrays: Mapping[str, np.ndarray], parts: Mapping[str, int], networks: int) -> dict[str, dict[str, list]]:
+    """Errors of FC100-100-10 at every level of training, over seeds, with the iterations that it took.
+
+    Args:
+        arrays: of a job.
+        parts: name of a part of the data -> its images.
+        networks: seeds.
+    """
+    found, seeds = {}, slice(0, networks)
+    levels = sorted({name.split("/")[1] for name in arrays if name.startswith("base/") and "/errors/" in name})
+    for level in levels:
+        at = seeds if f"base/{level}/errors/train" not in arrays or level != "1500" else slice(3, 3 + networks)
+        about = {"iterations": arrays[f"training/base/FC100-100-10/iterations/{level}"].astype(float)}
+        for part, count in parts.items():
+            errors = arrays[f"base/{level}/errors/{part}"][at] / count
+            about[part] = errors[:, 0]
+            for noise, column in zip(NOISE, errors[:, 1:].T, strict=False):
+                about[f"{part}, {noise}"] = column
+        found[level] = about
+    return found
+
+
+def table2(
+    arrays: Mapping[str, np.ndarray], variants: Sequence[str], drawn: np.ndarray, networks: int
+) -> dict[str, dict[str, Any]]:
+    """Table 2 with its linear networks trained in each of some ways: mean and spread over seeds, (8, 6).
+
+    Args:
+        arrays: of the job ``whole``.
+        variants: in the order in which they were trained.
+        drawn: (N,) the random target of each image.
+        networks: seeds of the other networks.
+
+    Returns:
+        variant -> ``mean`` and ``spread``; NaN where a network was not trained.
+    """
+    labels = arrays["labels"].astype(int)
+    count = json.loads(str(arrays["about"]))["training images"]
+    some = np.arange(len(labels)) * (CLASSES - 1) + drawn - (drawn > labels)
+
+    def off(place: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        return (arrays[place][:, rows] != labels).mean(1)
+
+    found = {}
+    for place, name in enumerate(variants):
+        mean, spread = np.full((8, 6), np.nan), np.full((8, 6), np.nan)
+
+        def put(row: int, column: int, values: np.ndarray, mean=mean, spread=spread) -> None:
+            mean[row, column], spread[row, column] = values.mean(), values.std(ddof=1) if len(values) > 1 else 0.0
+
+        for i in range(3):
+            read = off(f"linear variants/{name}/{i}/found")
+            for column in range(3):
+                put(i, column, read[column : column + 1])
+            for number, column in _TRAINED.items():
+                put(i, column, read[3 + (number - 1) * networks :][:networks])
+        for number, row in _TRAINED.items():
+            read = np.array([off(f"linear variants/reading/{number}/{s}/found") for s in range(networks)])
+            for column in range(3):
+                put(row, column, read[:, 3 * place + column])
+            each = np.array([off(f"base/1500/nine/{number}/{s}/found", some) for s in range(networks)])
+            for column in set(_TRAINED.values()) - {row}:
+                put(row, column, each[:, column])
+        shown, trained = arrays["linear variants/errors/train"] / count, arrays["base/1500/errors/train"] / count
+        for column, row in ((1, 6), (3, 7)):
+            for i in range(3):
+                put(row, i, shown[3 * place + i : 3 * place + i + 1, column])
+            for number, at in _TRAINED.items():
+                put(row, at, trained[3 + (number - 1) * networks :, column][:networks])
+        found[name] = {"mean": mean, "spread": spread}
+    return found
+
+
+def targets(arrays: Mapping[str, np.ndarray], drawn: np.ndarray, networks: int) -> dict[str, dict[str, Any]]:
+    """Rates among linear networks, FC100-100-10 and AE400-10 for every reading of the target.
+
+    Returns:
+        target -> ``rates`` (6, 6), means over seeds, and ``sizes`` (6,), mean distortions; NaN where there is none.
+    """
+    campaign, found = Campaign(arrays, drawn), {}
+    for number, row in ((0, None), *_TRAINED.items()):
+        for i in range(3 if number == 0 else networks):
+            there = campaign.one(f"base/1500/nine/{number}/{i}", i if number == 0 else row, nine=True)
+            for target, one in there.items():
+                slot = found.setdefault(
+                    target, {"rates": np.full((6, 6, networks), np.nan), "sizes": [[] for _ in WHOLE]}
+                )
+                raw = one["rates"]["found"]["raw"]
+                slot["sizes"][i if number == 0 else row].append(one["rms"].mean())
+                if number == 0:
+                    slot["rates"][i, :3] = raw[:3, None]
+                    for other, column in _TRAINED.items():
+                        slot["rates"][i, column] = raw[3 + (other - 1) * networks :][:networks]
+                else:
+                    for column in (0, 1, 2, *_TRAINED.values()):
+                        slot["rates"][row, column, i] = raw[column]
+    for slot in found.values():
+        slot["rates"] = slot["rates"].mean(2)
+        slot["sizes"] = [float(np.mean(each)) if each else np.nan for each in slot["sizes"]]
+    return found
+
+
+def averages(arrays: Mapping[str, np.ndarray], networks: int) -> dict[str, dict[str, list[float]]]:
+    """The four averages of the distortion of FC100-100-10 and AE400-10, all nine targets, over seeds."""
+    labels, found = np.repeat(arrays["labels"].astype(int), CLASSES - 1), {}
+    for number, row in _TRAINED.items():
+        places = [f"base/1500/nine/{number}/{seed}" for seed in range(networks)]
+        own = [sizes(arrays[f"{p}/rms"].astype(float), arrays[f"{p}/clean"][row] == labels) for p in places]
+        found[WHOLE[row]] = {sense: [one[sense] for one in own] for sense in own[0]}
+    return found
+
+
+def reduced(
+    whole: Mapping[str, np.ndarray], halves: Mapping[str, np.ndarray], drawn: np.ndarray, variants: Sequence[str]
+) -> dict[str, Any]:
+    """All that the chapter reads.
+
+    Args:
+        whole: the arrays of the job of that name.
+        halves: likewise.
+        drawn: (N,) the random target of each training image that was attacked.
+        variants: trainings of the linear networks, in order.
+    """
+    about = json.loads(str(whole["about"]))
+    seeds, of_half = (len(job["training/base/FC100-100-10/loss"]) for job in (whole, halves))
+    count = about["training images"]
+    meta = about | {
+        "seconds": round(float(whole["seconds"]) + float(halves["seconds"]), 1),
+        "seeds": seeds,
+        "seeds of a half": of_half,
+    }
+    parts = {
+        "linear": linear(whole, variants),
+        "averages": averages(whole, seeds),
+        "ends": ends(whole, {"train": count, "test": 10_000}, seeds),
+        "ends of a half": ends(halves, {"part1": count // 2, "part2": count // 2, "test": 10_000}, of_half),
+        "table2": table2(whole, variants, drawn, seeds),
+        "targets": targets(whole, drawn, seeds),
+    }
+    return {"name": "protocol", "meta": meta, **rounded(parts)}

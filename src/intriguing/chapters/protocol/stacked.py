@@ -516,7 +516,7 @@ class Reconstruction:
 
 
 class _Sort(torch.autograd.Function):
-    """Rows into slots of a larger tensor, the other slots black; no slot is taken twice, so nothing has to be summed."""
+    """Rows into slots of a larger tensor, the other slots black; no slot is taken twice, so nothing is summed."""
 
     @staticmethod
     def forward(ctx, rows: Tensor, slots: Tensor, count: int) -> Tensor:
