@@ -41,7 +41,7 @@ def coarseness(sweep: Sweep) -> Table:
     """
     rows = {}
     for label, ratio in LEVELS.items():
-        found = sweep.tables(replace(BASE, ratio=ratio))
+        found = sweep.first_tables(replace(BASE, ratio=ratio))
         errors = found["table2"][: len(paper.MODELS), : len(paper.MODELS)]
         others = (errors.sum(1) - errors.diagonal()) / (len(paper.MODELS) - 1)
         rows[label] = [*found["table1"][:, -1].tolist(), *others.tolist()]
