@@ -70,8 +70,8 @@ def reduce(folder: Path) -> int:
     from intriguing.chapters.protocol import campaign, rates
 
     whole, halves = (dict(np.load(folder / f"{job}.npz")) for job in ("whole", "halves"))
-    drawn = random_targets(torch.from_numpy(whole["labels"].astype(np.int64))).numpy()
-    write_json(RESULT, rates.reduced(whole, halves, drawn, list(campaign.LINEAR_VARIANTS)))
+    drawn = [random_targets(torch.from_numpy(job["labels"].astype(np.int64))).numpy() for job in (whole, halves)]
+    write_json(RESULT, rates.reduced(whole, halves, *drawn, list(campaign.LINEAR_VARIANTS)))
     return 0
 
 

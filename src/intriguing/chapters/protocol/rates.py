@@ -316,8 +316,34 @@ def averages(arrays: Mapping[str, np.ndarray], networks: int) -> dict[str, dict[
     return found
 
 
+def amplified(arrays: Mapping[str, np.ndarray], drawn: np.ndarray, networks: int) -> dict[str, dict[str, Any]]:
+    """What FC100-100-10, trained on one half, misreads of its own set and of those for other starts.
+
+    Args:
+        arrays: of the job ``halves``.
+        drawn: (N,) the random target of each test image that was attacked.
+        networks: starts.
+
+    Returns:
+        ``own``: way -> error for each start; ``other start``: way -> errors of all pairs; ``mean`` distortion by start.
+    """
+    campaign, labels = Campaign(arrays, drawn), arrays["labels"]
+    sets = [campaign.one(f"base/1500/nine/0/{seed}", 0, nine=True)["random"] for seed in range(networks)]
+    pairs = {}
+    for way in ("found", "each", "x1.7"):
+        read = [arrays[f"base/1500/across/0/{seed}/{way}"][:networks] for seed in range(networks)]
+        wrong_share = np.array([(one != labels).mean(1) for one in read])
+        pairs[way] = wrong_share[~np.eye(networks, dtype=bool)]
+    own = {way: [one["rates"][way]["raw"][0] for one in sets] for way in sets[0]["rates"] if way != "clean"}
+    return {"own": own, "other start": pairs, "mean": [one["rms"].mean() for one in sets]}
+
+
 def reduced(
-    whole: Mapping[str, np.ndarray], halves: Mapping[str, np.ndarray], drawn: np.ndarray, variants: Sequence[str]
+    whole: Mapping[str, np.ndarray],
+    halves: Mapping[str, np.ndarray],
+    drawn: np.ndarray,
+    drawn_of_test: np.ndarray,
+    variants: Sequence[str],
 ) -> dict[str, Any]:
     """All that the chapter reads.
 
@@ -325,6 +351,7 @@ def reduced(
         whole: the arrays of the job of that name.
         halves: likewise.
         drawn: (N,) the random target of each training image that was attacked.
+        drawn_of_test: (N,) likewise of each test image.
         variants: trainings of the linear networks, in order.
     """
     about = json.loads(str(whole["about"]))
@@ -342,5 +369,6 @@ def reduced(
         "ends of a half": ends(halves, {"part1": count // 2, "part2": count // 2, "test": 10_000}, of_half),
         "table2": table2(whole, variants, drawn, seeds),
         "targets": targets(whole, drawn, seeds),
+        "amplified": amplified(halves, drawn_of_test, of_half),
     }
     return {"name": "protocol", "meta": meta, **rounded(parts)}
