@@ -104,3 +104,17 @@ def test_decayed_biases_lower_the_error_of_the_most_decayed_network():
     table = biases.four_trainings(mnist("quick"), 8).to_frame()
     assert table.loc["λ × 0.5, biases decayed", "training error"] < table.loc["λ × 0.5", "training error"]
     assert table.loc["λ, biases decayed", "training error"] < table.loc["λ", "training error"]
+
+
+def test_amplification_is_judged_by_what_pairs_reach(campaign):
+    claim = "One length for each image gives less than is printed for P1, amplified; one factor for a set gives it"
+    found = copy.deepcopy(campaign)
+    found["amplified"]["other start"]["each"] = [0.5, 0.9]
+    found["amplified"]["other start"]["x1.7"] = [0.97, 0.99]
+    frame = hunt.amplified(found)
+    assert frame.loc["each image to 0.1", ["other start", "least", "largest"]].tolist() == [0.7, 0.5, 0.9]
+    assert frame.loc["as found", "paper, own set"] == 1 and frame.iloc[1, -1] == 0.96
+    assert hunt.claims(found)[claim]
+    found["amplified"]["other start"]["each"] = [0.5, 0.97]
+    assert not hunt.claims(found)[claim]
+    assert list(hunt.controls(found).index) == list(hunt.CONTROLS.values())
