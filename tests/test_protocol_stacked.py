@@ -52,7 +52,9 @@ def test_a_mean_that_is_taken_off_moves_into_the_biases():
     )
     shifted = stacked.Classification(layout, images - mean, labels, loss.decay, loss.bias)
     rows = torch.arange(3)
-    for ours, theirs, plain in zip(moved(start, rows)[:2], shifted(start, rows)[:2], loss(start, rows)[:2], strict=True):
+    for ours, theirs, plain in zip(
+        moved(start, rows)[:2], shifted(start, rows)[:2], loss(start, rows)[:2], strict=True
+    ):
         torch.testing.assert_close(ours[[0, 2]], theirs[[0, 2]])
         torch.testing.assert_close(ours[1], plain[1])
     same = stacked.Stack(layout.split(moved.plain(start, rows)))
