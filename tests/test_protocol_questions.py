@@ -1,6 +1,4 @@
-"""The open questions one by one: asked factors by hand, the cells that are read, and searches on a small network."""
-
-import math
+"""What a coarse search does: the cells that are read, and searches on a small network."""
 
 import numpy as np
 import pytest
@@ -11,64 +9,26 @@ from intriguing.attack.distortion import minimum_distortion
 from intriguing.attack.penalty import coarse_search
 from intriguing.attack.perturbations import random_targets
 from intriguing.book import paper
-from intriguing.chapters.protocol import forensics, questions
+from intriguing.chapters.protocol import questions
 from intriguing.data import Images
 from known_sweep import Known
 
 
 def test_coarseness_reads_the_right_cells():
-    table = questions.coarseness(Known(lambda protocol: 0.0)).to_frame()
+    table = questions.coarseness(Known()).to_frame()
     printed = paper.TABLE2.to_frame()
     for name in paper.MODELS:
         assert (table[f"distortion, {name}"] == paper.TABLE1.value(name, "distortion")).all()
         others = [printed.loc[name, other] for other in paper.MODELS if other != name]
         assert table[f"transfer, {name}"].to_numpy() == pytest.approx(np.mean(others))
-    assert list(table.index) == ["exact edge", *forensics.LEVELS["search over c"]]
+    assert list(table.index) == list(questions.LEVELS)
 
 
 def test_sizes_and_transfer_are_taken_apart():
-    sizes, transfer = questions.by_network(questions.coarseness(Known(lambda protocol: 0.0)))
+    sizes, transfer = questions.by_network(questions.coarseness(Known()))
     assert list(sizes.columns) == list(transfer.columns) == list(paper.MODELS)
     assert sizes.loc["exact edge", "FC10(1)"] == paper.TABLE1.value("FC10(1)", "distortion")
     assert transfer.loc["exact edge"].max() <= 1
-
-
-def test_asked_factors_by_hand():
-    factors = [0.1, 1.0, 10.0]
-    assert questions.asked(factors, [1.0, 2.0, 3.0], 2.5) == pytest.approx(math.sqrt(10))
-    assert questions.asked(factors, [1.0, 2.0, 3.0], 1.0) == pytest.approx(0.1)
-    assert math.isnan(questions.asked(factors, [1.0, 2.0, 3.0], 4.0))
-    # Two crossings: the one nearer to a factor of 1.
-    assert questions.asked(factors, [2.0, 0.0, 0.5], 0.4) == pytest.approx(10**-0.2)
-    with pytest.raises(ValueError, match="got factors .*; expected increasing ones above 0"):
-        questions.asked([1.0, 0.5], [0.0, 1.0], 0.5)
-
-
-def test_the_decay_that_a_known_sweep_asks_for():
-    """All numbers grow by a unit with each doubling of the factor and are the printed ones at a factor of two."""
-    curves = questions.decay_curves(
-        Known(lambda protocol: math.log2((0.1 if protocol.per_unit else protocol.linear) / 2))
-    )
-    assert curves.index.unique("factor").tolist() == [0.1, 0.3, 0.5, 1.0, 2.0, 4.0]
-    assert curves.loc[(2.0, "FC10(1)"), "distortion"] == paper.TABLE1.value("FC10(1)", "distortion")
-    wanted = questions.asked_factors(curves)
-    assert list(wanted.index) == list(forensics.LINEAR) and list(wanted.columns) == list(paper.TABLE1.columns)
-    assert wanted.to_numpy() == pytest.approx(np.full((3, 3), 2.0))
-
-
-def test_effects_are_means_over_the_networks():
-    effects = questions.effects(Known(lambda protocol: 2.0 if protocol.norm == "plain" else 0.0))
-    answers = ["next class", "mean of nine", "nearest", "10 iterations", "c |r|", "λ / k, linear networks"]
-    assert list(effects.index) == ["base", *answers, "paper"]
-    pairs = paper.TABLE2.to_frame().loc[list(paper.MODELS), list(paper.MODELS)]
-    transfer = (pairs.to_numpy().sum() - 6) / 30  # without the 100 % of a network on its own
-    distortion = np.mean([paper.TABLE1.value(name, "distortion") for name in paper.MODELS])
-    assert effects.loc["base"].tolist() == pytest.approx([distortion, 0, transfer, 0])
-    assert effects.loc["paper", ["distortion", "transfer"]].tolist() == pytest.approx([distortion, transfer])
-    assert math.isnan(effects.loc["paper", "misfit of the transfer"])
-    assert effects.loc["c |r|", ["misfit of the distortions", "misfit of the transfer"]].tolist() == pytest.approx(
-        [2, 2]
-    )
 
 
 class Small:
@@ -111,7 +71,7 @@ def test_pictures_go_from_the_exact_edge_to_the_coarsest():
     sweep = Small()
     shown, titles = questions.pictures(sweep, "any")
     assert titles == ["clean", "exact edge", "× 1.3", "× 2", "× 4", "× 10", "one c for all"]
-    assert sweep.asked == [1.0, *forensics.RATIOS, 0.0] and shown.shape == (7, 1, 8, 8)
+    assert sweep.asked == [1.0, *questions.RATIOS, 0.0] and shown.shape == (7, 1, 8, 8)
     assert torch.equal(shown[0], sweep.images.images[0])
     sizes = (shown[1:] - shown[0]).flatten(1).norm(dim=1)
     assert sizes.argmin() == 0  # nothing is shorter than the edge

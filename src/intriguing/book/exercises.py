@@ -148,7 +148,7 @@ EXERCISES = {
     ),
     "back_feeding": Exercise(
         (0.008, 0.0165, 0.03), "{:.2%}", 0.0025,
-        lambda load: load("back_feeding")["test error"]["dropout"],
+        lambda load: load("back_feeding")["test error"]["ReLU, dropout"],
         "this is what pools of examples have to be held against, and the spread between seeds is no smaller than "
         "what most of them could add",
         "the first table of the comparison has a row for it, and the mean over seeds is in the first column",

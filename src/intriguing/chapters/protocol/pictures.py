@@ -1,70 +1,18 @@
-"""The pictures of the chapter on the protocol: misfits by level, factors asked for, what a coarse search costs."""
+"""The pictures of the chapter on the protocol: differences from the paper, and what a coarse search costs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from intriguing.book import plots
-from intriguing.book.plots import MARKERS, PALETTE, WIDTH, Figure, as_array, repeated, styled
-
-
-@styled
-def levels(groups: Mapping[str, Mapping[str, float]], base: float, *, least: float | None = None) -> Figure:
-    """One dot per level, grouped by factor, against the misfit of the base.
-
-    Args:
-        groups: Factor -> level -> misfit.
-        base: The misfit that all of them start from, an upright line.
-        least: The misfit that luck alone would leave, a second line; None for none.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ValueError: No level.
-    """
-    count = sum(map(len, groups.values()))
-    if not count:
-        raise ValueError("got no level; expected at least one.")
-    figure = Figure(figsize=(WIDTH, 0.9 + 0.19 * (count + 0.9 * len(groups))))
-    axes = figure.subplots()
-    axes.axvline(base, color=PALETTE["grey"], linewidth=1, zorder=1)
-    axes.annotate("base", (base, 1), xycoords=axes.get_xaxis_transform(), xytext=(3, 2), textcoords="offset points",
-                  fontsize=7.5, color="#666666")  # fmt: skip
-    if least is not None:
-        axes.axvline(least, color=PALETTE["grey"], linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
-        axes.annotate("luck alone", (least, 1), xycoords=axes.get_xaxis_transform(), xytext=(3, 2),
-                      textcoords="offset points", fontsize=7.5, color="#666666")  # fmt: skip
-    place, ticks, names = 0.0, [], []
-    for factor, options in groups.items():
-        axes.annotate(factor, (0, place), xycoords=axes.get_yaxis_transform(), xytext=(-6, 0), ha="right", va="center",
-                      textcoords="offset points", fontsize=8, color=PALETTE["black"], weight="bold")  # fmt: skip
-        place += 1
-        for label, value in options.items():
-            colour = PALETTE["blue"] if value < base else PALETTE["vermilion"]
-            axes.plot([base, value], [place, place], color=colour, linewidth=1.6, alpha=0.45, zorder=2)
-            axes.plot(value, place, "o", color=colour, markersize=5.5, markeredgecolor="white", markeredgewidth=0.6)
-            ticks.append(place)
-            names.append(label)
-            place += 1
-        place += 0.25
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator([1, 2, 3, 5, 10, 20, 30, 50]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(axis="x", which="both", length=0)
-    axes.set_yticks(ticks, names)
-    axes.set_ylim(place, -0.8)
-    axes.set_xlabel("misfit over Tables 1 to 4")
-    axes.grid(axis="x")
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    return figure
+from intriguing.book.plots import MARKERS, PALETTE, Figure, as_array, repeated, styled
+from intriguing.chapters.protocol import hunt
 
 
 @styled
@@ -123,7 +71,7 @@ def curves(
 
 @styled
 def deviations(tables: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[str, str]) -> Figure:
-    """Standardised differences of two protocols, sorted, one panel per table.
+    """Standardised differences of two protocols, sorted, one panel per group.
 
     Args:
         tables: Name -> (before, after), each (n,) for the same findings.
@@ -148,35 +96,10 @@ def deviations(tables: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[
         axes.plot(places, after[order], "D", color=PALETTE["blue"], markersize=3.2, label=labels[1])
         axes.set_xticks([])
         axes.grid(axis="y")
-    grid[0][0].set_ylabel("difference from the paper, in units")
+    grid[0][0].set_ylabel("difference from the paper, standard errors")
     handles, names = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2)
     return figure
-
-
-def decay(measured: pd.DataFrame, printed: pd.DataFrame, wanted: pd.DataFrame) -> Figure:
-    """What linear networks do under a factor on their decay, with rings where a printed value is met.
-
-    Args:
-        measured: rows by ``factor`` and network, a column for each quantity; all but ``distortion`` are fractions.
-        printed: networks by quantities, in the order of the panels.
-        wanted: the factor at which a network meets what is printed, networks by quantities; NaN for none.
-
-    Returns:
-        The figure.
-    """
-    networks = measured.index.unique("row")
-    return curves(
-        {f"{factor:g}": np.log(factor) for factor in measured.index.unique("factor")},
-        {
-            quantity: {name: measured.xs(name, level="row")[quantity] for name in networks}
-            for quantity in printed.columns
-        },
-        xlabel="factor on λ",
-        percent=[quantity for quantity in printed.columns if quantity != "distortion"],
-        printed={quantity: printed[quantity].to_dict() for quantity in printed.columns},
-        rings={quantity: np.log(wanted[quantity]).to_dict() for quantity in printed.columns},
-    )
 
 
 def coarseness(sizes: pd.DataFrame, transfer: pd.DataFrame, ratios: Sequence[float]) -> Figure:
@@ -203,20 +126,23 @@ def coarseness(sizes: pd.DataFrame, transfer: pd.DataFrame, ratios: Sequence[flo
     )
 
 
-def remaining(base: pd.DataFrame, after: pd.DataFrame) -> Figure:
-    """Every finding under the base and under the closest protocol.
+def judge(campaign: dict[str, Any], before: str, after: str) -> Figure:
+    """The rates of Table 2 under two trainings of the linear networks, in standard errors from the paper's.
 
     Args:
-        base: rows with the level ``table``; the column ``z``, a difference from the paper in units.
-        after: likewise, for the same findings.
+        campaign: what ``hunt.stored`` returns.
+        before: a training.
+        after: another one.
 
     Returns:
-        The figure.
+        The figure: one panel for linear networks as readers, one for the others.
     """
+    old, new = (hunt.table2(campaign, variant) for variant in (before, after))
+    linear = old["linear"].to_numpy()
     return deviations(
         {
-            name.replace("table", "Table "): (base["z"].loc[name], after["z"].loc[name])
-            for name in base.index.unique("table")
+            "read by linear networks": (old["z"][linear], new["z"][linear]),
+            "read by the others": (old["z"][~linear], new["z"][~linear]),
         },
-        ("base", "closest protocol"),
+        tuple(hunt.words(variant) for variant in (before, after)),
     )

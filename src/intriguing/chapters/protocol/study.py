@@ -105,22 +105,32 @@ class Sweep:
         Returns:
             ``table1`` to ``table4`` -> (rows, columns) float64, in the order of the paper's tables.
         """
+        # Tables 3 and 4 rest on other networks, so a choice that concerns linear ones leaves them as they are.
+        shared = replace(protocol, linear=1.0, per_unit=False)
+        return self.first_tables(protocol) | self._kept_tables("protocol-halves", shared, self._tables_3_and_4)
+
+    def first_tables(self, protocol: Protocol) -> dict[str, Tensor]:
+        """Tables 1 and 2 alone, which need no network of a half.
+
+        Args:
+            protocol: the choices.
+
+        Returns:
+            As ``tables``.
+        """
+        return self._kept_tables("protocol", protocol, self._tables_1_and_2)
+
+    def _kept_tables(self, name: str, protocol: Protocol, make: Callable[[Protocol], dict]) -> dict[str, Tensor]:
+        """What ``make`` computes for a protocol, from the disk where it is there."""
         key = {
             "data": [getattr(self.digits, part).digest for part in ("train", "test", "part1", "part2")],
             "count": self.count,
             "seed": self.seed,
             "iterations": [settings.profile().training_iterations, settings.profile().autoencoder_iterations],
+            "protocol": asdict(protocol),
             "code": fingerprint.of(Sweep),
         }
-        # Tables 3 and 4 rest on other networks, so a choice that concerns linear ones leaves them as they are.
-        shared = replace(protocol, linear=1.0, per_unit=False)
-        parts = (("protocol", protocol, self._tables_1_and_2), ("protocol-halves", shared, self._tables_3_and_4))
-        found: dict[str, Tensor] = {}
-        for name, chosen, make in parts:
-            found |= cache.load_or_make(
-                name, key | {"protocol": asdict(chosen)}, lambda make=make, chosen=chosen: make(chosen)
-            )
-        return found
+        return cache.load_or_make(name, key, lambda: make(protocol))
 
     def network(self, name: str, protocol: Protocol, *, part: str = "train", other: bool = False) -> nn.Module:
         """A network as the protocol trains it.

@@ -1,0 +1,114 @@
+"""The campaign behind the chapter on the protocol: many networks trained and attacked; raw readings as files.
+
+``python benchmarks/protocol.py --minutes 9 --output FOLDER`` wants a machine with CUDA, PyTorch, NumPy and SciPy, and
+MNIST in ``INTRIGUING_DATA``. Each job runs in a process of its own, so that one computes while another waits; it writes
+``FOLDER/<job>.npz`` whenever a part is done. ``--reduce`` makes results/benchmarks/protocol.json out of these files.
+``--size tiny --device cpu`` runs the same on any computer in some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULT = ROOT / "results" / "benchmarks" / "protocol.json"
+
+
+def work(options: argparse.Namespace, began: float) -> int:
+    """One job, in this process."""
+    from gpu import stand_in
+
+    stand_in()
+    from intriguing.chapters.protocol import campaign
+    from intriguing.data import mnist
+
+    torch.set_num_threads(1 if options.device == "cpu" else 4)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    device = torch.device(options.device)
+    clock = campaign.Clock(60 * options.minutes, began)
+    torch.backends.cudnn.allow_tf32 = False
+
+    def say(line: str) -> None:
+        print(f"{clock.spent():6.1f} s {options.job}: {line}", flush=True)
+
+    digits = mnist(options.profile)
+    data = campaign.data(digits, options.images, device, train=options.train)
+    store = campaign.Store(options.output / f"{options.job}.npz")
+    hardware = torch.cuda.get_device_name() if device.type == "cuda" else platform.machine()
+    about = {"hardware": hardware, "torch": torch.__version__, "python": platform.python_version()}
+    about |= {"data": digits.name, "images": options.images, "training images": len(data.train.labels)}
+    store.put("about", json.dumps(about))
+    sizes = {"full": campaign.Sizes(), "small": campaign.SMALL, "tiny": campaign.TINY}[options.size]
+    job = campaign.Job(data, sizes, clock, store, say)
+    say(f"begins on {hardware}")
+    try:
+        campaign.JOBS[options.job](job)
+    except Exception:
+        say(traceback.format_exc())
+        job.save("a failure")
+        return 1
+    say("done")
+    return 0
+
+
+def reduce(folder: Path) -> int:
+    """Writes what the chapter reads."""
+    import numpy as np
+    from harness import write_json
+
+    from intriguing.attack.perturbations import random_targets
+    from intriguing.chapters.protocol import campaign, rates
+
+    whole, halves = (dict(np.load(folder / f"{job}.npz")) for job in ("whole", "halves"))
+    drawn = [random_targets(torch.from_numpy(job["labels"].astype(np.int64))).numpy() for job in (whole, halves)]
+    write_json(RESULT, rates.reduced(whole, halves, *drawn, list(campaign.LINEAR_VARIANTS)))
+    return 0
+
+
+def main() -> int:
+    """Starts a process for each job and waits for all.
+
+    Returns:
+        0 when all jobs ended well.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=6.0, help="after which no further part is begun")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--profile", default="paper", choices=("quick", "paper"))
+    parser.add_argument("--images", type=int, default=1500, help="how many are attacked")
+    parser.add_argument("--train", type=int, help="how many training images are used (default: all)")
+    parser.add_argument("--size", default="full", choices=("full", "small", "tiny"), help="seeds and iterations")
+    parser.add_argument("--job", help="only this one, in this process")
+    parser.add_argument("--began", type=float)
+    parser.add_argument("--reduce", action="store_true", help="only make the file of results")
+    options = parser.parse_args()
+    for folder in (ROOT / "src", ROOT / "benchmarks"):
+        sys.path.insert(0, str(folder))
+    if options.reduce:
+        return reduce(options.output)
+    options.output.mkdir(parents=True, exist_ok=True)
+    began = options.began or time.monotonic()
+    if options.job:
+        return work(options, began)
+    environment = os.environ | {"OMP_NUM_THREADS": "4", "INTRIGUING_DEVICE": options.device}
+    command = [sys.executable, "-u", *sys.argv, "--began", str(began)]
+    jobs = ("halves", "whole")
+    if options.device == "cpu":
+        return max(subprocess.run([*command, "--job", job], env=environment, check=False).returncode for job in jobs)
+    started = [subprocess.Popen([*command, "--job", job], env=environment) for job in jobs]
+    return max(process.wait() for process in started)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
