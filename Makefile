@@ -122,6 +122,7 @@ growth: $(READY) ## Measure time and memory from 1,000 to 60,000 images
 
 gpu: $(READY) ## Tests, speed, distortion and Tables 1 to 4 on a GPU, in eight minutes
 	@$(BIN)/python benchmarks/gpu.py
+	@$(BIN)/python benchmarks/back_feeding.py
 
 mutants: $(READY) ## Break the code in small ways and see whether the unit tests notice (hours)
 	@$(BIN)/python benchmarks/mutants.py $(if $(AGAIN),--again)

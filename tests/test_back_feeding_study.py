@@ -47,6 +47,10 @@ def test_the_images_shown_are_read_rightly_and_the_examples_lie_in_the_box(nets,
     assert torch.equal(study.read(nets["nothing"], pixels.images), pixels.labels)
     far = study.made(nets["nothing"], pixels, Plan("dose", 5.0))
     assert float(far.min()) >= 0 and float(far.max()) <= 1
+    shown = study.beside(nets["nothing"], pixels, ("dose 3", "exit x 1"))
+    assert len(shown) == 3 * len(pixels) and torch.equal(shown[: len(pixels)], pixels.images)
+    assert torch.equal(shown[-len(pixels) :], study.made(nets["nothing"], pixels, study.KINDS["exit x 1"]))
+    assert study.readings(nets["nothing"], shown)[0] == f"read as {int(pixels.labels[0])}"
     table = study.kinds(nets["nothing"], pixels).to_frame()
     assert list(table.index) == list(study.KINDS)
     assert (table.loc["dose 0.5":"dose 3", "length"].diff().dropna() > 0).all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -115,6 +115,11 @@ def made(weights: Weights, pixels: Pixels, kind: Plan) -> Tensor:
     one = [(matrix[:1], bias[:1]) for matrix, bias in weights]
     h = examples.outputs(one, pixels.images[None], ACTIVATIONS[kind.activation].function)
     return fresh(kind, one, h, pixels.labels[None], 0, torch.tensor(kind.size).view(1, 1, 1))[0][0]
+
+
+def beside(weights: Weights, pixels: Pixels, names: Sequence[str]) -> Tensor:
+    """Images (N, 784), and below them examples made of them of each of the named ``KINDS``, as rows of one tensor."""
+    return torch.cat([pixels.images, *(made(weights, pixels, KINDS[name]) for name in names)])
 
 
 def read(weights: Weights, images: Tensor) -> Tensor:
