@@ -24,8 +24,9 @@ import matplotlib, torch
 from pathlib import Path
 from IPython import get_ipython
 from tqdm.auto import tqdm
-import ipywidgets
+import ipywidgets, pandas
 print(tqdm.__module__, matplotlib.rcParams["backend"], torch.get_num_threads())
+print({name: pandas.get_option(name) for name in ("display.max_columns", "display.width", "display.max_rows")})
 print(Path.cwd().name, sys.path[0] == "", os.environ["INTRIGUING_PROFILE"], "JPY_PARENT_PID" in os.environ)
 print(__name__, "intriguing.book.settings" in sys.modules, sys.argv[1], warnings.filters[-4:])
 print(subprocess.run(["true"]).returncode, sorted(os.environ.keys() - {"MPLBACKEND", "KERNEL_LAUNCH_TIMEOUT"}))

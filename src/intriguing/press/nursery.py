@@ -34,6 +34,9 @@ IMPORTS = (
 )
 """What the first process imports; what is missing is left to the chapters."""
 
+COLUMNS = 20
+"""Columns of a table that pandas prints where it is imported in a kernel; elsewhere it asks the terminal."""
+
 NAME, USUAL = "nursery", "local-provisioner"
 """The names under which Jupyter's client knows this way to start a kernel, and its own."""
 
@@ -171,6 +174,8 @@ def serve() -> None:
     for name in IMPORTS:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    if pandas := sys.modules.get("pandas"):
+        pandas.set_option("display.max_columns", COLUMNS)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the copies: let the system forget them
     for line in iter(sys.stdin.readline, ""):
         copy = os.fork()
