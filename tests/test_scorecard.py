@@ -178,7 +178,7 @@ def test_bins_are_disjoint_and_the_worst_table_comes_first(store):
 
 
 def test_numbers_of_sentences_stand_beside_those_of_tables(store):
-    store("imagenet_ostriches", columns=["mean distortion"], rows={"to the ostrich": [0.013016]})
+    store("imagenet_ostriches", columns=["per pixel"], rows={"to the ostrich": [0.013016]})
     rows = {"sigmoid, weight decay": [0.1], "sigmoid, dropout": [0.2]}
     store("back_feeding", columns=["test error"], rows=rows)
     found = numbers.everything()
@@ -257,7 +257,7 @@ def decided(name):
 
 def test_a_single_number_is_reproduced_up_to_a_tenth(store):
     def ostriches(size):
-        columns = ["images", "success", "mean distortion"]
+        columns = ["images", "success", "per pixel"]
         store("imagenet_ostriches", columns=columns, rows={"to the ostrich": [64, 1.0, size]})
         return decided("Figure 5")
 

@@ -14,7 +14,7 @@ TRANSFERS = ("table2", "table4")
 """The tables that say who is fooled by the examples made for another."""
 
 IN_TEXT = {
-    "figure 5 distortion": ("imagenet_ostriches", "to the ostrich", "mean distortion", "on SqueezeNet"),
+    "figure 5 distortion": ("imagenet_ostriches", "to the ostrich", "per pixel", "on SqueezeNet"),
     "figure 7 linear": ("table1", "FC10(1e-4)", "distortion", "on FC10(1e-4)"),
     "figure 7 sigmoid": ("table1", "FC200-200-10", "distortion", "on FC200-200-10"),
     "weight decay error": ("back_feeding", "sigmoid, weight decay", "test error", "with sigmoids"),
