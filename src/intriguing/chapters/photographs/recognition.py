@@ -76,7 +76,7 @@ def efficientnet(name: str = LITE0) -> Normalised:
     """EfficientNet-Lite for images in [0, 1], whose sides are multiples of 32 pixels.
 
     Args:
-        name: of :data:`LITE`.
+        name: of ``LITE``.
 
     Raises:
         DataError: its package is not installed, or the file in it is corrupt.

@@ -280,7 +280,7 @@ def fair(
         features: (N, D), of the layer.
         survey: of it.
         judges: of the photographs.
-        measures: some of :data:`MEASURES`.
+        measures: some of ``MEASURES``.
 
     Returns:
         For each measure the means of directions so turned and of random sets of photographs, and units less turned
@@ -673,7 +673,7 @@ def square(table: Table, size: str) -> pd.DataFrame:
 
     Args:
         table: of shares.
-        size: of :data:`intriguing.chapters.photographs.travel.SIZES`.
+        size: of ``travel.SIZES``.
     """
     frame = table.to_frame()
     chosen = frame.loc[:, frame.columns.str.endswith(f", {size}")]
