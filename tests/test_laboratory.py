@@ -384,13 +384,15 @@ return [...document.querySelectorAll('.lab, .lab *:not(.visually-hidden)')]
 @pytest.mark.parametrize("width", [390, 1024, 1400])
 def test_nothing_is_cut_and_nothing_jumps(browser, address, width):
     """Every part is as high before its script has run as afterwards, and no wider than its place."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
     screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     browser.execute_cdp_cmd("Network.enable", {})
     try:
         browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/laboratory*.js"]})
         browser.get(f"{address}/{PAGE}")
-        before = browser.execute_script(HEIGHTS)
+        before = WebDriverWait(browser, 30).until(lambda page: page.execute_script(HEIGHTS))
         browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
         browser.refresh()
         settle(browser)

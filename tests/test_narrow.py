@@ -87,6 +87,18 @@ def test_long_titles_are_broken_into_lines():
     assert "\n" not in figure.axes[0].get_title()
 
 
+def test_functions_that_write_the_numbers_of_an_axis_are_no_obstacle():
+    figure = plots.Figure(figsize=(7.2, 3))
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes in (left, right):
+        axes.plot([0, 1], [2, 4])
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} here")
+    before = figure.png()
+    picture = Image.open(io.BytesIO(figure.narrow()))
+    assert picture.width < picture.height
+    assert figure.png() == before
+
+
 def test_what_is_narrow_already_needs_no_other_picture():
     assert plots.digits(torch.rand(4, 1, 28, 28), list("abcd")).narrow() is None
 

@@ -8,9 +8,9 @@ hide it.
 from __future__ import annotations
 
 import base64
+import copy
 import functools
 import io
-import pickle
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
@@ -95,14 +95,14 @@ def _relaid(figure: Figure) -> Figure | None:
     """A copy of a figure for a narrow screen; None where that is not needed or would not fit."""
     if figure.get_figwidth() <= 1.1 * NARROW or max((len(axes.texts) for axes in figure.axes), default=0) > 15:
         return None
-    copy = pickle.loads(pickle.dumps(figure))
-    shown = [axes for axes in copy.axes if axes.axison or axes.has_data() or axes.texts]
+    copied = copy.deepcopy(figure)  # unlike a pickled one, it may hold functions that write the numbers of an axis
+    shown = [axes for axes in copied.axes if axes.axison or axes.has_data() or axes.texts]
     specs = [axes.get_subplotspec() for axes in shown]
     if None in specs or len({id(spec.get_gridspec()) for spec in specs}) != 1:
         return None
     rows, columns = specs[0].get_gridspec().get_geometry()
-    for axes in set(copy.axes) - set(shown):
-        copy.delaxes(axes)
+    for axes in set(copied.axes) - set(shown):
+        copied.delaxes(axes)
     beside = max(1, columns // 2) if columns > 3 else 1
     below = -(-len(shown) // beside) if columns > 1 else rows
     # Pictures keep their shape; curves keep their height.
@@ -111,12 +111,12 @@ def _relaid(figure: Figure) -> Figure | None:
     if columns > 1:
         for first in range(0, len(shown), columns):
             _repeat_labels(shown[first : first + columns])
-        grid = GridSpec(below, beside, figure=copy)
+        grid = GridSpec(below, beside, figure=copied)
         for place, axes in enumerate(shown):
             axes.set_subplotspec(grid[place // beside, place % beside])
-    copy.set_size_inches(NARROW, figure.get_figheight() / rows * below * taller)
-    _wrap_words(copy, shown, round(15 * NARROW / beside))
-    return copy
+    copied.set_size_inches(NARROW, figure.get_figheight() / rows * below * taller)
+    _wrap_words(copied, shown, round(15 * NARROW / beside))
+    return copied
 
 
 def _repeat_labels(row: Sequence[Axes]) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from intriguing.book.plots import DASHES, GAP, PALETTE, WIDTH, Figure, as_array, as_images, mosaic, repeated, styled
 
-QUALITY = 82  # of a JPEG, from 1 to 95
+QUALITY = 70  # of a JPEG, from 1 to 95
 
 
 class Photo(Figure):
