@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from extensions import extension
 from intriguing.book import settings
 from intriguing.press import publishing
 
 ROOT = Path(__file__).resolve().parent.parent
-spec = importlib.util.spec_from_file_location("chapter_status", ROOT / "book" / "_extensions" / "chapter_status.py")
-chapter_status = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(chapter_status)
+chapter_status = extension("chapter_status")
 
 
 def page(foot: str, *lines: str, **stamp: object):

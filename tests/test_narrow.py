@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 import io
-from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
@@ -17,19 +15,16 @@ import torch
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
+from extensions import extension
 from intriguing.book import plots
 
-ROOT = Path(__file__).resolve().parent.parent
 SCREEN = 390 - 32  # pixels that a page leaves to a figure on a phone
 LETTERS = 7.2  # points of the smallest letters of the style
 
 
 @pytest.fixture(scope="module")
 def narrow():
-    spec = importlib.util.spec_from_file_location("narrow", ROOT / "book" / "_extensions" / "narrow.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return extension("narrow")
 
 
 def frame(columns: int) -> pd.DataFrame:

@@ -1,26 +1,20 @@
 """Pictures say how large they are; by night plots are turned over, and digits and photographs are not."""
 
 import base64
-import importlib.util
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from extensions import extension
 from intriguing.book import plots
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
 def photos():
-    spec = importlib.util.spec_from_file_location("photos", ROOT / "book" / "_extensions" / "photos.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return extension("photos")
 
 
 def digit() -> bytes:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
-PATH = Path(__file__).resolve().parent.parent / "book" / "_extensions" / "plain_docstrings.py"
-spec = importlib.util.spec_from_file_location("plain_docstrings", PATH)
-plain_docstrings = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(plain_docstrings)
+from extensions import extension
+
+plain_docstrings = extension("plain_docstrings")
 
 
 @pytest.mark.parametrize(

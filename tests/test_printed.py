@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,17 +10,14 @@ import pytest
 from docutils import nodes
 from sphinx import addnodes
 
-ROOT = Path(__file__).resolve().parent.parent
+from extensions import extension
+
 PNG = base64.b64encode(b"a picture").decode()
 
 
 @pytest.fixture(scope="module")
 def printed():
-    spec = importlib.util.spec_from_file_location("printed", ROOT / "book" / "_extensions" / "printed.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look for it there
-    spec.loader.exec_module(module)
-    return module
+    return extension("printed")
 
 
 STYLED = """<style>th {color: red}</style><table><thead>

@@ -1,22 +1,17 @@
 """The list at the head of a module's documentation."""
 
-import importlib.util
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parent.parent / "book" / "_extensions"
+from extensions import FOLDER, extension
 
 
 @pytest.fixture
 def summaries(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
-    spec = importlib.util.spec_from_file_location("summaries", FOLDER / "summaries.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
+    yield extension("summaries")
     sys.modules.pop("plain_docstrings", None)
 
 

@@ -15,15 +15,10 @@ import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from extensions import extension
+
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = "https://github.com/owner/name"
-
-
-def extension(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "book" / "_extensions" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 ways_in, content_policy = extension("ways_in"), extension("content_policy")

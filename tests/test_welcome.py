@@ -1,6 +1,5 @@
 """The first page: what it says is what the stored runs say, and its figure shows what networks read."""
 
-import importlib.util
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,16 +9,10 @@ import torch
 import yaml
 from docutils import nodes
 
+from extensions import extension
 from intriguing.press import twins, welcome
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def extension(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "book" / "_extensions" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_pages_say_what_the_stored_runs_say():
