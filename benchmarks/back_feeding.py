@@ -75,7 +75,7 @@ class Record:
         """Writes what there is."""
         from harness import write_json
 
-        self.content["meta"]["seconds"] = self.clock.elapsed()
+        self.content["meta"]["seconds"] = self.clock.spent()
         write_json(self.path, self.content)
 
 
@@ -221,7 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ):
         os.environ.setdefault("INTRIGUING_CACHE", folder)
         options = parse(arguments)
-        from intriguing.chapters.back_feeding.campaign import Clock
+        from intriguing.book.clock import Clock
 
         clock = Clock(options.minutes)
         torch.backends.cuda.matmul.allow_tf32 = True

@@ -29,13 +29,14 @@ def work(options: argparse.Namespace, began: float) -> int:
     from gpu import stand_in
 
     stand_in()
+    from intriguing.book.clock import Clock
     from intriguing.chapters.protocol import campaign
     from intriguing.data import mnist
 
     torch.set_num_threads(1 if options.device == "cpu" else 4)
     torch.backends.cuda.matmul.allow_tf32 = False
     device = torch.device(options.device)
-    clock = campaign.Clock(60 * options.minutes, began)
+    clock = Clock(options.minutes, began)
     torch.backends.cudnn.allow_tf32 = False
 
     def say(line: str) -> None:

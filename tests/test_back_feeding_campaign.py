@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from intriguing.book.clock import Clock
 from intriguing.chapters.back_feeding import campaign
 from intriguing.chapters.back_feeding.bank import Plan
-from intriguing.chapters.back_feeding.campaign import Clock, Entry, Pixels
+from intriguing.chapters.back_feeding.campaign import Entry, Pixels
 from intriguing.chapters.back_feeding.examples import ACTIVATIONS
 
 ROOT = Path(__file__).resolve().parent.parent

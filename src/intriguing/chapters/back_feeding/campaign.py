@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from intriguing.attack.distortion import minimum_distortion
+from intriguing.book.clock import Clock
 from intriguing.chapters.back_feeding import examples
 from intriguing.chapters.back_feeding.bank import SIZES, Bank, Plan, Setup, fresh, side_by_side, wrong
 from intriguing.chapters.back_feeding.examples import ACTIVATIONS, Weights
@@ -209,26 +210,6 @@ def of_doses(activation: str) -> list[Entry]:
     """The curve of error against the length of the step."""
     sizes = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
     return [Entry(f"dose {size:g}", "curve", Plan("dose", size, activation=activation)) for size in sizes]
-
-
-class Clock:
-    """The time that there is.
-
-    Args:
-        minutes: after which nothing further is begun.
-    """
-
-    def __init__(self, minutes: float) -> None:
-        self.started = time.monotonic()
-        self.end = self.started + 60 * minutes
-
-    def left(self) -> float:
-        """Seconds until the end."""
-        return self.end - time.monotonic()
-
-    def elapsed(self) -> float:
-        """Seconds since the beginning."""
-        return time.monotonic() - self.started
 
 
 def run(

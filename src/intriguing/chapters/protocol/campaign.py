@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from intriguing.attack.files import write_atomically
 from intriguing.attack.models import Classifier
 from intriguing.attack.penalty import Search
 from intriguing.attack.perturbations import random_targets, wrong_classes
+from intriguing.book.clock import Clock
 from intriguing.chapters.protocol.stacked import (
     Classification,
     Layout,
@@ -82,27 +83,6 @@ LINEAR_VARIANTS: Mapping[str, Variant] = {
     "x0.5, mean taken off": Variant(decay=0.5, centred=True),
     "x0.5, biases decayed, mean taken off": Variant(decay=0.5, bias=True, centred=True),
 }
-
-
-@dataclass
-class Clock:
-    """The time that there is.
-
-    Attributes:
-        seconds: in all.
-        started: reading of ``time.monotonic``.
-    """
-
-    seconds: float
-    started: float = field(default_factory=time.monotonic)
-
-    def spent(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self.started
-
-    def left(self) -> float:
-        """Seconds until the end."""
-        return self.seconds - self.spent()
 
 
 @dataclass(frozen=True)
