@@ -488,13 +488,12 @@ def stamp_definitions(sources: Iterable[str], profile: str) -> dict[str, str]:
     return fingerprint.definitions(sources, settings.unused(profile))
 
 
-def code_cells(text: str) -> list[str]:
-    """Returns the sources of the code cells of a chapter's text, in order, as ``jupytext`` would read them."""
-    return [source for source, _ in _cells(text)]
+def code_cells(text: str) -> list[tuple[str, bool]]:
+    """Finds the code cells of a chapter's text as ``jupytext`` would.
 
-
-def _cells(text: str) -> list[tuple[str, bool]]:
-    """The source of each code cell of a chapter's text, and whether it is one for trying an answer."""
+    Returns:
+        For each, in order, its source, and whether it is one for trying an answer.
+    """
     bodies = [found[2] for found in _CODE_CELL.finditer(text)]
     options = [_CELL_OPTIONS.match(body)[0] for body in bodies]
     tagged = re.compile(rf"^:?tags:.*\b{TRY}\b", re.M)
@@ -518,7 +517,7 @@ def status(root: Path) -> list[PageStatus]:
 
 def _page_status(path: Path) -> PageStatus:
     """The standing of one page, from the plain text of its two files."""
-    code = [SimpleNamespace(source=s, apart=apart) for s, apart in _cells(path.read_text(encoding="utf-8"))]
+    code = [SimpleNamespace(source=s, apart=apart) for s, apart in code_cells(path.read_text(encoding="utf-8"))]
     stored = path.with_suffix(".ipynb")
     notebook = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else {}
     stamp = notebook.get("metadata", {}).get(STAMP, {})

@@ -425,19 +425,6 @@ def _outcome(low: float, high: float) -> str:
     return "units less alike" if low > 0 else "units more alike" if high < 0 else "no difference found"
 
 
-def drawn_line(before: Tensor, labels: Tensor) -> str:
-    """The sentence of the page on how the photographs drawn are read undistorted.
-
-    Args:
-        before: (B,) long, the classes that the network gives them.
-        labels: (B,) long, their own.
-    """
-    return (
-        f"Of the {len(labels)} photographs drawn, the network reads {int((before == labels).sum())} correctly, "
-        f"and takes {int((before == ostriches.OSTRICH).sum())} for an ostrich as they are."
-    )
-
-
 def other_classes(labels: Tensor) -> Tensor:
     """One random wrong class for each photograph.
 
