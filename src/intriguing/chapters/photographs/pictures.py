@@ -79,7 +79,7 @@ def rows(
     shown = [_reduced(row, pixels) for row in images]
     lines = -(-len(shown) // columns)
     each = width / columns / len(shown[0])
-    figure = Photo(figsize=(width, lines * (each + 0.3)))
+    figure = Photo(figsize=(width, lines * (each + 0.3)), dpi=_sharp(width))
     figure.get_layout_engine().set(w_pad=0.05, h_pad=0.03)
     grid = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, row, caption in zip(grid, shown, captions, strict=False):
@@ -134,7 +134,7 @@ def triptychs(
     lines = -(-len(originals) // columns)
     blank = np.ones_like(parts[0][0])
     columns = min(columns, len(originals))
-    figure = Photo()
+    figure = Photo(dpi=_sharp(width))
     figure.get_layout_engine().set(w_pad=0.04)
     grid = figure.subplots(1, columns, squeeze=False)[0]
     between = [f"{'difference ' * (i == 0)}× {factor:g}" for i, factor in enumerate(magnifications)]
@@ -244,6 +244,11 @@ def cumulative(
     axes.grid(axis="y")
     axes.legend(loc="upper left", frameon=True, framealpha=0.9, edgecolor="none")
     return figure
+
+
+def _sharp(width: float) -> float | None:
+    """Dots per inch: those of the style, or fewer on a phone, where a page of photographs has to stay light."""
+    return None if width > NARROW else 120.0
 
 
 def _reduced(images: ArrayLike, pixels: int, *, nearest: bool = False) -> np.ndarray:
