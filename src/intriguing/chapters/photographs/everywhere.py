@@ -105,7 +105,8 @@ def anything(model: Normalised, free: Free, which: int = 0) -> sliders.Pages:
     figures, words = [], []
     for target, sure in sliders.positions({"class": size.targets, "probability": size.sures}):
         found = shortest(model, image, torch.tensor([own.class_of(target)]), sure=sure, steps=size.steps)
-        figures.append(pictures.triptychs(image, found.images, magnifications=(own.MAGNIFIED,), columns=1, pixels=150))
+        figures.append(pictures.triptychs(image, found.images, magnifications=(own.MAGNIFIED,), columns=1, pixels=150,
+                                          width=4.2))  # fmt: skip
         words.append(
             f"{free.names[which]}, taken for {target} with a probability of {sure:g}; RMS {float(found.rms):.6f}."
             if bool(found.success) else f"{free.names[which]}: {target} with {sure:g} was not reached."
