@@ -345,6 +345,23 @@ def test_tilt_is_parted_into_learning_and_overfitting(store):
     assert "overfitting by 25 degrees more; of the distance they take 30 and 40 %" in found
 
 
+def test_units_of_photographs_are_judged_by_another_network_too(store):
+    kinds, far = "last features: share of one kind", "last features: distance in another network"
+
+    def verdict(**rows):
+        names = {"kinds": kinds, "far": far}
+        store("imagenet_units", columns=["fair", "fair low", "fair high"], rows={names[k]: v for k, v in rows.items()})
+        return decided("Units, photographs")
+
+    even = [0.01, -0.01, 0.03]
+    assert verdict(kinds=even).verdict == claims.REPRODUCED
+    assert verdict(kinds=even, far=[-0.01, -0.02, 0.001]).verdict == claims.REPRODUCED
+    found = verdict(kinds=even, far=[-0.012, -0.014, -0.010])
+    assert found.verdict == claims.DIFFERS and found.because == "units are ahead there, if only by 1.0 to 1.4 %"
+    assert "lie 1.2 % nearer to each other" in found.number
+    assert "further from each other" in verdict(kinds=even, far=[0.012, 0.01, 0.014]).number
+
+
 def test_the_figure_of_cars_is_decided_by_its_cars(store):
     def cars(unmade, seen):
         columns = ["cars", "unmade", "mean distortion"]

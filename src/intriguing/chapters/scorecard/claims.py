@@ -288,7 +288,18 @@ def _units_of_photographs(stored: Stored) -> Finding:
     row = "last features: share of one kind"
     lead = stored.part("imagenet_units", [row], ["fair", "fair low", "fair high"]).iloc[0]
     found = _alike(*lead, "directions read at the same end")
-    return Finding(found.verdict, f"{found.number} (SqueezeNet)", found.because)
+    number = f"{found.number} (SqueezeNet)"
+    try:
+        nearer, low, high = stored.part(
+            "imagenet_units", ["last features: distance in another network"], ["fair", "fair low", "fair high"]
+        ).iloc[0]
+    except results.MissingResult:
+        return Finding(found.verdict, number, found.because)
+    side = "nearer to" if nearer < 0 else "further from"
+    number += f"; to another network the images of their rows lie {100 * abs(nearer):.1f} % {side} each other"
+    if high < 0:  # the judge that the chapter lets decide
+        return Finding(DIFFERS, number, f"units are ahead there, if only by {-100 * high:.1f} to {-100 * low:.1f} %")
+    return Finding(found.verdict, number, found.because)
 
 
 def _rows_share(purity: float, chance: float, number: str) -> Finding:
