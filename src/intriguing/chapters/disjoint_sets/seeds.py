@@ -125,9 +125,9 @@ def inside(found: Study, entries: pd.DataFrame, *, counted: int) -> pd.DataFrame
 
     Three questions, from the strictest to the fairest. *raw*: does the printed number lie within ``WIDTH`` standard
     deviations of our mean, although we trained on fewer images? *sized*: does it lie that close to our entry at full
-    size, with the spread of the small size? *fair*: the same once the paper's own uncertainty is added: its network is a
-    draw as ours is, so that the variance over seeds counts twice, and its number was counted on ``counted`` images and
-    printed with so many digits.
+    size, with the spread of the small size? *fair*: the same once the paper's own uncertainty is added: its network is
+    a draw as ours is, so that the variance over seeds counts twice, and its number was counted on ``counted`` images
+    and printed with so many digits.
 
     Args:
         found: our study.
