@@ -289,7 +289,7 @@ def about_averages(campaign: dict[str, Any], average: str) -> str:
     """Whether the average that linear networks ask for suits the other networks, with the numbers."""
     frame = averages(campaign, average)
     parts = [
-        f"{name} comes to {row['chosen']:.4f} with it and to {row['base']:.4f} with the {_average(BASE[1])}, "
+        f"{name} comes to {row['chosen']:.4f} with it and to {row['base']:.4f} with the plain mean over images, "
         f"printed {row['paper']:.3f}"
         for name, row in frame.iterrows()
     ]
