@@ -277,5 +277,5 @@ def test_photographs_have_a_picture_for_phones(monkeypatch):
         wide, about = figure._repr_jpeg_()
         sizes = [Image.open(io.BytesIO(one)).size for one in (wide, base64.b64decode(about["narrow"]))]
         assert sizes[0][0] > 1.7 * sizes[1][0] and Image.open(io.BytesIO(wide)).format == "JPEG"
-        assert len(wide) > 2 * len(base64.b64decode(about["narrow"]))
+        assert len(wide) > 1.5 * len(base64.b64decode(about["narrow"]))
         assert figure.redraw().dpi / 72 * LETTERS * SCREEN / sizes[1][0] >= 9

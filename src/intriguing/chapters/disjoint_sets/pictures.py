@@ -34,7 +34,7 @@ def intervals(
         raise ValueError("got no panel; expected at least one in every column.")
     narrow = inches < WIDTH
     heights = [[len(frame) + 1.6 for _, frame in column] for column in groups]
-    figure = Figure(figsize=(inches, 0.5 + (0.25 if narrow else 0.155) * max(map(sum, heights))))
+    figure = Figure(figsize=(inches, 0.5 + (0.29 if narrow else 0.155) * max(map(sum, heights))))
     outer = figure.add_gridspec(1, len(groups))
     drawn = None
     for place, column in enumerate(groups):
