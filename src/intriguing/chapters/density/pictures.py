@@ -195,7 +195,7 @@ def near(networks: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
         axes.fill_between(
             radii, as_array(one["low"]), as_array(one["high"]), color=PALETTE["vermilion"], alpha=0.2, lw=0
         )
-        axes.plot(radii, as_array(one["found"]), color=PALETTE["vermilion"], label="an adversarial image is within")
+        axes.plot(radii, as_array(one["found"]), color=PALETTE["vermilion"], label="an adversarial\nimage is within")
         axes.plot(radii, as_array(one["noise"]), color=PALETTE["blue"], linestyle=(0, (5, 1.5)), label="noise errs")
         axes.plot(
             radii, as_array(one["clipped"]), color=PALETTE["sky"], linestyle=(0, (1.2, 1.2)), label="cut noise errs"
@@ -214,6 +214,7 @@ def near(networks: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     return figure
 
 
+@styled
 def spectra(curves: Mapping[str, ArrayLike], *, count: int = 40) -> Figure:
     """Part of the energy in the first singular directions, over their number.
 
@@ -225,9 +226,13 @@ def spectra(curves: Mapping[str, ArrayLike], *, count: int = 40) -> Figure:
         The figure.
     """
     shown = {label: as_array(values)[:count] for label, values in curves.items()}
-    return lines(
+    figure = lines(
         np.arange(1, count + 1),
         {label: np.pad(values, (0, count - len(values)), constant_values=1) for label, values in shown.items()},
         xlabel="singular directions",
         ylabel="part of the energy",
     )
+    axes = figure.axes[0]
+    axes.lines[-1].set(color=PALETTE["grey"], linestyle=(0, (4, 2)))  # no network, and colours begin anew there
+    axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=7.5)
+    return figure
