@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import pandas as pd
+from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from intriguing.book import plots, settings
@@ -163,6 +164,11 @@ class Looking:
         """The natural basis among bases turned at random, as a picture."""
         turned = self.turned
         return plots.among({str(turned): (turned.natural, turned.null)}, xlabel="distance in another network")
+
+    @where_at_hand
+    def rule(self) -> Markdown:
+        """What the page's rule makes of that."""
+        return Markdown(self.turned.verdict())
 
     @where_at_hand
     def figure5(self) -> Styler:
