@@ -388,15 +388,14 @@ class Turned:
     def verdict(self) -> str:
         """What the page's rule makes of it: whether the natural basis stands out among the turned ones."""
         if self.p >= LEVEL:
-            return (
-                f"The natural basis does not stand out among the turned ones (p = {self.p:.3f}); that refutes nothing."
-            )
+            return f"The natural basis does not stand out among turned ones (p = {self.p:.3f}); that refutes nothing."
         middle, spread = float(self.null.mean()), float(self.null.std())
         side = "more" if self.natural < middle else "less"
+        apart = abs(self.natural - middle)
         return (
-            f"The natural basis stands out among the turned ones (p = {self.p:.3f}): it is {side} coherent than they are, by "
-            f"{abs(self.natural - middle) / spread:.0f} of their standard deviations. The second rule above refutes the "
-            f"paper here, by {abs(self.natural - middle) / middle:.1%} of the distance."
+            f"The natural basis stands out among the turned ones (p = {self.p:.3f}): it is {side} coherent than they "
+            f"are, by {apart / spread:.0f} of their standard deviations. The second rule above refutes the paper here, "
+            f"by {apart / middle:.1%} of the distance."
         )
 
 
