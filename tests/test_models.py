@@ -49,6 +49,71 @@ def test_functions_are_looked_through():
     refuse_training_mode(3)
 
 
+class Holder:
+    """A callable object, and one with a method."""
+
+    def __init__(self, model):
+        self.models = [model]
+
+    def __call__(self, images):
+        return self.models[0](images)
+
+    def logits(self, images):
+        return self.models[0](images)
+
+
+REACHED = {
+    "list": lambda model: (lambda models: lambda x: sum(one(x) for one in models))([model, network()]),
+    "dict": lambda model: (lambda models: lambda x: models["one"](x))({"one": model}),
+    "function in a function": lambda model: (lambda inner: lambda x: inner(x))(lambda x: model(x)),
+    "default": lambda model: lambda x, model=model: model(x),
+    "default by name": lambda model: lambda x, *, model=model: model(x),
+    "callable object": Holder,
+    "method of an object": lambda model: Holder(model).logits,
+    "wrapped": lambda model: functools.wraps(BASE.forward)(lambda x: model(x)),
+    "cache": lambda model: functools.lru_cache(lambda x: model(x)),
+    "part": lambda model: functools.partial(lambda model, x: model(x), model),
+}
+
+
+@pytest.mark.parametrize("how", REACHED)
+def test_a_module_that_a_function_reaches_keeps_its_statistics(how):
+    model = network()
+    function = REACHED[how](model)
+    refuse_training_mode(function)
+    assert minimum_distortion(function, IMAGES[:1], (model(IMAGES[:1]).argmax(1) + 1) % 4).success.all()
+    model[2][1].train()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=r"got a model whose '2.1' \(BatchNorm1d\) is in training mode"):
+        minimum_distortion(function, IMAGES, TARGETS)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+class Noisy(nn.Module):
+    """The network with noise far below what is taken for another answer."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.inner, self.size, self.chance = copy.deepcopy(BASE), size, torch.Generator().manual_seed(0)
+
+    def forward(self, images):
+        logits = self.inner(images)
+        return logits + self.size * torch.randn(logits.shape, generator=self.chance).to(logits)
+
+    def __deepcopy__(self, memo):
+        return Noisy(self.size).eval().to(next(self.parameters()).dtype)
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_a_little_noise_does_not_undo_success(refine):
+    model = Noisy(1e-5).eval()
+    found = minimum_distortion(model, IMAGES, TARGETS, refine=refine)
+    assert found.success.all()
+    for _ in range(30):
+        assert (model(found.images).argmax(1) == TARGETS).all()
+    torch.testing.assert_close(found.rms, reference(refine).rms, rtol=5e-2, atol=1e-4)
+
+
 def test_an_exported_program_has_no_mode():
     program = torch.export.export(network(), (torch.rand(3, 1, 6, 6),)).module()
     assert program.training
@@ -271,6 +336,7 @@ REFUSED = {
     "tuple": (lambda s, x: (1, s.inner(x)), TypeError, r"got tuple from .*; wrap it: lambda x: model\(x\)\[1\]"),
     "dict": (lambda s, x: {"logits": s.inner(x)}, TypeError, r"got dict from .*; wrap it: .*model\(x\)\['logits'\]"),
     "object": (lambda s, x: Recorded(s.inner(x)), TypeError, r"got Recorded from .*; wrap it: .*model\(x\)\.scores"),
+    "sparse": (lambda s, x: s.inner(x).to_sparse(), TypeError, "got logits in a sparse_coo tensor; expected a dense"),
     "dropout": (lambda s, x: s.inner(F.dropout(x, 0.5, True)), ValueError, "when the same images were asked for again"),
     "batch": (lambda s, x: s.inner(x - x.mean(0)), ValueError, "for an image alone than in a batch"),
 }
@@ -293,6 +359,8 @@ def test_what_cannot_be_handled_is_refused_with_its_reason(name):
 def test_other_refusals():
     with pytest.raises(TypeError, match="got a model of type int; expected a module or a function"):
         minimum_distortion(3, IMAGES, TARGETS)
+    with pytest.raises(ValueError, match=r"got a model without weights \(meta\); expected one that can compute"):
+        minimum_distortion(copy.deepcopy(BASE).to("meta"), IMAGES, TARGETS)
     fixed = torch.export.export(BASE, (IMAGES,)).module()
     with pytest.raises(ValueError, match=r"got AssertionError from the model \(Guard failed.*batches of any size"):
         minimum_distortion(fixed, IMAGES, TARGETS)

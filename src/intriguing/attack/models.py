@@ -13,19 +13,22 @@ import copy
 import functools
 import inspect
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .checks import check_callable, check_classes
+from .checks import check_callable, check_classes, check_plain
 
 PRECISIONS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 # Two answers of one model in different batches or precisions differ by less than this part of their spread.
 SAME_MODEL = 0.25  # a copy in another precision whose answers lie further off is another model
 ALIKE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
+SURE = 6.0  # a lead of so many times the largest difference of two calls is not undone by a third
+DEEPEST = 8  # steps from a function to the modules that it is made of
+LIBRARIES = ("torch", "numpy", "scipy", "builtins")  # whose functions close over no user's module
 TF32 = 2.0**-10  # what float32 is rounded to before a product where the device shortens it
 
 
@@ -66,11 +69,15 @@ class Classifier:
             first = next(model.parameters(), None) if first is None else first
             if first is not None:
                 self.device, own = first.device, first.dtype
+        if self.device.type == "meta":
+            raise ValueError(
+                "got a model without weights (meta); expected one that can compute; load them first."
+            )
         self.dtype = torch.float32 if self.device.type == "mps" else torch.float64
         self._given, self._weights = model, own
         self._own_dtypes = tuple(dict.fromkeys(kind for kind in (images.dtype, own, *PRECISIONS) if kind is not None))
         self._coarsest = own if own in ALIKE else images.dtype  # that the user computes with
-        self._own, self._own_takes = model, None
+        self._own, self._own_takes, self._noise = model, None, 0.0
         self._short = _short_mantissa(model, self.device)
         self._model, self._takes, self._writes, self._scores = model, self.dtype, False, "logits"
         with _no_trace(self.device):
@@ -122,7 +129,7 @@ class Classifier:
         own = logits.gather(1, targets[:, None])[:, 0]
         other = logits.scatter(1, targets[:, None], -torch.inf).amax(1)
         size = torch.maximum(own.abs(), torch.where(other.isfinite(), other.abs(), 0))
-        return wins, wins & (own - other > 2 * coarse * size)
+        return wins, wins & (own - other > 2 * coarse * size + SURE * self._noise)
 
     def _asked(self, x: Tensor) -> Tensor:
         """What the model is called with: never the solver's own numbers where the model writes into its input."""
@@ -249,11 +256,14 @@ class Classifier:
     def _steady(self, asked: Tensor, answer: Tensor) -> None:
         """Refuse a model whose logits are not a function of the image alone."""
         alike = max(_alike(answer, self._coarsest), ALIKE[torch.float16] if self._short else 0.0)
-        if not bool(_apart(self.answers(asked), answer) <= alike):
+        again = self.answers(asked)
+        if not bool(_apart(again, answer) <= alike):
             raise ValueError(
                 "got other logits when the same images were asked for again; expected a model that gives the same "
                 "answer every time; switch off its dropout or noise."
             )
+        # A little noise is allowed, and leads that it could undo are not believed.
+        self._noise = float((again - answer).double().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().amax())
         if len(asked) == 1:
             return
         try:
@@ -343,29 +353,54 @@ def refuse_training_mode(model: object) -> None:
 
 
 def modules_of(model: object) -> Iterator[nn.Module]:
-    """The module that a model is, or those that a function reaches: bound to it, closed over, a part or a global.
+    """The module that a model is, or those that a function reaches.
+
+    A function reaches what it closes over, its defaults and the globals that it names; a method its object, a partial
+    function its parts; and in all of these what lists, dicts and callable objects hold.
 
     Args:
-        model: a module, a function, a method, a partial function, or anything else, which has none.
+        model: anything; what is neither a module nor a way to one has none.
 
     Yields:
-        Modules, without those inside of them.
+        Modules, each once, without those inside of them.
     """
-    if isinstance(model, nn.Module):
-        yield model
-    elif isinstance(model, functools.partial):
-        for part in (model.func, *model.args, *model.keywords.values()):
-            yield from modules_of(part)
-    elif inspect.ismethod(model):
-        yield from modules_of(model.__self__)
-    elif inspect.isfunction(model):
+    seen: dict[int, object] = {}  # an id means something only while its object lives
+    stack = [(model, 0)]
+    while stack:
+        value, depth = stack.pop()
+        if id(value) in seen:
+            continue
+        seen[id(value)] = value
+        if isinstance(value, nn.Module):
+            yield value
+        elif depth < DEEPEST:
+            stack.extend((part, depth + 1) for part in reversed(list(_reached(value))))
+
+
+def _reached(value: object) -> Iterator[object]:
+    """What one step leads to from something that is no module."""
+    if isinstance(value, Mapping):
+        yield from value.values()
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from value
+    elif isinstance(value, functools.partial):
+        yield from (value.func, *value.args, *value.keywords.values())
+    elif inspect.ismethod(value):
+        owner = value.__self__
+        yield from (value.__func__, owner)
+        if not isinstance(owner, nn.Module | type):
+            yield getattr(owner, "__dict__", None)
+    elif inspect.isfunction(value):
+        if str(value.__globals__.get("__name__")).partition(".")[0] in LIBRARIES:
+            return
+        yield from (value.__defaults__, value.__kwdefaults__)
         try:
-            reached = inspect.getclosurevars(model)
+            found = inspect.getclosurevars(value)
         except ValueError:  # a cell that is still empty
             return
-        for value in (*reached.nonlocals.values(), *reached.globals.values()):
-            if isinstance(value, nn.Module):
-                yield value
+        yield from (found.nonlocals, found.globals)
+    elif callable(value) and not isinstance(value, type | BuiltinFunctionType):
+        yield from (getattr(value, "__wrapped__", None), getattr(value, "__dict__", {}))
 
 
 def _settled(root: nn.Module, path: str) -> bool:
@@ -379,6 +414,7 @@ def _checked(answer: object, count: int) -> Tensor:
     """The model's answer, if it is one row of class scores per image."""
     if not isinstance(answer, Tensor):
         raise TypeError(f"got {type(answer).__name__} from the model; expected a tensor of logits; {_advice(answer)}.")
+    check_plain(answer, "logits")
     if answer.ndim != 2 or len(answer) != count or answer.shape[1] < 2:
         raise ValueError(
             f"got logits of shape {tuple(answer.shape)}; expected ({count}, k) with k >= 2; "

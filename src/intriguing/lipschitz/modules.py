@@ -71,7 +71,7 @@ def checked_module(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> N
             )
         followed = COMPUTED if kind(module) in (nn.Linear, nn.Conv2d) and id(module) not in inside else ()
         before = [hook for hook in module._forward_pre_hooks.values() if not isinstance(hook, followed)]  # noqa: SLF001
-        if before or module._forward_hooks:  # noqa: SLF001
+        if before or module._forward_hooks or not _apart(module):  # noqa: SLF001
             raise TypeError(
                 f"got {which} with a forward hook, which may change what it returns; expected layers without; remove "
                 "the hook, and make permanent what prunes or normalises."
@@ -85,6 +85,13 @@ def checked_module(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> N
         raise TypeError(
             "got forward hooks on all modules, which may change what layers return; expected none; remove them."
         )
+
+
+def _apart(layer: nn.Module) -> bool:
+    """Whether what is known to compute weights before a call computes each by itself, and not from one another."""
+    hooks = [hook for hook in layer._forward_pre_hooks.values() if isinstance(hook, COMPUTED)]  # noqa: SLF001
+    names = [hook._tensor_name if isinstance(hook, BasePruningMethod) else hook.name for hook in hooks]  # noqa: SLF001
+    return len(set(names)) == len(names) and set(names) <= {"weight", "bias"}
 
 
 def applied(layer: nn.Module, name: str) -> Tensor | None:
