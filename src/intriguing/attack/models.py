@@ -70,9 +70,7 @@ class Classifier:
             if first is not None:
                 self.device, own = first.device, first.dtype
         if self.device.type == "meta":
-            raise ValueError(
-                "got a model without weights (meta); expected one that can compute; load them first."
-            )
+            raise ValueError("got a model without weights (meta); expected one that can compute; load them first.")
         self.dtype = torch.float32 if self.device.type == "mps" else torch.float64
         self._given, self._weights = model, own
         self._own_dtypes = tuple(dict.fromkeys(kind for kind in (images.dtype, own, *PRECISIONS) if kind is not None))
