@@ -338,15 +338,15 @@ def checked_box(x: Tensor, lower: float | Tensor, upper: float | Tensor, name: s
     check_plain(x, name)
     if x.ndim != 2:
         raise ValueError(f"got {name} of shape {tuple(x.shape)}; expected (B, n); flatten each problem into a row.")
-    given = {"lower": lower, "upper": upper}
-    for side, bound in given.items():
-        if isinstance(bound, Tensor):
-            check_plain(bound, side)
+    bounds: list[Tensor] = []
+    for side, given in (("lower", lower), ("upper", upper)):
+        if isinstance(given, Tensor):
+            check_plain(given, side)
         try:
-            bound = torch.as_tensor(bound, dtype=x.dtype, device=x.device).detach().clone()
+            bound = torch.as_tensor(given, dtype=x.dtype, device=x.device).detach().clone()
         except (TypeError, ValueError, RuntimeError):
             raise TypeError(
-                f"got {side} of type {type(bound).__name__}; expected a number or a tensor; use -inf or inf for none."
+                f"got {side} of type {type(given).__name__}; expected a number or a tensor; use -inf or inf for none."
             ) from None
         try:
             bound.expand(x.shape)
@@ -355,10 +355,10 @@ def checked_box(x: Tensor, lower: float | Tensor, upper: float | Tensor, name: s
                 f"got {side} of shape {tuple(bound.shape)}; expected bounds that broadcast to {tuple(x.shape)}; give "
                 "one number, or one for each coordinate."
             ) from None
-        given[side] = bound.reshape([1] * (2 - bound.ndim) + list(bound.shape))
-    lower, upper = given.values()
-    if not bool((lower <= upper).all()) or bool((lower == torch.inf).any()) or bool((upper == -torch.inf).any()):
+        bounds.append(bound.reshape([1] * (2 - bound.ndim) + list(bound.shape)))
+    least, most = bounds
+    if not bool((least <= most).all()) or bool((least == torch.inf).any()) or bool((most == -torch.inf).any()):
         raise ValueError(
             "got an empty or undefined box; expected lower <= upper in every coordinate; check the bounds."
         )
-    return lower, upper
+    return least, most

@@ -75,7 +75,8 @@ class Classifier:
         self._given, self._weights = model, own
         self._own_dtypes = tuple(dict.fromkeys(kind for kind in (images.dtype, own, *PRECISIONS) if kind is not None))
         self._coarsest = own if own in ALIKE else images.dtype  # that the user computes with
-        self._own, self._own_takes, self._noise = model, None, 0.0
+        self._own, self._noise = model, 0.0
+        self._own_takes: torch.dtype | None = None
         self._short = _short_mantissa(model, self.device)
         self._model, self._takes, self._writes, self._scores = model, self.dtype, False, "logits"
         with _no_trace(self.device):
@@ -97,11 +98,11 @@ class Classifier:
             return self
         found = copy.copy(self)
         found.dtype = torch.float32
-        if self._takes == torch.float64:
-            model = _frozen(_copied(self._given))
-            if model is None:
+        if self._takes == torch.float64 and isinstance(self._given, nn.Module):
+            copied = _copied(self._given)
+            if copied is None:
                 return self
-            found._model, found._takes = model, torch.float32  # noqa: SLF001 - of this class
+            found._model, found._takes = _frozen(copied), torch.float32  # noqa: SLF001 - of this class
         return found
 
     @torch.no_grad()
@@ -162,15 +163,15 @@ class Classifier:
         own = functools.partial(self._plain, model) if isinstance(model, nn.Module) else None
         finest = functools.partial(self._finest, model)
         for make, takes in ((finest, self.dtype), (own, self._own_takes), (lambda: model, self._own_takes)):
-            self._model, self._takes = make() if make is not None and takes is not None else None, takes
-            if self._model is None:
+            made = make() if make is not None and takes is not None else None
+            if made is None or takes is None:
                 continue
+            self._model, self._takes = made, takes
             answer, trouble = self._attempted(sample, trouble)
             if answer is not None and (mine is None or bool(_apart(answer, mine) <= SAME_MODEL)):
-                break
-        else:
-            _raise_as_ours(trouble, sample)
-        self._scores = _meaning(answer)
+                self._scores = _meaning(answer)
+                return
+        _raise_as_ours(trouble, sample)
 
     def _outside(self, images: Tensor) -> Tensor:
         """Images of the unit box in the user's units."""
@@ -180,14 +181,15 @@ class Classifier:
     @staticmethod
     def _plain(model: nn.Module) -> nn.Module | None:
         """A copy in the user's precision."""
-        return _frozen(_copied(model))
+        copied = _copied(model)
+        return None if copied is None else _frozen(copied)
 
     def _finest(self, model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         """The model in the precision of the search; the model itself where there is no copy."""
         if not isinstance(model, nn.Module):
             return model
-        found = _converted(_copied(model), self.dtype)
-        return model if found is None else found
+        copied = _copied(model)
+        return model if copied is None else _converted(copied, self.dtype)
 
     def _answered(self, asked: Tensor) -> tuple[Tensor | None, Exception | None]:
         """What the user's model says, in the first precision in which it says anything, or the first trouble."""
@@ -207,7 +209,7 @@ class Classifier:
                 _checked(answer, len(asked))
             return answer, None
         self._own_takes = None
-        if len(reasons) == 1 and not isinstance(trouble, AssertionError):
+        if trouble is not None and len(reasons) == 1 and not isinstance(trouble, AssertionError):
             raise trouble  # the same in every precision: the model's own affair
         return None, trouble
 
@@ -554,10 +556,8 @@ def _within(root: object) -> Iterator[object]:
             stack.extend(getattr(value, name, None) for name in ((slots,) if isinstance(slots, str) else slots))
 
 
-def _converted(model: nn.Module | None, dtype: torch.dtype) -> nn.Module | None:
+def _converted(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     """The module in another precision: real weights real, complex weights complex."""
-    if model is None:
-        return None
     wide = torch.complex128 if dtype == torch.float64 else torch.complex64
     if any(value.is_complex() for value in (*model.parameters(), *model.buffers())):
         # Module.to would drop the imaginary parts.
@@ -572,12 +572,11 @@ def _floating(value: Tensor, dtype: torch.dtype) -> torch.dtype:
     return dtype if value.is_floating_point() else value.dtype
 
 
-def _frozen(model: nn.Module | None) -> nn.Module | None:
+def _frozen(model: nn.Module) -> nn.Module:
     """The module without gradients of its weights."""
-    if model is not None:
-        for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
-            if weight.is_leaf:
-                weight.requires_grad_(False)
+    for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
+        if weight.is_leaf:
+            weight.requires_grad_(False)
     return model
 
 

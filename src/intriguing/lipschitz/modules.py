@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -94,6 +95,10 @@ def _apart(layer: nn.Module) -> bool:
     return len(set(names)) == len(names) and set(names) <= {"weight", "bias"}
 
 
+@overload
+def applied(layer: nn.Module, name: Literal["weight"]) -> Tensor: ...
+@overload
+def applied(layer: nn.Module, name: Literal["bias"]) -> Tensor | None: ...
 def applied(layer: nn.Module, name: str) -> Tensor | None:
     """The weight or bias that a layer applies when it is called, computed where pruning or a normalisation does so.
 
@@ -206,6 +211,12 @@ def twin(layer: nn.Module) -> nn.Module:
         ) from None
 
 
+@overload
+def wide(tensor: Tensor) -> Tensor: ...
+@overload
+def wide(tensor: None) -> None: ...
+@overload
+def wide(tensor: Tensor | None) -> Tensor | None: ...
 def wide(tensor: Tensor | None) -> Tensor | None:
     """A copy on the CPU in float64 or complex128, whole numbers as they are, without gradients.
 
