@@ -340,6 +340,7 @@ def test_copies_are_in_double_precision_and_share_what_was_shared():
         ((1e-300, 0.0, float("inf")), 0.0, 0.0),
         ((1e300, 1e300), float("inf"), float("inf")),
         ((0.1, 0.1), 0.010000000000000002, 0.010000000000000002),
+        ((2.0, 0.5, 3.0), 3.0, 3.0),
         ((), 1.0, 1.0),
     ],
 )
