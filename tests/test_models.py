@@ -389,6 +389,36 @@ def test_other_refusals():
         minimum_distortion(BASE, above, TARGETS)
 
 
+@pytest.mark.parametrize("refine", [False, True])
+def test_a_float32_network_is_refined_in_float32(refine):
+    """In which precision images with a graph are asked about once the model has been tried; the user's asks without."""
+    seen = []
+
+    class Told(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = copy.deepcopy(BASE)
+
+        def forward(self, images):
+            seen.append((len(images), images.dtype, images.requires_grad))
+            return self.inner(images)
+
+    found = minimum_distortion(Told().eval(), IMAGES, TARGETS, refine=refine)
+    assert found.success.all()
+    searched = {dtype for count, dtype, graph in seen if graph and count > 3}
+    assert searched == ({torch.float32, torch.float64} if refine else {torch.float64})
+
+
+def test_the_words_of_a_long_error_are_cut():
+    def failing(self, images):
+        if images.requires_grad:
+            raise RuntimeError("x" * 1000)
+        return self.inner(images)
+
+    with pytest.raises(ValueError, match=r"^got RuntimeError from the model \(x{300}\) for images of shape"):
+        minimum_distortion(wrapped(failing), IMAGES, TARGETS)
+
+
 def test_a_lead_within_the_rounding_of_the_weights_is_not_sure():
     """A network that works in bfloat16, with steps of 2^-8, and returns float32: 0.501 and 0.5 are as good as equal."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False)).eval().requires_grad_(False).to(torch.bfloat16)
