@@ -113,7 +113,7 @@ def test_sliders_hold_a_picture_for_every_position(free, monkeypatch):
 def test_without_photographs_the_second_half_is_empty():
     look = looking.Looking(None, {"A": model(0)})
     assert "left out in this run" in look.says()
-    for name in ("recognised", "unit_rows", "direction_rows", "compared", "outcomes", "judgements", "among", "rule",
-                 "figure5", "thumbnails", "distribution", "confidence", "saved", "survival", "targeted"):  # fmt: skip
+    for name in ("recognised", "unit_rows", "direction_rows", "compared", "outcomes", "judgements", "among", "figure5",
+                 "thumbnails", "distribution", "confidence", "saved", "survival", "targeted"):  # fmt: skip
         assert getattr(look, name)() is None
-    assert look.fooled(travel.FIVE) is None and look.claims == {} and look.disagreements() == []
+    assert look.rule() == "" and look.fooled(travel.FIVE) is None and look.claims == {} and look.disagreements() == []

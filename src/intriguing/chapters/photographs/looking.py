@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import pandas as pd
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from intriguing.book import plots, settings
@@ -165,10 +164,9 @@ class Looking:
         turned = self.turned
         return plots.among({str(turned): (turned.natural, turned.null)}, xlabel="distance in another network")
 
-    @where_at_hand
-    def rule(self) -> Markdown:
-        """What the page's rule makes of that."""
-        return Markdown(self.turned.verdict())
+    def rule(self) -> str:
+        """What the page's rule makes of that; nothing where there are no photographs."""
+        return "" if self.photos is None else self.turned.verdict()
 
     @where_at_hand
     def figure5(self) -> Styler:
