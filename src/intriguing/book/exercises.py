@@ -199,7 +199,7 @@ EXERCISES = {
         lambda load: load("bounded_ReLU")["certified"]["penalty on the bounds 0.01"],
         "a small product of norms is a proof, and here it was asked for in training, at no price in errors on clean "
         "digits that could be seen",
-        "this is the strength that the held-out images chose, and the page says what it buys",
+        "this strength costs no error that can be seen, and the page says what it buys",
     ),
     "tilting": Exercise(
         (5.0, 30.0, 68.0), "{:.0f} degrees", 10.0,
