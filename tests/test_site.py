@@ -381,9 +381,12 @@ def test_layout_checks_see_what_is_wrong(browser, address: str) -> None:
     assert any(line.startswith("the page is ") for line in wrong)
 
 
-def test_a_figure_is_enlarged_by_touch_and_closed_again(browser, address: str) -> None:
+def test_a_figure_is_enlarged_by_touch_and_closed_again(browser, address: str, request) -> None:
     from selenium.webdriver.common.keys import Keys
 
+    phone = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)  # where another picture is on the page
+    request.addfinalizer(lambda: browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {}))
     browser.get(f"{address}/notebooks/transfer.html")
     browser.execute_async_script(SETTLED)
     opener = browser.find_element("css selector", "figure button.larger")
