@@ -252,6 +252,7 @@ def _status(root: Path) -> int:
     try:
         entries = publishing.status(root)
     finally:
+        gc.freeze()  # neither does it help to do so at the end
         gc.enable()
     for entry in entries:
         console.print(f"[{'green' if entry.current else 'yellow'}]{escape(str(entry))}[/]")
