@@ -226,7 +226,7 @@ def spectra(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, count: int = 4
     Returns:
         The figure, with N in its legend.
     """
-    figure = Figure(figsize=(0.8 * WIDTH, 3.1))
+    figure = Figure(figsize=(WIDTH, 3.1))
     axes = figure.subplots()
     colours = coloured(curves)
     for (label, (own, random)), marker in zip(curves.items(), repeated(MARKERS), strict=False):
@@ -240,5 +240,5 @@ def spectra(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, count: int = 4
     axes.set(xlabel="singular directions", ylabel="part of the energy", ylim=(0, 1.04))
     axes.grid()
     axes.tick_params(length=0)
-    axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=7)
+    figure.legend(loc="outside right center", fontsize=7)  # nowhere inside is there room beside the curves
     return figure

@@ -900,8 +900,8 @@ def spectra_words(ways: Table) -> str:
     open_ones = [name for name in frame.index if own[name] >= drawn[name]]
     said = f"on all of them but {', '.join(open_ones)}" if open_ones else "on every network"
     return (
-        f"So many directions hold 90 % of the energy of the normals, and so many at least in {RANDOM_SETS} sets of as "
-        f"many random vectors. {each}. They are fewer than in any of these sets {said}."
+        f"How many directions hold 90 % of the energy of the normals, and how many at least in {RANDOM_SETS} sets of "
+        f"as many random vectors: {each}. For the normals they are fewer than in any of these sets {said}."
     )
 
 
