@@ -73,7 +73,7 @@ move by several images when training ends in other weights; decimal logarithms o
 where the estimate rests on few draws."""
 
 CONVOLUTIONAL = {"density_near": 0.45, "density_lines": 0.5, "density_dimensions": 10.0, "density_rates": 9.0}
-"""The same for the convolutional network, of which a twenty-fifth of the quick sample is searched, five images: two of
+"""The same for the convolutional network, of which a fifth of the quick sample is searched, five images: two of
 them may change sides."""
 
 MOVED = 6.0  # by so much may the number of images behind an entry differ in a rerun
