@@ -995,13 +995,13 @@ def claims(
         "Every rightly read image has a ball that certainly holds no adversarial image": all(
             bool(positive.all()) for positive in balls
         ),
-        "On linear networks tilted sampling keeps to the exact bracket as nearly as luck allows": _as_luck_has_it(
+        "On linear networks tilted sampling agrees with the exact bracket as nearly as luck allows": _as_luck_has_it(
             (one.outside, one.tried) for one in checks.values()
         ),
         "Wherever errors can be counted, tilted sampling agrees with the count as nearly as luck allows": (
             _as_luck_has_it((one.off, one.compared) for one in checks.values())
         ),
-        "On the fully connected networks it does": _as_luck_has_it(
+        "On fully connected networks tilted sampling agrees with the count as nearly as luck allows": _as_luck_has_it(
             (checks[name].off, checks[name].compared) for name in fully if name in checks
         ),
         "Along random lines the median distance is within a factor of 2.5 of √n times the nearest": bool(
@@ -1019,7 +1019,7 @@ def claims(
         "Normals of fully connected networks need less than half as many directions as random vectors do": bool(
             (own[fully] < drawn[fully] / 2).all()
         ),
-        "Those of the convolutional network need fewer directions than any set of as many random vectors": (
+        "Normals of the convolutional network need fewer directions than any set of as many random vectors": (
             True if own[CONVOLUTIONAL_NETWORK] < drawn[CONVOLUTIONAL_NETWORK] else None
         ),
     }
