@@ -181,6 +181,16 @@ def test_a_graphics_processor_stands_beside_one_thread(measured):
     assert told.endswith("Not run there for want of time: peers.")
 
 
+def test_two_lengths_are_set_against_each_other_by_what_the_check_limits(measured):
+    measured.gpu["checks"][1]["problem"] = [
+        "AssertionError: Scalars are not close! (_comparison.py, line 1600)",
+        "",
+        "Expected 0.0125 but got 1.3e-02.",
+        "Absolute difference: 0.0005 (up to 0 allowed)",
+    ]
+    assert "(expected 0.01250, got 0.01300, a difference of +4.0%)" in minimum.graphics_line(measured)
+
+
 def test_two_photographs_are_called_two(measured):
     line = minimum.photographs_line(measured)
     assert line.startswith("On these 2 photographs") and "2.0 times as often" in line
