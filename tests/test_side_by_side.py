@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import importlib
+import io
 import multiprocessing
 import os
 import sys
@@ -11,7 +13,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from sphinx.application import Sphinx
+from sphinx.domains import Domain
 from sphinx.util.docutils import docutils_namespace
 
 from extensions import FOLDER, extension
@@ -33,8 +37,20 @@ def usual_thresholds() -> Iterator[None]:
     gc.set_threshold(*before)
 
 
-def built(folder: Path, cores: int, monkeypatch: pytest.MonkeyPatch, silent: bool = True) -> tuple[dict[str, str], int]:
-    """The pages of a small book with links from each to the next, and how many processes have read them."""
+def build(
+    folder: Path,
+    cores: int,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    silent: bool = True,
+    builder: str = "html",
+    more: str = "",
+) -> tuple[Sphinx, int, str]:
+    """A small book with links from each page to the next, how many processes have read it, and what it was warned of.
+
+    Args:
+        more: Stands at the end of one of the pages.
+    """
     folder.mkdir()
     (folder / "conf.py").write_text("project = 'Small'\n", encoding="utf-8")
     (folder / "silent_one.py").write_text(SILENT, encoding="utf-8")
@@ -44,7 +60,7 @@ def built(folder: Path, cores: int, monkeypatch: pytest.MonkeyPatch, silent: boo
     for number, name in enumerate(names):
         after = names[(number + 1) % len(names)]
         text = f".. _at-{name}:\n\nTitle {number}\n========\n\n:ref:`at-{after}` and :doc:`{after}`. [#]_\n\n"
-        text += ".. [#] A note.\n"
+        text += ".. [#] A note.\n\n" + (more if number == 7 else "")
         (folder / f"{name}.rst").write_text(text, encoding="utf-8")
     for place in (folder, FOLDER):
         monkeypatch.syspath_prepend(str(place))
@@ -54,30 +70,102 @@ def built(folder: Path, cores: int, monkeypatch: pytest.MonkeyPatch, silent: boo
     monkeypatch.setitem(sys.modules, "side_by_side", module)
     monkeypatch.setattr(module, "usable_cores", lambda: cores)
     monkeypatch.setattr(module, "SILENT", ("silent_one",) if silent else ())
+    warned = io.StringIO()
     with docutils_namespace():
         app = Sphinx(
-            str(folder), str(folder), str(folder / "html"), str(folder / "trees"), "html", status=None, warning=None,
-            confoverrides={"extensions": ["side_by_side", "silent_one", "noting"]},
+            str(folder), str(folder), str(folder / builder), str(folder / "trees"), builder, status=None,
+            warning=warned, warningiserror=True, keep_going=True,
+            confoverrides={"extensions": ["side_by_side", "silent_one", "noting"], "nitpicky": True},
         )  # fmt: skip
         app.build(force_all=True)
-    pages = {path.name: path.read_text(encoding="utf-8") for path in sorted((folder / "html").glob("*.html"))}
-    return pages, len(set((folder / "readers").read_text(encoding="utf-8").split()) - {str(os.getpid())})
+    readers = set((folder / "readers").read_text(encoding="utf-8").split()) - {str(os.getpid())}
+    return app, len(readers), warned.getvalue()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="pages are read by one process on this system")
+def files(app: Sphinx) -> dict[str, bytes]:
+    """What a reader gets: the pages, the index that is searched and the list of names."""
+    paths = sorted(path for ending in ("*.html", "searchindex.js", "objects.inv") for path in app.outdir.glob(ending))
+    return {path.name: path.read_bytes() for path in paths}
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="pages are read by one process on this system")
+
+
+@on_linux
 def test_several_processes_make_the_same_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone, none = built(tmp_path / "one", 1, monkeypatch)
-    together, several = built(tmp_path / "three", 3, monkeypatch)
+    alone, none, _ = build(tmp_path / "one", 1, monkeypatch)
+    together, several, _ = build(tmp_path / "three", 3, monkeypatch)
     assert none == 0 and several > 1
-    assert len(alone) == 15 and together == alone
+    assert len(files(alone)) == 17 and files(together) == files(alone)
+    assert alone.statuscode == together.statuscode == 0
     assert not multiprocessing.active_children()
 
 
+@on_linux
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (":ref:`at-no-page`", "undefined label: 'at-no-page'"),
+        (":py:func:`no.such.thing`", "py:func reference target not found: no.such.thing"),
+        ("A title below\n-----\n", "Title underline too short"),
+    ],
+)
+def test_a_warning_from_any_of_them_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, words: str
+) -> None:
+    app, several, warned = build(tmp_path / "three", 3, monkeypatch, more=fault)
+    assert several > 1 and app.statuscode == 1
+    assert words in warned and "page7.rst" in warned
+
+
+@pytest.mark.parametrize("builder", ["latex", "epub", "text"])
+def test_what_is_no_site_is_made_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, builder: str) -> None:
+    app, several, _ = build(tmp_path / "three", 3, monkeypatch, builder=builder)
+    assert several == 0 and app.parallel <= 1
+
+
+def test_there_is_a_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_by_side, "usable_cores", lambda: 99)
+    monkeypatch.setattr(sys, "platform", "linux")
+    app = SimpleNamespace(builder=SimpleNamespace(name="html"), extensions={}, parallel=1)
+    side_by_side.share(app)
+    assert app.parallel == side_by_side.MOST
+
+
+def test_elsewhere_pages_are_made_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    app = SimpleNamespace(builder=SimpleNamespace(name="html"), extensions={}, parallel=1)
+    side_by_side.share(app)
+    assert app.parallel == 1
+
+
 def test_who_is_silent_and_not_known_keeps_it_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert built(tmp_path / "one", 3, monkeypatch, silent=False)[1] == 0
+    assert build(tmp_path / "one", 3, monkeypatch, silent=False)[1] == 0
 
 
-def test_an_answer_that_was_given_stays() -> None:
+def test_an_answer_that_was_given_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     given = SimpleNamespace(parallel_read_safe=False)
-    side_by_side.answer(SimpleNamespace(extensions={side_by_side.SILENT[0]: given}))
+    monkeypatch.setattr(sys, "platform", "linux")
+    side_by_side.share(
+        SimpleNamespace(builder=SimpleNamespace(name="html"), extensions={side_by_side.SILENT[0]: given})
+    )
     assert given.parallel_read_safe is False
+
+
+def domains(name: str) -> list[type[Domain]]:
+    """The domains that an extension brings."""
+    importlib.import_module(name)
+    modules = [module for key, module in list(sys.modules.items()) if key == name or key.startswith(f"{name}.")]
+    things = [thing for module in modules for thing in vars(module).values() if isinstance(thing, type)]
+    return [thing for thing in things if issubclass(thing, Domain) and thing is not Domain]
+
+
+def test_every_domain_of_the_book_can_be_put_together() -> None:
+    """One that cannot ends the build with an error, whatever its extension says of itself."""
+    listed = yaml.safe_load((FOLDER.parents[1] / "_config.yml").read_text(encoding="utf-8"))["sphinx"]["config"][
+        "extensions"
+    ]
+    assert side_by_side.SILENT[0] in listed and len(domains("sphinxcontrib.bibtex")) >= 2
+    for name in {*listed, *side_by_side.SILENT} - {path.stem for path in FOLDER.glob("*.py")}:
+        for domain in domains(name):
+            assert domain.merge_domaindata is not Domain.merge_domaindata, f"{name}: {domain}"
