@@ -17,6 +17,7 @@ import yaml
 from sphinx.application import Sphinx
 from sphinx.domains import Domain
 from sphinx.util.docutils import docutils_namespace
+from sphinx.util.parallel import make_chunks
 
 from extensions import FOLDER, extension
 
@@ -122,6 +123,18 @@ def test_a_warning_from_any_of_them_is_an_error(
 def test_what_is_no_site_is_made_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, builder: str) -> None:
     app, several, _ = build(tmp_path / "three", 3, monkeypatch, builder=builder)
     assert several == 0 and app.parallel <= 1
+
+
+@pytest.mark.parametrize(("pages", "processes"), [(45, 2), (45, 3), (45, 4), (23, 2), (6, 4), (7, 2)])
+def test_what_takes_long_is_dealt_to_those_who_begin(pages: int, processes: int) -> None:
+    weights = {f"page{number:02}": 10 - number if number < 8 else 0 for number in range(pages)}
+    order = side_by_side.dealt(list(weights), weights.__getitem__, processes)
+    assert sorted(order) == list(weights)
+    shares = [sum(weights[name] for name in share) for share in make_chunks(order, processes)]
+    first, later = shares[-processes:], shares[:-processes]
+    if pages == 45:
+        assert max(first) - min(first) <= 4 and not any(later)
+    assert max(shares) < sum(shares)
 
 
 def test_there_is_a_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

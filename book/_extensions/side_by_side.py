@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.parallel import make_chunks
 
 from intriguing.press.running import usable_cores
 
@@ -31,7 +35,34 @@ def share(app: Sphinx) -> None:
             app.extensions[name].parallel_read_safe = True
 
 
+def dealt(names: list[str], weight: Callable[[str], int], processes: int) -> list[str]:
+    """Returns the pages in an order in which no process is left with all that take long.
+
+    Sphinx cuts the list into shares and begins with the last of them.
+
+    Args:
+        names: Of the pages.
+        weight: How long one takes, in any unit.
+        processes: How many shares are read at a time.
+    """
+    sizes = [len(share) for share in make_chunks(names, processes)]
+    shares: list[list[str]] = [[] for _ in sizes]
+    for name in sorted(names, key=weight, reverse=True):
+        with_room = [share for share, size in zip(shares, sizes, strict=True) if len(share) < size]
+        min(with_room[-processes:], key=lambda share: sum(map(weight, share))).append(name)
+    return [name for share in shares for name in share]
+
+
+def deal(app: Sphinx, env: BuildEnvironment, names: list[str]) -> None:
+    """Puts the pages into that order; what takes long is to document a module."""
+    if app.parallel > 1:
+        texts = {name: Path(env.doc2path(name)) for name in names}
+        count = {name: path.read_text("utf-8").count("automodule::") for name, path in texts.items()}
+        names[:] = dealt(names, count.__getitem__, app.parallel)
+
+
 def setup(app: Sphinx) -> dict:
     gc.set_threshold(100_000, 20, 50)  # trees of pages live long; looking through them for rubbish finds none
     app.connect("builder-inited", share)
+    app.connect("env-before-read-docs", deal)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
