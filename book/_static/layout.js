@@ -110,6 +110,9 @@ const fit = () => {
 document.addEventListener("DOMContentLoaded", () => {
   for (const cell of document.querySelectorAll("article tbody :is(td, th)")) {
     if (NAME.test(cell.textContent.trim()) && !cell.closest(".lab, .touch")) cell.classList.add("name");
+    // Nor is a name of the code, unless it is long.
+    const words = [...cell.querySelectorAll("code")].flatMap((code) => code.textContent.split(/\s/));
+    if (words.length) cell.style.setProperty("--letters", Math.min(18, Math.max(...words.map((word) => word.length))));
   }
 });
 for (const event of ["load", "resize"]) window.addEventListener(event, fit);
