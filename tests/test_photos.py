@@ -85,6 +85,11 @@ def test_a_photograph_with_a_white_edge_is_found_by_its_row_and_column(photos):
     assert photos.photographs(drawn(*whole))[1] == [((40, 140), held), ((160, 260), held[:1])]
 
 
+def test_a_panel_that_is_shorter_than_its_neighbour_ends_where_it_ends(photos):
+    rows = photos.photographs(drawn((20, 20, 120, 280), (150, 20, 250, 200)))[1]
+    assert rows == [((20, 200), ((20, 120), (150, 250))), ((200, 280), ((20, 120),))]
+
+
 def test_covers_leave_the_photographs_open(photos):
     over = photos.covers(drawn((100, 75, 200, 150), (300, 225, 400, 300)), "wide")
     assert over.count('class="photo-ground wide"') == over.count("to right") == over.count("to bottom") == 2

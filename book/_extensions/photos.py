@@ -14,7 +14,7 @@ import functools
 import io
 import re
 from collections.abc import Iterable
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,15 @@ def _joined(intervals: Iterable[Interval]) -> list[Interval]:
     return found
 
 
+def _cut(row: Interval, edges: Iterable[int]) -> list[Interval]:
+    """Returns a row in parts, cut where a photograph ends well within it: one panel may be shorter than another."""
+    cuts = [row[0]]
+    for edge in edges:
+        if cuts[-1] + 2 * SIDE < edge < row[1] - 2 * SIDE:
+            cuts.append(edge)
+    return list(zip(cuts, [*cuts[1:], row[1]], strict=True))
+
+
 def photographs(picture: bytes) -> tuple[tuple[int, int], list[tuple[Interval, tuple[Interval, ...]]]]:
     """Finds the digits and photographs of a figure, which stand in rows.
 
@@ -82,8 +91,10 @@ def photographs(picture: bytes) -> tuple[tuple[int, int], list[tuple[Interval, t
     boxes = ndimage.find_objects(ndimage.label(large)[0])
     solid = [box for box in boxes if large[box].mean() > SOLID > white[box].mean()]  # a plot within lines is white
     columns = _joined((across.start, across.stop) for _, across in solid)
+    edges = sorted(edge for down, _ in solid for edge in (down.start, down.stop))
+    parts = (_cut(row, edges) for row in _joined((down.start, down.stop) for down, _ in solid))
     rows = []
-    for top, bottom in _joined((down.start, down.stop) for down, _ in solid):
+    for top, bottom in chain.from_iterable(parts):
         held = ((left, right) for left, right in columns if ground[top:bottom, left:right].mean() < SOLID)
         rows.append(((top, bottom), tuple(held)))
     return (pixels.shape[1], pixels.shape[0]), rows
