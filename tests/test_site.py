@@ -383,7 +383,10 @@ def watched(browser):
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-ARRIVING = ["book/welcome", "book/laboratory", "notebooks/blind_spots", "notebooks/framework", "notebooks/transfer"]
+ARRIVING = [
+    *("book/welcome", "book/laboratory", "book/solver"),
+    *("notebooks/blind_spots", "notebooks/framework", "notebooks/transfer"),
+]
 
 
 @pytest.mark.parametrize("width", [1400, 390])
