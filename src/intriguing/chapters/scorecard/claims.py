@@ -357,7 +357,12 @@ def _figure5(stored: Stored) -> Finding:
         stored.value("imagenet_ostriches", "to the ostrich", "per pixel"),
         _printed("figure 5 distortion"),
     )
-    return _relative(ours, printed, "{:.6f}", "the network is another one, SqueezeNet, and the search another")
+    return _relative(
+        ours,
+        printed,
+        "{:.6f}",
+        "the network is another one, SqueezeNet, and how far its own search went is not printed",
+    )
 
 
 def _figure6(stored: Stored) -> Finding:
@@ -520,7 +525,7 @@ def _autoencoder(stored: Stored) -> Finding:
     number = f"misreads {100 * means['AE400-10']:.1f} % of the others' sets in the mean; the next, {_next(means)}"
     if means.idxmin() != "AE400-10":
         return Finding(DIFFERS, number, f"{means.idxmin()} misreads fewer")
-    return Finding(REPRODUCED, number)
+    return Finding(REPRODUCED, number, "with the errors on clean images left in, as the paper counts")
 
 
 def _convolutional(stored: Stored) -> Finding:
@@ -528,7 +533,7 @@ def _convolutional(stored: Stored) -> Finding:
     own, rest = stored.value("table1_convolutional", "ConvNet", "distortion"), sizes.drop("ConvNet")
     number = f"distortion {own:.3f}; networks without convolutions {rest.min():.3f} to {rest.max():.3f}"
     if rest.min() <= own <= rest.max():
-        return Finding(REPRODUCED, number)
+        return Finding(REPRODUCED, number, "as far as the length of the perturbations goes")
     return Finding(DIFFERS, number, "outside of their range")
 
 
