@@ -161,18 +161,20 @@ def about_outside(outside: pd.DataFrame, compared: pd.DataFrame) -> str:
     return f"{len(outside)} of {len(compared)} numbers lie outside even then. Those furthest outside:"
 
 
-def about_kinds(kinds: Table) -> str:
-    """How much of the transfer is left when maker and reader share less, in a sentence.
+def about_kinds(kinds: Table, clean: float) -> str:
+    """How much of the transfer is left when maker and reader share less, in two sentences.
 
     Args:
         kinds: what ``study.kinds`` returns, with all four rows.
+        clean: mean error of the networks on clean test images, which is no transfer.
     """
-    error = kinds.to_frame()["error"]
-    left = error / error["same architecture, same half"]
+    above = kinds.to_frame()["error"] - clean
+    left = above / above["same architecture, same half"]
     return (
-        f"Another architecture alone leaves **{left['other architecture, same half']:.0%}** of "
-        f"the transfer, another half alone **{left['same architecture, other half']:.0%}**, "
-        f"and both together **{left['other architecture, other half']:.0%}**."
+        f"On clean test images these networks err on {clean:.1%}. Above that, another architecture alone leaves "
+        f"**{left['other architecture, same half']:.0%}** of the transfer, another half alone "
+        f"**{left['same architecture, other half']:.0%}**, and both together "
+        f"**{left['other architecture, other half']:.0%}**."
     )
 
 
@@ -266,7 +268,7 @@ def halves_claims(
             cut <= 0.03,
             f"largest change {cut:.1%}",
         ),
-        "Noise of 0.06 or 0.1 adds no more than one point to any error": (
+        "Noise of 0.06 or 0.1, not cut back, adds no more than one point to any error": (
             bool(noisy <= 0.01),
             f"at most {noisy:.1%}; cutting back moves it by {cut_noise:.1%} or less",
         ),
