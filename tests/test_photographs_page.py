@@ -48,7 +48,7 @@ def test_everything_becomes_an_ostrich_and_noise_changes_nothing(free):
     assert frame["per pixel"].tolist() == pytest.approx((3**0.5 * frame["distortion"]).tolist())
     assert "yes" in made.shown().to_string() and "no" in made.shown().to_string()
     moved = everywhere.journey({"A": model(0), "B": model(1)}, free)
-    assert [table.name for table in moved] == ["free_transfer", "free_transfer_target"]
+    assert [table.name for table in moved] == ["free_transfer", "free_transfer_target", "free_transfer_elsewhere"]
     own = study.square(moved[1], travel.MINIMUM)
     assert own.at[f"{travel.TARGET}, A", "A"] == own.at[f"{travel.TARGET}, B", "B"] == 1
     claims = everywhere.claims(made, moved)
@@ -62,7 +62,7 @@ def test_tables_are_stored_and_compared(free, tmp_path, monkeypatch):
     made, networks = everywhere.ostriches(model(0), free), {"A": model(0), "B": model(1)}
     moved = everywhere.journey(networks, free)
     claims = everywhere.claims(made, moved)
-    assert len(everywhere.disagreements(made, moved, claims)) == 4
+    assert len(everywhere.disagreements(made, moved, claims)) == 5
     monkeypatch.setenv("INTRIGUING_RECORD", "1")
     assert everywhere.disagreements(made, moved, claims) == []
     monkeypatch.delenv("INTRIGUING_RECORD")
@@ -83,6 +83,6 @@ def test_without_photographs_the_second_half_is_empty():
     look = looking.Looking(None, {"A": model(0)})
     assert "left out in this run" in look.says()
     for name in ("recognised", "unit_rows", "direction_rows", "compared", "outcomes", "judgements", "among", "figure5",
-                 "thumbnails", "distribution", "confidence", "saved", "survival", "targeted"):  # fmt: skip
+                 "thumbnails", "distribution", "confidence", "saved", "survival", "abroad", "targeted"):  # fmt: skip
         assert getattr(look, name)() is None
     assert look.fooled(travel.FIVE) is None and look.claims == {} and look.disagreements() == []
