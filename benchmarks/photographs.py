@@ -70,8 +70,8 @@ def main(arguments: list[str] | None = None) -> None:
         more, reference = measured(case, keys, each=len(case.images) if digits else 1)
         rows, references = rows + more, [*references, reference]
         meta = settings.provenance(started) | {
-            "engine": fingerprint.of(walk), "hardware": hardware(), "yardstick": METHODS[YARDSTICK].title,
-            "data": "photographs inside packages", "images": options.images,
+            "engine": fingerprint.of(walk), "hardware": hardware(), "load": os.getloadavg()[1],
+            "yardstick": METHODS[YARDSTICK].title, "data": "photographs inside packages", "images": options.images,
             "digits": f"{mnist().name}, {options.digits} test images",
         }  # fmt: skip
         write_json(options.output, {"name": "photographs", "meta": meta, "references": references, "rows": rows})

@@ -53,7 +53,7 @@ def walks() -> dict:
     """Two networks on which the walk ends lowest of all that succeed on every image."""
     rows = []
     for name in ("three", "four"):
-        row = {"model": name, "package": "foolbox", "images_per_second": 0.125, "peak_mib": 1000.4, "rms": 0.002}
+        row = {"package": "foolbox", "images_per_second": 0.125, "peak_mib": 1000.4, "rms": 0.002}
         row |= {"passes": 101.0, "batch": 4}
         rows += [
             method(name, "ddn-100", **row, ratio=1.1),
@@ -62,8 +62,9 @@ def walks() -> dict:
             method(name, "refined", **(row | {"package": "intriguing", "rms": 0.0017})),
         ]
     rows.append({"model": "four", "key": "alma-100", "method": "ALMA", "package": "adv-lib", "failed": "no such"})
-    meta = {"created": "2026-11-26T17:00", "hardware": {"cpu": "a processor"}, "images": 4, "data": "photographs"}
-    return {"meta": meta | {"digits": "MNIST, 9 test images"}, "rows": rows}
+    meta = {"created": "2026-11-26T17:00", "hardware": {"cpu": "a processor", "cores": 2}, "load": 3.2}
+    meta |= {"images": 4, "data": "photographs", "digits": "MNIST, 9 test images"}
+    return {"meta": meta, "rows": rows}
 
 
 @pytest.fixture
@@ -206,6 +207,7 @@ def test_deep_networks_are_told_by_what_was_measured(measured):
     lines = minimum.deep(measured).to_string(delimiter="|").splitlines()
     assert lines[2] == "three|ddn-100|100%|1.1000|0.125|1.00|101|1,000" and "fmn|75%" in lines[4]
     told = minimum.deep_line(measured)
+    assert "while 3 threads shared 2 cores" in told
     assert "4 photographs, to become ostriches, and MNIST, 9 test images." in told
     assert "1.25 to 1.25 times as long as 100 steps of DDN." in told
     assert "On 2 of 2 networks it ends lower than every peer" in told and "by 10.0% to 10.0% of" in told

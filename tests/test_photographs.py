@@ -212,7 +212,11 @@ def test_several_pictures_in_a_file_and_other_formats_are_refused(tmp_path):
     as_png(tmp_path, one, save_all=True, append_images=[other])
     with pytest.raises(DataError, match=r"00001\.png holds 2 pictures; expected one; keep one of them"):
         photographs.read(tmp_path)
-    for kind in ("GIF", "TIFF", "BMP", "PPM", "EPS"):
+    for kind in ("GIF", "TIFF", "BMP", "WebP"):
+        one.save(tmp_path / "val" / "ILSVRC2012_val_00000001.png", format=kind)
+        with pytest.raises(DataError, match=rf"format {kind}; expected a JPEG or a PNG; save it as one of these\.$"):
+            photographs.read(tmp_path)
+    for kind in ("PPM", "EPS"):
         one.save(tmp_path / "val" / "ILSVRC2012_val_00000001.png", format=kind)
         with pytest.raises(DataError, match=r"00001\.png is no picture; expected a JPEG or a PNG; fetch"):
             photographs.read(tmp_path)

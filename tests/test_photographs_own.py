@@ -92,6 +92,77 @@ def test_the_command(small, tmp_path, capsys):
     assert "one of the arguments --image --model is required" in capsys.readouterr().err
 
 
+def phone(path, orientation=6):
+    """What a telephone that was held upright writes: red on the left, green at the top, lying on its side."""
+    pixels = np.zeros((3000, 4000, 3), np.uint8)
+    pixels[:, :2000, 0], pixels[:1500, :, 1] = 180, 180
+    turned = Image.Exif()
+    turned[274] = orientation
+    Image.fromarray(pixels).save(path, quality=90, exif=turned)
+
+
+def test_a_photograph_of_a_telephone_is_turned_cut_and_changed(small, tmp_path, capsys):
+    phone(tmp_path / "phone.jpg")
+    square = photographs.square("phone.jpg").float()
+    # Turned clockwise: what was at the left is at the top, what was at the top is at the right.
+    corners = [square[:, y, x].round().tolist() for y, x in ((5, 5), (5, 218), (218, 5), (218, 218))]
+    wanted = [[180, 0, 0], [180, 180, 0], [0, 0, 0], [0, 180, 0]]
+    assert np.allclose(corners, wanted, atol=4)
+    assert commands.main(["attack", "--image", "phone.jpg", "--target", "ostrich", "--confidence", "0.6"]) == 0
+    assert "became ostrich" in capsys.readouterr().out
+    assert int(small(photographs.square("phone-ostrich.png")[None].float() / 255).argmax()) == 9
+
+
+def other_colours():
+    """Files that are no common RGB, and what the first pixel of each is."""
+    pixels = np.full((30, 40, 4), 100, np.uint8)
+    pixels[..., 3] = 0
+    return {
+        "grey.jpg": (Image.new("L", (40, 30), 100), [100] * 3),
+        "printed.jpg": (Image.new("RGB", (40, 30), (100, 100, 100)).convert("CMYK"), [100] * 3),
+        "clear.png": (Image.fromarray(pixels), [255] * 3),
+        "deep.png": (Image.fromarray(np.full((30, 40), 257 * 100, np.uint16)), [100] * 3),
+        "one.png": (Image.new("RGB", (1, 1), (100, 50, 25)), [100, 50, 25]),
+        "line.png": (Image.new("RGB", (1, 3000), (100, 50, 25)), [100, 50, 25]),
+    }
+
+
+@pytest.mark.parametrize("name", other_colours())
+def test_every_kind_of_picture_is_changed(small, tmp_path, name):
+    made, first = other_colours()[name]
+    made.save(tmp_path / name)
+    assert photographs.square(name)[:, 0, 0].tolist() == pytest.approx(first, abs=1)
+    found = own.fool(name, "ostrich", sure=0.6, steps=40)
+    assert found.after[0] == 9 and found.changed.shape == (3, 224, 224)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("moving.gif", "in the format GIF; expected a JPEG or a PNG; save it as one of these"),
+        ("moving.png", "holds 2 pictures; expected one; keep one of them"),
+        ("phone.heic", "in the format HEIC or AVIF; expected a JPEG or a PNG; save it as one of these"),
+        ("cut.jpg", "cannot be decoded"),
+        ("empty.png", "is no picture; expected a JPEG or a PNG"),
+        ("folder.png", "a folder; expected a JPEG or a PNG"),
+    ],
+)
+def test_what_is_no_photograph_is_refused_in_a_sentence(small, tmp_path, capsys, name, message):
+    one, other = (Image.new("RGB", (40, 30), colour) for colour in ("red", "blue"))
+    for moving in ("moving.gif", "moving.png"):
+        one.save(tmp_path / moving, save_all=True, append_images=[other])
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    Image.open("cat.png").save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:900])
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "folder.png").mkdir()
+    before = set(tmp_path.iterdir())
+    assert commands.main(["attack", "--image", name, "--target", "ostrich"]) == 1
+    said = capsys.readouterr().out.strip()
+    assert message in said and name in said and said.count("\n") == 0 and said.endswith(".")
+    assert set(tmp_path.iterdir()) == before
+
+
 def test_the_form_of_a_notebook(small, tmp_path):
     form = uploads.Upload()
     form.begin()
@@ -104,6 +175,7 @@ def test_the_form_of_a_notebook(small, tmp_path):
     form.target.value, form.sure.value = "espresso", 0.5
     form.begin()
     assert "became espresso" in form.shown.value and form.shown.value.count("<img") == 2
+    assert ".heic" not in form.file.accept and ".jpg" in form.file.accept
     form.target.value = "nonsense words"
     form.begin()
     assert "which is none of the 1000 classes" in form.shown.value and not form.button.disabled

@@ -233,6 +233,28 @@ def test_figure_5_by_hand():
     assert surer.index[0] == "the likeliest class" and surer.index[1] == "with probability 0.9"
 
 
+def searching(penalty=0.0011):
+    rows = [{"penalty": penalty, "walk": 0.001, "ratio": penalty / 0.001, "success": 1.0, "passes": 300.0}] * 2
+    return study.Penalised("A network", [*rows, rows[0] | {"penalty": 2 * penalty, "ratio": 0.99, "passes": 600.0}])
+
+
+def test_the_penalty_method_is_set_beside_the_walk_by_hand(tmp_path, monkeypatch):
+    frame = searching().frame()
+    assert list(frame.index) == ["mean", "median", "smallest", "largest"]
+    assert frame["penalty method"].tolist() == pytest.approx([0.0044 / 3, 0.0011, 0.0011, 0.0022])
+    assert frame["ratio"].tolist() == pytest.approx([3.19 / 3, 1.1, 0.99, 1.1])
+    line = study.penalised_line(searching())
+    assert line.startswith("On 3 photographs and A network the penalty method succeeds on 3, after 400 passes")
+    share = 3**0.5 * 0.0044 / 3 / PRINTED
+    assert f"0.001467, or {3**0.5 * 0.0044 / 3:.6f} per pixel, {share:.0%} of what the paper prints" in line
+    assert line.endswith("lengths are 1.063 in the mean, from 0.990 to 1.100.")
+    (tmp_path / "results" / "benchmarks").mkdir(parents=True)
+    stored = '{"meta": {"network": "A network"}, "rows": [{"penalty": 1.0, "walk": 0.5, "ratio": 2.0}]}'
+    (tmp_path / "results" / "benchmarks" / "penalty.json").write_text(stored)
+    monkeypatch.setattr(settings, "checkout", lambda: tmp_path)
+    assert study.penalised().frame().at["median", "ratio"] == 2
+
+
 def test_what_survives_by_hand():
     frame = study.survival(grown())
     assert frame.index.tolist() == [1, 3] and frame.index.name == "factor"
@@ -318,11 +340,11 @@ def test_each_claim_can_fail_by_itself():
 
     close = {"A": found([0.001, 0.001, 0.002])}
 
-    def failing(*, inside=rows, units=None, figure=None, saved=None, moved=None):
+    def failing(*, inside=rows, units=None, figure=None, saved=None, moved=None, searched=0.0011):
         large = saved or Amplified(**(vars(grown()) | {"rounded_hit": grown().rounded_hit}))
         outcomes = study.claims(
             Table("imagenet_accuracy", ["inside"], inside), units or units_table(), figure or drawn(found=close), large,
-            moved or journey(),
+            moved or journey(), searching(searched),
         )  # fmt: skip
         assert all(type(holds) is bool for holds in outcomes.values())
         return [number for number, holds in enumerate(outcomes.values()) if not holds]
@@ -340,11 +362,12 @@ def test_each_claim_can_fail_by_itself():
     assert failing(figure=drawn(found=close | {"B": lost})) == [7]
     assert failing(figure=drawn(found=close, other=found([0.001, 0.002], [True, False]))) == [8]
     assert failing(figure=drawn(found={"A": found([0.002, 0.002, 0.002])})) == [9]
+    assert failing(searched=0.002) == [10]
     survivors = Amplified(**(vars(grown()) | {"rounded_hit": torch.tensor([[True, True], [True, False]])}))
-    assert failing(saved=survivors) == [10]
-    assert failing(saved=Amplified(**(vars(grown()) | {"rounded_hit": torch.zeros(2, 2, dtype=torch.bool)}))) == [11]
-    assert failing(moved=journey(noise=0.35)) == [12] and failing(moved=journey(others=0.35)) == [13]
-    assert failing(moved=journey(into=0.1)) == [14]
+    assert failing(saved=survivors) == [11]
+    assert failing(saved=Amplified(**(vars(grown()) | {"rounded_hit": torch.zeros(2, 2, dtype=torch.bool)}))) == [12]
+    assert failing(moved=journey(noise=0.35)) == [13] and failing(moved=journey(others=0.35)) == [14]
+    assert failing(moved=journey(into=0.1)) == [15]
 
 
 def test_only_what_differs_from_the_stored_run_is_named(tmp_path, monkeypatch):

@@ -325,9 +325,10 @@ def deep_line(found: Measured) -> str:
     walk, lead = _walk(rows), _lead(rows)
     behind = [name for name, ratio in lead.items() if ratio >= 1]
     text = (
-        f"Measured on {meta['created'][:10]}, {meta['hardware']['cpu']}, one thread, in one process, image by image and "
-        f"method by method in turn, on a machine that was busy with other work, so that ratios say more than seconds: "
-        f"{meta['images']} {meta['data']}, to become ostriches, and {meta['digits']}. The walk takes "
+        f"Measured on {meta['created'][:10]}, {meta['hardware']['cpu']}, one thread, in one process, image by image "
+        f"and method by method in turn, while {meta['load']:.0f} threads shared {meta['hardware']['cores']} cores, so "
+        f"that ratios say more than seconds: {meta['images']} {meta['data']}, to become ostriches, and "
+        f"{meta['digits']}. The walk takes "
         f"{walk['time_ratio'].min():.2f} to {walk['time_ratio'].max():.2f} times as long as 100 steps of DDN. "
     )
     if behind:

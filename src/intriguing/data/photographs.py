@@ -34,6 +34,10 @@ CLASSES = 1000
 FOLDER = "imagenet"
 SUFFIXES = (".jpeg", ".jpg", ".png")
 FORMATS = ("JPEG", "PNG")  # by content; other readers of Pillow are kept away from files of unknown origin
+OTHERS = {  # where their names begin in a file, and how; what telephones make is a container that says "ftyp"
+    "HEIC or AVIF": (4, b"ftyp"), "GIF": (0, b"GIF8"), "WebP": (8, b"WEBP"), "TIFF": (0, b"II*\0"),
+    "BMP": (0, b"BM"),
+}  # fmt: skip
 # Where the kinds end in the numbering of WordNet 3.0, animals first; see ``families``.
 ENDS = {"animals": 2_660_000, "things": 7_500_000, "food": 9_000_000, "landscapes": 9_600_000, "persons": 11_000_000}
 _WNID = re.compile(r"n\d{8}")
@@ -379,9 +383,7 @@ def _upright(path: Path) -> tuple[Image.Image, str, tuple[int, int]]:
             picture = ImageOps.exif_transpose(picture)  # reads the whole file, so that a missing end is noticed here
             size, picture = picture.size, _on_white(picture)
     except UnidentifiedImageError:
-        raise manifest.DataError(
-            f"{path} is no picture; expected a JPEG or a PNG; fetch it anew or remove it."
-        ) from None
+        raise manifest.DataError(f"{path} is {_kind(path)}.") from None
     except (OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError,
             struct.error, Image.DecompressionBombError) as problem:  # fmt: skip
         reason = " ".join(str(problem).split())
@@ -389,6 +391,16 @@ def _upright(path: Path) -> tuple[Image.Image, str, tuple[int, int]]:
             f"{path} cannot be decoded ({reason}); expected a whole JPEG or PNG: fetch it anew or remove it."
         ) from None
     return picture, mode, size
+
+
+def _kind(path: Path) -> str:
+    """What a file is that is no JPEG and no PNG, and what to do about it; only its first bytes are looked at."""
+    with path.open("rb") as file:
+        first = file.read(12)
+    for name, (place, mark) in OTHERS.items():
+        if first[place : place + len(mark)] == mark:
+            return f"a picture in the format {name}; expected a JPEG or a PNG; save it as one of these"
+    return "no picture; expected a JPEG or a PNG; fetch it anew or remove it"
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

@@ -254,7 +254,9 @@ class Looking:
         """What the page claims of ImageNet; nothing where there are no photographs."""
         if self.photos is None:
             return {}
-        return study.claims(self.accuracy, self.units, self.drawn, self.grown[self.first], self.moved)
+        return study.claims(
+            self.accuracy, self.units, self.drawn, self.grown[self.first], self.moved, study.penalised()
+        )
 
     def disagreements(self) -> list[str]:
         """Where tables and claims differ from the stored run; nothing where they cannot be compared."""
