@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+import urllib.error
 import urllib.request
 
 import numpy as np
@@ -118,6 +119,56 @@ def test_mnist_is_unpacked_and_compared_with_the_manifest(tmp_path, recipe, monk
     )
     monkeypatch.setitem(MANIFEST, "mnist", dataclasses.replace(MANIFEST["mnist"], files=entries))
     assert [path.read_bytes() for path in fetch.fetch("mnist", tmp_path, get=get)] == contents
+
+
+def test_networks_lie_where_torchvision_says() -> None:
+    from torchvision.models import AlexNet_Weights, SqueezeNet1_0_Weights
+
+    for name, weights in (("alexnet", AlexNet_Weights), ("squeezenet", SqueezeNet1_0_Weights)):
+        (source,) = fetch.RECIPES[name].sources
+        assert source.address == weights.DEFAULT.url and source.address.endswith(f"-{source.sum}.pth")
+
+
+def test_a_squeezenet_that_was_fetched_is_found_and_loaded(tmp_path, monkeypatch) -> None:
+    import torch
+    from torchvision.models import squeezenet1_0
+
+    from intriguing.models import imagenet
+
+    torch.manual_seed(0)
+    network, buffer = squeezenet1_0(weights=None).eval(), io.BytesIO()
+    torch.save(network.state_dict(), buffer)
+    digits = hashlib.sha256(buffer.getvalue()).hexdigest()[:8]
+    file = f"squeezenet1_0-{digits}.pth"
+    source = fetch.Source(f"https://example.org/{file}", "sha256", digits)
+    recipe = dataclasses.replace(fetch.RECIPES["squeezenet"], made=(f"imagenet/{file}",), sources=(source,))
+    monkeypatch.setattr(fetch, "RECIPES", {"squeezenet": recipe})
+    monkeypatch.setattr(imagenet, "SQUEEZENET_FILE", file)
+    monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    with pytest.raises(DataError, match="got sha256 .* nothing was kept"):
+        fetch.fetch("squeezenet", tmp_path, get=lambda address: buffer.getvalue()[:-1])
+    assert imagenet.torchvision_squeezenet() is None
+    assert fetch.fetch("squeezenet", tmp_path, get={source.address: buffer.getvalue()}.__getitem__) == [
+        tmp_path / "imagenet" / file
+    ]
+    images = torch.rand(1, 3, 64, 64)
+    assert torch.equal(imagenet.torchvision_squeezenet()(images), network(images))
+
+
+def test_without_a_network_the_command_says_so_in_a_sentence(tmp_path, monkeypatch, capsys) -> None:
+    def unknown(address: str, timeout: float) -> None:
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(urllib.request, "urlopen", unknown)
+    assert commands.main(["fetch", "squeezenet", "--folder", str(tmp_path)]) == 1
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.startswith(
+        "torchvision's SqueezeNet 1.0: https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth"
+    )
+    assert "Name or service not known" in said and said.endswith("put it into INTRIGUING_DATA.")
+    assert list(tmp_path.rglob("*")) == []
 
 
 class Answer(io.BytesIO):
