@@ -448,8 +448,8 @@ class Figure5:
         right: network -> (B,) bool, whether it reads them correctly.
         found: network -> what turned them.
         other: what turned the first of them into a random class, for the first network.
-        surer: network -> probability -> distortions that make it so sure about the first of them; key ``0`` stands for
-            no more sure than of any other class.
+        surer: network -> probability -> distortions that make it so sure about the first of them, infinite where none
+            did; key ``0`` stands for no more sure than of any other class.
     """
 
     images: Tensor
@@ -483,16 +483,17 @@ def figure5(networks: Mapping[str, Normalised], photos: Photographs) -> Figure5:
     few, first = slice(size.others), next(iter(networks))
     other = shortest(networks[first], images[few], other_classes(labels)[few], steps=steps, progress="random classes")
     some = slice(size.surer)
-    surer = {
-        name: {0.0: found[name].rms[some]}
-        | {
-            sure: shortest(model, images[some], aims[some], sure=sure, steps=steps).rms
-            for sure in SURES
-        }
-        for name, model in networks.items()
-    }  # fmt: skip
+    surer = {name: {0.0: _reached(found[name])[some]} for name in networks}
+    for name, model in networks.items():
+        for sure in SURES:
+            surer[name][sure] = _reached(shortest(model, images[some], aims[some], sure=sure, steps=steps))
     right = {name: recognition.read(model, images) == labels for name, model in networks.items()}
     return Figure5(images, labels, right, found, other, surer)
+
+
+def _reached(found: Distortion) -> Tensor:
+    """Distortions, infinite where the goal was not reached."""
+    return torch.where(found.success, found.rms, torch.inf)
 
 
 def figure5_table(drawn: Figure5, data: str) -> Table:
