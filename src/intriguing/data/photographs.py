@@ -34,7 +34,7 @@ CLASSES = 1000
 FOLDER = "imagenet"
 SUFFIXES = (".jpeg", ".jpg", ".png")
 FORMATS = ("JPEG", "PNG")  # by content; other readers of Pillow are kept away from files of unknown origin
-OTHERS = {  # where their names begin in a file, and how; what telephones make is a container that says "ftyp"
+FOREIGN = {  # where their names begin in a file, and how; what telephones make is a container that says "ftyp"
     "HEIC or AVIF": (4, b"ftyp"), "GIF": (0, b"GIF8"), "WebP": (8, b"WEBP"), "TIFF": (0, b"II*\0"),
     "BMP": (0, b"BM"),
 }  # fmt: skip
@@ -397,7 +397,7 @@ def _kind(path: Path) -> str:
     """What a file is that is no JPEG and no PNG, and what to do about it; only its first bytes are looked at."""
     with path.open("rb") as file:
         first = file.read(12)
-    for name, (place, mark) in OTHERS.items():
+    for name, (place, mark) in FOREIGN.items():
         if first[place : place + len(mark)] == mark:
             return f"a picture in the format {name}; expected a JPEG or a PNG; save it as one of these"
     return "no picture; expected a JPEG or a PNG; fetch it anew or remove it"
