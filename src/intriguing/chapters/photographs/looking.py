@@ -236,9 +236,10 @@ class Looking:
         )
         return shown.style
 
-    @where_at_hand
     def targeted(self) -> str:
         """Into the target or into anything, in sentences that say on how many photographs they rest."""
+        if self.photos is None:
+            return "Left out in this run, which has no photographs of ImageNet."
         row, count = study.part(self.moved[-1], travel.TARGET, travel.FIVE), self.moved[-1].meta["photographs"]
         return (
             f"Five times as long, ostriches of one network are misread by another in "
