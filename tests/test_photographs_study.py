@@ -322,6 +322,12 @@ def test_photographs_that_all_read_travel_and_ostriches_are_not_made_twice(monke
     assert study.moved(dict.fromkeys("AB"), answers, some, figure) == ["a journey", "imagenet_transfer"]
     chosen = order[[0, 2, 3]].tolist()
     assert asked == [(False, chosen[1:], [9, 9]), (True, chosen, some.labels[chosen].tolist())]
+    # Where all are in the figure already, none is made an ostrich again.
+    asked.clear()
+    monkeypatch.setattr(study, "sizes", lambda: study.Sizes(1, (), (), 2, 1, 1))
+    monkeypatch.setattr(study, "travel", lambda networks, images, right, made, targets: made[TARGET]["B"])
+    both = study.moved(dict.fromkeys("AB"), {"A": Responses(read, read)}, some, figure)[0]
+    assert both[:, 0, 0, 0].tolist() == [0.75, 0] and [away for away, *_ in asked] == [True]
 
 
 def units_table(last=(-0.3, -0.1), fair=-0.05, turned=(-0.1, 0.1), classes=(-0.5, -0.4), *, directions=0.9, kinds=0.01):

@@ -686,9 +686,12 @@ def moved(
     images, labels = photos.images(order[chosen], SEEN), photos.labels[order[chosen]]
     aims, steps = torch.full_like(labels, ostriches.OSTRICH), sizes().steps
     known = chosen[chosen < len(drawn.images)]
-    further = made_for(networks, images[len(known) :], aims[len(known) :], steps=steps, progress="ostriches")
+    became, rest = {name: drawn.found[name].images[known] for name in networks}, slice(len(known), None)
+    if len(known) < len(chosen):
+        further = made_for(networks, images[rest], aims[rest], steps=steps, progress="ostriches")
+        became = {name: torch.cat([became[name], more]) for name, more in further.items()}
     made = {
-        TARGET: {name: torch.cat([drawn.found[name].images[known], more]) for name, more in further.items()},
+        TARGET: became,
         AWAY: made_for(networks, images, labels, away=True, steps=steps, progress="any other class"),
     }
     found = travel(networks, images, lambda classes: classes == labels, made, aims)
