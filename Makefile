@@ -107,6 +107,7 @@ spread: $(READY) ## Measure how the tables of the quick profile move from seed t
 	@$(BIN)/python benchmarks/spread_spectral.py
 	@$(BIN)/python benchmarks/spread_units.py
 	@$(BIN)/python benchmarks/spread_quocnet.py
+	@$(BIN)/python benchmarks/spread_photographs.py
 
 bench: $(READY) ## Compare D(x, l) with every other implementation: distortion and cost
 	@$(BIN)/python benchmarks/peers.py

@@ -30,7 +30,7 @@ def work(options: argparse.Namespace, began: float) -> int:
 
     stand_in()
     from intriguing.book.clock import Clock
-    from intriguing.chapters.protocol import campaign
+    from intriguing.chapters.protocol import campaign, trials
     from intriguing.data import mnist
 
     torch.set_num_threads(1 if options.device == "cpu" else 4)
@@ -43,8 +43,8 @@ def work(options: argparse.Namespace, began: float) -> int:
         print(f"{clock.spent():6.1f} s {options.job}: {line}", flush=True)
 
     digits = mnist(options.profile)
-    data = campaign.data(digits, options.images, device, train=options.train)
-    store = campaign.Store(options.output / f"{options.job}.npz")
+    data = trials.data(digits, options.images, device, train=options.train)
+    store = trials.Store(options.output / f"{options.job}.npz")
     hardware = torch.cuda.get_device_name() if device.type == "cuda" else platform.machine()
     about = {"hardware": hardware, "torch": torch.__version__, "python": platform.python_version()}
     about |= {"data": digits.name, "images": options.images, "training images": len(data.train.labels)}
@@ -68,11 +68,11 @@ def reduce(folder: Path) -> int:
     from harness import write_json
 
     from intriguing.attack.perturbations import random_targets
-    from intriguing.chapters.protocol import campaign, rates
+    from intriguing.chapters.protocol import rates, trials
 
     whole, halves = (dict(np.load(folder / f"{job}.npz")) for job in ("whole", "halves"))
     drawn = [random_targets(torch.from_numpy(job["labels"].astype(np.int64))).numpy() for job in (whole, halves)]
-    write_json(RESULT, rates.reduced(whole, halves, *drawn, list(campaign.LINEAR_VARIANTS)))
+    write_json(RESULT, rates.reduced(whole, halves, *drawn, list(trials.LINEAR_VARIANTS)))
     return 0
 
 

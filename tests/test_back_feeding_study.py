@@ -215,7 +215,9 @@ def test_costs_and_speed_are_multiples() -> None:
     assert frame.loc["fixed length"].tolist() == pytest.approx([6, 3])
     assert findings.faster(content()) == pytest.approx(20)
     far = findings.distances(content())
-    assert far.loc["back-feeding", "ReLU"] == 2 and math.isnan(far.loc["exit", "ReLU"])
+    assert far.loc["back-feeding", "distance, ReLU"] == 2 and math.isnan(far.loc["exit", "distance, ReLU"])
+    shown = findings.styled(far).to_html()
+    assert "2.00" in shown and "200" not in shown  # a length is no share
 
 
 def test_the_paper_s_numbers_are_the_marks() -> None:

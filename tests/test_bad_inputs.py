@@ -7,6 +7,7 @@ every run.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,14 @@ def numbers(good: Tensor, values: st.SearchStrategy[float] = strange) -> st.Sear
     return st.builds(put, st.just(good), place, values)
 
 
+def packed(good: Tensor) -> st.SearchStrategy[Tensor]:
+    """The good numbers in tensors that PyTorch computes with in few places only, and one without any."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # these are prototypes, says PyTorch
+        nested = torch.nested.nested_tensor(list(good.unbind())) if good.ndim > 1 else good.to_sparse()
+        return st.sampled_from([good.to_sparse(), good.to("meta"), nested])
+
+
 KERNELS = torch.ones(4, 2, 3, 3)
 bad_models = st.one_of(
     anything,
@@ -123,6 +132,7 @@ bad_models = st.one_of(
 )  # fmt: skip
 bad_targets = st.one_of(
     anything,
+    packed(torch.zeros(3, dtype=torch.int64)),
     st.integers(0, 9).filter(lambda count: count != 3).map(lambda count: torch.zeros(count, dtype=torch.int64)),
     st.sampled_from([torch.float32, torch.int32, torch.uint8, torch.bool]).map(lambda kind: torch.zeros(3).to(kind)),
     st.one_of(st.integers(-9, -1), st.integers(CLASSES, 9)).flatmap(
@@ -132,6 +142,7 @@ bad_targets = st.one_of(
 outside = st.one_of(st.floats(-9, -1e-3), st.floats(1.001, 300))
 bad_images = st.one_of(
     anything,
+    packed(images()),
     numbers(images()),
     numbers(images(), outside),
     st.sampled_from([torch.uint8, torch.int64, torch.bool, torch.complex64]).map(lambda kind: images().to(kind)),
@@ -140,6 +151,7 @@ bad_images = st.one_of(
 )
 bad_pixels = st.one_of(
     anything,
+    packed(images()),
     numbers(images(), st.just(torch.nan)),
     numbers(images(), outside),
     st.sampled_from([torch.uint8, torch.int64, torch.bool]).map(lambda kind: images().to(kind)),
@@ -181,6 +193,7 @@ bad_functions = st.one_of(
             lambda x: x.flatten(1).detach(),
             lambda x: torch.zeros(len(x), CLASSES),
             lambda x: x.flatten(1) * torch.nan,
+            lambda x: x.flatten(1).to_sparse(),
         ]
     ),
 )
@@ -203,6 +216,7 @@ POINTS = torch.full((2, 3), 0.4, dtype=torch.float64)
 bad_points = st.one_of(
     anything,
     shaped(2),
+    packed(POINTS),
     numbers(POINTS, nan),
     st.sampled_from([torch.int64, torch.bool, torch.complex64]).map(POINTS.to),
 )
@@ -211,6 +225,7 @@ good_labels = {"labels": torch.tensor([0, 1, 2])}
 bad_labels = {
     "labels": st.one_of(
         anything,
+        packed(torch.zeros(3, dtype=torch.int64)),
         st.sampled_from([torch.float32, torch.int32, torch.bool]).map(lambda kind: torch.zeros(3).to(kind)),
         st.one_of(st.integers(-9, -1), st.integers(10, 99)).flatmap(
             lambda value: numbers(torch.zeros(3, dtype=torch.int64), st.just(value))
@@ -267,11 +282,15 @@ CASES: dict[str, Case] = {
         {"model": network(), "image": images()[0], "target": 0, "penalties": torch.ones(1)},
         {
             "model": bad_functions,
-            "image": st.one_of(anything, numbers(images()[0], st.just(torch.nan)), numbers(images()[0], outside)),
+            "image": st.one_of(
+                anything, packed(images()[0]), numbers(images()[0], st.just(torch.nan)), numbers(images()[0], outside)
+            ),
             "target": st.one_of(
                 st.integers(-9, -1), st.integers(CLASSES, 9), st.none(), st.text(max_size=2), st.floats(0.1, 0.9)
             ),
-            "penalties": st.one_of(anything, numbers(torch.ones(2)), numbers(torch.ones(2), below(0)), shaped(1)),
+            "penalties": st.one_of(
+                anything, packed(torch.ones(2)), numbers(torch.ones(2)), numbers(torch.ones(2), below(0)), shaped(1)
+            ),
             "norm": anything,
             "max_iterations": st.one_of(no_count, st.none()),
         },
@@ -295,8 +314,12 @@ CASES: dict[str, Case] = {
                 ),
             ),
             "x0": bad_points,
-            "lower": st.one_of(bad_number, st.floats(1.01, 9), bad_widths, numbers(torch.zeros(2, 3), nan)),
-            "upper": st.one_of(bad_number, st.floats(-9, -0.01), bad_widths, numbers(torch.ones(2, 3), nan)),
+            "lower": st.one_of(
+                bad_number, st.floats(1.01, 9), bad_widths, numbers(torch.zeros(2, 3), nan), packed(torch.zeros(2, 3))
+            ),
+            "upper": st.one_of(
+                bad_number, st.floats(-9, -0.01), bad_widths, numbers(torch.ones(2, 3), nan), packed(torch.ones(2, 3))
+            ),
             "max_iterations": st.one_of(no_count, st.none()),
             "history": st.one_of(no_count, st.none(), st.just(0)),
             "tolerance": st.one_of(bad_number, below(-0.01), bad_widths),
@@ -310,19 +333,28 @@ CASES: dict[str, Case] = {
         intriguing.project_polyhedron,
         {"x": POINTS, "matrix": torch.ones(2, 1, 3).double(), "bound": torch.ones(2, 1).double()},
         {
-            "x": st.one_of(anything, shaped(2), st.sampled_from([torch.int64, torch.bool]).map(POINTS.to)),
-            "matrix": st.one_of(anything, shaped(3)),
-            "bound": st.one_of(anything, shaped(2)),
+            "x": st.one_of(
+                anything, shaped(2), packed(POINTS), st.sampled_from([torch.int64, torch.bool]).map(POINTS.to)
+            ),
+            "matrix": st.one_of(anything, shaped(3), packed(torch.ones(2, 1, 3).double())),
+            "bound": st.one_of(anything, shaped(2), packed(torch.ones(2, 1).double())),
             "lower": st.one_of(bad_number, st.floats(1.01, 9), bad_widths),
             "upper": st.one_of(bad_number, below(-0.01), bad_widths),
-            "multipliers": st.one_of(anything.filter(lambda value: value is not None), shaped(2)),
+            "multipliers": st.one_of(
+                anything.filter(lambda value: value is not None), shaped(2), packed(torch.ones(2, 1).double())
+            ),
             "tolerance": st.one_of(bad_number.filter(lambda value: value is not None), below(-0.01), bad_widths),
         },
     ),
     "logit_margin": (
         intriguing.logit_margin,
         {"logits": torch.ones(3, CLASSES), "targets": torch.zeros(3, dtype=torch.int64)},
-        {"logits": st.one_of(anything, shaped(2), st.just(torch.ones(3, CLASSES).long())), "targets": bad_targets},
+        {
+            "logits": st.one_of(
+                anything, shaped(2), packed(torch.ones(3, CLASSES)), st.just(torch.ones(3, CLASSES).long())
+            ),
+            "targets": bad_targets,
+        },
     ),
     "amplify": (
         perturbations.amplify,
@@ -351,10 +383,22 @@ CASES: dict[str, Case] = {
             "sizes": st.one_of(anything, shaped(1), numbers(torch.ones(3), nan), numbers(torch.ones(3), below(-0.01))),
         },
     ),
+    "moved_by": (
+        perturbations.moved_by,
+        {"images": images(), "distorted": images() / 2, "sizes": torch.ones(3) / 9},
+        {
+            "images": st.one_of(anything, shaped(4), packed(images())),
+            "distorted": st.one_of(anything, shaped(4), packed(images())),
+            "sizes": st.one_of(anything, shaped(1), packed(torch.ones(3)), numbers(torch.ones(3), below(-0.01))),
+        },
+    ),
     "rms": (
         perturbations.rms,
         {"images": images(), "others": images()},
-        {"images": st.one_of(anything, shaped(4)), "others": st.one_of(anything, shaped(4))},
+        {
+            "images": st.one_of(anything, shaped(4), packed(images())),
+            "others": st.one_of(anything, shaped(4), packed(images())),
+        },
     ),
     "Images": (
         data.Images,
@@ -363,6 +407,7 @@ CASES: dict[str, Case] = {
             "images": bad_images.filter(lambda value: not (isinstance(value, Tensor) and value.ndim == 2)),
             "labels": st.one_of(
                 anything,
+                packed(torch.zeros(3, dtype=torch.int64)),
                 st.integers(0, 9).filter(lambda count: count != 3).map(lambda count: torch.zeros(count).long()),
                 st.sampled_from([torch.float32, torch.int32, torch.bool]).map(lambda kind: torch.zeros(3).to(kind)),
             ),
@@ -403,7 +448,8 @@ def seen(value: object) -> str:
     if isinstance(value, nn.Module):
         return f"{value} {[(part.training, len(part._forward_hooks)) for part in value.modules()]} {spot(value)}"
     text = re.sub(r" at 0x\w+", "", repr(value))
-    return f"{type(value).__name__} {getattr(value, 'dtype', '')} {getattr(value, 'shape', '')} {text}"
+    shape = "" if getattr(value, "is_nested", False) else getattr(value, "shape", "")
+    return f"{type(value).__name__} {getattr(value, 'dtype', '')} {shape} {text}"
 
 
 def spot(model: nn.Module) -> str:

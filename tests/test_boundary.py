@@ -64,6 +64,16 @@ def test_nearest_exit_from_a_linear_class():
     assert bool((after != labels).all())
 
 
+def test_no_pass_is_made_once_a_linear_network_is_left():
+    """One pass to the plane, one to see that it is reached, then only the way back and the normal."""
+    asked = []
+    model, images = linear(2), pictures(1)
+    labels = model(images).argmax(1)
+    model.register_forward_pre_hook(lambda module, given: asked.append(len(given[0])))
+    nearest_exit(model, images, labels, box=False)
+    assert len(asked) == 1 + 2 + boundary.HALVINGS + 1
+
+
 def test_boxed_exit_is_the_certified_optimum():
     model, images = linear(), pictures()
     labels = model(images).argmax(1)
@@ -220,6 +230,12 @@ def test_the_bound_of_a_linear_network_is_its_largest_difference_of_rows():
     weight = model[1].weight.double()
     largest = max(float((a - b).norm()) for a in weight for b in weight)
     assert lipschitz_bound(model) == pytest.approx(largest)
+
+
+def test_a_network_of_zeros_stretches_nothing():
+    model = linear()
+    model[1].weight.zero_()
+    assert lipschitz_bound(model) == 0
 
 
 def test_the_bound_of_a_convolution_is_above_its_matrix():

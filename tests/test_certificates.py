@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from intriguing.attack.distortion import minimum_distortion
+from intriguing.lipschitz import certificates
 from intriguing.lipschitz.certificates import global_certificate, local_certificate, runners_up, smallest
+from intriguing.lipschitz.norms import linear_norm
 
 
 def network(*widths: int, scale: float = 1.0, seed: int = 0) -> nn.Sequential:
@@ -130,6 +132,51 @@ def test_networks_without_biases_and_nested_chains():
     assert torch.equal(found.radius, expected.radius) and float(found.radius.min()) > 0
 
 
+def test_of_two_classes_the_other_one_comes_second():
+    model, pictures = network(9, 6, 2, scale=8.0, seed=1), images(40)
+    second = runners_up(model, pictures)
+    assert torch.equal(second, 1 - model(pictures).argmax(1)) and second.unique().numel() == 2
+    with pytest.raises(ValueError, match="got logits of one class; expected at least two"):
+        runners_up(network(9, 6, 1), pictures)
+
+
+@pytest.mark.parametrize("widths", [(9, 6, 4), (9, 7, 6, 4), (9, 6, 6, 5, 4)])
+def test_slopes_differ_by_less_than_is_allowed_for_them(widths):
+    """The slope of the margin at the end of a random step, against the bound of its change within the ball."""
+    model, start = network(*widths, scale=4.0).double(), images(40).double().flatten(1)
+    weights = certificates._sigmoid_layers(model, images(40).double())
+    rows = weights[-1][0][torch.arange(40) % 3] - weights[-1][0][3]
+    layers, steep = certificates._at_the_images(weights, start, rows)
+    bounds = [linear_norm(weight) for weight, _ in weights]
+    step, chance = torch.linspace(0.01, 1.5, 40).double(), torch.Generator().manual_seed(0)
+
+    def slopes(x):
+        x = x.clone().requires_grad_()
+        (found,) = torch.autograd.grad((model(x[:, None, None]) * head).sum(), x)
+        return found
+
+    head = torch.nn.functional.one_hot(torch.arange(40) % 3, 4).double()
+    head[:, 3] = -1
+    torch.testing.assert_close(steep, slopes(start).norm(dim=1))
+    allowed = certificates._deviation(weights, rows, layers, bounds, [torch.zeros_like(one.z) for one in layers], step)
+    most = torch.zeros(40, dtype=torch.float64)
+    for _ in range(200):
+        way = torch.nn.functional.normalize(torch.randn(start.shape, generator=chance).double(), dim=1)
+        most = torch.maximum(most, (slopes(start + step[:, None] * way) - slopes(start)).norm(dim=1))
+    assert (most <= allowed).all() and (allowed < 100 * most).all()
+
+
+def test_no_ball_is_smaller_than_the_slope_of_the_whole_network_allows():
+    """In steep networks little is known of the sigmoids, but no slope exceeds the product of norms and quarters."""
+    model, pictures = network(9, 6, 6, 4, scale=40.0).double(), images(20).double()
+    weights = certificates._sigmoid_layers(model, pictures)
+    rows = weights[-1][0][torch.arange(20) % 3] - weights[-1][0][3]
+    margins = torch.linspace(0.1, 9, 20, dtype=torch.float64)
+    radius = margins / (rows.norm(dim=1) * 0.25**2 * linear_norm(weights[0][0]) * linear_norm(weights[1][0]))
+    found = certificates._march(weights, pictures.flatten(1), rows, margins, radius / 2)
+    assert (found >= radius * (1 - 1e-6)).all()
+
+
 def test_no_images_have_no_certificates():
     model, none = network(9, 6, 5, 4), torch.zeros(0, 1, 1, 9)
     for make in (global_certificate, local_certificate):
@@ -216,8 +263,21 @@ def test_margins_within_rounding_certify_nothing():
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2)).double().eval().requires_grad_(False)
     model[1].weight.copy_(torch.tensor([[1e12, -1e12], [-1e12, 1e12]]))
     model[1].bias.copy_(torch.tensor([1e-5, 0.0]))
-    found = global_certificate(model, torch.full((1, 1, 1, 2), 0.3), torch.tensor([1]))
-    assert float(found.radius) == 0
+    for make in (global_certificate, local_certificate):
+        found = make(model, torch.full((1, 1, 1, 2), 0.3), torch.tensor([1]))
+        assert float(found.radius) == 0
+
+
+def test_margins_within_the_rounding_of_a_hidden_layer_certify_nothing():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.Sigmoid(), nn.Linear(2, 2)).double().eval()
+    model.requires_grad_(False)
+    model[1].weight.copy_(torch.eye(2))
+    model[1].bias.zero_()
+    model[3].weight.copy_(torch.tensor([[1e5, -1e5], [-1e5, 1e5]]))
+    for bias, sure in ((1e-8, False), (1.0, True)):
+        model[3].bias.copy_(torch.tensor([bias, 0.0]))
+        found = local_certificate(model, torch.full((1, 1, 1, 2), 0.3, dtype=torch.float64), torch.tensor([1]))
+        assert float(found.margins) == pytest.approx(bias, abs=1e-9) and bool(found.radius > 0) is sure
 
 
 MAKE = [global_certificate, local_certificate]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from intriguing.book.results import Table
 from intriguing.chapters.density import natural
 from intriguing.chapters.density.noise import interval
 from intriguing.data import Digits, Images
@@ -68,9 +69,45 @@ def test_table_claims_and_words(digits):
     assert (row["with a twin"], row["of these misread"]) == (2, 1)
     assert row["at most"] == pytest.approx(float(interval(torch.tensor([1]), 2)[1]), rel=1e-4)
     claims = list(natural.claims(made, twins).values())
-    assert claims == [False, True, False, False]
+    assert claims == [False, True, None, False]  # of two misread images nothing can be said
     assert row["digits with twins"] == 2
     said = natural.words(made, twins)
     assert "2 of 4 test images have a training image of their class within 0.07" in said
     assert "misread 1 to 1" in said and "0.030 to 0.030 from an adversarial" in said
     assert natural.allowed(made).loc["bright", "with a twin"] == 0
+    assert (
+        "more than half of all errors on 0 of 1 networks for certain; the smallest part is that of bright, 0%" in said
+    )
+
+
+def real(**networks: tuple[int, int, int]) -> Table:
+    """A table of networks of which (misread, searched, near) are given, out of a thousand images."""
+    rows = {}
+    for name, (misread, searched, near) in networks.items():
+        share = near / searched if searched else 0.0
+        rows[name] = [1000, misread / 1000, searched, 0.01, 0.03, misread / 1000 * share, 0.5, 30, 1, 0, 0.1]
+    return Table("density_real", list(natural.ALLOWED), rows)
+
+
+def most(made: Table) -> bool | None:
+    twins = natural.Company(torch.tensor([0.2]), torch.tensor([0.3]), torch.tensor([0]))
+    return next(holds for claim, holds in natural.claims(made, twins).items() if "more than half" in claim)
+
+
+def test_what_few_misread_images_cannot_decide_stays_open():
+    assert most(real(a=(100, 100, 90), b=(200, 50, 45))) is True
+    assert most(real(a=(100, 100, 90), b=(240, 100, 55))) is None
+    assert most(real(a=(100, 100, 90), b=(240, 100, 20))) is False
+    assert most(real(a=(100, 100, 90), none=(0, 0, 0))) is True
+    alone, seven = (
+        natural.near_shares(real(**dict.fromkeys(names, (100, 50, 40))).to_frame()) for names in ["a", "abcdefg"]
+    )
+    assert alone.loc["a"].tolist() == pytest.approx([0.8, 0.6628, 0.8997], abs=1e-4)  # SciPy's binomtest, exact
+    assert seven["low"].max() < alone["low"].min() and seven["high"].min() > alone["high"].max()
+
+
+def test_a_share_of_few_images_may_move_further_in_a_rerun():
+    allowed = natural.allowed(real(few=(240, 10, 5), many=(240, 240, 120), none=(0, 0, 0)))
+    assert allowed.at["few", "misread within 0.02"] == pytest.approx(3 * 0.24 * (0.25 / 10) ** 0.5)
+    assert allowed.at["many", "misread within 0.02"] == allowed.at["none", "misread within 0.02"] == 0.05
+    assert allowed.at["few", "searched"] == 60 and allowed.at["few", "way out to own class"] == 0.5

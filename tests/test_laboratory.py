@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import test_site
-from intriguing.attack.distortion import minimum_distortion
+from intriguing.attack.distortion import distortion_to_all, minimum_distortion
 from intriguing.attack.perturbations import rms
 from intriguing.chapters import laboratory
 from intriguing.data import Images
@@ -171,6 +171,59 @@ def settle(browser) -> None:
 def problems(browser, own: str) -> list[str]:
     errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     return errors + test_site._requests_elsewhere(browser.get_log("performance"), own)
+
+
+@pytest.fixture(scope="module")
+def nearest(content):
+    """name -> network in single precision, and the closest picture of each of the thirty digits for nine targets."""
+    digits = laboratory.stored_digits(content)
+    networks = {name: network.float() for name, network in laboratory.stored_networks(content).items()}
+    return digits, {
+        name: (network, distortion_to_all(network, digits.images, digits.labels, refine=True))
+        for name, network in networks.items()
+    }
+
+
+def test_the_furthest_class_is_more_than_twice_as_far_as_the_nearest(nearest):
+    for _, found in nearest[1].values():
+        assert (found.rms.amax(1) > 2 * found.rms.amin(1)).float().mean() > 0.5
+
+
+def test_the_network_that_reads_worst_resists_longest(nearest):
+    digits, networks = nearest
+    length = {name: float(found.rms.mean()) for name, (_, found) in networks.items()}
+    wrong = {name: error_rate(network, digits.images, digits.labels) for name, (network, _) in networks.items()}
+    hardest = length.pop("FC10(1)")
+    assert max(length.values()) < 2 / 3 * hardest
+    assert max(wrong[name] for name in length) < wrong["FC10(1)"]
+
+
+def test_noise_as_long_as_the_closest_picture_changes_no_answer(nearest):
+    digits, networks = nearest
+    images = digits.images.flatten(1)[:, None]
+    normals = torch.randn(len(digits), 50, images.shape[2], generator=torch.Generator().manual_seed(0))
+    for network, found in networks.values():
+        goal = found.rms.amin(1).float()[:, None, None]
+        noise = goal * normals
+        for _ in range(40):  # stretched until what the box leaves of it is as long
+            kept = (images + noise).clamp(0, 1) - images
+            noise = noise * goal / kept.square().mean(2, keepdim=True).sqrt().clamp_min(1e-12)
+        kept = (images + noise).clamp(0, 1)
+        length = (kept - images).square().mean(2, keepdim=True).sqrt()
+        torch.testing.assert_close(length, goal.expand_as(length), rtol=1e-3, atol=1e-6)
+        with torch.no_grad():
+            before = network(digits.images).argmax(1)
+            after = network(kept.view(-1, *digits.images.shape[1:])).argmax(1).view(len(digits), -1)
+        assert (after == before[:, None]).all()
+
+
+def test_more_than_half_of_the_frame_does_not_move(nearest):
+    digits, networks = nearest
+    frame = torch.ones(28, 28, dtype=torch.bool)
+    frame[4:-4, 4:-4] = False
+    for _, found in networks.values():
+        moved = (found.images - digits.images[:, None])[..., frame]
+        assert (moved.abs() < 1e-6).float().mean() > 0.5
 
 
 @pytest.fixture

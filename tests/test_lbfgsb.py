@@ -328,6 +328,23 @@ def test_variables_of_two_scales(box, start):
     assert found.converged.all() and found.value < 1e-9
 
 
+@pytest.mark.parametrize("side", ["lower", "upper"])
+def test_a_minimum_close_to_a_bound_is_told_from_the_bound(side):
+    """A steep variable ends within 1e-4 of its bound, hence as good as on it, while others that hang on it move."""
+    unit = torch.tensor([1e-6, 0.1, 0.7], dtype=torch.float64)
+    best = torch.tensor([2.5e-6, 0.15, 0.7], dtype=torch.float64)
+    bend = torch.tensor([[2.0, 1.0, -0.5], [1.0, 1.5, 0.3], [-0.5, 0.3, 1.0]], dtype=torch.float64)
+    sign = 1 if side == "lower" else -1
+
+    def objective(x, rows):
+        off = ((x if side == "lower" else 1 - x) - best) / unit
+        return 0.5 * (off @ bend * off).sum(1), sign * off @ bend / unit
+
+    starts = torch.rand(40, 3, generator=torch.Generator().manual_seed(0)).double()
+    found = minimize_box(objective, starts, max_iterations=500)
+    assert (found.value < 1e-8).all()  # the least value is 0; rounding next to 1 is 1e-10 of the steep unit
+
+
 @pytest.mark.parametrize("slope", [1e-15, 1e-5, 1e-3, 1.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_small_gradient_among_large_pixels_is_no_convergence(slope, dtype):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import threading
+import types
 import warnings
 
 import pytest
@@ -13,8 +14,14 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
+from intriguing.attack import models
 from intriguing.attack.distortion import minimum_distortion
-from intriguing.attack.models import refuse_training_mode
+from intriguing.attack.models import Classifier, apart, duplicate, refuse_training_mode
+
+
+@pytest.fixture(autouse=True)
+def same_networks_in_every_order():
+    torch.manual_seed(0)  # of some networks the class asked for cannot be had
 
 
 def network() -> nn.Sequential:
@@ -47,6 +54,76 @@ def test_functions_are_looked_through():
             refuse_training_mode(function)
     refuse_training_mode(torch.relu)
     refuse_training_mode(3)
+
+
+class Holder:
+    """A callable object, and one with a method."""
+
+    def __init__(self, model):
+        self.models = [model]
+
+    def __call__(self, images):
+        return self.models[0](images)
+
+    def logits(self, images):
+        return self.models[0](images)
+
+
+def nested(inner):
+    return lambda x: inner(x)
+
+
+REACHED = {
+    "list": lambda model: (lambda models: lambda x: sum(one(x) for one in models))([model, network()]),
+    "dict": lambda model: (lambda models: lambda x: models["one"](x))({"one": model}),
+    "function in a function": lambda model: (lambda inner: lambda x: inner(x))(lambda x: model(x)),
+    "three functions deep": lambda model: nested(nested(nested(model))),
+    "default": lambda model: lambda x, model=model: model(x),
+    "default by name": lambda model: lambda x, *, model=model: model(x),
+    "callable object": Holder,
+    "method of an object": lambda model: Holder(model).logits,
+    "wrapped": lambda model: functools.wraps(BASE.forward)(lambda x: model(x)),
+    "cache": lambda model: functools.lru_cache(lambda x: model(x)),
+    "part": lambda model: functools.partial(lambda model, x: model(x), model),
+}
+
+
+@pytest.mark.parametrize("how", REACHED)
+def test_a_module_that_a_function_reaches_keeps_its_statistics(how):
+    model = network()
+    function = REACHED[how](model)
+    refuse_training_mode(function)
+    assert minimum_distortion(function, IMAGES[:1], (model(IMAGES[:1]).argmax(1) + 1) % 4).success.all()
+    model[2][1].train()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=r"got a model whose '2.1' \(BatchNorm1d\) is in training mode"):
+        minimum_distortion(function, IMAGES, TARGETS)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+class Noisy(nn.Module):
+    """The network with noise far below what is taken for another answer."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.inner, self.size, self.chance = copy.deepcopy(BASE), size, torch.Generator().manual_seed(0)
+
+    def forward(self, images):
+        logits = self.inner(images)
+        return logits + self.size * torch.randn(logits.shape, generator=self.chance).to(logits)
+
+    def __deepcopy__(self, memo):
+        return Noisy(self.size).eval().to(next(self.parameters()).dtype)
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_a_little_noise_does_not_undo_success(refine):
+    model = Noisy(1e-5).eval()
+    found = minimum_distortion(model, IMAGES, TARGETS, refine=refine)
+    assert found.success.all()
+    for _ in range(30):
+        assert (model(found.images).argmax(1) == TARGETS).all()
+    torch.testing.assert_close(found.rms, reference(refine).rms, rtol=5e-2, atol=1e-4)
 
 
 def test_an_exported_program_has_no_mode():
@@ -265,14 +342,21 @@ def test_a_target_that_cannot_win_is_a_failure_and_harms_no_other():
 
 REFUSED = {
     "no_grad": (lambda s, x: torch.no_grad()(s.inner)(x), ValueError, "got logits without a gradient"),
-    "numpy": (lambda s, x: torch.from_numpy(s.inner(x).detach().numpy()), ValueError, "without a gradient"),
-    "constant": (lambda s, x: torch.eye(4)[torch.zeros(len(x)).long()], ValueError, "without a gradient"),
+    "numpy": (lambda s, x: torch.from_numpy(s.inner(x).detach().numpy()), ValueError, "got logits without a gradient"),
+    "constant": (lambda s, x: torch.eye(4)[torch.zeros(len(x)).long()], ValueError, "got logits without a gradient"),
     "one-hot": (lambda s, x: F.one_hot(s.inner(x).argmax(1), 4), TypeError, "got logits of torch.int64; expected"),
     "tuple": (lambda s, x: (1, s.inner(x)), TypeError, r"got tuple from .*; wrap it: lambda x: model\(x\)\[1\]"),
     "dict": (lambda s, x: {"logits": s.inner(x)}, TypeError, r"got dict from .*; wrap it: .*model\(x\)\['logits'\]"),
+    "dict without logits": (lambda s, x: {"loss": 1.0, "scores": s.inner(x)}, TypeError, r"got dict .*\['scores'\]"),
+    "dict without tensors": (lambda s, x: {"loss": 1.0}, TypeError, r"got dict from .*; wrap it: .*\['logits'\]"),
     "object": (lambda s, x: Recorded(s.inner(x)), TypeError, r"got Recorded from .*; wrap it: .*model\(x\)\.scores"),
-    "dropout": (lambda s, x: s.inner(F.dropout(x, 0.5, True)), ValueError, "when the same images were asked for again"),
-    "batch": (lambda s, x: s.inner(x - x.mean(0)), ValueError, "for an image alone than in a batch"),
+    "sparse": (lambda s, x: s.inner(x).to_sparse(), TypeError, "got logits in a sparse_coo tensor; expected a dense"),
+    "dropout": (
+        lambda s, x: s.inner(F.dropout(x, 0.5, True)),
+        ValueError,
+        "got other logits when the same images were",
+    ),
+    "batch": (lambda s, x: s.inner(x - x.mean(0)), ValueError, "got other logits for an image alone"),
 }
 
 
@@ -285,7 +369,7 @@ class Recorded:
 def test_what_cannot_be_handled_is_refused_with_its_reason(name):
     forward, error, message = REFUSED[name]
     chance = torch.get_rng_state()
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=f"^{message}"):
         minimum_distortion(wrapped(forward), IMAGES, TARGETS)
     assert torch.equal(chance, torch.get_rng_state())
 
@@ -293,6 +377,8 @@ def test_what_cannot_be_handled_is_refused_with_its_reason(name):
 def test_other_refusals():
     with pytest.raises(TypeError, match="got a model of type int; expected a module or a function"):
         minimum_distortion(3, IMAGES, TARGETS)
+    with pytest.raises(ValueError, match=r"got a model without weights \(meta\); expected one that can compute"):
+        minimum_distortion(copy.deepcopy(BASE).to("meta"), IMAGES, TARGETS)
     fixed = torch.export.export(BASE, (IMAGES,)).module()
     with pytest.raises(ValueError, match=r"got AssertionError from the model \(Guard failed.*batches of any size"):
         minimum_distortion(fixed, IMAGES, TARGETS)
@@ -306,6 +392,81 @@ def test_other_refusals():
     above[0, 0, 0, 0] = 1.0000001
     with pytest.raises(ValueError, match=r"to 1\.00000012; expected every pixel in \[0, 1\]"):
         minimum_distortion(BASE, above, TARGETS)
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_a_float32_network_is_refined_in_float32(refine):
+    """In which precision images with a graph are asked about once the model has been tried; the user's asks without."""
+    seen = []
+
+    class Told(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = copy.deepcopy(BASE)
+
+        def forward(self, images):
+            seen.append((len(images), images.dtype, images.requires_grad))
+            return self.inner(images)
+
+    found = minimum_distortion(Told().eval(), IMAGES, TARGETS, refine=refine)
+    assert found.success.all()
+    searched = {dtype for count, dtype, graph in seen if graph and count > 3}
+    assert searched == ({torch.float32, torch.float64} if refine else {torch.float64})
+
+
+def test_the_words_of_a_long_error_are_cut():
+    def failing(self, images):
+        if images.requires_grad:
+            raise RuntimeError("x" * 1000)
+        return self.inner(images)
+
+    with pytest.raises(ValueError, match=r"^got RuntimeError from the model \(x{300}\) for images of shape"):
+        minimum_distortion(wrapped(failing), IMAGES, TARGETS)
+
+
+def test_a_lead_within_the_rounding_of_the_weights_is_not_sure():
+    """A network that works in bfloat16, with steps of 2^-8, and returns float32: 0.501 and 0.5 are as good as equal."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False)).eval().requires_grad_(False).to(torch.bfloat16)
+    model[1].weight.copy_(torch.eye(2))
+    shown = wrapped(lambda self, images: self.inner(images.to(torch.bfloat16)).float())
+    shown.inner = model
+    images = torch.tensor([[0.5, 0.5], [0.5, 0.504], [0.5, 0.6], [0.6, 0.5]])
+    classify = Classifier(shown, images)
+    wins, surely = classify.verdict(images, torch.ones(4, dtype=torch.long))
+    assert (wins.tolist(), surely.tolist()) == ([False, True, True, False], [False, False, True, False])
+
+
+def test_copies_keep_the_precision_of_complex_weights():
+    for wide, turn in ((torch.float64, torch.complex128), (torch.float32, torch.complex64)):
+        found = duplicate(complex_network().eval(), wide)
+        assert found.turn.dtype == turn and found.inner[1].weight.dtype == wide
+        torch.testing.assert_close(found.turn.detach().to(torch.complex64), complex_network().turn.detach())
+
+
+def test_how_far_two_answers_are_apart():
+    one = torch.tensor([[1.0, 3.0, -torch.inf], [1.0, 1.0, 5.0], [1.0, 2.0, torch.inf], [1e3, 1e3 + 1, 1e3]])
+    other = torch.tensor([[1.5, 3.5, -torch.inf], [1.0, 2.0, 5.0], [1.0, 2.0, 3.0], [1e3, 1e3, 1e3]])
+    # Half of a spread of 2; a spread of 4; infinite in one only; a spread of 0 counts as a hundredth of the size.
+    expected = torch.tensor([0.25, 0.25, torch.inf, 0.1], dtype=torch.float64)
+    torch.testing.assert_close(apart(one, other), expected)
+    torch.testing.assert_close(apart(one[None], other[None]), expected[None])
+
+
+@pytest.mark.parametrize(("capability", "products", "convolutions", "layer", "short"), [
+    ((8, 0), False, True, nn.Conv2d(1, 1, 2), True),
+    ((8, 0), False, True, nn.Linear(2, 2), False),
+    ((8, 0), True, False, nn.Linear(2, 2), True),
+    ((8, 0), False, False, nn.Conv2d(1, 1, 2), False),
+    ((7, 9), True, True, nn.Conv2d(1, 1, 2), False),
+    ((9, 0), False, True, torch.relu, True),
+])  # fmt: skip
+def test_where_float32_is_rounded_to_ten_bits(monkeypatch, capability, products, convolutions, layer, short):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    matmul = types.SimpleNamespace(allow_tf32=products)
+    monkeypatch.setattr(torch.backends, "cuda", types.SimpleNamespace(matmul=matmul))
+    monkeypatch.setattr(torch.backends, "cudnn", types.SimpleNamespace(allow_tf32=convolutions))
+    assert models._short_mantissa(layer, torch.device("cuda")) is short
+    assert models._short_mantissa(layer, torch.device("cpu")) is False
 
 
 @pytest.mark.parametrize("state", ["float64", "bfloat16", "meta", "anomaly", "inference", "no_grad"])

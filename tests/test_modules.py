@@ -207,6 +207,26 @@ def test_hooks_on_all_modules_and_forward_passes_on_an_instance_are_refused(call
         call(model)
 
 
+TANGLED = {
+    "a pruned length": lambda layer: (weight_normalised(layer), prune.l1_unstructured(layer, "weight_g", 0.5)),
+    "a pruned direction": lambda layer: (weight_normalised(layer), prune.l1_unstructured(layer, "weight_v", 0.5)),
+    "a pruned weight to be divided": lambda layer: (
+        torch.nn.utils.spectral_norm(layer),
+        prune.l1_unstructured(layer, "weight_orig", 0.5),
+    ),
+}
+
+
+@calls
+@pytest.mark.parametrize("how", TANGLED)
+def test_weights_that_are_computed_from_what_is_computed_are_refused(call, how):
+    """Pruning the length of a normalised weight: the weight in the layer is that of before until it is called."""
+    model = sigmoids()
+    TANGLED[how](model[1])
+    with pytest.raises(TypeError, match="Linear at '1' with a forward hook.*make permanent what prunes or normalises"):
+        call(model)
+
+
 def test_a_pruned_layer_within_one_that_is_known_is_refused():
     class Pair(nn.Module):
         def __init__(self) -> None:
@@ -320,6 +340,7 @@ def test_copies_are_in_double_precision_and_share_what_was_shared():
         ((1e-300, 0.0, float("inf")), 0.0, 0.0),
         ((1e300, 1e300), float("inf"), float("inf")),
         ((0.1, 0.1), 0.010000000000000002, 0.010000000000000002),
+        ((2.0, 0.5, 3.0), 3.0, 3.0),
         ((), 1.0, 1.0),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -182,7 +183,12 @@ def test_local_response_normalisation_stays_below_its_bound(size, beta, k):
     def local(x: Tensor) -> Tensor:
         return F.local_response_norm(x[..., None], size, alpha=float(size), beta=beta, k=k)[..., 0]
 
-    assert 0.5 * k**-beta < stretch(local, inputs) <= norms.local_response_norm(size, beta, k)
+    found = norms.local_response_norm(size, beta, k)
+    assert 0.5 * k**-beta < stretch(local, inputs) <= found
+    # The docstring's bound, with the largest t / (1 + t)^(beta + 1) found by SciPy.
+    most = -minimize_scalar(lambda t: -t / (1 + t) ** (beta + 1), bounds=(0, 50), options={"xatol": 1e-9}).fun
+    row, column = most * (1 + size**0.5) / 2, most * (1 + (size - 1) / 2)
+    assert found == pytest.approx(k**-beta * (1 + 2 * beta * (row * column) ** 0.5), rel=1e-6)
 
 
 @pytest.mark.parametrize(

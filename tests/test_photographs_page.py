@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from intriguing.book import settings
+from intriguing.book import results, settings
 from intriguing.chapters.photographs import everywhere, looking, recognition, study, travel
 from intriguing.data.free import PICTURES, Free
 from intriguing.data.photographs import Photographs
@@ -60,6 +62,7 @@ def test_everything_becomes_an_ostrich_and_noise_changes_nothing(free):
 
 def test_tables_are_stored_and_compared(free, tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "checkout", lambda: tmp_path)
+    spread(free)
     made, networks = everywhere.ostriches(model(0), free), {"A": model(0), "B": model(1)}
     moved = everywhere.journey(networks, free)
     claims = everywhere.claims(made, moved)
@@ -70,6 +73,34 @@ def test_tables_are_stored_and_compared(free, tmp_path, monkeypatch):
     assert everywhere.disagreements(made, moved, claims) == []
     (line,) = everywhere.disagreements(made, moved, claims | {"Every photograph becomes an ostrich": False})
     assert "free_claims" in line
+
+
+def spread(free, single=0.15, middle=0.02):
+    rows = {name: [single] for name in free.names} | {everywhere.MEDIAN: [middle]}
+    meta = {"data": "toy", "profile": "quick"}
+    results.record(results.Table(f"spread_{everywhere.READ}", [everywhere.SPREAD], rows, meta))
+
+
+def test_one_walk_may_turn_elsewhere_and_the_median_may_not(free, tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "checkout", lambda: tmp_path)
+    spread(free)
+    made, moved = everywhere.ostriches(model(0), free), everywhere.journey({"A": model(0), "B": model(1)}, free)
+    claims = everywhere.claims(made, moved)
+    monkeypatch.setenv("INTRIGUING_RECORD", "1")
+    everywhere.disagreements(made, moved, claims)
+    monkeypatch.delenv("INTRIGUING_RECORD")
+
+    def with_lengths(*factors):
+        longer = made.found.rms * torch.tensor(factors, dtype=made.found.rms.dtype)
+        return everywhere.Ostriches(free, replace(made.found, rms=longer), made.noise)
+
+    order = made.found.rms.argsort().tolist()  # the median of three is the one in the middle
+    longest = [1.5 if row == order[2] else 1.0 for row in range(3)]
+    assert everywhere.disagreements(with_lengths(*longest), moved, claims) == []
+    (line,) = everywhere.disagreements(with_lengths(1.1, 1.1, 1.1), moved, claims)
+    assert line.startswith("The median distortion is")
+    (line,) = everywhere.disagreements(with_lengths(*[3 if factor > 1 else 1 for factor in longest]), moved, claims)
+    assert "'free_ostriches' differs from the stored run, 2 differences" in line
 
 
 def test_sliders_hold_a_picture_for_every_position(free, monkeypatch):
@@ -142,5 +173,5 @@ def test_without_photographs_the_second_half_is_empty():
     for name in ("recognised", "unit_rows", "direction_rows", "compared", "outcomes", "judgements", "among", "figure5",
                  "thumbnails", "distribution", "confidence", "saved", "survival", "abroad"):  # fmt: skip
         assert getattr(look, name)() is None
-    assert look.targeted().startswith("Left out in this run") and look.fooled(travel.FIVE) is None
+    assert look.rule() == "" and look.targeted().startswith("Left out in this run") and look.fooled(travel.FIVE) is None
     assert look.claims == {} and look.disagreements() == []

@@ -405,3 +405,12 @@ def test_only_the_stored_networks_and_photographs_are_compared():
     assert study.comparable(photos([0]), stored)
     assert not study.comparable(photos([0], pinned=False), stored)
     assert not study.comparable(photos([0]), {recognition.ALEXNET: None} | stored)
+
+
+def test_the_rule_about_turned_bases_is_applied():
+    null = torch.linspace(0.99, 1.01, 99)
+    ahead = study.Turned(0.9, null, 0.02).verdict()
+    assert "stands out" in ahead and "more coherent" in ahead and "refutes the paper here, by 10.0%" in ahead
+    assert f"by {0.1 / float(null.std()):.0f} of their" in ahead
+    assert "less coherent" in study.Turned(1.1, null, 0.02).verdict()
+    assert "does not stand out" in study.Turned(1.0, null, 0.6).verdict()

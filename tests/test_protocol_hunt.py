@@ -118,3 +118,20 @@ def test_amplification_is_judged_by_what_pairs_reach(campaign):
     found["amplified"]["other start"]["each"] = [0.5, 0.97]
     assert not hunt.claims(found)[claim]
     assert list(hunt.controls(found).index) == list(hunt.CONTROLS.values())
+
+
+def test_the_average_is_tried_on_the_other_networks(campaign):
+    frame = hunt.averages(campaign, "joint, read rightly")
+    assert list(frame.index) == ["FC100-100-10", "AE400-10"] and hunt.worse(frame).all()
+    assert frame.at["AE400-10", "chosen"] == pytest.approx(
+        np.mean(campaign["averages"]["AE400-10"]["joint, read rightly"])
+    )
+    said = hunt.about_averages(campaign, "joint, read rightly")
+    assert "speak against it" in said and "printed 0.058" in said and "printed 0.086" in said
+    assert "fits FC100-100-10 and AE400-10 worse than the plain mean" in hunt.summary(campaign)
+    better = copy.deepcopy(campaign)
+    better["averages"]["AE400-10"]["joint, read rightly"] = [0.0861]
+    assert "are divided" in hunt.about_averages(better, "joint, read rightly")
+    better["averages"]["FC100-100-10"]["joint, read rightly"] = [0.058]
+    assert "speak for it as well" in hunt.about_averages(better, "joint, read rightly")
+    assert "worse than" not in hunt.summary(better)

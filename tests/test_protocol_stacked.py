@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from intriguing.attack.distortion import minimum_distortion
-from intriguing.chapters.protocol import campaign, stacked
+from intriguing.chapters.protocol import stacked, trials
 from intriguing.models.recipes import build
 
 WIDTHS = (20, 6, 5, 4)
@@ -135,9 +135,9 @@ def test_what_is_shown_has_the_sizes_that_are_asked_for():
     clean, found = torch.full((20, 9), 0.5), torch.full((20, 9), 0.5)
     found[1:] += torch.linspace(0.01, 0.2, 19)[:, None]
     rms = (found - clean).square().mean(1).sqrt()
-    images = campaign.shown(clean, found, rms, toward=torch.ones(20, 9))
+    images = trials.shown(clean, found, rms, toward=torch.ones(20, 9))
     step = {name: (image - clean).square().mean(1).sqrt() for name, image in images.items()}
-    torch.testing.assert_close(step["each"][1:], torch.full((19,), campaign.SIZE))
+    torch.testing.assert_close(step["each"][1:], torch.full((19,), trials.SIZE))
     assert step["each"][0] == 0 and step["clean"].max() == 0
     torch.testing.assert_close(step["x1.4"], 1.4 * rms)
     torch.testing.assert_close(step["toward"], rms)

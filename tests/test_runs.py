@@ -163,6 +163,7 @@ def test_no_image_is_a_run_too(problem):
     found = runs.attack(model, images[:0], targets[:0])
     assert found.images.shape == (0, 2, 3)
     assert runs.Run(model, images[:0], targets[:0]).summary() == "No image."
+    same(runs.attack(model, images[:1], targets[:1]), minimum_distortion(model, images[:1], targets[:1]))
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(problem, monkeypatch):

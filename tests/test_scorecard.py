@@ -322,20 +322,68 @@ def test_twins_that_are_misread_decide_what_a_test_set_shows(store, row, verdict
 
 
 def test_tilt_is_parted_into_learning_and_overfitting(store):
-    def parts(learned, overfitted, low):
-        columns = [
-            "distance lost to learning",
-            "distance lost to overfitting",
-            "error saved by learning",
-            "saved by learning, low",
-        ]
-        store("tilting_parts", columns=columns, rows={"250": [learned, overfitted, 0.03, low]})
+    parts = {
+        "degrees learned": 50,
+        "degrees overfitted": 25,
+        "distance lost to learning": 0.3,
+        "distance lost to overfitting": 0.4,
+        "error saved by learning": 0.03,
+    }
+    store("tilting_parts", columns=list(parts), rows={"250": list(parts.values())})
+
+    def verdict(most):
+        store("tilting_claims", claims={"The level chosen leans by more than half of the way to the weakest": most})
         return decided("Overfitting").verdict
 
-    assert parts(0.3, 0.1, 0.01) == claims.DIFFERS
-    assert parts(0.1, 0.3, 0.01) == claims.REPRODUCED
-    assert parts(0.3, 0.1, -0.01) == claims.UNDECIDED
-    assert "by 30 % and saves 3.0 points" in summary.findings()
+    # The longer part of the distance does not decide it: the interval of the tilt does.
+    assert verdict(None) == claims.UNDECIDED
+    assert verdict(False) == claims.REPRODUCED
+    assert "A linear machine that overfits tilts." in summary.findings()
+    assert verdict(True) == claims.DIFFERS
+    found = summary.findings()
+    assert "A linear machine that learns tilts." in found and "by 50 degrees and saves 3.0 points" in found
+    assert "overfitting by 25 degrees more; of the distance they take 30 and 40 %" in found
+
+
+def test_units_of_photographs_are_judged_by_another_network_too(store):
+    kinds, far = "last features: share of one kind", "last features: distance in another network"
+
+    def verdict(**rows):
+        names = {"kinds": kinds, "far": far}
+        store("imagenet_units", columns=["fair", "fair low", "fair high"], rows={names[k]: v for k, v in rows.items()})
+        return decided("Units, photographs")
+
+    even = [0.01, -0.01, 0.03]
+    assert verdict(kinds=even).verdict == claims.REPRODUCED
+    assert verdict(kinds=even, far=[-0.01, -0.02, 0.001]).verdict == claims.REPRODUCED
+    found = verdict(kinds=even, far=[-0.012, -0.014, -0.010])
+    assert found.verdict == claims.DIFFERS and found.because == "units are ahead there, if only by 1.0 to 1.4 %"
+    assert "lie 1.2 % nearer to each other" in found.number
+    assert "further from each other" in verdict(kinds=even, far=[0.012, 0.01, 0.014]).number
+
+
+def test_the_figure_of_cars_is_decided_by_its_cars(store):
+    def cars(unmade, seen):
+        columns = ["cars", "unmade", "mean distortion"]
+        store("quocnet_distortions", columns=columns, rows={"without labels": [64, unmade, 0.003]})
+        claim = {"The change is hard to see: a mean distortion below 4 of 255 levels": seen, "Something else": False}
+        store("quocnet_claims", claims=claim)
+        return decided("Figure 6")
+
+    assert cars(1.0, True).verdict == claims.REPRODUCED and cars(1.0, True).number.startswith("64 of 64 ")
+    assert cars(1.0, False).verdict == claims.UNDECIDED
+    assert cars(63 / 64, True).verdict == claims.DIFFERS
+
+
+def test_statements_and_checks_are_told_apart_by_what_they_say(store):
+    halves = "P1 and P2 share no image and together are the training set"
+    machines = "At the chosen level, machines that share no image share most of their tilt"
+    store("framework_claims", claims={halves: True})
+    store("tilting_claims", claims={machines: None})
+    store("free_claims", claims={"Every photograph becomes an ostrich": True})
+    statements, checks = ours.apart(ours.statements())
+    assert statements == {"photographs": {"Every photograph becomes an ostrich": True}, "tilting": {machines: None}}
+    assert checks == {"framework": {halves: True}}
 
 
 def test_a_gain_needs_two_standard_errors_with_both_activations(store):

@@ -27,7 +27,7 @@ PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"
 pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: run `make book`")
 
 # What a browser fetches by itself when it opens a page; links that a reader may follow are another matter.
-FETCHED = {"img": "src", "script": "src", "iframe": "src", "source": "src", "video": "src", "link": "href"}
+FETCHED = {"img": "src", "script": "src", "iframe": "src", "source": "srcset", "video": "src", "link": "href"}
 FETCHED_RELATIONS = {"stylesheet", "icon", "shortcut", "preload", "prefetch", "modulepreload", "manifest"}
 
 
@@ -38,6 +38,7 @@ class Page:
     links: list[str] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
     images: list[tuple[str, str | None]] = field(default_factory=list)
+    narrow: list[str] = field(default_factory=list)
     anchors: set[str] = field(default_factory=set)
 
 
@@ -53,6 +54,8 @@ class _Reader(HTMLParser):
             self.page.links.append(given["href"])
         if tag == "img":
             self.page.images.append((given.get("src") or "", given.get("alt")))
+        if tag == "source":
+            self.page.narrow.append(given["srcset"])
         target = given.get(FETCHED.get(tag, ""))
         if target and (tag != "link" or FETCHED_RELATIONS & set((given.get("rel") or "").lower().split())):
             self.page.fetched.append(target)
@@ -180,7 +183,7 @@ def browser():
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     instance = webdriver.Chrome(options=options, service=Service(driver))
     instance.set_page_load_timeout(60)
-    instance.set_script_timeout(60)
+    instance.set_script_timeout(300)
     yield instance
     instance.quit()
 
@@ -270,6 +273,101 @@ def test_page_fits_and_can_be_read(browser, opened: Opened) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+# Readers with other senses.
+
+AXE = """
+const done = arguments[0];
+const options = {
+    resultTypes: ['violations'], selectors: false, preload: false, rules: {'color-contrast': {enabled: false}},
+};
+const told = (one) => one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 120)} (${node.failureSummary})`);
+const grave = (one) => ['serious', 'critical'].includes(one.impact);
+axe.run(document, options).then((found) => done(found.violations.filter(grave).flatMap(told)));
+"""
+STILL = "<style>* { transition: none !important; animation: none !important; }</style>"
+SHORTER = "document.querySelectorAll(':is(li, tr, dl):nth-child(n+25)').forEach((one) => one.remove())"
+
+
+def _hindrances(browser) -> list[str]:
+    """What axe-core calls serious or critical, of long lists the first entries.
+
+    Its slowest rule, contrast, is left to the layout checks, which know both themes and three widths.
+    """
+    from selenium_axe_python import Axe
+
+    Axe(browser).inject()
+    browser.execute_script("document.head.insertAdjacentHTML('beforeend', arguments[0])", STILL)
+    browser.execute_script(SHORTER)
+    return browser.execute_async_script(AXE)
+
+
+@pytest.mark.parametrize("opened", PAGES, indirect=True)
+def test_nothing_hinders_readers_with_other_senses(browser, opened: Opened) -> None:
+    assert browser.current_url.endswith(opened.name) or opened.name == "index.html"
+    if browser.find_elements("css selector", "article"):
+        assert _hindrances(browser) == []
+
+
+def test_hindrances_are_seen(browser, address: str) -> None:
+    browser.get(f"{address}/book/citing.html")
+    browser.execute_script(
+        "document.querySelector('article').innerHTML = '<canvas role=\"img\"></canvas><img src=\"../x.png\">'"
+        " + '<a href=\"#\"></a>'"
+    )
+    found = "\n".join(_hindrances(browser))
+    for rule in ("role-img-alt", "image-alt", "link-name"):
+        assert rule in found
+
+
+# What moves while a page arrives.
+
+SHIFTS = """
+window.shifts = [];
+new PerformanceObserver((list) => window.shifts.push(...list.getEntries().filter((one) => !one.hadRecentInput)))
+    .observe({type: 'layout-shift', buffered: true});
+"""
+SHIFTED = "return window.shifts.reduce((sum, one) => sum + one.value, 0)"
+SLOW = {"offline": False, "latency": 40, "downloadThroughput": 1_500_000, "uploadThroughput": 750_000}
+PAINTED = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 200)));"
+
+
+@pytest.fixture(scope="module")
+def watched(browser):
+    """The browser over a slow line, with nothing kept, that adds up what moves."""
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": SHIFTS})
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", SLOW)
+    yield browser
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", SLOW | {"latency": 0, "downloadThroughput": -1})
+    browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": False})
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+ARRIVING = ["book/welcome", "book/laboratory", "notebooks/blind_spots", "notebooks/framework", "notebooks/transfer"]
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+@pytest.mark.parametrize("name", ARRIVING)
+def test_hardly_anything_moves_while_a_page_arrives(watched, address: str, name: str, width: int) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    watched.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    watched.get(f"{address}/{name}.html")
+    watched.execute_async_script(SETTLED)
+    watched.execute_async_script(PAINTED)
+    assert watched.execute_script(SHIFTED) < 0.1
+
+
+def test_what_moves_is_noticed(watched, address: str) -> None:
+    watched.get(f"{address}/book/welcome.html")
+    watched.execute_async_script(PAINTED)
+    watched.execute_script("document.querySelector('article').insertAdjacentHTML('afterbegin', arguments[0])",
+                           "<div style='height: 500px'></div>")  # fmt: skip
+    watched.execute_async_script(PAINTED)
+    assert watched.execute_script(SHIFTED) > 0.1
+
+
 def test_layout_checks_see_what_is_wrong(browser, address: str) -> None:
     browser.get(f"{address}/book/welcome.html")
     browser.execute_script(
@@ -283,9 +381,12 @@ def test_layout_checks_see_what_is_wrong(browser, address: str) -> None:
     assert any(line.startswith("the page is ") for line in wrong)
 
 
-def test_a_figure_is_enlarged_by_touch_and_closed_again(browser, address: str) -> None:
+def test_a_figure_is_enlarged_by_touch_and_closed_again(browser, address: str, request) -> None:
     from selenium.webdriver.common.keys import Keys
 
+    phone = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)  # where another picture is on the page
+    request.addfinalizer(lambda: browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {}))
     browser.get(f"{address}/notebooks/transfer.html")
     browser.execute_async_script(SETTLED)
     opener = browser.find_element("css selector", "figure button.larger")
@@ -372,10 +473,13 @@ def test_sliders_move_by_keyboard(browser, address: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_stay_light(name: str) -> None:
-    """With all pictures that a wide screen is shown, and without the scripts and styles that pages share."""
-    files = {_resolve(name, source)[0] for source, _ in _read(name).images if not source.startswith("data:")}
-    size = (SITE / name).stat().st_size + sum(path.stat().st_size for path in files if path.is_file())
-    assert size < 2e6, f"{size / 1e6:.1f} MB"
+    """With all pictures that a wide screen is shown, or a narrow one, and without what pages share."""
+    wide = {_resolve(name, source)[0] for source, _ in _read(name).images if not source.startswith("data:")}
+    narrow = {_resolve(name, source)[0] for source in _read(name).narrow}
+    others = {path for path in wide if path.with_stem(f"{path.stem}-narrow") not in narrow}
+    for files in (wide, narrow | others):
+        size = (SITE / name).stat().st_size + sum(path.stat().st_size for path in files if path.is_file())
+        assert size < 2e6, f"{size / 1e6:.1f} MB"
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if _sliders(name)])

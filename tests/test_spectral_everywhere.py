@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -57,16 +58,24 @@ def test_a_find_within_the_radius_would_be_seen(known):
     assert table.to_frame().loc["ConvNet"].tolist() == pytest.approx([2.0, 1.0, 0.9, 9.0, 1.0])
 
 
-def test_numbers_in_the_text_are_those_of_the_stored_run():
-    """The page says in sentences where perturbation and noise part; they rest on the table that its run stored."""
-    page = results.location("growth").parents[2] / "notebooks" / "spectral.md"
-    text, frame = " ".join(page.read_text("utf-8").split()), results.load("growth", "paper").to_frame()
-    first = frame["first layer"] / frame["first layer, noise"]
-    last = frame["logits"] / frame["logits, noise"]
-    names = ["FC100-100-10", "FC200-200-10", "AE400-10"]
-    assert f"the first {everywhere.IMAGES['paper']} test images only" in text
-    assert set(first[names].round()) == {4.0} and "grows four times as much as noise" in text
-    ends = round(last[names].min()), round(last[names].max())
-    assert f"up to {ends[0]} to {ends[1]} times in the logits" in text
-    assert 7 / 8 < 1 / first["ConvNet"] < 1 and "noise to within an eighth as much" in text
-    assert last["ConvNet"] > 3 * first["ConvNet"]
+def test_what_is_said_of_growth():
+    rows = {
+        "FC10(1)": [9.0, 1, 1, 1, 1],
+        "FC100-100-10": [4.0, 3, 1, 12, 1],
+        "AE400-10": [7.0, 5, 1, 6, 0.5],
+        "ConvNet": [32.0, 24, 20, 10, 2],
+    }
+    said = everywhere.growth_words(results.Table("growth", list(everywhere.LEAST["growth"]), rows))
+    assert "grows 3.0 to 5.0 times as much as noise, up to their logits 12.0 to 12.0 times" in said
+    assert "grows to 75% of the bound" in said and "is 1.20 there and 5.0 in the logits" in said
+
+
+@pytest.mark.parametrize("name", everywhere.LEAST)
+def test_tolerances_are_measured_over_seeds(name):
+    made = results.load(name, "quick")
+    allowed = everywhere.allowed(made)
+    assert list(allowed.columns) == made.columns and list(allowed.index) == list(made.rows)
+    spread = 4 * results.load(f"spread_{name}", "quick").to_frame()
+    assert bool((allowed >= spread.clip(lower=pd.Series(everywhere.LEAST[name]), axis=1) - 1e-9).all(axis=None))
+    if name == "sandwich_all":
+        assert bool((allowed["contradictions"] == 0).all())

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 import yaml
+from docutils.utils import new_document
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = "https://github.com/owner/name"
 
 
-ways_in, content_policy = extension("ways_in"), extension("content_policy")
+ways_in, content_policy, cards = extension("ways_in"), extension("content_policy"), extension("cards")
 
 
 @pytest.fixture(autouse=True)
@@ -98,11 +99,18 @@ def test_buttons_lead_to_the_source_and_to_the_prepared_copy() -> None:
     assert (binder["url"], prose["url"]) == before
 
 
-def test_shared_pages_have_an_address() -> None:
-    app = SimpleNamespace(config=SimpleNamespace(public_repository=ADDRESS))
+def test_shared_pages_have_one_address() -> None:
+    app = SimpleNamespace(
+        config=SimpleNamespace(
+            public_repository=ADDRESS, html_baseurl=ways_in.site(ADDRESS), html_title="Book", project="Book"
+        ),
+        builder=SimpleNamespace(get_target_uri=lambda name: f"{name}.html"),
+    )
     context = {"pageurl": "https://owner.github.io/name/a.html", "metatags": "<meta/>"}
     ways_in.page_context(app, "a", "page.html", context, None)
-    assert context["metatags"] == '<meta/>\n<meta property="og:url" content="https://owner.github.io/name/a.html"/>'
+    cards.add(app, "a", "page.html", context, new_document("a"))
+    assert context["metatags"].count('<meta property="og:url" content="https://owner.github.io/name/a.html" />') == 1
+    assert context["metatags"].count("og:url") == 1
 
 
 def test_the_sitemap_lists_every_page() -> None:

@@ -19,15 +19,24 @@ from sphinx.application import Sphinx
 SCREEN = "(max-width: 600px)"
 """The screens that are narrow."""
 
+ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg"}
+
 
 def pictures(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, bytes]]:
-    """Yields what MyST calls a picture of a notebook, without its ending, and the bytes of the one for a phone."""
+    """Yields what MyST calls a picture of a notebook, and the bytes of the one for a phone."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            narrow = output.get("metadata", {}).get("image/png", {}).get("narrow")
-            if narrow:
-                wide = base64.b64decode(output.data["image/png"])
-                yield hashlib.sha256(wide).hexdigest(), base64.b64decode(narrow)
+            for kind, ending in ENDINGS.items():
+                narrow = output.get("metadata", {}).get(kind, {}).get("narrow")
+                if narrow:
+                    wide = base64.b64decode(output.data[kind])
+                    yield hashlib.sha256(wide).hexdigest() + ending, base64.b64decode(narrow)
+
+
+def beside(name: str) -> str:
+    """Returns the name of the narrow picture."""
+    path = Path(name)
+    return f"{path.stem}-narrow{path.suffix}"
 
 
 def offered(page: str, name: str, size: tuple[int, int]) -> str:
@@ -35,13 +44,13 @@ def offered(page: str, name: str, size: tuple[int, int]) -> str:
 
     Args:
         page: HTML.
-        name: Of the wide picture, without its ending.
+        name: Of the wide picture.
         size: Width and height of the narrow one, so that nothing moves when it arrives.
     """
-    image = re.compile(rf'<img\b[^>]*\bsrc="(?P<folder>[^"]*/){name}\.png"[^>]*>')
+    image = re.compile(rf'<img\b[^>]*\bsrc="(?P<folder>[^"]*/){re.escape(name)}"[^>]*>')
     place = f'media="{SCREEN}" width="{size[0]}" height="{size[1]}"'
     return image.sub(
-        lambda found: f'<picture><source {place} srcset="{found["folder"]}{name}-narrow.png"/>{found[0]}</picture>',
+        lambda found: f'<picture><source {place} srcset="{found["folder"]}{beside(name)}"/>{found[0]}</picture>',
         page,
     )
 
@@ -58,9 +67,9 @@ def finish(app: Sphinx, problem: Exception | None) -> None:
             continue
         page = path.read_text(encoding="utf-8")
         for name, content in found.items():
-            if f"{name}-narrow.png" not in page:
+            if beside(name) not in page:
                 page = offered(page, name, Image.open(io.BytesIO(content)).size)
-            (output / "_images" / f"{name}-narrow.png").write_bytes(content)
+            (output / "_images" / beside(name)).write_bytes(content)
         path.write_text(page, encoding="utf-8", newline="\n")
 
 

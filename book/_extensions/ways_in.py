@@ -1,4 +1,4 @@
-"""Ways from a page to its code: launch, issue and edit buttons, a sitemap, addresses for search engines.
+"""Ways from a page to its code: launch, issue and edit buttons, a sitemap.
 
 All of it hangs on one setting, ``public_repository`` in ``_config.yml``: the address of the repository, such as
 ``https://github.com/owner/name``. The variable ``INTRIGUING_REPOSITORY`` goes before it, so that a workflow can name
@@ -128,15 +128,10 @@ def correct(address: str, button: dict) -> None:
 
 
 def page_context(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
-    """Corrects the buttons of a page and tells its public address to those who share it."""
-    address = app.config.public_repository
-    if not address:
-        return
-    for button in context.get("header_buttons", []):
-        correct(address, button)
-    if context.get("pageurl"):
-        element = f'<meta property="og:url" content="{escape(context["pageurl"])}"/>'
-        context["metatags"] = f"{context.get('metatags', '')}\n{element}"
+    """Corrects the buttons of a page."""
+    if address := app.config.public_repository:
+        for button in context.get("header_buttons", []):
+            correct(address, button)
 
 
 def finish(app: Sphinx, problem: Exception | None) -> None:

@@ -28,7 +28,9 @@ document.addEventListener("DOMContentLoaded", () => {
     button.addEventListener("click", () => {
       shown.src = picture.src;
       shown.alt = picture.alt;
-      shown.style.width = `${Math.max((picture.naturalWidth / 200) * INCH * 1.1, window.innerWidth)}px`;
+      // Its own width: a narrow screen was shown another picture.
+      const width = Number(picture.getAttribute("width")) || picture.naturalWidth;
+      shown.style.width = `${Math.max((width / 200) * INCH * 1.1, window.innerWidth)}px`;
       dialog.append(shown); // only now: an image without a source would count as broken
       dialog.showModal();
     });

@@ -10,6 +10,19 @@ import torch
 from torch import Tensor
 
 
+def check_plain(tensor: Tensor, name: str) -> None:
+    """Raises an error unless a tensor holds all of its numbers, row by row.
+
+    Raises:
+        TypeError: it is sparse, nested or otherwise packed, or has no content.
+    """
+    if tensor.is_meta:
+        raise TypeError(f"got {name} without content (meta); expected numbers; load them on a device first.")
+    if tensor.layout != torch.strided or tensor.is_nested:
+        packed = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
+        raise TypeError(f"got {name} in a {packed} tensor; expected a dense one; convert it with .to_dense().")
+
+
 def check_images(
     images: Tensor,
     shape: Sequence[int] | None = None,
@@ -37,6 +50,7 @@ def check_images(
     if not images.is_floating_point():
         scale = "divide 8-bit pixels by 255" if (lower, upper) == (0, 1) else "convert them with .float()"
         raise TypeError(f"{name}: got {images.dtype}; expected floating pixels in {box}; {scale}.")
+    check_plain(images, name)
     if images.ndim < 2 or (shape is not None and tuple(images.shape[1:]) != tuple(shape)):
         wanted = "*shape" if shape is None else ", ".join(map(str, shape))
         raise ValueError(
@@ -96,6 +110,7 @@ def check_targets(images: Tensor, targets: Tensor, name: str = "targets") -> Non
         )
     if targets.dtype != torch.long:
         raise TypeError(f"got {name} of {targets.dtype}; expected int64; convert them with .long().")
+    check_plain(targets, name)
     if targets.shape != images.shape[:1]:
         raise ValueError(
             f"got {name} of shape {tuple(targets.shape)}; expected one per image, ({len(images)},); give as many as "
@@ -135,6 +150,7 @@ def check_labels(labels: Tensor, classes: int) -> None:
     if not isinstance(labels, Tensor) or labels.dtype != torch.long:
         got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
         raise TypeError(f"got labels of {got}; expected a tensor of int64, (N,); convert them with .long().")
+    check_plain(labels, "labels")
     if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise ValueError(
             f"got labels from {int(labels.min())} to {int(labels.max())}; expected 0 to {classes - 1}; say in classes "
@@ -196,9 +212,11 @@ def check_per_row(name: str, value: float | Tensor, rows: int, least: float = 0.
     """
     if not isinstance(value, Tensor):
         check_numbers(least, **{name: value})
-    elif not value.is_floating_point():
+        return
+    check_plain(value, name)
+    if not value.is_floating_point():
         raise TypeError(f"got {name} of {value.dtype}; expected floating numbers; convert them with .double().")
-    elif value.shape not in ((), (1,), (rows,)):
+    if value.shape not in ((), (1,), (rows,)):
         raise ValueError(
             f"got {name} of shape {tuple(value.shape)}; expected one number per row, ({rows},); give one for each, or "
             "one for all."
@@ -317,15 +335,18 @@ def checked_box(x: Tensor, lower: float | Tensor, upper: float | Tensor, name: s
     """
     if x.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"got {name} of {x.dtype}; expected float32 or float64; convert it first.")
+    check_plain(x, name)
     if x.ndim != 2:
         raise ValueError(f"got {name} of shape {tuple(x.shape)}; expected (B, n); flatten each problem into a row.")
-    given = {"lower": lower, "upper": upper}
-    for side, bound in given.items():
+    bounds: list[Tensor] = []
+    for side, given in (("lower", lower), ("upper", upper)):
+        if isinstance(given, Tensor):
+            check_plain(given, side)
         try:
-            bound = torch.as_tensor(bound, dtype=x.dtype, device=x.device).detach().clone()
+            bound = torch.as_tensor(given, dtype=x.dtype, device=x.device).detach().clone()
         except (TypeError, ValueError, RuntimeError):
             raise TypeError(
-                f"got {side} of type {type(bound).__name__}; expected a number or a tensor; use -inf or inf for none."
+                f"got {side} of type {type(given).__name__}; expected a number or a tensor; use -inf or inf for none."
             ) from None
         try:
             bound.expand(x.shape)
@@ -334,10 +355,10 @@ def checked_box(x: Tensor, lower: float | Tensor, upper: float | Tensor, name: s
                 f"got {side} of shape {tuple(bound.shape)}; expected bounds that broadcast to {tuple(x.shape)}; give "
                 "one number, or one for each coordinate."
             ) from None
-        given[side] = bound.reshape([1] * (2 - bound.ndim) + list(bound.shape))
-    lower, upper = given.values()
-    if not bool((lower <= upper).all()) or bool((lower == torch.inf).any()) or bool((upper == -torch.inf).any()):
+        bounds.append(bound.reshape([1] * (2 - bound.ndim) + list(bound.shape)))
+    least, most = bounds
+    if not bool((least <= most).all()) or bool((least == torch.inf).any()) or bool((most == -torch.inf).any()):
         raise ValueError(
             "got an empty or undefined box; expected lower <= upper in every coordinate; check the bounds."
         )
-    return lower, upper
+    return least, most

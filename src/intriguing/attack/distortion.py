@@ -184,8 +184,8 @@ def _judged(
         if len(doubtful) == 0 or margin * factor > 1:
             break
         further = (margin * factor, *rest)
-        again = _solve(classify, fast, images[doubtful], targets[doubtful], refine, norm, further, sure=True)
-        again = _to_the_user(again, given[doubtful], classify.bounds)
+        longer = _solve(classify, fast, images[doubtful], targets[doubtful], refine, norm, further, sure=True)
+        again = _to_the_user(longer, given[doubtful], classify.bounds)
         wins, surely = classify.verdict(again[0], targets[doubtful])
         better = surely | (wins & ~found[2][doubtful])
         again[2], again[4] = wins, again[4] + found[4][doubtful]

@@ -13,19 +13,22 @@ import copy
 import functools
 import inspect
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .checks import check_callable, check_classes
+from .checks import check_callable, check_classes, check_plain
 
 PRECISIONS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 # Two answers of one model in different batches or precisions differ by less than this part of their spread.
 SAME_MODEL = 0.25  # a copy in another precision whose answers lie further off is another model
 ALIKE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
+SURE = 6.0  # a lead of so many times the largest difference of two calls is not undone by a third
+DEEPEST = 8  # steps from a function to the modules that it is made of
+LIBRARIES = ("torch", "numpy", "scipy", "builtins")  # whose functions close over no user's module
 TF32 = 2.0**-10  # what float32 is rounded to before a product where the device shortens it
 
 
@@ -66,11 +69,14 @@ class Classifier:
             first = next(model.parameters(), None) if first is None else first
             if first is not None:
                 self.device, own = first.device, first.dtype
+        if self.device.type == "meta":
+            raise ValueError("got a model without weights (meta); expected one that can compute; load them first.")
         self.dtype = torch.float32 if self.device.type == "mps" else torch.float64
         self._given, self._weights = model, own
         self._own_dtypes = tuple(dict.fromkeys(kind for kind in (images.dtype, own, *PRECISIONS) if kind is not None))
         self._coarsest = own if own in ALIKE else images.dtype  # that the user computes with
-        self._own, self._own_takes = model, None
+        self._own, self._noise = model, 0.0
+        self._own_takes: torch.dtype | None = None
         self._short = _short_mantissa(model, self.device)
         self._model, self._takes, self._writes, self._scores = model, self.dtype, False, "logits"
         with _no_trace(self.device):
@@ -92,11 +98,11 @@ class Classifier:
             return self
         found = copy.copy(self)
         found.dtype = torch.float32
-        if self._takes == torch.float64:
-            model = _frozen(_copied(self._given))
-            if model is None:
+        if self._takes == torch.float64 and isinstance(self._given, nn.Module):
+            copied = _copied(self._given)
+            if copied is None:
                 return self
-            found._model, found._takes = model, torch.float32  # noqa: SLF001 - of this class
+            found._model, found._takes = _frozen(copied), torch.float32  # noqa: SLF001 - of this class
         return found
 
     @torch.no_grad()
@@ -122,7 +128,7 @@ class Classifier:
         own = logits.gather(1, targets[:, None])[:, 0]
         other = logits.scatter(1, targets[:, None], -torch.inf).amax(1)
         size = torch.maximum(own.abs(), torch.where(other.isfinite(), other.abs(), 0))
-        return wins, wins & (own - other > 2 * coarse * size)
+        return wins, wins & (own - other > 2 * coarse * size + SURE * self._noise)
 
     def _asked(self, x: Tensor) -> Tensor:
         """What the model is called with: never the solver's own numbers where the model writes into its input."""
@@ -157,15 +163,15 @@ class Classifier:
         own = functools.partial(self._plain, model) if isinstance(model, nn.Module) else None
         finest = functools.partial(self._finest, model)
         for make, takes in ((finest, self.dtype), (own, self._own_takes), (lambda: model, self._own_takes)):
-            self._model, self._takes = make() if make is not None and takes is not None else None, takes
-            if self._model is None:
+            made = make() if make is not None and takes is not None else None
+            if made is None or takes is None:
                 continue
+            self._model, self._takes = made, takes
             answer, trouble = self._attempted(sample, trouble)
             if answer is not None and (mine is None or bool(_apart(answer, mine) <= SAME_MODEL)):
-                break
-        else:
-            _raise_as_ours(trouble, sample)
-        self._scores = _meaning(answer)
+                self._scores = _meaning(answer)
+                return
+        _raise_as_ours(trouble, sample)
 
     def _outside(self, images: Tensor) -> Tensor:
         """Images of the unit box in the user's units."""
@@ -175,14 +181,15 @@ class Classifier:
     @staticmethod
     def _plain(model: nn.Module) -> nn.Module | None:
         """A copy in the user's precision."""
-        return _frozen(_copied(model))
+        copied = _copied(model)
+        return None if copied is None else _frozen(copied)
 
     def _finest(self, model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         """The model in the precision of the search; the model itself where there is no copy."""
         if not isinstance(model, nn.Module):
             return model
-        found = _converted(_copied(model), self.dtype)
-        return model if found is None else found
+        copied = _copied(model)
+        return model if copied is None else _converted(copied, self.dtype)
 
     def _answered(self, asked: Tensor) -> tuple[Tensor | None, Exception | None]:
         """What the user's model says, in the first precision in which it says anything, or the first trouble."""
@@ -202,7 +209,7 @@ class Classifier:
                 _checked(answer, len(asked))
             return answer, None
         self._own_takes = None
-        if len(reasons) == 1 and not isinstance(trouble, AssertionError):
+        if trouble is not None and len(reasons) == 1 and not isinstance(trouble, AssertionError):
             raise trouble  # the same in every precision: the model's own affair
         return None, trouble
 
@@ -249,11 +256,14 @@ class Classifier:
     def _steady(self, asked: Tensor, answer: Tensor) -> None:
         """Refuse a model whose logits are not a function of the image alone."""
         alike = max(_alike(answer, self._coarsest), ALIKE[torch.float16] if self._short else 0.0)
-        if not bool(_apart(self.answers(asked), answer) <= alike):
+        again = self.answers(asked)
+        if not bool(_apart(again, answer) <= alike):
             raise ValueError(
                 "got other logits when the same images were asked for again; expected a model that gives the same "
                 "answer every time; switch off its dropout or noise."
             )
+        # A little noise is allowed, and leads that it could undo are not believed.
+        self._noise = float((again - answer).double().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().amax())
         if len(asked) == 1:
             return
         try:
@@ -343,29 +353,54 @@ def refuse_training_mode(model: object) -> None:
 
 
 def modules_of(model: object) -> Iterator[nn.Module]:
-    """The module that a model is, or those that a function reaches: bound to it, closed over, a part or a global.
+    """The module that a model is, or those that a function reaches.
+
+    A function reaches what it closes over, its defaults and the globals that it names; a method its object, a partial
+    function its parts; and in all of these what lists, dicts and callable objects hold.
 
     Args:
-        model: a module, a function, a method, a partial function, or anything else, which has none.
+        model: anything; what is neither a module nor a way to one has none.
 
     Yields:
-        Modules, without those inside of them.
+        Modules, each once, without those inside of them.
     """
-    if isinstance(model, nn.Module):
-        yield model
-    elif isinstance(model, functools.partial):
-        for part in (model.func, *model.args, *model.keywords.values()):
-            yield from modules_of(part)
-    elif inspect.ismethod(model):
-        yield from modules_of(model.__self__)
-    elif inspect.isfunction(model):
+    seen: dict[int, object] = {}  # an id means something only while its object lives
+    stack = [(model, 0)]
+    while stack:
+        value, depth = stack.pop()
+        if id(value) in seen:
+            continue
+        seen[id(value)] = value
+        if isinstance(value, nn.Module):
+            yield value
+        elif depth < DEEPEST:
+            stack.extend((part, depth + 1) for part in reversed(list(_reached(value))))
+
+
+def _reached(value: object) -> Iterator[object]:
+    """What one step leads to from something that is no module."""
+    if isinstance(value, Mapping):
+        yield from value.values()
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from value
+    elif isinstance(value, functools.partial):
+        yield from (value.func, *value.args, *value.keywords.values())
+    elif inspect.ismethod(value):
+        owner = value.__self__
+        yield from (value.__func__, owner)
+        if not isinstance(owner, nn.Module | type):
+            yield getattr(owner, "__dict__", None)
+    elif inspect.isfunction(value):
+        if str(value.__globals__.get("__name__")).partition(".")[0] in LIBRARIES:
+            return
+        yield from (value.__defaults__, value.__kwdefaults__)
         try:
-            reached = inspect.getclosurevars(model)
+            found = inspect.getclosurevars(value)
         except ValueError:  # a cell that is still empty
             return
-        for value in (*reached.nonlocals.values(), *reached.globals.values()):
-            if isinstance(value, nn.Module):
-                yield value
+        yield from (found.nonlocals, found.globals)
+    elif callable(value) and not isinstance(value, type | BuiltinFunctionType):
+        yield from (getattr(value, "__wrapped__", None), getattr(value, "__dict__", {}))
 
 
 def _settled(root: nn.Module, path: str) -> bool:
@@ -379,6 +414,7 @@ def _checked(answer: object, count: int) -> Tensor:
     """The model's answer, if it is one row of class scores per image."""
     if not isinstance(answer, Tensor):
         raise TypeError(f"got {type(answer).__name__} from the model; expected a tensor of logits; {_advice(answer)}.")
+    check_plain(answer, "logits")
     if answer.ndim != 2 or len(answer) != count or answer.shape[1] < 2:
         raise ValueError(
             f"got logits of shape {tuple(answer.shape)}; expected ({count}, k) with k >= 2; "
@@ -520,10 +556,8 @@ def _within(root: object) -> Iterator[object]:
             stack.extend(getattr(value, name, None) for name in ((slots,) if isinstance(slots, str) else slots))
 
 
-def _converted(model: nn.Module | None, dtype: torch.dtype) -> nn.Module | None:
+def _converted(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     """The module in another precision: real weights real, complex weights complex."""
-    if model is None:
-        return None
     wide = torch.complex128 if dtype == torch.float64 else torch.complex64
     if any(value.is_complex() for value in (*model.parameters(), *model.buffers())):
         # Module.to would drop the imaginary parts.
@@ -538,12 +572,11 @@ def _floating(value: Tensor, dtype: torch.dtype) -> torch.dtype:
     return dtype if value.is_floating_point() else value.dtype
 
 
-def _frozen(model: nn.Module | None) -> nn.Module | None:
+def _frozen(model: nn.Module) -> nn.Module:
     """The module without gradients of its weights."""
-    if model is not None:
-        for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
-            if weight.is_leaf:
-                weight.requires_grad_(False)
+    for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
+        if weight.is_leaf:
+            weight.requires_grad_(False)
     return model
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import lbfgsb
-from .checks import check_classes, check_count, check_images, check_norm, check_targets
+from .checks import check_classes, check_count, check_images, check_norm, check_plain, check_targets
 from .models import Classifier
 from .perturbations import logit_margin, value_and_gradient
 from .refinement import refine as closest
@@ -59,6 +59,7 @@ def penalty_path(
     check_count("max_iterations", max_iterations, 0)
     if not isinstance(image, Tensor):
         check_images(image, name="image")
+    check_plain(image, "image")
     images = image[None].expand(len(penalties), *image.shape)
     check_images(images, name="image")
     target = _class(target)
@@ -93,6 +94,7 @@ def _penalties(penalties: Tensor) -> Tensor:
         raise TypeError(
             f"got penalties of type {type(penalties).__name__}; expected a tensor; convert them with torch.tensor."
         )
+    check_plain(penalties, "penalties")
     if penalties.is_complex():
         raise TypeError(f"got penalties of {penalties.dtype}; expected real numbers; convert them with .real.")
     if not bool(((penalties > 0) & penalties.isfinite()).all()):

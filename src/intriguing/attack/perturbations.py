@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .checks import check_classes, check_images, check_labels, check_numbers, check_targets
+from .checks import check_classes, check_images, check_labels, check_numbers, check_plain, check_targets
 
 AMPLIFIED = 0.1  # root mean square per pixel after amplification, as in the paper's Table 4
 FORMS = ("printed", "clipped", "boxed")
@@ -84,11 +84,11 @@ def moved_by(images: Tensor, distorted: Tensor, sizes: Tensor) -> Tensor:
         size, or by as much as the box allows.
 
     Raises:
-        ValueError: the shapes differ, or the number of sizes is not that of the images.
+        TypeError: one is no floating tensor.
+        ValueError: the shapes differ, the number of sizes is not that of the images, or one is negative or NaN.
     """
     before = rms(images, distorted)  # raises where the shapes differ
-    if sizes.shape != images.shape[:1]:
-        raise ValueError(f"got sizes of shape {tuple(sizes.shape)}; expected ({len(images)},); give one for each image")
+    _check_sizes(images, sizes)
     clean = images.double().flatten(1)
     step = distorted.double().flatten(1) - clean
     size = sizes.to(before)
@@ -154,6 +154,7 @@ def logit_margin(logits: Tensor, targets: Tensor) -> Tensor:
     if not isinstance(logits, Tensor) or not logits.is_floating_point():
         got = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
         raise TypeError(f"got logits of {got}; expected a floating tensor, (B, k); give what the network returns.")
+    check_plain(logits, "logits")
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise ValueError(
             f"got logits of shape {tuple(logits.shape)}; expected (B, k) with k >= 2; put the batch first, even for "
@@ -223,19 +224,7 @@ def noise_of_size(images: Tensor, sizes: Tensor) -> Tensor:
         TypeError: images or sizes that are no floating tensors.
         ValueError: the number of sizes is not that of the images, or one is negative or NaN.
     """
-    for name, given in (("images", images), ("sizes", sizes)):
-        if not isinstance(given, Tensor) or not given.is_floating_point():
-            got = given.dtype if isinstance(given, Tensor) else type(given).__name__
-            raise TypeError(f"got {name} of {got}; expected a floating tensor; convert them first.")
-    if images.ndim < 2 or sizes.shape != images.shape[:1]:
-        raise ValueError(
-            f"got sizes of shape {tuple(sizes.shape)} for images of shape {tuple(images.shape)}; expected (N,) and "
-            "(N, *shape); give one for each image."
-        )
-    if not bool((sizes >= 0).all()):
-        raise ValueError(
-            f"got the size {float(sizes.amin())}; expected root mean squares of at least 0; look for a failed search."
-        )
+    _check_sizes(images, sizes)
     column = (-1, *[1] * (images.ndim - 1))  # (N, 1, ..., 1)
     direction = gaussian_noise(torch.zeros_like(images), 1.0, clip=False)
     direction /= direction.flatten(1).square().mean(1).sqrt().view(column)
@@ -264,12 +253,32 @@ def rms(images: Tensor, others: Tensor) -> Tensor:
             f"got {type(images).__name__} and {type(others).__name__}; expected two tensors; convert them with "
             "torch.as_tensor."
         )
+    for given in (images, others):
+        check_plain(given, "images")
     if images.shape != others.shape or images.ndim < 2:
         raise ValueError(
             f"got {tuple(images.shape)} and {tuple(others.shape)}; expected two sets of one shape, (N, *shape); put "
             "the batch first, even for one image."
         )
     return (images.double() - others.double()).flatten(1).square().mean(1).sqrt()
+
+
+def _check_sizes(images: Tensor, sizes: Tensor) -> None:
+    """Raises an error unless there is one size, at least 0, for each image."""
+    for name, given in (("images", images), ("sizes", sizes)):
+        if not isinstance(given, Tensor) or not given.is_floating_point():
+            got = given.dtype if isinstance(given, Tensor) else type(given).__name__
+            raise TypeError(f"got {name} of {got}; expected a floating tensor; convert them first.")
+        check_plain(given, name)
+    if images.ndim < 2 or sizes.shape != images.shape[:1]:
+        raise ValueError(
+            f"got sizes of shape {tuple(sizes.shape)} for images of shape {tuple(images.shape)}; expected (N,) and "
+            "(N, *shape); give one for each image."
+        )
+    if not bool((sizes >= 0).all()):
+        raise ValueError(
+            f"got the size {float(sizes.amin())}; expected root mean squares of at least 0; look for a failed search."
+        )
 
 
 def _generator(given: torch.Generator | None) -> torch.Generator:

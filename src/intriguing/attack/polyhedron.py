@@ -13,7 +13,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from .checks import check_per_row, checked_box
+from .checks import check_per_row, check_plain, checked_box
 
 NEWTON_STEPS = 50
 HALVINGS = 12
@@ -122,6 +122,7 @@ def project_polyhedron(
     for name, given in (("x", x), ("matrix", matrix), ("bound", bound)):
         if not isinstance(given, Tensor):
             raise TypeError(f"got {name} of type {type(given).__name__}; expected a tensor; convert it first.")
+        check_plain(given, name)
         if given.dtype != x.dtype or given.dtype not in (torch.float32, torch.float64):
             raise TypeError(
                 f"got {name} of {given.dtype} for x of {x.dtype}; expected all of float32 or of float64; convert it."
@@ -136,6 +137,7 @@ def project_polyhedron(
         if not isinstance(multipliers, Tensor) or multipliers.dtype != x.dtype:
             got = multipliers.dtype if isinstance(multipliers, Tensor) else type(multipliers).__name__
             raise TypeError(f"got multipliers of {got}; expected a tensor of {x.dtype}; leave them out for zeros.")
+        check_plain(multipliers, "multipliers")
         if multipliers.shape != bound.shape:
             raise ValueError(
                 f"got multipliers of shape {tuple(multipliers.shape)}; expected {tuple(bound.shape)}, one per "

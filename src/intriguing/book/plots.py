@@ -12,7 +12,8 @@ import copy
 import functools
 import io
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import resources
 from typing import Any, ParamSpec, TypeVar
 
@@ -24,9 +25,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure as _Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike
+from PIL import Image
 
 from intriguing.book import settings
 
@@ -48,9 +52,20 @@ WIDTH = 7.2
 NARROW = 3.9
 """Width in inches of the same figure on a phone: as wide as its screen, no letter of the style is below 9 pixels."""
 
+NETWORKS = dict(
+    zip(
+        ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "FC100-100-10", "FC200-200-10", "AE400-10", "ConvNet"),
+        (PALETTE[name] for name in ("blue", "vermilion", "green", "purple", "sky", "orange", "black")),
+        strict=True,
+    )
+)
+"""The colour of each network, the same in every figure of the book."""
+
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), "-")
 GAP = 2  # pixels between two digits
+LETTERS = 12  # of the style, to an inch
+PALE = 0.5  # mean change of a pixel, of 255, at which a palette would be seen
 _P = ParamSpec("_P")
 _Entry = TypeVar("_Entry")
 
@@ -79,16 +94,34 @@ class Figure(_Figure):
         self.savefig(file, format="png", bbox_inches="tight", pad_inches=0.04, metadata={"Software": None})
         return file.getvalue()
 
+    def published(self) -> bytes:
+        """Returns the picture as a page carries it, with a palette where that is hardly seen: a third of the bytes."""
+        return _lighter(self.png())
+
     def narrow(self) -> bytes | None:
         """Returns the same picture for a phone, with its panels one below the other, or None where there is none."""
-        drawn = self.redraw() if self.redraw is not None else _relaid(self)
-        return None if drawn is None else drawn.png()
+        with _in_style():
+            drawn = self.redraw() if self.redraw is not None else _relaid(self)
+            return None if drawn is None else drawn.published()
 
-    def _repr_png_(self) -> bytes | tuple[bytes, dict[str, str]]:
-        picture = self.png()
-        # Only published pages are read on phones; a second picture in every quick run would cost time.
-        narrow = self.narrow() if settings.profile().name == "paper" else None
+    def both(self) -> bytes | tuple[bytes, dict[str, str]]:
+        """Returns the picture as a page carries it, and the one for a phone beside it where there is one."""
+        picture, narrow = self.published(), self.narrow()
         return picture if narrow is None else (picture, {"narrow": base64.b64encode(narrow).decode()})
+
+    def _repr_png_(self) -> bytes | tuple[bytes, dict[str, str]] | None:
+        # Only published pages are read on phones; in a quick run the second picture and the palette would cost time.
+        return self.both() if settings.profile().name == "paper" else self.png()
+
+
+def _lighter(png: bytes) -> bytes:
+    """A PNG with a palette of 256 colours; without one where it holds photographs, whose tones would be lost."""
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    reduced = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    moved = np.abs(np.asarray(reduced.convert("RGB"), dtype=np.int16) - np.asarray(image, dtype=np.int16))
+    file = io.BytesIO()
+    (reduced if moved.mean() < PALE else image).save(file, format="png", optimize=True)
+    return file.getvalue()
 
 
 def _relaid(figure: Figure) -> Figure | None:
@@ -101,22 +134,85 @@ def _relaid(figure: Figure) -> Figure | None:
     if None in specs or len({id(spec.get_gridspec()) for spec in specs}) != 1:
         return None
     rows, columns = specs[0].get_gridspec().get_geometry()
+    legends = [*copied.legends, *filter(None, (axes.get_legend() for axes in set(copied.axes) - set(shown)))]
     for axes in set(copied.axes) - set(shown):
         copied.delaxes(axes)
-    beside = max(1, columns // 2) if columns > 3 else 1
+    square = any(axes.images or axes.get_aspect() != "auto" for axes in shown)
+    beside = 2 if columns == 3 and rows > 1 and square else columns // 2 if columns > 3 else 1
     below = -(-len(shown) // beside) if columns > 1 else rows
     # Pictures keep their shape; curves keep their height.
     wider = NARROW / beside / (figure.get_figwidth() / columns)
-    taller = min(wider, 1.5) if any(axes.images or axes.get_aspect() != "auto" for axes in shown) else 1.0
+    taller = min(wider, 1.5) if square else 1.0
     if columns > 1:
         for first in range(0, len(shown), columns):
             _repeat_labels(shown[first : first + columns])
+        if rows > 1:
+            _name_again(shown, columns)
         grid = GridSpec(below, beside, figure=copied)
         for place, axes in enumerate(shown):
             axes.set_subplotspec(grid[place // beside, place % beside])
     copied.set_size_inches(NARROW, figure.get_figheight() / rows * below * taller)
-    _wrap_words(copied, shown, round(15 * NARROW / beside))
+    _wrap_words(copied, shown, round(LETTERS * NARROW / beside))
+    for legend in legends:
+        _legend_outside(copied, shown, legend)
+    copied.draw_without_rendering()  # only now it is known where everything lies
+    named = [axes for axes in shown if axes.get_legend() is not None]
+    if len(named) == 1 and _covers(named[0]):
+        _legend_outside(copied, shown, named[0].get_legend())
+    for axes in shown:
+        _part(axes)
     return copied
+
+
+def _legend_outside(figure: Figure, shown: Sequence[Axes], legend: Legend) -> None:
+    """Puts a legend below or above all panels, in as many columns as fit."""
+    known = {label: handle for axes in shown for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    labels = [text.get_text() for text in legend.get_texts()]
+    handles = [known.get(label, own) for label, own in zip(labels, legend.legend_handles, strict=True)]
+    columns = max(1, min(len(labels), round(LETTERS * NARROW) // (max(map(len, labels)) + 6)))
+    figure.set_figheight(figure.get_figheight() + 0.17 * (-(-len(labels) // columns) - (legend in figure.legends)))
+    if legend in figure.legends:
+        figure.legends.remove(legend)  # a copied one would look for itself in the figure that it was copied from
+    else:
+        legend.remove()
+    # Below a name that all panels share there is no room.
+    side = "upper" if figure.get_supxlabel() else "lower"
+    figure.legend(handles, labels, loc=f"outside {side} center", ncols=columns)
+
+
+def _covers(axes: Axes) -> bool:
+    """Whether the legend of a panel lies over one of its curves or words."""
+    box = axes.get_legend().get_window_extent()
+    curves = (line.get_transform().transform_path(line.get_path()) for line in axes.lines)
+    return any(curve.intersects_bbox(box, filled=False) for curve in curves) or any(
+        box.overlaps(text.get_window_extent()) for text in axes.texts
+    )
+
+
+def _part(axes: Axes) -> None:
+    """Moves words of a panel that would lie over one another by lines of their own."""
+    placed: list[Bbox] = []
+    for text in sorted(axes.texts, key=lambda text: text.get_window_extent().x0):
+        side = text.get_verticalalignment()
+        box = text.get_window_extent()
+        for _ in range(4):
+            if side not in ("top", "bottom") or not any(box.overlaps(other) for other in placed):
+                break
+            text.set_text(f"\n{text.get_text()}" if side == "top" else f"{text.get_text()}\n")
+            box = box.translated(0, (-1.2 if side == "top" else 1.2) * box.height)
+        placed.append(box)
+
+
+def _name_again(shown: Sequence[Axes], columns: int) -> None:
+    """Gives the panels of a grid the titles that stand above it, and the names of axes that stand below."""
+    for place, axes in enumerate(shown):
+        column = shown[place % columns :: columns]
+        if not axes.get_title() and column[0].axison:
+            axes.set_title(column[0].get_title())
+        if not axes.get_xlabel() and axes.axison:
+            axes.set_xlabel(column[-1].get_xlabel())
+        if column[-1] in axes.get_shared_x_axes().get_siblings(axes):
+            axes.tick_params(labelbottom=True)
 
 
 def _repeat_labels(row: Sequence[Axes]) -> None:
@@ -129,15 +225,19 @@ def _repeat_labels(row: Sequence[Axes]) -> None:
 
 
 def _wrap_words(figure: Figure, shown: Sequence[Axes], letters: int) -> None:
-    """Breaks titles and names of axes into lines, and puts the entries of a legend into fewer columns."""
+    """Breaks titles, names of axes and names of rows into lines."""
+    for axes in shown:
+        rows = [text.get_text() for text in axes.get_yticklabels()]
+        if any(len(name) > letters / 2 and " " in name for name in rows):
+            rows = [textwrap.fill(name, round(0.6 * letters)) for name in rows]
+            axes.set_yticks(axes.get_yticks(), rows)
+            axes.set_xlabel(axes.get_xlabel(), loc="right")  # below the names of the rows too
+            figure.set_figheight(figure.get_figheight() + 0.12 * sum(name.count("\n") for name in rows))
     titles = {axes.get_title(side) for axes in shown for side in ("left", "center", "right")}
-    names = {axes.get_xlabel() for axes in shown} | titles | {figure.get_suptitle()}
+    below = {axes.get_xlabel() for axes in shown} | {figure.get_supxlabel()}
     for text in figure.findobj(Text):
-        if len(text.get_text()) > letters and text.get_text() in names:
+        if len(text.get_text()) > letters and text.get_text() in below | titles | {figure.get_suptitle()}:
             text.set_text(textwrap.fill(text.get_text(), letters))
-    for legend in figure.legends:
-        longest = max(len(text.get_text()) for text in legend.get_texts())
-        legend.set_ncols(max(1, min(len(legend.get_texts()), letters // (longest + 6))))
 
 
 def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
@@ -145,10 +245,14 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
 
     @functools.wraps(draw)
     def inside(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
-        with style.context(str(resources.files("intriguing") / "book.mplstyle")):
+        with _in_style():
             return draw(*args, **kwargs)
 
     return inside
+
+
+def _in_style() -> AbstractContextManager[None]:
+    return style.context(str(resources.files("intriguing") / "book.mplstyle"))
 
 
 def panels(
@@ -232,8 +336,20 @@ def digits(images: ArrayLike, titles: Sequence[object] | None = None, *, columns
     _fit(figure, inches)
     fitting = int(NARROW / 0.75)
     if titles is not None and columns > fitting:
-        figure.redraw = functools.partial(digits, images, titles, columns=fitting)
+        order = _blocks(len(images), columns, fitting)
+        figure.redraw = functools.partial(digits, images[order], [titles[i] for i in order], columns=fitting)
     return figure
+
+
+def _blocks(count: int, columns: int, fitting: int) -> list[int]:
+    """The entries of a grid, its first columns row by row, then the next ones: rows that belong together stay so."""
+    return [
+        row * columns + column
+        for first in range(0, columns, fitting)
+        for row in range(-(-count // columns))
+        for column in range(first, min(first + fitting, columns))
+        if row * columns + column < count
+    ]
 
 
 @styled
@@ -281,6 +397,7 @@ def triptych(
     *,
     magnification: float = 10.0,
     shift: float = 128 / 255,
+    columns: int | None = None,
 ) -> Figure:
     """Originals, magnified differences and distorted images in three rows, like the paper's Figure 5.
 
@@ -290,6 +407,7 @@ def triptych(
         titles: N short words above the columns; None for none.
         magnification: Factor of the difference, distorted minus original.
         shift: The grey that stands for no difference; the sum is cut to [0, 1].
+        columns: Images in a row at the most, the others below; None puts all into one row.
 
     Returns:
         The figure.
@@ -307,16 +425,27 @@ def triptych(
     if titles is not None and len(titles) != count:
         raise ValueError(f"got {len(titles)} titles; expected {count}, one per image.")
     differences = (shift + magnification * (distorted - originals)).clip(0, 1)
+    across = min(columns or count, count)
     figure = Figure()
-    axes = figure.subplots()
-    above = None if titles is None else [*titles, *[""] * (2 * count)]
-    height = mosaic(axes, np.concatenate([originals, differences, distorted]), count, above, rows_gap=GAP)
-    axes.set_axis_on()
-    axes.spines[:].set_visible(False)
-    labels = ("original", f"difference\n× {magnification:g}", "distorted")
-    axes.set(xticks=[], yticks=[(row + 0.5) * height - GAP / 2 - 0.5 for row in range(3)], yticklabels=labels)
-    axes.tick_params(length=0)
-    _fit(figure, min(WIDTH, 0.9 * count + 0.9))
+    starts = range(0, count, across)
+    for axes, start in zip(figure.subplots(len(starts), 1, squeeze=False)[:, 0], starts, strict=True):
+        part = slice(start, start + across)
+        above = None if titles is None else [*titles[part], *[""] * (2 * len(originals[part]))]
+        rows = np.concatenate([originals[part], differences[part], distorted[part]])
+        height = mosaic(axes, rows, len(originals[part]), above, rows_gap=GAP)
+        axes.set_axis_on()
+        axes.spines[:].set_visible(False)
+        labels = ("original", f"difference\n× {magnification:g}", "distorted")
+        axes.set(xticks=[], yticks=[(row + 0.5) * height - GAP / 2 - 0.5 for row in range(3)], yticklabels=labels)
+        axes.tick_params(length=0)
+    inches = min(WIDTH if columns is None else NARROW, 0.9 * across + 0.9)
+    figure.set_size_inches(inches, (inches * 3 * height / across / originals.shape[2] + 0.3) * len(starts))
+    if inches > 1.2 * NARROW:
+        figure.redraw = functools.partial(
+            triptych, originals[:, None] if originals.ndim == 3 else originals.transpose(0, 3, 1, 2),
+            distorted[:, None] if distorted.ndim == 3 else distorted.transpose(0, 3, 1, 2),
+            titles, magnification=magnification, shift=shift, columns=4,
+        )  # fmt: skip
     return figure
 
 
@@ -427,11 +556,12 @@ def lines(
     axes = figure.subplots()
     if not curves:
         raise ValueError("got no curve; expected at least one.")
+    colours = coloured(curves)
     for (label, values), dashes in zip(curves.items(), repeated(DASHES), strict=False):
         values = as_array(values)
         if values.shape != x.shape:
             raise ValueError(f"got shape {values.shape} of curve {label!r}; expected that of x, {x.shape}.")
-        axes.plot(x, values, label=label, linestyle=dashes)
+        axes.plot(x, values, label=label, linestyle=dashes, color=colours[label])
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear", yscale="log" if logy else "linear")
     axes.grid(axis="y")
     for label, position in (marks or {}).items():
@@ -591,8 +721,9 @@ def histograms(
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
     figure = Figure(figsize=(0.8 * WIDTH, 0.75 + 0.5 * len(cleaned)))
     grid = figure.subplots(len(cleaned), 1, sharex=True, squeeze=False)[:, 0]
-    colours = (PALETTE[name] for name in ("blue", "vermilion", "green", "purple", "sky", "orange", "black"))
-    for axes, (label, values), colour in zip(grid, cleaned.items(), repeated(tuple(colours)), strict=False):
+    colours = coloured(cleaned)
+    for axes, (label, values) in zip(grid, cleaned.items(), strict=True):
+        colour = colours[label]
         heights, _ = np.histogram(values, edges)
         axes.stairs(heights, edges, fill=True, color=colour, alpha=0.3)
         axes.stairs(heights, edges, color=colour, linewidth=1)
@@ -698,7 +829,14 @@ def ink_over(colours: Colormap, shade: float) -> str:
     return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
 
 
-def repeated(values: Sequence) -> Iterable:
+def coloured(labels: Iterable[str]) -> dict[str, str]:
+    """Returns a colour for each label: a network has its own, the others take those that are left, in order."""
+    labels = list(labels)
+    left = repeated([colour for network, colour in NETWORKS.items() if network not in labels] or ["black"])
+    return {label: NETWORKS[label] if label in NETWORKS else next(left) for label in labels}
+
+
+def repeated(values: Sequence) -> Iterator:
     while True:
         yield from values
 

@@ -201,7 +201,7 @@ class Package:
 
     def _registers(self, module: Module, statement: ast.stmt) -> bool:
         """Whether a definition, when it is made, calls code of the package that could take note of it."""
-        parts = [statement] if isinstance(statement, _DEFINITIONS) else []
+        parts: list[ast.AST] = [statement] if isinstance(statement, _DEFINITIONS) else []
         if isinstance(statement, ast.ClassDef):
             parents = [target for base in statement.bases for target in Reader(self, module).targets(base)]
             if statement.keywords or any(self._notices(parent) for parent in parents):

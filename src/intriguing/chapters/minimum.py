@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 
 from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.book import fingerprint, markdown, results
-from intriguing.book.plots import PALETTE, WIDTH, Figure, styled
+from intriguing.book.plots import NARROW, PALETTE, WIDTH, Figure, styled
 from intriguing.book.results import Table
 from intriguing.data import Images
 from intriguing.models.training import predict
@@ -553,7 +555,7 @@ NEAREST = 2e-6
 
 
 @styled
-def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours") -> Figure:
+def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: float = WIDTH) -> Figure:
     """Cost against distortion, both on logarithmic axes: the further left and the lower, the better.
 
     Args:
@@ -561,6 +563,7 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours") -> Figure:
             image), ``ratio`` (mean distortion over the smallest known, at least about 1) and ``success`` (a
             fraction). Rows with NaN are left out.
         ours: Methods whose name begins like this are filled and blue.
+        width: In inches; where it is less than a full one, the list stands below its panel.
 
     Returns:
         The figure, one panel below the other. Methods are numbered in the order of their cost in the first panel and
@@ -574,8 +577,13 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours") -> Figure:
     panels = {title: frame.dropna(subset=["seconds", "ratio"]) for title, frame in panels.items()}
     every = pd.concat(panels.values()).groupby("method", sort=False)["seconds"].first().sort_values()
     numbers = {method: i + 1 for i, method in enumerate(every.index)}
-    figure = Figure(figsize=(WIDTH, 3.1 * len(panels)))
-    grid = figure.subplots(len(panels), 2, squeeze=False, width_ratios=(2.4, 1))
+    if narrow := width < WIDTH:
+        listed = 0.17 * len(numbers)
+        figure = Figure(figsize=(width, (3.1 + listed) * len(panels)))
+        grid = figure.subplots(2 * len(panels), 1, height_ratios=(3.1, listed) * len(panels)).reshape(-1, 2)
+    else:
+        figure = Figure(figsize=(width, 3.1 * len(panels)))
+        grid = figure.subplots(len(panels), 2, squeeze=False, width_ratios=(2.4, 1))
     for (axes, beside), (title, frame) in zip(grid, panels.items(), strict=True):
         excess = (frame["ratio"] - 1).clip(lower=NEAREST)
         own = frame["method"].str.startswith(ours)
@@ -592,6 +600,7 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours") -> Figure:
                 str(numbers[row["method"]]), (row["seconds"], excess[i]), xytext=(0, 5.5), textcoords="offset points",
                 ha="center", fontsize=7.5, color=colour, fontweight="bold" if own[i] else "normal",
             )  # fmt: skip
+        title = textwrap.fill(title, 42) if narrow else title
         axes.set(xscale="log", yscale="log", title=title, ylabel="mean distortion above the minimum")
         axes.set_xlim(frame["seconds"].min() / 2, frame["seconds"].max() * 2)
         axes.set_ylim(NEAREST / 1.6, 6)
@@ -608,7 +617,10 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours") -> Figure:
                 fontsize=7.5, color=PALETTE["vermilion"] if failing else _colour(method, ours),
                 fontweight="bold" if method.startswith(ours) else "normal", transform=beside.transAxes,
             )  # fmt: skip
-    grid[-1, 0].set_xlabel("CPU seconds per image, one thread")
+        if narrow or axes is grid[-1, 0]:
+            axes.set_xlabel("CPU seconds per image, one thread")
+    if not narrow:
+        figure.redraw = functools.partial(plane, panels, ours, width=NARROW)
     return figure
 
 

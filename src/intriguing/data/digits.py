@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from intriguing.attack import files
-from intriguing.attack.checks import check_images
+from intriguing.attack.checks import check_images, check_plain
 from intriguing.data.manifest import MANIFEST, find
 
 CLASSES = 10
@@ -46,6 +46,7 @@ class Images:
                 f"labels of {self.name!r}: got {type(self.labels).__name__}; expected a tensor (N,) of int64; "
                 "convert them with torch.as_tensor."
             )
+        check_plain(self.labels, f"labels of {self.name!r}")
         if self.labels.shape != self.images.shape[:1] or self.labels.dtype != torch.int64:
             raise ValueError(
                 f"labels of {self.name!r}: got {self.labels.dtype} of shape {tuple(self.labels.shape)}; "

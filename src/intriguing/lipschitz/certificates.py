@@ -364,6 +364,7 @@ def _check_images(images: Tensor) -> None:
         raise TypeError(f"got images of {type(images).__name__}; expected a tensor (B, *shape); convert them first.")
     if not images.is_floating_point():
         raise TypeError(f"got images of {images.dtype}; expected floating pixels; convert them with .float().")
+    _check_plain(images, "images")
     if images.ndim < 2:
         raise ValueError(f"got images of shape {tuple(images.shape)}; expected (B, *shape); put the batch first.")
     if not bool(images.isfinite().all()):
@@ -375,11 +376,18 @@ def _check_images(images: Tensor) -> None:
         )
 
 
+def _check_plain(tensor: Tensor, name: str) -> None:
+    if tensor.is_meta or tensor.layout != torch.strided or tensor.is_nested:
+        packed = "without content (meta)" if tensor.is_meta else "in a sparse or packed tensor"
+        raise TypeError(f"got {name} {packed}; expected a dense tensor with numbers; load them, or use .to_dense().")
+
+
 def _check_targets(logits: Tensor, targets: Tensor) -> None:
     if not isinstance(targets, Tensor):
         raise TypeError(f"got targets of {type(targets).__name__}; expected a tensor (B,); use torch.as_tensor.")
     if targets.dtype != torch.int64:
         raise TypeError(f"got targets of {targets.dtype}; expected int64; convert them with .long().")
+    _check_plain(targets, "targets")
     if targets.shape != logits.shape[:1]:
         raise ValueError(
             f"got targets of shape {tuple(targets.shape)}; expected one per image, ({len(logits)},); "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +72,7 @@ def checked_module(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> N
             )
         followed = COMPUTED if kind(module) in (nn.Linear, nn.Conv2d) and id(module) not in inside else ()
         before = [hook for hook in module._forward_pre_hooks.values() if not isinstance(hook, followed)]  # noqa: SLF001
-        if before or module._forward_hooks:  # noqa: SLF001
+        if before or module._forward_hooks or not _apart(module):  # noqa: SLF001
             raise TypeError(
                 f"got {which} with a forward hook, which may change what it returns; expected layers without; remove "
                 "the hook, and make permanent what prunes or normalises."
@@ -87,6 +88,17 @@ def checked_module(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> N
         )
 
 
+def _apart(layer: nn.Module) -> bool:
+    """Whether what is known to compute weights before a call computes each by itself, and not from one another."""
+    hooks = [hook for hook in layer._forward_pre_hooks.values() if isinstance(hook, COMPUTED)]  # noqa: SLF001
+    names = [hook._tensor_name if isinstance(hook, BasePruningMethod) else hook.name for hook in hooks]  # noqa: SLF001
+    return len(set(names)) == len(names) and set(names) <= {"weight", "bias"}
+
+
+@overload
+def applied(layer: nn.Module, name: Literal["weight"]) -> Tensor: ...
+@overload
+def applied(layer: nn.Module, name: Literal["bias"]) -> Tensor | None: ...
 def applied(layer: nn.Module, name: str) -> Tensor | None:
     """The weight or bias that a layer applies when it is called, computed where pruning or a normalisation does so.
 
@@ -199,6 +211,12 @@ def twin(layer: nn.Module) -> nn.Module:
         ) from None
 
 
+@overload
+def wide(tensor: Tensor) -> Tensor: ...
+@overload
+def wide(tensor: None) -> None: ...
+@overload
+def wide(tensor: Tensor | None) -> Tensor | None: ...
 def wide(tensor: Tensor | None) -> Tensor | None:
     """A copy on the CPU in float64 or complex128, whole numbers as they are, without gradients.
 

@@ -270,13 +270,13 @@ def formula_one(weight: Tensor, *, stride: int = 1, points: int | None = None, c
             f"got stride {stride} and points {points}; expected whole numbers of at least 1; leave points out for the "
             "whole numbers below N / s."
         )
-    plain = {"dtype": torch.float64, "device": "cpu"}  # whatever the defaults are elsewhere
-    if points is None:
-        xi = torch.arange(math.ceil(side / stride), **plain)
-    else:
-        xi = torch.arange(points, **plain) * side / (stride * points)
-    folds = xi[:, None] + torch.arange(stride, **plain) * side / stride  # (points, s): xi + l N / s
-    waves = torch.exp(-2j * math.pi / side * folds[..., None] * torch.arange(side, **plain))  # (points, s, N)
+
+    def first(count: int) -> Tensor:
+        return torch.arange(count, dtype=torch.float64, device="cpu")  # whatever the defaults are elsewhere
+
+    xi = first(math.ceil(side / stride)) if points is None else first(points) * side / (stride * points)
+    folds = xi[:, None] + first(stride) * side / stride  # (points, s): xi + l N / s
+    waves = torch.exp(-2j * math.pi / side * folds[..., None] * first(side))  # (points, s, N)
     transform = torch.einsum("dcuv,pau,qbv->pqdcab", weight.to(waves.dtype), waves, waves).flatten(3)
     factor = stride ** (-1 if corrected else -2)
     return torch.linalg.matrix_norm(factor * transform, ord=2)

@@ -30,6 +30,8 @@ FORMATS = {
     "readings": "{:.1f}",
     "length": "{:.2f}",
     "distance": "{:.2f}",
+    "distance, ReLU": "{:.2f}",
+    "distance, sigmoid": "{:.2f}",
     "misread when made": "{:.0%}",
 }
 """How the columns of this chapter are written; those that are missing here are errors, in percent."""
@@ -282,11 +284,17 @@ def costs(content: Content) -> pd.DataFrame:
 
 
 def distances(content: Content) -> pd.DataFrame:
-    """The mean distance |r| of the boundary of the runner-up from test images that a network reads rightly."""
+    """The mean distance |r| of the boundary of the runner-up from test images that a network reads rightly.
+
+    Returns:
+        By plan, for each activation in columns that ``styled`` shows as lengths; NaN where it was not measured.
+    """
     far = {(row["activation"], row["name"]): float(np.mean(row["distance"])) for row in content.get("distances", [])}
     return pd.DataFrame(
         {
-            activation: {role: far.get((activation, row["name"])) for role, row in roles(content, activation).items()}
+            f"distance, {activation}": {
+                role: far.get((activation, row["name"])) for role, row in roles(content, activation).items()
+            }
             for activation in ACTIVATIONS
         }
     ).astype(float)

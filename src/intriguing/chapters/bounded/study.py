@@ -277,8 +277,8 @@ def _word(row: pd.Series) -> str:
     return "undecided"
 
 
-def claims(outcomes: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame, buys: pd.DataFrame) -> dict[str, bool]:
-    """What the page claims, and whether it has come out true.
+def claims(outcomes: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame, buys: pd.DataFrame) -> dict[str, bool | None]:
+    """What the page claims, and whether it has come out true; None where the wide interval holds zero.
 
     Args:
         outcomes: activation -> as from ``study``.
@@ -304,7 +304,8 @@ def claims(outcomes: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame, buys: p
             ("The penalty lowers the test error, beyond the wide interval", NONE),
             ("The penalty lowers it more than weight decay does, beyond the wide interval", DECAY),
         ):
-            found[f"{sentence}: {name}"] = bool(verdicts.at[f"{name}: {PENALTY} − {other}", "high of all"] < 0)
+            low, high = verdicts.loc[f"{name}: {PENALTY} − {other}", ["low of all", "high of all"]]
+            found[f"{sentence}: {name}"] = None if low <= 0 <= high else bool(high < 0)
     return found
 
 

@@ -9,9 +9,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from intriguing.book import plots
-from intriguing.book.plots import PALETTE, WIDTH, Figure, as_array, lines, repeated, styled
+from intriguing.book.plots import MARKERS, NETWORKS, PALETTE, WIDTH, Figure, as_array, coloured, lines, repeated, styled
 
-_COLOURS = tuple(PALETTE[name] for name in ("blue", "vermilion", "green", "purple", "sky", "orange", "black"))
+_COLOURS = tuple(NETWORKS.values())  # of images; networks have their own
 
 
 @styled
@@ -83,8 +83,9 @@ def ratios(groups: Mapping[str, ArrayLike], pixels: int) -> Figure:
     plane = np.sqrt(2 / np.pi) * np.exp(-0.5 * (root / middle) ** 2) * root / middle * np.diff(np.log(edges))
     figure = Figure(figsize=(0.85 * WIDTH, 0.7 + 0.58 * len(groups)))
     grid = figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (label, values), colour in zip(grid, groups.items(), repeated(_COLOURS), strict=False):
-        values = as_array(values).ravel()
+    colours = coloured(groups)
+    for axes, (label, values) in zip(grid, groups.items(), strict=True):
+        values, colour = as_array(values).ravel(), colours[label]
         heights = np.histogram(values[np.isfinite(values)], edges)[0] / len(values)
         axes.stairs(heights, edges, fill=True, color=colour, alpha=0.3)
         axes.stairs(heights, edges, color=colour, linewidth=1)
@@ -128,9 +129,9 @@ def directions(
     sizes = as_array(sizes)
     figure = Figure(figsize=(WIDTH, 3.3))
     left, right = figure.subplots(1, 2, sharey=True)
-    markers = ("o", "s", "D", "^", "v", "P", "X")
-    for (label, values), marker, colour in zip(orthogonal.items(), repeated(markers), repeated(_COLOURS), strict=False):
-        values = as_array(values)
+    colours = coloured(orthogonal)
+    for (label, values), marker in zip(orthogonal.items(), repeated(MARKERS), strict=False):
+        values, colour = as_array(values), colours[label]
         values = np.where(np.isfinite(values), values, np.nan)
         left.plot(np.arange(1, len(values) + 1), values, marker=marker, markersize=3.5, color=colour, linewidth=1)
         away = as_array(aligned[label])
@@ -194,7 +195,7 @@ def near(networks: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
         axes.fill_between(
             radii, as_array(one["low"]), as_array(one["high"]), color=PALETTE["vermilion"], alpha=0.2, lw=0
         )
-        axes.plot(radii, as_array(one["found"]), color=PALETTE["vermilion"], label="an adversarial image is within")
+        axes.plot(radii, as_array(one["found"]), color=PALETTE["vermilion"], label="an adversarial\nimage is within")
         axes.plot(radii, as_array(one["noise"]), color=PALETTE["blue"], linestyle=(0, (5, 1.5)), label="noise errs")
         axes.plot(
             radii, as_array(one["clipped"]), color=PALETTE["sky"], linestyle=(0, (1.2, 1.2)), label="cut noise errs"
@@ -213,6 +214,7 @@ def near(networks: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     return figure
 
 
+@styled
 def spectra(curves: Mapping[str, ArrayLike], *, count: int = 40) -> Figure:
     """Part of the energy in the first singular directions, over their number.
 
@@ -224,9 +226,13 @@ def spectra(curves: Mapping[str, ArrayLike], *, count: int = 40) -> Figure:
         The figure.
     """
     shown = {label: as_array(values)[:count] for label, values in curves.items()}
-    return lines(
+    figure = lines(
         np.arange(1, count + 1),
         {label: np.pad(values, (0, count - len(values)), constant_values=1) for label, values in shown.items()},
         xlabel="singular directions",
         ylabel="part of the energy",
     )
+    axes = figure.axes[0]
+    axes.lines[-1].set(color=PALETTE["grey"], linestyle=(0, (4, 2)))  # no network, and colours begin anew there
+    axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=7.5)
+    return figure

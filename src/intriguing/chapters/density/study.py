@@ -51,7 +51,7 @@ class Sizes:
         closer: images of the sample that are looked at in every direction and under noise.
         slow: how many of these a network of ``SLOW`` gets, for the searches in many directions.
         draws: tilted draws per image and radius.
-        misread: misread test images whose distance to the boundary is searched.
+        misread: misread test images whose distance to the boundary is searched, at most.
     """
 
     closer: int
@@ -61,8 +61,8 @@ class Sizes:
 
 
 SIZES = {
-    "quick": Sizes(closer=3, slow=1, draws=1000, misread=10),
-    "paper": Sizes(closer=30, slow=30, draws=4000, misread=200),
+    "quick": Sizes(closer=3, slow=1, draws=1000, misread=100),
+    "paper": Sizes(closer=30, slow=30, draws=4000, misread=10_000),  # all of them,
 }
 """The sizes by profile."""
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from intriguing.book.plots import DIVERGING, PALETTE, SEQUENTIAL, WIDTH, Figure, ink_over, styled, written
+from intriguing.book.plots import DIVERGING, NARROW, PALETTE, SEQUENTIAL, WIDTH, Figure, ink_over, styled, written
 
 
 @styled
-def intervals(groups: Sequence[Sequence[tuple[str, pd.DataFrame]]], *, width: float = 2.0) -> Figure:
+def intervals(
+    groups: Sequence[Sequence[tuple[str, pd.DataFrame]]], *, width: float = 2.0, inches: float = WIDTH
+) -> Figure:
     """Every printed number beside the interval of ours over seeds, in columns of panels.
 
     Args:
@@ -19,6 +22,7 @@ def intervals(groups: Sequence[Sequence[tuple[str, pd.DataFrame]]], *, width: fl
             ``spread``, ``ours`` and ``paper``, fractions; one line per row. The title of a panel whose numbers are not
             rates ends in a unit in brackets, and they are shown as they are.
         width: half the length of an interval, in standard deviations.
+        inches: width of the figure.
 
     Returns:
         The figure.
@@ -28,8 +32,9 @@ def intervals(groups: Sequence[Sequence[tuple[str, pd.DataFrame]]], *, width: fl
     """
     if not groups or not all(groups):
         raise ValueError("got no panel; expected at least one in every column.")
+    narrow = inches < WIDTH
     heights = [[len(frame) + 1.6 for _, frame in column] for column in groups]
-    figure = Figure(figsize=(WIDTH, 0.5 + 0.155 * max(map(sum, heights))))
+    figure = Figure(figsize=(inches, 0.5 + (0.29 if narrow else 0.155) * max(map(sum, heights))))
     outer = figure.add_gridspec(1, len(groups))
     drawn = None
     for place, column in enumerate(groups):
@@ -39,9 +44,12 @@ def intervals(groups: Sequence[Sequence[tuple[str, pd.DataFrame]]], *, width: fl
         for row, (title, frame) in enumerate(column):
             axes = figure.add_subplot(inner[row])
             scale = 1.0 if title.endswith(")") and "%" not in title else 100.0
-            drawn = _intervals(axes, frame, scale, width)
+            drawn = _intervals(axes, frame, scale, width, narrow)
             axes.set_title(title, loc="left", fontsize=8.5, pad=3)
-    figure.legend(*drawn, loc="outside lower center", ncols=3)
+    figure.legend(*drawn, loc="outside lower center", ncols=1 if narrow else 3)
+    if not narrow:
+        below = [[panel for column in groups for panel in column]]
+        figure.redraw = functools.partial(intervals, below, width=width, inches=NARROW)
     return figure
 
 
@@ -64,7 +72,7 @@ def findings(compared: pd.DataFrame, *, width: float = 2.0) -> Figure:
     return intervals([[panel(2)], [panel(4), panel(3), panel(1)]], width=width)
 
 
-def _intervals(axes, frame: pd.DataFrame, scale: float, width: float):
+def _intervals(axes, frame: pd.DataFrame, scale: float, width: float, narrow: bool):
     """One panel; returns its handles and labels for the legend."""
     rows = np.arange(len(frame))
     mean, spread = scale * frame["mean"].to_numpy(float), scale * frame["spread"].to_numpy(float)
@@ -79,9 +87,10 @@ def _intervals(axes, frame: pd.DataFrame, scale: float, width: float):
     axes.plot(
         scale * frame["paper"], rows, "D", color=PALETTE["vermilion"], markersize=3.4, label="the paper", zorder=5
     )
-    axes.set_yticks(rows, frame["label"], fontsize=6.2)
+    labels = [label.replace(" → ", "\n→ ") if len(label) > 30 else label for label in frame["label"]]
+    axes.set_yticks(rows, labels if narrow else frame["label"], fontsize=7.2 if narrow else 6.5, linespacing=0.95)
     axes.set_ylim(len(frame) - 0.4, -0.6)
-    axes.tick_params(axis="x", labelsize=6.5)
+    axes.tick_params(axis="x", labelsize=7.2)
     axes.tick_params(length=0)
     axes.grid(axis="both", linewidth=0.4)
     axes.spines[:].set_visible(False)
@@ -90,12 +99,13 @@ def _intervals(axes, frame: pd.DataFrame, scale: float, width: float):
 
 
 @styled
-def matrices(frames: Mapping[str, pd.DataFrame], *, diverging: str = "") -> Figure:
+def matrices(frames: Mapping[str, pd.DataFrame], *, diverging: str = "", width: float = WIDTH) -> Figure:
     """Several tables with the same rows side by side as coloured cells in percent, with the names of the rows once.
 
     Args:
         frames: title -> fractions; NaN leaves a cell empty.
         diverging: the title of the one that shows differences, if any, with zero in the middle of its colours.
+        width: in inches; where it is less than a full one, the tables stand one below the other.
 
     Returns:
         The figure.
@@ -107,8 +117,10 @@ def matrices(frames: Mapping[str, pd.DataFrame], *, diverging: str = "") -> Figu
     if first is None or any(list(frame.index) != list(first.index) for frame in frames.values()):
         raise ValueError(f"got {len(frames)} tables; expected at least one, all with the same rows.")
     rows = len(first)
-    figure = Figure(figsize=(WIDTH, 1.25 + 0.3 * rows))
-    grid = figure.subplots(1, len(frames), sharey=True, squeeze=False)[0]
+    narrow = width < WIDTH
+    figure = Figure(figsize=(width, (1.25 + 0.3 * rows) * (len(frames) if narrow else 1)))
+    across = (len(frames), 1) if narrow else (1, len(frames))
+    grid = figure.subplots(*across, sharey=True, squeeze=False).ravel()
     for axes, (title, frame) in zip(grid, frames.items(), strict=True):
         values = frame.to_numpy(dtype=float)
         signed = title == diverging
@@ -127,9 +139,12 @@ def matrices(frames: Mapping[str, pd.DataFrame], *, diverging: str = "") -> Figu
         axes.xaxis.tick_top()
         axes.tick_params(length=0, labelsize=7.2)
         for label in axes.get_xticklabels():
-            label.set(rotation=32, ha="left", rotation_mode="anchor")
+            label.set(ha="left", rotation_mode="anchor")
+            label.set(**({"rotation": 90, "va": "center"} if narrow else {"rotation": 32}))
         axes.spines[:].set_visible(False)
     grid[0].invert_yaxis()
+    if not narrow:
+        figure.redraw = functools.partial(matrices, frames, diverging=diverging, width=NARROW)
     return figure
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import textwrap
+
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import ArrayLike
 
 from intriguing.book import plots
-from intriguing.book.plots import DIVERGING, PALETTE, WIDTH, Figure, as_array, styled
+from intriguing.book.plots import DIVERGING, NARROW, PALETTE, WIDTH, Figure, as_array, styled
 from intriguing.chapters.explanation.study import Walk
 
 _PROBABILITY = LinearSegmentedColormap.from_list("probability", ["#8fc0e0", "#ffffff", "#f4c583"])
@@ -81,12 +84,13 @@ def four_panels(
 
 
 @styled
-def walk(steps: Walk, *, titles: tuple[str, str]) -> Figure:
+def walk(steps: Walk, *, titles: tuple[str, str], inches: float = WIDTH) -> Figure:
     """Digits with their explanation vectors and what becomes of them along these, two classes side by side.
 
     Args:
         steps: The digits and their vectors. Each vector is scaled by its largest entry, pictures are cut to [0, 1].
         titles: Of the two halves.
+        inches: Width of the figure; where it is less than a full one, the second half stands below the first.
 
     Returns:
         The figure.
@@ -95,29 +99,35 @@ def walk(steps: Walk, *, titles: tuple[str, str]) -> Figure:
         Baehrens et al. 2010, Figure 5.
     """
     vectors, walks, probabilities = map(as_array, (steps.vectors, steps.pictures, steps.probabilities))
-    rows, steps, height, width = walks.shape[1:]
-    down, across, between = round(1.5 * height), width + max(1, width // 12), width // 2
-    half = (steps + 1) * across + between // 2
-    picture = np.ones((rows * down, 2 * half + between, 3))
-    figure = Figure(figsize=(WIDTH, WIDTH * picture.shape[0] / picture.shape[1] + 0.25))
+    rows, count, height, width = walks.shape[1:]
+    narrow = inches < WIDTH
+    down, across, between = round(1.6 * height), width + max(1, width // 12), width // 2
+    half = (count + 1) * across + between // 2
+    ends = (2 * rows * down + height, half) if narrow else (rows * down, 2 * half + between)
+    picture = np.ones((*ends, 3))
+    figure = Figure(figsize=(inches, inches * picture.shape[0] / picture.shape[1] + 0.25))
     axes = figure.subplots()
     for side in range(2):
-        start = side * (half + between)
+        start = 0 if narrow else side * (half + between)
+        under = side * (rows * down + height) if narrow else 0
         for row in range(rows):
-            top = row * down
+            top = under + row * down
             picture[top : top + height, start : start + width] = _framed(_coloured(vectors[side, row]))
-            for step in range(steps):
+            for step in range(count):
                 left = start + (step + 1) * across + between // 2
                 image = walks[side, row, step].clip(0, 1)[..., None]
                 picture[top : top + height, left : left + width] = image
                 value = probabilities[side, row, step]
                 axes.text(
-                    left + width / 2 - 0.5, top + height + 0.3, f"{value:.2f}", ha="center", va="top", fontsize=6.5,
-                    color=_COLOURS[int(value > 0.5)], fontweight="bold" if step else "normal",
+                    left + width / 2 - 0.5, top + height + 0.3, f"{value:.2f}", ha="center", va="top",
+                    fontsize=7.2 if narrow else 6.5, fontweight="bold" if step else "normal",
+                    color=_COLOURS[int(value > 0.5)],
                 )  # fmt: skip
-        axes.text(start, -height * 0.25, titles[side], fontsize=8.5, va="bottom")
+        axes.text(start, under - height * 0.25, titles[side], fontsize=8.5, va="bottom")
     axes.imshow(picture, interpolation="nearest")
     axes.set_axis_off()
+    if not narrow:
+        figure.redraw = functools.partial(walk, steps, titles=titles, inches=NARROW)
     return figure
 
 
@@ -134,20 +144,22 @@ def walk_page(steps: Walk, place: int, *, names: tuple[str, str]) -> Figure:
         The figure, always of the same size.
     """
     images, distances, curves = map(as_array, (steps.pictures[:, :, place], steps.distances, steps.probabilities))
-    figure = Figure(figsize=(WIDTH, 3.75))
+    # So small that its letters can be read on a phone too: a row for each class, and the curves.
+    width, height = 4.2, 5.0
+    figure = Figure(figsize=(width, height))
     figure.set_layout_engine("none")
     count = images.shape[1]
     for side in range(2):
         for column in range(count):
-            size = 0.44 / count
-            left = 0.035 + side * 0.505 + column * (size + 0.004)
-            axes = figure.add_axes((left, 0.62, size, size * WIDTH / 3.75))
+            size = 0.88 / count
+            left = 0.03 + column * (size + 0.06 / count)
+            axes = figure.add_axes((left, 0.775 - 0.245 * side, size, size * width / height))
             axes.imshow(images[side, column].clip(0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             value = curves[side, column, place]
             read = int(value > 0.5)
             plots.frame(axes, _COLOURS[read], linewidth=2.5)
             axes.set_title(f"{names[read]}  ({value:.2f})", fontsize=8, color=_COLOURS[read], pad=3)
-    axes = figure.add_axes((0.075, 0.12, 0.9, 0.42))
+    axes = figure.add_axes((0.12, 0.09, 0.85, 0.38))
     for side in range(2):
         axes.plot(distances, curves[side].T, color=_COLOURS[side], linewidth=1.1, alpha=0.85)
         axes.plot(
@@ -164,13 +176,14 @@ def walk_page(steps: Walk, place: int, *, names: tuple[str, str]) -> Figure:
 
 
 @styled
-def compared(rows: ArrayLike, titles: tuple[str, ...]) -> Figure:
+def compared(rows: ArrayLike, titles: tuple[str, ...], *, inches: float = 0.78 * WIDTH) -> Figure:
     """Pictures of signed numbers side by side, each in its own scale, under common titles.
 
     Args:
         rows: (R, C, height, width): the first and the last column hold digits in [0, 1], those between them signed
             patterns.
         titles: C of them.
+        inches: Width of the figure.
 
     Returns:
         The figure.
@@ -179,7 +192,7 @@ def compared(rows: ArrayLike, titles: tuple[str, ...]) -> Figure:
     count, columns, height, width = rows.shape
     gap = max(2, width // 8)
     picture = np.ones((count * (height + gap) - gap, columns * (width + gap) - gap, 3))
-    figure = Figure(figsize=(0.78 * WIDTH, 0.78 * WIDTH * picture.shape[0] / picture.shape[1] + 0.3))
+    figure = Figure(figsize=(inches, inches * picture.shape[0] / picture.shape[1] + 0.3))
     axes = figure.subplots()
     for row in range(count):
         for column in range(columns):
@@ -189,9 +202,13 @@ def compared(rows: ArrayLike, titles: tuple[str, ...]) -> Figure:
             tile = np.repeat(image.clip(0, 1)[..., None], 3, 2) if plain else _framed(_coloured(image))
             picture[top : top + height, left : left + width] = tile
     for column, title in enumerate(titles):
-        axes.text(column * (width + gap) + width / 2 - 0.5, -1.5, title, ha="center", va="bottom", fontsize=8.5)
+        name = textwrap.fill(title, 9, break_long_words=False) if inches <= NARROW else title
+        size = 7.2 if inches <= NARROW else 8
+        axes.text(column * (width + gap) + width / 2 - 0.5, -1.5, name, ha="center", va="bottom", fontsize=size)
     axes.imshow(picture, interpolation="nearest")
     axes.set_axis_off()
+    if inches > NARROW:
+        figure.redraw = functools.partial(compared, rows, titles, inches=NARROW)
     return figure
 
 

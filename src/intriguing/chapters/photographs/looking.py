@@ -165,6 +165,10 @@ class Looking:
         turned = self.turned
         return plots.among({str(turned): (turned.natural, turned.null)}, xlabel="distance in another network")
 
+    def rule(self) -> str:
+        """What the page's rule makes of that; nothing where there are no photographs."""
+        return "" if self.photos is None else self.turned.verdict()
+
     @where_at_hand
     def figure5(self) -> Styler:
         """Figure 5 in numbers."""

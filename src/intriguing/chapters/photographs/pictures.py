@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +11,20 @@ from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from intriguing.book.plots import DASHES, GAP, PALETTE, WIDTH, Figure, as_array, as_images, mosaic, repeated, styled
+from intriguing.book import settings
+from intriguing.book.plots import (
+    DASHES,
+    GAP,
+    NARROW,
+    PALETTE,
+    WIDTH,
+    Figure,
+    as_array,
+    as_images,
+    mosaic,
+    repeated,
+    styled,
+)
 
 QUALITY = 70  # of a JPEG, from 1 to 95
 
@@ -24,15 +38,24 @@ class Photo(Figure):
         self.savefig(file, format="jpeg", bbox_inches="tight", pad_inches=0.04, pil_kwargs={"quality": QUALITY})
         return file.getvalue()
 
-    def _repr_jpeg_(self) -> bytes:
-        return self.jpeg()
+    published = jpeg
+
+    def _repr_jpeg_(self) -> bytes | tuple[bytes, dict[str, str]]:
+        return self.both() if settings.profile().name == "paper" else self.jpeg()
 
     def _repr_png_(self) -> None:
         return None
 
 
 @styled
-def rows(images: Sequence[ArrayLike], captions: Sequence[str], *, columns: int = 2, pixels: int = 96) -> Photo:
+def rows(
+    images: Sequence[ArrayLike],
+    captions: Sequence[str],
+    *,
+    columns: int = 2,
+    pixels: int = 96,
+    width: float = WIDTH,
+) -> Photo:
     """Rows of photographs, each with its caption below, like the paper's Figures 3 and 4.
 
     Args:
@@ -40,6 +63,7 @@ def rows(images: Sequence[ArrayLike], captions: Sequence[str], *, columns: int =
         captions: R short texts.
         columns: rows beside each other.
         pixels: height and width to which a photograph is reduced.
+        width: of the figure in inches.
 
     Returns:
         The figure.
@@ -54,8 +78,8 @@ def rows(images: Sequence[ArrayLike], captions: Sequence[str], *, columns: int =
         raise ValueError(f"got {len(images)} rows and {len(captions)} captions; expected a caption for each row.")
     shown = [_reduced(row, pixels) for row in images]
     lines = -(-len(shown) // columns)
-    each = WIDTH / columns / len(shown[0])
-    figure = Photo(figsize=(WIDTH, lines * (each + 0.3)))
+    each = width / columns / len(shown[0])
+    figure = Photo(figsize=(width, lines * (each + 0.3)), dpi=_sharp(width))
     figure.get_layout_engine().set(w_pad=0.05, h_pad=0.03)
     grid = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, row, caption in zip(grid, shown, captions, strict=False):
@@ -63,6 +87,8 @@ def rows(images: Sequence[ArrayLike], captions: Sequence[str], *, columns: int =
         axes.set_title(caption, y=0, pad=-10, fontsize=7.5, va="top")
     for axes in grid[len(shown) :]:
         axes.set_axis_off()
+    if width > NARROW:
+        figure.redraw = functools.partial(rows, images, captions, columns=1, pixels=pixels, width=NARROW)
     return figure
 
 
@@ -75,6 +101,7 @@ def triptychs(
     columns: int = 2,
     pixels: int = 128,
     shift: float = 128 / 255,
+    width: float = WIDTH,
 ) -> Photo:
     """Photograph, magnified difference and distorted photograph side by side, many times, like the paper's Figure 5.
 
@@ -85,6 +112,7 @@ def triptychs(
         columns: how many photographs side by side.
         pixels: height and width to which a picture is reduced.
         shift: the grey that stands for no difference; the sum is cut to [0, 1].
+        width: of the figure in inches.
 
     Returns:
         The figure.
@@ -106,7 +134,7 @@ def triptychs(
     lines = -(-len(originals) // columns)
     blank = np.ones_like(parts[0][0])
     columns = min(columns, len(originals))
-    figure = Photo()
+    figure = Photo(dpi=_sharp(width))
     figure.get_layout_engine().set(w_pad=0.04)
     grid = figure.subplots(1, columns, squeeze=False)[0]
     between = [f"{'difference ' * (i == 0)}× {factor:g}" for i, factor in enumerate(magnifications)]
@@ -120,8 +148,12 @@ def triptychs(
         if columns < 4:
             for i, head in enumerate(heads):
                 axes.text((i + 0.5) * (pixels + GAP) - GAP, -3, head, ha="center", va="bottom", fontsize=7.5)
-    height, width = (lines * (pixels + GAP), columns * wide * (pixels + GAP))
-    figure.set_size_inches(WIDTH, WIDTH * height / width + (0.25 if columns < 4 else 0.05))
+    figure.set_size_inches(width, width * lines / (columns * wide) + (0.25 if columns < 4 else 0.05))
+    if width > 1.1 * NARROW:
+        figure.redraw = functools.partial(
+            triptychs, originals, distorted, magnifications=magnifications, columns=max(1, columns // 2),
+            pixels=pixels, shift=shift, width=NARROW,
+        )  # fmt: skip
     return figure
 
 
@@ -219,6 +251,11 @@ def cumulative(
     axes.grid(axis="y")
     axes.legend(loc="upper left", frameon=True, framealpha=0.9, edgecolor="none")
     return figure
+
+
+def _sharp(width: float) -> float | None:
+    """Dots per inch: those of the style, or fewer on a phone, where a page of photographs has to stay light."""
+    return None if width > NARROW else 120.0
 
 
 def _reduced(images: ArrayLike, pixels: int, *, nearest: bool = False) -> np.ndarray:

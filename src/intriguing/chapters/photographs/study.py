@@ -39,6 +39,7 @@ COLOURS = math.sqrt(3)  # a distortion per pixel over one per number: a pixel ha
 SURE = 0.9  # probability at which a network counts as sure
 ACCURACY, COHERENCE = 0.011, 0.03  # how far a rerun's entries may lie from the stored run's
 SHARES = 0.05  # likewise, for shares of photographs that are fooled
+LEVEL = 0.05  # of the exact test
 FIGURE5 = {"images": 0, "success": 0.02, "read correctly": 0}  # likewise; ratios and distances by these:
 RATIO, DISTANCE = 0.02, 1e-4
 
@@ -383,6 +384,19 @@ class Turned:
         return (
             f"Natural basis {self.natural:.4f}, {len(self.null)} turned bases {float(self.null.mean()):.4f} "
             f"with a standard deviation of {float(self.null.std()):.4f}, p = {self.p:.3f}."
+        )
+
+    def verdict(self) -> str:
+        """What the page's rule makes of it: whether the natural basis stands out among the turned ones."""
+        if self.p >= LEVEL:
+            return f"The natural basis does not stand out among turned ones (p = {self.p:.3f}); that refutes nothing."
+        middle, spread = float(self.null.mean()), float(self.null.std())
+        side = "more" if self.natural < middle else "less"
+        apart = abs(self.natural - middle)
+        return (
+            f"The natural basis stands out among the turned ones (p = {self.p:.3f}): it is {side} coherent than they "
+            f"are, by {apart / spread:.0f} of their standard deviations. The second rule above refutes the paper here, "
+            f"by {apart / middle:.1%} of the distance."
         )
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from intriguing.book import plots
-from intriguing.book.plots import MARKERS, PALETTE, Figure, as_array, repeated, styled
+from intriguing.book.plots import MARKERS, PALETTE, Figure, as_array, coloured, repeated, styled
 from intriguing.chapters.protocol import hunt
 
 
@@ -47,14 +47,14 @@ def curves(
     joined = len(x) - apart
     figure, grid = plots.panels(quantities.items(), row=2.9)
     for (axes, networks), quantity in zip(grid, quantities, strict=True):
+        colours = coloured(networks)
         for (name, values), marker in zip(networks.items(), repeated(MARKERS), strict=False):
-            values = as_array(values)
-            (line,) = axes.plot(x[:joined], values[:joined], marker=marker, markersize=3.6, linewidth=1.3, label=name)
-            style = {"color": line.get_color(), "marker": marker}
+            values, style = as_array(values), {"color": colours[name], "marker": marker}
+            axes.plot(x[:joined], values[:joined], markersize=3.6, linewidth=1.3, label=name, **style)
             axes.plot(x[joined:], values[joined:], linestyle="", markersize=3.6, **style)
             level = (printed or {}).get(quantity, {}).get(name)
             if level is not None:
-                axes.axhline(level, color=line.get_color(), linewidth=0.8, linestyle=(0, (3, 2)), alpha=0.8)
+                axes.axhline(level, color=colours[name], linewidth=0.8, linestyle=(0, (3, 2)), alpha=0.8)
                 ring = (rings or {}).get(quantity, {}).get(name, np.nan)
                 axes.plot(ring, level, "o", markersize=8.5, fillstyle="none", color=PALETTE["black"])
         axes.set_xlabel(xlabel)

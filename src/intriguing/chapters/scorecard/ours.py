@@ -9,12 +9,12 @@ from intriguing.book import markdown, results
 from intriguing.chapters.scorecard.claims import link, read_outcomes
 
 SOFTWARE = re.compile(
-    r"\bagrees? (?!to 1 %)|\bdiffer by less than 0|to 1e-\d+|share no image|that was timed|"
+    r"\bagrees? (?!to 1 %)|\bdiffer by less than 0|to 1e-\d+|share no image and together|that was timed|"
     r"end at the same images|double precision|exact intervals|less than 2 GB"
 )
 """What gives a check of software away: two ways to one number, or the run compared with itself."""
 
-CHAPTERS = {"imagenet": "photographs", "disjoint": "disjoint_sets"}
+CHAPTERS = {"imagenet": "photographs", "free": "photographs", "disjoint": "disjoint_sets"}
 """Beginnings of files that are not named as their chapter."""
 
 Outcomes = Mapping[str, Mapping[str, bool | None]]

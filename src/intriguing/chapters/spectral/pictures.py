@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -9,15 +10,19 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
-from intriguing.book.plots import PALETTE, SEQUENTIAL, WIDTH, Figure, as_array, styled
+from intriguing.book.plots import NARROW, PALETTE, SEQUENTIAL, WIDTH, Figure, as_array, styled
+
+SLID = 4.2
+"""Width in inches of a picture behind a slider, so small that its letters can be read on a phone too."""
 
 
 @styled
-def symbols(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
+def symbols(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, width: float = WIDTH) -> Figure:
     """The norm of a convolution's transform over all frequencies, with the frequencies of a coarse grid marked.
 
     Args:
         panels: Title -> (values (P, P) over one period in both directions, marks (M,) fractions of the period).
+        width: In inches; where it is less than a full one, the panels stand one below the other.
 
     Returns:
         The figure; the largest value over all frequencies and the largest at a mark stand below each panel.
@@ -27,9 +32,10 @@ def symbols(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
     """
     if not panels:
         raise ValueError("got no panel; expected at least one convolution.")
-    figure = Figure(figsize=(WIDTH, 3.1))
-    for axes, (title, (values, marks)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(),
-                                              strict=True):  # fmt: skip
+    narrow = width < WIDTH
+    figure = Figure(figsize=(width, 3.1 * (len(panels) if narrow else 1)))
+    grid = figure.subplots(*((len(panels), 1) if narrow else (1, len(panels))), squeeze=False).ravel()
+    for axes, (title, (values, marks)) in zip(grid, panels.items(), strict=True):
         values, marks = as_array(values), as_array(marks)
         shown = axes.imshow(values, origin="lower", extent=(0, 1, 0, 1), cmap=SEQUENTIAL, vmin=0)
         across, up = (part.ravel() for part in np.meshgrid(marks, marks))
@@ -40,6 +46,8 @@ def symbols(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
         axes.set_xlabel(f"supremum {values.max():.2f}, at the dots {seen:.2f}")
         axes.tick_params(length=0)
         figure.colorbar(shown, ax=axes, shrink=0.8).outline.set_visible(False)
+    if not narrow:
+        figure.redraw = functools.partial(symbols, panels, width=NARROW)
     return figure
 
 
@@ -109,7 +117,7 @@ def cone(x: ArrayLike, y: ArrayLike, place: float, bound: float, outside: ArrayL
     """
     x, y = as_array(x), as_array(y)
     tip = np.interp(place, x, y)
-    figure = Figure(figsize=(5.2, 2.6))
+    figure = Figure(figsize=(SLID, 2.5))
     axes = figure.subplots()
     reach = bound * np.abs(x - place)
     axes.fill_between(x, tip - reach, tip + reach, color=PALETTE["sky"], alpha=0.3, linewidth=0)
@@ -137,7 +145,7 @@ def chord(x: ArrayLike, y: ArrayLike, ends: tuple[float, float], place: float, s
         The figure: the curve on the left, the two slopes as bars on the right.
     """
     x, y = as_array(x), as_array(y)
-    figure = Figure(figsize=(5.2, 2.6))
+    figure = Figure(figsize=(SLID, 2.5))
     axes, bars = figure.subplots(1, 2, width_ratios=(4, 1))
     axes.plot(x, y, color=PALETTE["blue"], linewidth=2)
     axes.plot(ends, np.interp(ends, x, y), "o-", color=PALETTE["black"], linewidth=1.5)
@@ -164,7 +172,7 @@ def two_layers(first: ArrayLike, second: ArrayLike) -> Figure:
         The figure; above each panel stands the norm so far.
     """
     first, second = as_array(first), as_array(second)
-    figure = Figure(figsize=(5.2, 2.3))
+    figure = Figure(figsize=(SLID, 1.9))
     angles = np.linspace(0, 2 * np.pi, 181)
     circle = np.stack([np.cos(angles), np.sin(angles)])
     size = [float(np.linalg.norm(matrix, 2)) for matrix in (first, second, second @ first)]

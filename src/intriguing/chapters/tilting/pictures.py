@@ -204,7 +204,7 @@ def trio(clean: ArrayLike, distorted: ArrayLike, titles: Sequence[str]) -> Figur
         The figure, always of the same size.
     """
     clean, distorted = as_array(clean), as_array(distorted)
-    figure, grid = plots.panels(zip(titles, range(3), strict=True), row=2.1, width=5.2, title_size=8.5)
+    figure, grid = plots.panels(zip(titles, range(3), strict=True), row=1.7, width=4.2, title_size=8.5)
     _added([axes for axes, _ in grid], clean, distorted, np.abs(distorted - clean).max())
     return figure
 

@@ -114,10 +114,10 @@ def gallery(
         left = study.unit_rows(surveys[name], images, *ends)
         right = study.direction_rows(surveys[name], images, *ends)
         pairs = [row for pair in zip(left, right, strict=True) for row in pair]
-        pictures.append(rows(pairs))
+        pictures.append(strips([row.images for row in pairs], [row.caption for row in pairs], columns=1, inches=4.2))
         alts.append(f"Layer {name}. " + ". ".join(row.caption for row in pairs) + ".")
     begin = {"layer": list(surveys).index(start), "page": 0}
-    return sliders.pages(pictures, choices, alts, start=begin, dpi=100, colours=24)
+    return sliders.pages(pictures, choices, alts, start=begin, colours=24)
 
 
 @styled
