@@ -403,7 +403,7 @@ def checks(device: torch.device, names: Iterable[str] = ()) -> Iterator[dict[str
             check(device)
             row["passed"] = True
         except Exception as problem:
-            row |= {"passed": False, "problem": [_last_line(problem), *str(problem).strip().splitlines()[1:4]]}
+            row |= {"passed": False, "problem": [_last_line(problem), *str(problem).strip().splitlines()[1:6]]}
         yield row
 
 

@@ -217,6 +217,16 @@ def test_deep_networks_are_told_by_what_was_measured(measured):
     assert "On three a peer ends lower. On 1 of 2 networks" in told
 
 
+def test_two_lengths_are_set_against_each_other_by_what_the_check_limits(measured):
+    measured.gpu["checks"][1]["problem"] = [
+        "AssertionError: Scalars are not close! (_comparison.py, line 1600)",
+        "",
+        "Expected 0.0125 but got 1.3e-02.",
+        "Absolute difference: 0.0005 (up to 0 allowed)",
+    ]
+    assert "(expected 0.01250, got 0.01300, a difference of +4.0%)" in minimum.graphics_line(measured)
+
+
 def test_two_photographs_are_called_two(measured):
     line = minimum.photographs_line(measured)
     assert line.startswith("On these 2 photographs") and "2.0 times as often" in line

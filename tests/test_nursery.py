@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
+from jupyter_client.provisioning import KernelProvisionerFactory
+from jupyter_client.provisioning.local_provisioner import LocalPortCache
 
 from intriguing.press import nursery, publishing
 from test_running import write_chapter
@@ -60,6 +64,33 @@ def test_one_process_serves_all_that_a_block_asks_for(tmp_path: Path) -> None:
         assert outputs(path, True) == first != outputs(path, False)
 
 
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_port_that_another_program_takes_ends_no_kernel(
+    copied: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_chapter(tmp_path, "one", "print(6 * 7)")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        monkeypatch.setattr(LocalPortCache, "find_available_port", lambda self, ip: number)
+        with monkeypatch.context() as patch, pytest.raises(publishing.ChapterFailed, match="died"):
+            patch.setattr(KernelProvisionerFactory.instance(), "default_provisioner_name", "local-provisioner")
+            publishing.execute(path, "quick")  # as Jupyter's client starts it by itself
+        assert outputs(path, copied) == ["42\n"]
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_the_folder_of_a_kernel_goes_with_it(copied: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sockets").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "sockets"))
+    monkeypatch.setattr(nursery, "LONGEST_PATH", 1000)
+    asked = f"import os\nprint([sorted(f) for _, _, f in os.walk({str(tmp_path / 'sockets')!r}) if 'socket-1' in f])"
+    path = write_chapter(tmp_path, "one", asked)
+    assert outputs(path, copied) == [str([[f"socket-{number}" for number in range(1, 6)]]) + "\n"]
+    assert not list((tmp_path / "sockets").glob("kernel-*"))
+    monkeypatch.setattr(nursery, "LONGEST_PATH", 1)  # no socket can be that short: ports it is
+    assert outputs(path, copied) == ["[]\n"]
+
+
 def test_a_kernel_that_dies_is_noticed(tmp_path: Path) -> None:
     path = write_chapter(tmp_path, "one", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     with nursery.kernels_are_copied(), pytest.raises(publishing.ChapterFailed, match="died"):
@@ -92,7 +123,7 @@ def test_copies_end_with_the_process_that_asked_for_them(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("command", [[sys.executable, "-c", "raise SystemExit(3)"], ["env", "-u", "-m", "false"]])
 def test_a_kernel_of_another_kind_is_started_as_usual(command: list[str]) -> None:
-    made = nursery.provisioner()
+    made = nursery.copied()
     asyncio.run(made.launch_kernel(command))
     assert isinstance(made.process, subprocess.Popen)
     assert asyncio.run(made.wait()) > 0

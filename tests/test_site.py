@@ -273,6 +273,44 @@ def test_page_fits_and_can_be_read(browser, opened: Opened) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+# How much of a page is code.
+
+CODE_SHARE = """
+const article = document.querySelector('article');
+const height = (element) => element.getBoundingClientRect().height;
+const shown = [...article.querySelectorAll('.cell_input')].filter((cell) => cell.checkVisibility());
+return shown.reduce((sum, cell) => sum + height(cell), 0) / height(article);
+"""
+MOST_CODE = 0.15
+CHAPTERS = [name for name in PAGES if name.startswith("notebooks/")]
+
+
+@pytest.mark.parametrize("opened", CHAPTERS, indirect=True)
+def test_a_chapter_is_no_listing(browser, opened: Opened) -> None:
+    """At most 15 % of a chapter's height is code, on a wide screen and with everything folded that can be."""
+    size = {"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        browser.execute_async_script(FITTED)
+        share = browser.execute_script(CODE_SHARE)
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    print(f"{opened.name}: {share:.1%}")
+    assert 0 < share <= MOST_CODE, f"{share:.1%} of the page is code; expected at most {MOST_CODE:.0%}: fold a cell"
+
+
+def test_code_that_is_shown_counts_and_no_other(browser, address: str) -> None:
+    browser.get(f"{address}/book/citing.html")
+    tall = "<div class='cell_input' style='height: 100px'></div>"
+    browser.execute_script(
+        "document.querySelector('article').outerHTML = arguments[0]",
+        f"<article>{tall}<details>{tall}</details><div style='height: 400px'></div></article>",
+    )
+    assert 0.15 < browser.execute_script(CODE_SHARE) < 0.21  # the line of what is folded is as high as it is
+    browser.execute_script("document.querySelector('article details').open = true")
+    assert browser.execute_script(CODE_SHARE) > 0.25
+
+
 # Readers with other senses.
 
 AXE = """
@@ -345,7 +383,10 @@ def watched(browser):
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-ARRIVING = ["book/welcome", "book/laboratory", "notebooks/blind_spots", "notebooks/framework", "notebooks/transfer"]
+ARRIVING = [
+    *("book/welcome", "book/laboratory", "book/solver"),
+    *("notebooks/blind_spots", "notebooks/framework", "notebooks/transfer"),
+]
 
 
 @pytest.mark.parametrize("width", [1400, 390])

@@ -257,6 +257,17 @@ def test_claims_speak_about_the_effects_of_all_networks():
     assert next(holds for claim, holds in claims.items() if "second sigmoid" in claim) is False
 
 
+@pytest.mark.parametrize(("layer", "holds"), [("dense", False), ("conv 1, channels", False), ("logits", True)])
+def test_what_is_said_of_every_hidden_layer_fails_with_one_of_them(layer, holds):
+    layers = POPULATION.numbers["layers"].copy()
+    layers["foretold"] = 0.6 + 0.01 * layers.index.codes[0]
+    layers.loc[layers.index.get_level_values(1) == layer, "foretold"] -= 0.3
+    layers.loc[layers.index.get_level_values(1).isin(["pixels", "untrained: dense"]), "foretold"] = 0.1
+    found = study.Population(FIRST, dict(POPULATION.numbers) | {"layers": layers}, "clouds")
+    (claim,) = (claim for claim in study.effects(found, 0.2) if claim.startswith("In every trained hidden layer"))
+    assert study.claims(found, 0.2)[claim] is holds
+
+
 def test_both_sides_are_read_alike_where_they_can_be():
     frame = study.likewise(POPULATION)
     assert list(frame.columns) == ["lead", "lead, low", "lead, high", "mean", "low", "high"]

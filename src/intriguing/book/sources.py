@@ -32,8 +32,11 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _IMPORTS = (ast.Import, ast.ImportFrom)
+_NOTHING = (ast.Pass, *_IMPORTS)
 _NAMED = (*_DEFINITIONS, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
-_LEAVES = (ast.Name, ast.Constant, ast.Lambda)
+_LEAVES = (ast.Name, ast.Constant, ast.Lambda, ast.Load, ast.Store, ast.Del)
+_REFERENCES = (ast.Name, ast.Attribute)
+_ASSIGNED = (ast.Assign, ast.AnnAssign)
 _SCOPES = (*_DEFINITIONS, ast.Lambda)
 
 
@@ -207,7 +210,7 @@ class Package:
             if statement.keywords or any(self._notices(parent) for parent in parents):
                 return True
             parts += [node for part in statement.body for node in _now(part)]
-        elif isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+        elif isinstance(statement, _ASSIGNED) and statement.value is not None:
             parts = list(ast.walk(statement.value))
         called = [node.func for node in parts if isinstance(node, ast.Call)]
         decorators = [node for part in parts if isinstance(part, _DEFINITIONS) for node in part.decorator_list]
@@ -371,29 +374,30 @@ class Reader:
 
     def _entries(self, nodes: Iterable[object]) -> None:
         for node in nodes:
-            if isinstance(node, _IMPORTS):
+            if type(node) in _IMPORTS:
                 self.loads |= self.package.loaded_by(node, self.module)
             elif not _idle(node):
                 self._write(node)
                 self.pieces.append(", ")
 
     def _write(self, node: object) -> None:
-        if isinstance(node, ast.Name | ast.Attribute):
+        kind = type(node)
+        if kind in _REFERENCES:
             self._reference(node)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        elif kind is ast.Constant and isinstance(node.value, str):
             self._string(node.value)
-        elif isinstance(node, _SCOPES):
+        elif kind in _SCOPES:
             self._scope(node)
-        elif isinstance(node, _COMPREHENSIONS):
+        elif kind in _COMPREHENSIONS:
             self._comprehension(node)
-        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+        elif kind is ast.AugAssign and isinstance(node.target, ast.Name):
             self.pieces.append("AugAssign ")  # reads its target as well
             self._entries([ast.Name(node.target.id, ast.Load()), node.op, node.value])
-        elif isinstance(node, ast.AnnAssign):
+        elif kind is ast.AnnAssign:
             self._annotated(node)
-        elif isinstance(node, ast.Call) and self._imports(node):
+        elif kind is ast.Call and self._imports(node):
             pass
-        elif isinstance(node, ast.Raise) and self._is_plain_error(node.exc):
+        elif kind is ast.Raise and self._is_plain_error(node.exc):
             self.pieces.append(f"Raise {node.exc.func.id}")
         elif isinstance(node, ast.AST):
             self._fields(node)
@@ -407,7 +411,8 @@ class Reader:
 
     def _fields(self, node: ast.AST, skip: tuple[str, ...] = ()) -> None:
         self.pieces.append(f"{type(node).__name__}(")
-        for name, value in ast.iter_fields(node):
+        for name in node._fields:
+            value = getattr(node, name, None)
             # Python versions differ in the empty fields that they add. ctx follows from the place in the tree.
             if name in _SILENT or name in skip or value is None and not isinstance(node, ast.Constant):
                 continue
@@ -570,14 +575,22 @@ def _now(*nodes: ast.AST) -> Iterator[ast.AST]:
     while waiting:
         node = waiting.pop()
         yield node
-        if isinstance(node, _LEAVES):
+        kind = type(node)
+        if kind in _LEAVES:
             continue
-        if isinstance(node, _DEFINITIONS):
+        if kind in _DEFINITIONS:
             waiting.extend(node.decorator_list)
-        elif isinstance(node, _COMPREHENSIONS):
+        elif kind in _COMPREHENSIONS:
             waiting.extend(part.target for part in ast.walk(node) if isinstance(part, ast.NamedExpr))
         else:
-            waiting.extend(reversed(list(ast.iter_child_nodes(node))))
+            start = len(waiting)
+            for field in kind._fields:
+                value = getattr(node, field, None)
+                if isinstance(value, list):
+                    waiting.extend(part for part in value if isinstance(part, ast.AST))
+                elif isinstance(value, ast.AST):
+                    waiting.append(value)
+            waiting[start:] = waiting[: start - 1 if start else None : -1]
 
 
 def _defined(statement: ast.stmt) -> Iterator[tuple[str, ast.stmt]]:
@@ -599,8 +612,7 @@ def _only_defines(statement: ast.stmt) -> bool:
         return True
     if isinstance(statement, ast.Try):  # to import, or to do without
         parts = [*statement.body, *(part for handler in statement.handlers for part in handler.body)]
-        plain = (ast.Pass, *_IMPORTS)
-        empty = all(isinstance(p, plain) or _is_harmless(p) and _only_defines(p) for p in parts)
+        empty = all(isinstance(p, _NOTHING) or _is_harmless(p) and _only_defines(p) for p in parts)
         return empty and not statement.orelse and not statement.finalbody
     if isinstance(statement, ast.Assign):
         parts = [part for target in statement.targets for part in getattr(target, "elts", [target])]
@@ -610,7 +622,7 @@ def _only_defines(statement: ast.stmt) -> bool:
 
 def _is_harmless(part: ast.stmt) -> bool:
     """Whether a definition is a function, a class, or a constant that nothing can be put into."""
-    if isinstance(part, ast.Assign | ast.AnnAssign):
+    if isinstance(part, _ASSIGNED):
         return isinstance(part.value, ast.Constant)
     return isinstance(part, _DEFINITIONS) and not any(isinstance(inner, ast.Global) for inner in ast.walk(part))
 
@@ -630,14 +642,14 @@ def _is_check(statement: ast.stmt, word: str) -> bool:
 
 
 def _stored(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del)
+    return type(node) is ast.Name and type(node.ctx) is not ast.Load
 
 
 def _idle(node: object) -> bool:
     """Tells whether a statement does nothing: a docstring, another string on its own, ``pass`` or an import."""
-    if isinstance(node, ast.Expr):
+    if type(node) is ast.Expr:
         return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    return isinstance(node, (ast.Pass, *_IMPORTS))
+    return type(node) in _NOTHING
 
 
 def _filled(text: Text, names: Mapping[Target, str]) -> str:

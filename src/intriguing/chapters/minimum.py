@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -401,9 +402,19 @@ def graphics_line(found: Measured) -> str:
         "the searches end, exact optima, bounds, kept chunks, the same bits twice."
     )
     for row in failed:
-        text += f" Not passed: *{row['says'].rstrip('.')}* ({' '.join(' '.join(row['problem']).split())})."
+        text += f" Not passed: *{row['says'].rstrip('.')}* ({_why(row['problem'])})."
     left = [name for name, about in found.gpu["parts"].items() if "not_run" in about]
     return text + (f" Not run there for want of time: {', '.join(left)}." if left else "")
+
+
+def _why(problem: Sequence[str]) -> str:
+    """Why a check did not pass; two lengths that differ, with their relative difference: that is what checks limit."""
+    text = " ".join(" ".join(problem).split())
+    pair = re.search(r"Expected ([\d.e+-]+) but got ([\d.e+-]+)\.", text)
+    if pair is None:
+        return text
+    expected, got = map(float, pair.groups())
+    return f"expected {expected:.5f}, got {got:.5f}, a difference of {got / expected - 1:+.1%}"
 
 
 def table(found: Found, data: str) -> Table:

@@ -3,6 +3,9 @@
 PyTorch, SciPy, pandas and matplotlib take seconds to import, and every chapter has a kernel of its own. Where Unix can
 copy a process, one of them imports all this once; each kernel is a copy of it that has run nothing yet. Elsewhere, and
 where arithmetic may use several threads, which no copy would have, kernels start as usual.
+
+Copied or not, a kernel is spoken to through sockets in a folder of its own. Network ports would be chosen before it
+binds them, and another program may take one in between: then the kernel dies.
 """
 
 from __future__ import annotations
@@ -12,9 +15,11 @@ import importlib
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from typing import Any
@@ -37,8 +42,11 @@ IMPORTS = (
 COLUMNS = 20
 """Columns of a table that pandas prints where it is imported in a kernel; elsewhere it asks the terminal."""
 
-NAME, USUAL = "nursery", "local-provisioner"
-"""The names under which Jupyter's client knows this way to start a kernel, and its own."""
+COPIED, STARTED = "nursery", "started"
+"""The names under which Jupyter's client knows these two ways to get a kernel."""
+
+LONGEST_PATH = 80
+"""Bytes that the folder of a kernel's sockets may have; a socket's path ends at 104 or 108."""
 
 
 class Kernel:
@@ -126,11 +134,10 @@ class Nursery:
 _NURSERY = Nursery()
 
 
-def provisioner(**given: Any) -> Any:
-    """Returns what Jupyter's client asks to start a kernel; it finds this function by its name."""
-    from jupyter_client.provisioning import LocalProvisioner
+def copied(**given: Any) -> Any:
+    """Returns what Jupyter's client asks for a copied kernel; it finds this function by its name."""
 
-    class Provisioner(LocalProvisioner):
+    class Copying(_provisioner()):  # type: ignore[misc]
         async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
             if cmd[:1] != [sys.executable] or "-m" not in cmd:  # a kernel of another kind
                 return await super().launch_kernel(cmd, **kwargs)
@@ -140,27 +147,58 @@ def provisioner(**given: Any) -> Any:
             self.pid = self.pgid = self.process.pid
             return self.connection_info
 
-    return Provisioner(**given)
+    return Copying(**given)
+
+
+def started(**given: Any) -> Any:
+    """Returns what Jupyter's client asks for a kernel that starts as usual."""
+    return _provisioner()(**given)
+
+
+def _provisioner() -> type:
+    from jupyter_client.provisioning import LocalProvisioner
+
+    class Speaking(LocalProvisioner):
+        """A local kernel that is spoken to through sockets in a folder, where the system has such sockets."""
+
+        folder: str | None = None
+
+        async def pre_launch(self, **kwargs: Any) -> Any:
+            manager = self.parent
+            if manager is not None and self.folder is None and hasattr(os, "fork"):
+                self.folder = tempfile.mkdtemp(prefix="kernel-")  # nobody else may look into it
+                if len(os.fsencode(self.folder)) <= LONGEST_PATH:
+                    manager.transport, manager.ip = "ipc", os.path.join(self.folder, "socket")
+                    manager.cache_ports = False
+            return await super().pre_launch(**kwargs)
+
+        async def cleanup(self, restart: bool = False) -> None:
+            await super().cleanup(restart)
+            if self.folder is not None and not restart:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    return Speaking
 
 
 @contextlib.contextmanager
 def kernels_are_copied(wanted: bool = True) -> Iterator[None]:
-    """Has Jupyter's client start its kernels here, or as usual, for the length of the block.
+    """Has Jupyter's client take its kernels from here for the length of the block.
 
     Args:
-        wanted: Whether they are copied; without ``os.fork`` they are not in any case.
+        wanted: Whether they are copied, or start as usual; without ``os.fork`` none is copied in any case.
     """
     from jupyter_client.provisioning import KernelProvisionerFactory
 
     factory = KernelProvisionerFactory.instance()
     before = factory.default_provisioner_name
-    factory.provisioners[NAME] = EntryPoint(NAME, f"{__name__}:provisioner", factory.GROUP_NAME)
-    factory.default_provisioner_name = NAME if wanted and hasattr(os, "fork") else USUAL
+    for name, way in ((COPIED, copied), (STARTED, started)):
+        factory.provisioners[name] = EntryPoint(name, f"{__name__}:{way.__name__}", factory.GROUP_NAME)
+    factory.default_provisioner_name = COPIED if wanted and hasattr(os, "fork") else STARTED
     try:
         yield
     finally:
         factory.default_provisioner_name = before
-        if before != NAME:  # no block around this one needs it
+        if before != COPIED:  # no block around this one needs it
             _NURSERY.close()
 
 

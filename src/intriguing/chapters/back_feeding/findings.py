@@ -388,7 +388,7 @@ def power(content: Content, gains: Table) -> str:
     )
 
 
-def claims(content: Content, gains: Table, layer_gains: Table) -> dict[str, bool]:
+def claims(content: Content, gains: Table, layer_gains: Table) -> dict[str, bool | None]:
     """What is claimed of back-feeding, and whether it came out so.
 
     Args:
@@ -397,7 +397,7 @@ def claims(content: Content, gains: Table, layer_gains: Table) -> dict[str, bool
         layer_gains: contrasts of ``layer_pairs``.
 
     Returns:
-        The claim, a sentence -> whether it holds.
+        The claim, a sentence -> whether it holds; None where a layer lies within two standard errors of the input.
     """
     steps = in_standard_errors(gains)["in standard errors"]
     layer_steps = in_standard_errors(layer_gains)["in standard errors"]
@@ -421,10 +421,15 @@ def claims(content: Content, gains: Table, layer_gains: Table) -> dict[str, bool
                     steps[f"{activation}, {BEST} against {role}"] > 2
                 )
         for layer in ("first hidden", "second hidden"):
-            outcomes[f"{activation}: examples for the {layer} layer err less than those for the input"] = (
-                layer_steps[f"{activation}, {layer} against input"] > 2
+            outcomes[f"{activation}: examples for the {layer} layer err less than those for the input"] = _beyond_two(
+                layer_steps[f"{activation}, {layer} against input"]
             )
-        outcomes[f"{activation}: examples for all layers err less than those for the input alone"] = (
-            layer_steps[f"{activation}, all layers against input"] > 2
+        outcomes[f"{activation}: examples for all layers err less than those for the input alone"] = _beyond_two(
+            layer_steps[f"{activation}, all layers against input"]
         )
     return outcomes
+
+
+def _beyond_two(steps: float) -> bool | None:
+    """Whether a gain is above zero; None where two standard errors hold zero."""
+    return None if abs(steps) <= 2 else bool(steps > 0)

@@ -192,6 +192,74 @@ def buys(outcomes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     )
 
 
+def unpaid(outcomes: pd.DataFrame) -> float | None:
+    """The strongest penalty on the bounds that costs no error on the images held out, in the mean over the seeds.
+
+    Args:
+        outcomes: as from ``study``.
+
+    Returns:
+        The strength; None where every one costs some.
+    """
+    errors = outcomes["validation error"].groupby(level=["method", "strength"]).mean()
+    kept = errors[PENALTY][errors[PENALTY] <= errors[NONE].iloc[0]]
+    return float(kept.index.max()) if len(kept) else None
+
+
+def unpaid_words(outcomes: Mapping[str, pd.DataFrame]) -> str:
+    """What the penalty proves where it costs no error on the images held out, and what its own choice proves.
+
+    Args:
+        outcomes: activation -> as from ``study``.
+
+    Returns:
+        A list in Markdown with one entry for each activation.
+    """
+    lines = []
+    for name, frame in outcomes.items():
+        strength, picked = unpaid(frame), chosen(frame)[PENALTY]
+        if strength is None:
+            lines.append(f"* {name}: every strength costs some error on the images held out.")
+            continue
+        means = frame.groupby(level=["method", "strength"]).mean()
+        there, nothing = means.loc[(PENALTY, strength)], means.loc[(NONE, 0.0)]
+        with_it, without = (
+            frame.xs(place, level=("method", "strength"))["test error"] for place in ((PENALTY, strength), (NONE, 0.0))
+        )
+        low, high = (100 * end for end in _interval((with_it - without).to_numpy(), 1))
+        lines.append(
+            f"* {name}: that is {strength:g}. It certifies {there['certified']:.1%} of the test images, where "
+            f"{nothing['certified']:.1%} are certified without any method; the test error is "
+            f"{there['test error']:.2%} against {nothing['test error']:.2%}, a difference in percentage points with "
+            f"the interval {low:+.2f} to {high:+.2f} over seeds. The rule of this page chose {picked:g}, which "
+            f"certifies {means.loc[(PENALTY, picked), 'certified']:.1%}."
+        )
+    return "\n".join(lines)
+
+
+def untried(outcomes: Mapping[str, pd.DataFrame]) -> str:
+    """Between which two norms spectral normalisation was not tried although its price lies there, in sentences.
+
+    Args:
+        outcomes: activation -> as from ``study``.
+    """
+    lines = []
+    for name, frame in outcomes.items():
+        means = frame.groupby(level=["method", "strength"]).mean()
+        rows, most = means.loc[NORMALISED], means.loc[NONE]["validation error"].iloc[0] + COST
+        within = rows[rows["validation error"] <= most]
+        if within.empty or within.index.max() == rows.index.max():
+            continue
+        last = within.index.max()
+        following = rows.index[rows.index > last].min()
+        lines.append(
+            f"Spectral normalisation of the {name} network certifies {rows.at[last, 'certified']:.1%} at norm "
+            f"{1 / last:g}, which is within the price, and {rows.at[following, 'certified']:.1%} at norm "
+            f"{1 / following:g}, which is not; between the two nothing was tried."
+        )
+    return " ".join(lines)
+
+
 def summary(activation: str, outcomes: pd.DataFrame, data: str) -> Table:
     """Means over the seeds.
 

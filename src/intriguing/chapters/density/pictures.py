@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from intriguing.book import plots
-from intriguing.book.plots import MARKERS, NETWORKS, PALETTE, WIDTH, Figure, as_array, coloured, lines, repeated, styled
+from intriguing.book.plots import MARKERS, NETWORKS, PALETTE, WIDTH, Figure, as_array, coloured, repeated, styled
 
 _COLOURS = tuple(NETWORKS.values())  # of images; networks have their own
 
@@ -20,9 +20,10 @@ def rates(networks: Mapping[str, Mapping[str, ArrayLike]], *, floor: float = -60
 
     Args:
         networks: Name -> ``radii``, ``log10`` and ``relative`` (N, R), the tilted estimate with its relative standard
-            error; ``distance`` (N,), the adversarial distance, drawn as a tick on the axis; ``exact`` (N, R), log10
-            of the dashed curve; and for counts ``counted`` (M, C) radii with log10 of ``low``, ``middle`` and ``high``
-            (M, C), the middle minus infinity where nothing was seen, which is drawn as an arrow down from the high end.
+            error, NaN where there is none; ``distance`` (N,), the adversarial distance, drawn as a tick on the axis;
+            ``exact`` (N, R), log10 of the dashed curve; and for counts ``counted`` (M, C) radii with log10 of ``low``,
+            ``middle`` and ``high`` (M, C), the middle minus infinity where nothing was seen, which is drawn as an arrow
+            down from the high end.
         floor: Lower end of the axis, as log10.
 
     Returns:
@@ -38,7 +39,7 @@ def rates(networks: Mapping[str, Mapping[str, ArrayLike]], *, floor: float = -60
             wide = 2 * np.log10(1 + relative[i].clip(0, 10))
             axes.fill_between(radii[i], log10[i] - wide, log10[i] + wide, color=colour, alpha=0.18, linewidth=0)
             axes.plot(radii[i], exact[i], color=PALETTE["grey"], linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
-            axes.plot(radii[i], log10[i], color=colour)
+            axes.plot(radii[i], log10[i], color=colour, marker=".", markersize=2)  # seen also without neighbours
             axes.plot(as_array(one["distance"])[i], floor, marker="^", color=colour, markersize=7, clip_on=False)
             if i < len(as_array(one["counted"])):
                 at, low, middle, high = (as_array(one[key])[i] for key in ("counted", "low", "middle", "high"))
@@ -215,24 +216,29 @@ def near(networks: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
 
 
 @styled
-def spectra(curves: Mapping[str, ArrayLike], *, count: int = 40) -> Figure:
+def spectra(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, count: int = 40) -> Figure:
     """Part of the energy in the first singular directions, over their number.
 
     Args:
-        curves: Label -> (K,) cumulated shares, rising to 1; where there are fewer than ``count``, 1 goes on.
-        count: How many directions are shown.
+        curves: Network -> (N,) cumulated shares of its N normals, and those of as many random vectors, rising to 1.
+        count: How many directions are shown; where there are fewer, 1 goes on.
 
     Returns:
-        The figure.
+        The figure, with N in its legend.
     """
-    shown = {label: as_array(values)[:count] for label, values in curves.items()}
-    figure = lines(
-        np.arange(1, count + 1),
-        {label: np.pad(values, (0, count - len(values)), constant_values=1) for label, values in shown.items()},
-        xlabel="singular directions",
-        ylabel="part of the energy",
-    )
-    axes = figure.axes[0]
-    axes.lines[-1].set(color=PALETTE["grey"], linestyle=(0, (4, 2)))  # no network, and colours begin anew there
-    axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=7.5)
+    figure = Figure(figsize=(WIDTH, 3.1))
+    axes = figure.subplots()
+    colours = coloured(curves)
+    for (label, (own, random)), marker in zip(curves.items(), repeated(MARKERS), strict=False):
+        for values, dashes in ((own, "-"), (random, (0, (4, 2)))):
+            shown = as_array(values)[:count]
+            shown = np.pad(shown, (0, count - len(shown)), constant_values=1)
+            (line,) = axes.plot(np.arange(1, count + 1), shown, color=colours[label], linestyle=dashes, linewidth=1.2)
+            if values is own:
+                line.set(label=f"{label}, {len(own)}", marker=marker, markersize=3.5, markevery=(0.05, 0.15))
+    axes.plot([], [], color=PALETTE["grey"], linestyle=(0, (4, 2)), label="as many random vectors")
+    axes.set(xlabel="singular directions", ylabel="part of the energy", ylim=(0, 1.04))
+    axes.grid()
+    axes.tick_params(length=0)
+    figure.legend(loc="outside right center", fontsize=7)  # nowhere inside is there room beside the curves
     return figure

@@ -313,7 +313,7 @@ def cost_line() -> str:
     return (
         f"Filters with and without labels took {settings.duration(made)} to learn when they were made, on a computer "
         f"that had other work to do; the original's {theirs / 3600:,.0f} core hours are "
-        f"{theirs / max(1.0, made):,.0f} times that."
+        f"{float(f'{theirs / max(1.0, made):.2g}'):,.0f} times that."
     )
 
 

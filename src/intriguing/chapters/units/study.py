@@ -745,6 +745,7 @@ def effects(found: Population, chance: float) -> dict[str, pd.Series]:
     lead, pure = layers["difference"].unstack(sort=False), layers["directions"].unstack(sort=False)
     tenth = layers["tenth"].unstack(sort=False)
     raw = [name for name in pure if name == "pixels" or name.startswith("untrained")]
+    hidden = [name for name in pure if name not in raw and "logits" not in name and name != TURNED]
     natural = turned["natural basis"].unstack(sort=False)
     ahead = natural - turned["turned"].unstack(sort=False)
     others = turned.drop(columns=["natural basis", "turned", "oriented"]).max(axis=1).unstack(sort=False)
@@ -804,8 +805,8 @@ def effects(found: Population, chance: float) -> dict[str, pd.Series]:
             -tenth["sigmoid 2"],
         "In rows of eight, directions are ahead of units in pixels and in channels of the first convolution":
             -lead[["pixels", "conv 1, channels"]].max(axis=1),
-        "The class mean that lies furthest along foretells the label of more than half of all hidden directions":
-            layers["foretold"].unstack(sort=False)["dense"] - 0.5,
+        "In every trained hidden layer the furthest class mean foretells the label of more than half of the directions":
+            layers["foretold"].unstack(sort=False)[hidden].min(axis=1) - 0.5,
         "Over the layers, purity of directions and variance between classes have a rank correlation above 0.8":
             related.corr(method="spearman").xs("between", level=1)["directions"] - 0.8,
     }  # fmt: skip
