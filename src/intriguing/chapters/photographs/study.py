@@ -836,8 +836,8 @@ def claims(
             float(grown.rounded_hit[0].double().mean()) < 0.5
         ),
         "Of those with the largest margins nine in ten survive it": kept[-1] >= 0.9,
-        "Five times as long, perturbations away from the class fool other networks more often than noise of that length, "
-        "by two standard errors": bool(away[OVER_NOISE] > 2 * away[f"± {OVER_NOISE}"]),
+        "Five times as long, perturbations away from the class fool other networks more often than noise of that "
+        "length, by two standard errors": bool(away[OVER_NOISE] > 2 * away[f"± {OVER_NOISE}"]),
         "They do so more often than those made for other photographs, by two standard errors": bool(
             away[OVER_OTHERS] > 2 * away[f"± {OVER_OTHERS}"]
         ),
