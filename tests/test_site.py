@@ -384,7 +384,7 @@ def watched(browser):
 
 
 ARRIVING = [
-    *("book/welcome", "book/laboratory", "book/solver"),
+    *("book/welcome", "book/laboratory"),
     *("notebooks/blind_spots", "notebooks/framework", "notebooks/transfer"),
 ]
 

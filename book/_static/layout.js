@@ -96,7 +96,13 @@ const fitFormulas = () => {
   }
 };
 
+// Code that scrolls can be reached by the keyboard, and no other. The theme decides it once, before all letters are there.
+const reachCode = () => {
+  for (const code of document.querySelectorAll("article pre")) code.tabIndex = code.scrollWidth > code.clientWidth ? 0 : -1;
+};
+
 const fit = () => {
+  reachCode();
   fitFormulas();
   document.querySelectorAll("article .parts").forEach((parts) => parts.remove());
   for (const table of document.querySelectorAll("article table")) {
