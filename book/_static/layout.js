@@ -96,9 +96,10 @@ const fitFormulas = () => {
   }
 };
 
-// Code that scrolls can be reached by the keyboard, and no other. The theme decides it once, before all letters are there.
+// Code that scrolls can be reached by the keyboard. The theme decides it once, before all letters are there.
 const reachCode = () => {
-  for (const code of document.querySelectorAll("article pre")) code.tabIndex = code.scrollWidth > code.clientWidth ? 0 : -1;
+  for (const code of document.querySelectorAll("article pre"))
+    if (code.scrollWidth > code.clientWidth || code.scrollHeight > code.clientHeight) code.tabIndex = 0;
 };
 
 const fit = () => {
