@@ -115,7 +115,7 @@ bench: $(READY) ## Compare D(x, l) with every other implementation: distortion a
 	@.venv-peers/bin/python benchmarks/photographs.py
 	@if [ -d "$${INTRIGUING_DATA:-}/imagenet" ]; then $(BIN)/python benchmarks/norms.py; \
 		else echo "The norms of AlexNet are left out: they need INTRIGUING_DATA/imagenet."; fi
-	@if [ -d "$${INTRIGUING_DATA:-}/imagenet/val" ]; then $(BIN)/python benchmarks/large.py; \
+	@if [ -d "$${INTRIGUING_DATA:-}/imagenet/val" ]; then $(BIN)/python benchmarks/large.py && $(BIN)/python benchmarks/penalty.py; \
 		else echo "Photographs are left out: they need INTRIGUING_DATA/imagenet."; fi
 
 growth: $(READY) ## Measure time and memory from 1,000 to 60,000 images

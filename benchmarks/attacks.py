@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -88,6 +89,27 @@ def _foolbox(name: str, *, started: bool = False, **options: object) -> Callable
     return build
 
 
+def _walk(model: nn.Module) -> Attack:
+    from intriguing.chapters.photographs.shortest import STEPS, walk
+
+    def run(images: Tensor, targets: Tensor, _: Tensor) -> Tensor:
+        found = walk(model, images, targets, away=False, sure=None, steps=STEPS)
+        return (images + found["steps"] * found["unit"].view(-1, 1, 1, 1)).clamp(0, 1)
+
+    return run
+
+
+def _adv_lib(name: str, **options: object) -> Callable[[nn.Module], Attack]:
+    def build(model: nn.Module) -> Attack:
+        sys.modules.setdefault("visdom", ModuleType("visdom"))  # it draws curves, which nobody asks for here
+        from adv_lib import attacks
+
+        attack = getattr(attacks, name)
+        return lambda images, targets, _: attack(model, images, targets, targeted=True, **options)
+
+    return build
+
+
 def _advertorch(model: nn.Module) -> Attack:
     # It asks torch for a helper that torch dropped in 1.9; the attack used here never calls it.
     gradcheck = sys.modules["torch.autograd.gradcheck"]
@@ -152,12 +174,15 @@ def _cleverhans(model: nn.Module) -> Attack:
 _BOTH = (SMALL, LARGE)
 _OURS, _FOOLBOX = "intriguing", "foolbox"
 
+_NO_VISDOM = "imports with a stand-in for visdom, which these attacks do not use"
+
 METHODS: dict[str, Method] = {
     "penalty": Method("ours, the paper's penalty method", _OURS, _ours(), _BOTH),
     "penalty-plain": Method("ours, the same with c |r|", _OURS, _ours(norm="plain")),
     "refined": Method("ours, refine=True", _OURS, _ours(refine=True), _BOTH),
     "refined-100": Method("ours, refine=True, chunk=100", _OURS, _ours(refine=True, chunk=100), (LARGE,)),
     "refined-2000": Method("ours, refine=True, chunk=2000", _OURS, _ours(refine=True, chunk=2000), (LARGE,)),
+    "walk": Method("ours, a walk on spheres, 100 steps", _OURS, _walk),
     "ddn-100": Method("foolbox DDN, 100 steps", _FOOLBOX, _foolbox("DDNAttack", steps=100), _BOTH),
     "ddn-1000": Method("foolbox DDN, 1000 steps", _FOOLBOX, _foolbox("DDNAttack", steps=1000), _BOTH),
     "brendel-bethge-50": Method(
@@ -173,6 +198,10 @@ METHODS: dict[str, Method] = {
         note="given the nearest training image of the target class to start from",
     ),
     "fmn": Method("foolbox FMN as shipped", _FOOLBOX, _foolbox("L2FMNAttack")),
+    "alma-100": Method("adv_lib ALMA, 100 steps", "adv-lib", _adv_lib("alma", num_steps=100), note=_NO_VISDOM),
+    "alma-1000": Method("adv_lib ALMA, 1000 steps", "adv-lib", _adv_lib("alma"), note=_NO_VISDOM),
+    "pdgd-100": Method("adv_lib PDGD, 100 steps", "adv-lib", _adv_lib("pdgd", num_steps=100), note=_NO_VISDOM),
+    "pdgd-500": Method("adv_lib PDGD, 500 steps", "adv-lib", _adv_lib("pdgd"), note=_NO_VISDOM),
     "cw-foolbox": Method(
         "foolbox CW 9x1000", _FOOLBOX, _foolbox("L2CarliniWagnerAttack", binary_search_steps=9, steps=1000)
     ),

@@ -22,6 +22,7 @@ import growth
 import harness
 import large
 import peers
+import penalty
 import photographs
 import references
 
@@ -253,20 +254,68 @@ def test_photographs_are_read_attacked_and_measured(tmp_path, monkeypatch):
 def test_methods_on_networks_of_photographs_share_a_yardstick(monkeypatch):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(48, 12)).eval().requires_grad_(False)
-    images = torch.rand(2, 3, 4, 4)
+    network[1].weight.mul_(0.1)
+    network[1].bias[photographs.OSTRICH] += 0.5
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    case = harness.Case("small", network, images, torch.full((2,), photographs.OSTRICH), images)
 
-    def missing(*_):
+    def missing(_):
         raise ImportError("No module named 'foolbox'")
 
-    def ostriches(model, images, targets):
-        return images + 0.5 * (targets == photographs.OSTRICH).view(-1, 1, 1, 1)
+    def moving(by):
+        def build(model):
+            def attack(images, targets, starts):
+                model(images)
+                return images + by * (0.5 - images)
 
-    network[1].bias[photographs.OSTRICH] = 50  # whatever is shown
-    methods = {photographs.YARDSTICK: ostriches, "again": ostriches, "absent": missing}
-    first, again, absent = photographs.measured("small", network, images, methods)
-    assert first["time_ratio"] == 1 and again["time_ratio"] > 0 and again["success"] == 1
-    assert again["rms"] == pytest.approx(0.5) and again["images_per_second"] > 0 and again["peak_mib"] > 1
-    assert absent == {"network": "small", "method": "absent", "failed": "No module named 'foolbox'"}
-    assert set(photographs.COLUMNS) == set(again)
-    found = photographs.walked(network, images, torch.full((2,), photographs.OSTRICH))
-    assert torch.equal(found, images)  # an ostrich already
+            return attack
+
+        return build
+
+    toy = {
+        photographs.YARDSTICK: attacks.Method("far", "torch", moving(0.5)),
+        "near": attacks.Method("near", "no such package", moving(0.25), note="a note"),
+        "absent": attacks.Method("absent", "foolbox", missing),
+    }
+    monkeypatch.setattr(photographs, "METHODS", toy)
+    (far, near, absent), told = photographs.measured(case, list(toy), each=1)
+    assert far["time_ratio"] == 1 and far["images_per_second"] == pytest.approx(1 / far["seconds"])
+    assert near["success_float32"] == near["success_float64"] == 1 and near["note"] == "a note"
+    assert near["ratio"] == 1 and far["ratio"] == pytest.approx(2) and far["rms"] == pytest.approx(2 * near["rms"])
+    assert told == {"model": "small", "kind": "shortest that any method found", "mean": pytest.approx(near["rms"])}
+    assert near["passes"] == 1 and near["batch"] == 2 and "version" in far and "version" not in near
+    assert absent["failed"] == "ImportError: No module named 'foolbox'" and "seconds" not in absent
+    assert set(photographs.COLUMNS) <= set(near)
+
+
+def test_memory_is_measured_anew_for_each_method():
+    known = photographs.forget_peak()
+    if not known:
+        assert photographs.peak(False) > 1
+        return
+    before = photographs.peak(True)
+    big = torch.ones(64 * 2**20 // 4)
+    assert photographs.peak(True) > before + 50
+    del big
+    photographs.forget_peak()
+    assert photographs.peak(True) < before + 30
+
+
+def test_the_walk_is_one_of_the_methods():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(48, 12)).eval().requires_grad_(False)
+    network[1].bias[photographs.OSTRICH] = 50
+    images = torch.rand(2, 3, 4, 4)
+    walk = attacks.METHODS["walk"].build(network)
+    assert torch.equal(walk(images, torch.full((2,), photographs.OSTRICH), images), images)  # an ostrich already
+
+
+def test_penalty_and_walk_are_held_beside_each_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(48, 12)).eval().requires_grad_(False)
+    images = 0.4 + 0.2 * torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    rows = penalty.compared(network, images, ["a", "b"])
+    assert [row["file"] for row in rows] == ["a", "b"] and set(rows[0]) == set(penalty.COLUMNS)
+    for row in rows:
+        assert row["success"] == 1 and row["ratio"] == row["penalty"] / row["walk"]
+        assert 0.95 < row["ratio"] < 1.3  # neither is exact: the walk to a few hundredths on so small a network

@@ -163,3 +163,16 @@ def test_tolerances_allow_rates_three_images_or_two_standard_errors_but_not_dist
     assert allowed.loc["b"].tolist() == pytest.approx([0.08, 0.03, 0.003, 0.003])
     allowed = study.tolerances(Table("t", columns, {"a": [0.2, 0, 0, 0], "b": [0.5, 0, 0, 0]}), 100)
     assert allowed["m"].tolist() == pytest.approx([0.08, 0.1])
+
+
+def test_misread_images_are_counted_one_by_one():
+    images = as_images([[1, 0, 0], [0, 1, 0], [0, 0, 1]], [0, 1, 2])
+    models = {"FC10(1)": Brightest([0, 1, 2]), "ConvNet": Brightest([0, 2, 1])}
+    moved = {"FC10(1)": as_set([[1, 0, 0], [1, 0, 0], [0, 0, 1]])}
+    found = study.counted(models, images, moved)
+    assert {reader: wrong.tolist() for reader, wrong in found.sets["FC10(1)"].items()} == {
+        "FC10(1)": [False, True, False],
+        "ConvNet": [False, True, True],
+    }
+    assert found.noise["FC10(1)"]["ConvNet"].tolist() == [False, True, True]  # noise of no size at all
+    assert found.spread.at["AE400-10", "ConvNet"] > 0

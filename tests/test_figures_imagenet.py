@@ -69,3 +69,16 @@ def test_the_cumulative_share_by_hand():
     assert axes.lines[1].get_xdata()[0] == 0.03 and axes.texts[0].get_text() == "printed"
     with pytest.raises(ValueError, match="without positive values"):
         pictures.cumulative({"a": [np.inf]})
+
+
+def test_bars_of_several_curves_stand_beside_each_other():
+    lines = {"a": ([0, 1], [1.0, 2.0]), "b": ([0, 1], [3.0, 4.0])}
+    figure = pictures.curves(lines, spreads={"a": ([0.5, 1.0], [1.5, 4.0])}, xlabel="x", ylabel="y", names=["p", "q"])
+    (axes,) = figure.axes
+    first, second = (container.lines[0].get_data() for container in axes.containers)
+    assert first[0] == pytest.approx([-0.03, 0.97]) and second[0] == pytest.approx([0.03, 1.03])
+    (bars,) = axes.containers[0].lines[2]
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[0.5, 1.5], [1.0, 4.0]]
+    assert axes.containers[1].lines[2] == () and axes.get_legend_handles_labels()[1] == ["a", "b"]
+    plain = pictures.curves(lines, xlabel="x", ylabel="y").axes[0]
+    assert plain.containers[0].lines[0].get_data()[0] == pytest.approx([0, 1])

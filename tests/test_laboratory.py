@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from types import SimpleNamespace
 
@@ -12,10 +13,10 @@ from torch import nn
 
 import test_site
 from intriguing.attack.distortion import distortion_to_all, minimum_distortion
-from intriguing.attack.perturbations import rms
+from intriguing.attack.perturbations import rms, wrong_classes
 from intriguing.chapters import laboratory
 from intriguing.data import Images
-from intriguing.lipschitz.certificates import global_certificate
+from intriguing.lipschitz.certificates import global_certificate, local_certificate
 from intriguing.models.recipes import CLASSES, recipe
 from intriguing.models.training import error_rate
 from intriguing.press import commands, publishing
@@ -224,6 +225,24 @@ def test_more_than_half_of_the_frame_does_not_move(nearest):
     for _, found in networks.values():
         moved = (found.images - digits.images[:, None])[..., frame]
         assert (moved.abs() < 1e-6).float().mean() > 0.5
+
+
+def test_what_is_proved_goes_most_of_the_way_for_a_softmax_and_not_through_sigmoids(nearest):
+    digits, networks = nearest
+    targets = wrong_classes(digits.labels, CLASSES).T
+    for name, (network, found) in networks.items():
+        double, images = copy.deepcopy(network).double(), digits.images.double()
+        moved = found.rms > 0  # the others are their target already
+        certified, followed = (
+            torch.stack([certificate(double, images, target).rms(784) for target in targets], 1)[moved]
+            / found.rms[moved]
+            for certificate in (global_certificate, local_certificate)
+        )
+        if name.startswith("FC10("):
+            assert certified.min() > 0.5
+        else:
+            assert certified.max() < 0.3
+            assert (followed > certified).all() and followed.max() < 1
 
 
 @pytest.fixture

@@ -49,6 +49,24 @@ def graphics() -> dict:
     return {"meta": meta, "speed": rows, "checks": checks, "parts": parts}
 
 
+def walks() -> dict:
+    """Two networks on which the walk ends lowest of all that succeed on every image."""
+    rows = []
+    for name in ("three", "four"):
+        row = {"package": "foolbox", "images_per_second": 0.125, "peak_mib": 1000.4, "rms": 0.002}
+        row |= {"passes": 101.0, "batch": 4}
+        rows += [
+            method(name, "ddn-100", **row, ratio=1.1),
+            method(name, "walk", **(row | {"package": "intriguing", "rms": 0.0018}), ratio=1.02, time_ratio=1.25),
+            method(name, "fmn", **(row | {"rms": 0.001}), success_float64=0.75),
+            method(name, "refined", **(row | {"package": "intriguing", "rms": 0.0017})),
+        ]
+    rows.append({"model": "four", "key": "alma-100", "method": "ALMA", "package": "adv-lib", "failed": "no such"})
+    meta = {"created": "2026-11-26T17:00", "hardware": {"cpu": "a processor", "cores": 2}, "load": 3.2}
+    meta |= {"images": 4, "data": "photographs", "digits": "MNIST, 9 test images"}
+    return {"meta": meta, "rows": rows}
+
+
 @pytest.fixture
 def measured() -> minimum.Measured:
     """Measurements of two networks from which every claim follows."""
@@ -90,6 +108,7 @@ def measured() -> minimum.Measured:
         growth={"meta": meta, "rows": grown},
         large={"meta": meta, "rows": [slow, large]},
         gpu=graphics(),
+        deep=walks(),
     )
 
 
@@ -181,6 +200,23 @@ def test_a_graphics_processor_stands_beside_one_thread(measured):
     assert told.endswith("Not run there for want of time: peers.")
 
 
+def test_deep_networks_are_told_by_what_was_measured(measured):
+    panels = minimum.deep_panels(measured)
+    assert list(panels) == [f"{name}: above the shortest found" for name in ("three", "four")]
+    assert [len(panel) for panel in panels.values()] == [4, 4]
+    lines = minimum.deep(measured).to_string(delimiter="|").splitlines()
+    assert lines[2] == "three|ddn-100|100%|1.1000|0.125|1.00|101|1,000" and "fmn|75%" in lines[4]
+    told = minimum.deep_line(measured)
+    assert "while 3 threads shared 2 cores" in told
+    assert "4 photographs, to become ostriches, and MNIST, 9 test images." in told
+    assert "1.25 to 1.25 times as long as 100 steps of DDN." in told
+    assert "On 2 of 2 networks it ends lower than every peer" in told and "by 10.0% to 10.0% of" in told
+    assert told.endswith("Not measured: ALMA on four (no such).")
+    measured.deep["rows"][2]["success_float64"] = 1.0
+    told = minimum.deep_line(measured)
+    assert "On three a peer ends lower. On 1 of 2 networks" in told
+
+
 def test_two_lengths_are_set_against_each_other_by_what_the_check_limits(measured):
     measured.gpu["checks"][1]["problem"] = [
         "AssertionError: Scalars are not close! (_comparison.py, line 1600)",
@@ -209,7 +245,7 @@ def test_means_over_three_populations(found):
 
 def test_claims_follow_from_the_measurements(measured, found):
     claims = minimum.claims(measured, *found)
-    assert len(claims) == 14 and claims == dict.fromkeys(claims, True)
+    assert len(claims) == 16 and claims == dict.fromkeys(claims, True)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +263,8 @@ def test_claims_follow_from_the_measurements(measured, found):
         ("Sixty thousand images", "growth", {"images": 60000}, {"peak_mib": 1908.0}),
         ("From 4,000 to 60,000 images", "growth", {"images": 60000}, {"seconds_per_image": 0.025}),
         ("On a graphics processor", "gpu", {"method": "refined"}, {"success_float64": 0.999}),
+        ("On networks with convolutions the walk", "deep", {"key": "walk"}, {"time_ratio": 1.51}),
+        ("There it ends lower", "deep", {"key": "walk"}, {"rms": 0.0021}),
         ("On photographs", "large", {"method": "refine=True"}, {"success": 0.5}),
     ],
 )

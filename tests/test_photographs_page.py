@@ -11,6 +11,7 @@ from torch import nn
 from intriguing.book import results, settings
 from intriguing.chapters.photographs import everywhere, looking, recognition, study, travel
 from intriguing.data.free import PICTURES, Free
+from intriguing.data.photographs import Photographs
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,7 @@ def test_everything_becomes_an_ostrich_and_noise_changes_nothing(free):
     assert frame["per pixel"].tolist() == pytest.approx((3**0.5 * frame["distortion"]).tolist())
     assert "yes" in made.shown().to_string() and "no" in made.shown().to_string()
     moved = everywhere.journey({"A": model(0), "B": model(1)}, free)
-    assert [table.name for table in moved] == ["free_transfer", "free_transfer_target"]
+    assert [table.name for table in moved] == ["free_transfer", "free_transfer_target", "free_transfer_elsewhere"]
     own = study.square(moved[1], travel.MINIMUM)
     assert own.at[f"{travel.TARGET}, A", "A"] == own.at[f"{travel.TARGET}, B", "B"] == 1
     claims = everywhere.claims(made, moved)
@@ -65,7 +66,7 @@ def test_tables_are_stored_and_compared(free, tmp_path, monkeypatch):
     made, networks = everywhere.ostriches(model(0), free), {"A": model(0), "B": model(1)}
     moved = everywhere.journey(networks, free)
     claims = everywhere.claims(made, moved)
-    assert len(everywhere.disagreements(made, moved, claims)) == 4
+    assert len(everywhere.disagreements(made, moved, claims)) == 5
     monkeypatch.setenv("INTRIGUING_RECORD", "1")
     assert everywhere.disagreements(made, moved, claims) == []
     monkeypatch.delenv("INTRIGUING_RECORD")
@@ -110,10 +111,67 @@ def test_sliders_hold_a_picture_for_every_position(free, monkeypatch):
     assert text.count("<img") == 4 and "taken for ostrich with a probability of 0.6" in text
 
 
+def imagenet(networks):
+    """Sixteen soft pictures, each of the class that the first network sees in it."""
+    generator = torch.Generator().manual_seed(3)
+    coarse = torch.randint(60, 190, (16, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    pixels = nn.functional.interpolate(coarse.float(), (227, 227)).to(torch.uint8)
+    labels = next(iter(networks.values()))(pixels[:, :, 1:225, 1:225] / 255).argmax(1)
+    wnids = tuple(f"n{1_440_000 + i:08d}" for i in range(1000))
+    files = tuple(f"{i:02d}" for i in range(16))
+    return Photographs(pixels, labels, files, ("thing",) * 1000, wnids, "made", 0, 0, False)
+
+
+def wide(seed):
+    """A linear network of twelve classes for pictures of 224 by 224, the ostrich not far behind what it sees."""
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.AvgPool2d(28), nn.Flatten(), nn.Linear(192, 12)).eval().requires_grad_(False)
+    network[2].weight.mul_(3)
+    network[2].bias[1], network[2].bias[9] = 4, 3
+    return recognition.Normalised(network, (0.5,) * 3).eval()
+
+
+def test_with_photographs_ostriches_are_made_for_every_network_and_travel(monkeypatch):
+    networks = {name: wide(seed) for seed, name in enumerate("ABC")}
+    photos = imagenet(networks)
+    seen = {name: model(photos.images(size=224)) for name, model in networks.items()}
+    answers = {name: recognition.Responses(logits, logits) for name, logits in seen.items()}
+    monkeypatch.setattr(study, "answers", lambda *_: answers)
+    monkeypatch.setattr(study, "sizes", lambda: study.Sizes(40, (), (), 5, 2, 3))
+    monkeypatch.setattr(study, "other_classes", lambda labels: (labels + 1) % 12)
+    look = looking.Looking(photos, networks)
+    assert list(look.drawn.found) == list(look.grown) == ["A", "B", "C"]
+    assert all(bool(found.success.all()) for found in look.drawn.found.values())
+    frame = study.surer_table(look.drawn, "made").to_frame()
+    assert list(frame.columns)[:4] == ["A, median", "A, lower quartile", "A, upper quartile", "B, median"]
+    assert (frame["A, lower quartile"] <= frame["A, median"]).all() and frame["C, median"].is_monotonic_increasing
+    (axes,) = look.confidence().axes
+    assert len(axes.containers) == 3 and axes.get_ylabel() == "median distortion"
+    misread, hit, elsewhere = look.moved
+    assert misread.meta["photographs"] == 5 and len(misread.rows) == 14 and len(hit.rows) == 7
+    own = study.square(hit, travel.MINIMUM)
+    assert [own.at[f"{travel.TARGET}, {name}", name] for name in "ABC"] == [1, 1, 1]
+    away = study.square(misread, travel.MINIMUM)
+    assert [away.at[f"{travel.AWAY}, {name}", name] for name in "ABC"] == [1, 1, 1]
+    lines = look.abroad().to_string(delimiter="|").splitlines()
+    assert lines[0].endswith("misread|noise|another photograph's|the target") and len(lines) == 7
+    assert lines[1].startswith(f"{travel.TARGET}, {travel.MINIMUM}|") and " ± " in lines[1]
+    assert lines[-1].endswith("|")  # nothing has a target there
+    told = look.targeted()
+    assert "all 5 photographs are ones that every network reads" in told
+    assert "up to 22%, and where none of 5 was misread, 52% could be, at 95 %." in told
+    assert len(elsewhere.rows) == 6
+
+
+def test_a_share_has_its_error():
+    assert looking.share(0.25, 0.0312) == "25.0 ± 3.1 %" and looking.share(float("nan"), float("nan")) == ""
+
+
 def test_without_photographs_the_second_half_is_empty():
     look = looking.Looking(None, {"A": model(0)})
     assert "left out in this run" in look.says()
     for name in ("recognised", "unit_rows", "direction_rows", "compared", "outcomes", "judgements", "among", "figure5",
-                 "thumbnails", "distribution", "confidence", "saved", "survival", "targeted"):  # fmt: skip
+                 "thumbnails", "distribution", "confidence", "saved", "survival", "abroad"):  # fmt: skip
         assert getattr(look, name)() is None
-    assert look.rule() == "" and look.fooled(travel.FIVE) is None and look.claims == {} and look.disagreements() == []
+    assert look.rule() == "" and look.targeted().startswith("Left out in this run") and look.fooled(travel.FIVE) is None
+    assert look.claims == {} and look.disagreements() == []

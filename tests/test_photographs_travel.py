@@ -32,22 +32,25 @@ def test_what_is_made_for_one_number_moves_no_other():
     images = torch.full((2, 3, 1, 1), 0.48)
     images[1] = 0.45
     right = lambda classes: classes == 0  # noqa: E731
-    assert travel.readable(networks, images, right).tolist() == [0, 1]
-    assert travel.readable(networks, 1 - images, right).tolist() == []
     ones, zeros = torch.ones(2, dtype=torch.long), torch.zeros(2, dtype=torch.long)
-    found = travel.travel(networks, images, right, {TARGET: ones, AWAY: zeros}, steps=60)
-    assert found.photographs == 2
+    made = {
+        TARGET: travel.made_for(networks, images, ones, steps=60),
+        AWAY: travel.made_for(networks, images, zeros, away=True, steps=60),
+    }
+    found = travel.travel(networks, images, right, made, ones)
+    assert found.photographs == 2 and found.networks == ("A", "B", "A again")
     for goal in (TARGET, AWAY):
         for size in (MINIMUM, FIVE):
-            assert found.misread[goal, "A", size, "A"] == 1 and found.misread[goal, "A", size, "B"] == 0
-        assert found.misread[goal, "A", MINIMUM, "A again"] == 0  # it stands a little further off
-        assert found.misread[goal, "A", FIVE, "A again"] == 1
+            assert found.misread[goal, "A", size, "A"].all() and not found.misread[goal, "A", size, "B"].any()
+        assert not found.misread[goal, "A", MINIMUM, "A again"].any()  # it stands a little further off
+        assert found.misread[goal, "A", FIVE, "A again"].all()
         # From 0.48 and 0.45 to 0.5 and back to three numbers
         assert found.lengths[goal, "A"] == pytest.approx((0.02 + 0.05) / 2 / 3**0.5, rel=0.05)
         # What takes 0.45 across takes 0.48 across, and what takes 0.48 across leaves 0.45 behind.
-        assert found.misread[goal, f"A: {OTHERS}", MINIMUM, "A"] == 0.5
-        assert found.misread[goal, "A", PRINTED, "A"] == 0
-    assert found.hit[TARGET, "A", FIVE, "A again"] == 1 and not any(goal == AWAY for goal, *_ in found.hit)
+        assert found.misread[goal, f"A: {OTHERS}", MINIMUM, "A"].tolist() == [True, False]
+        assert not found.misread[goal, "A", PRINTED, "A"].any()
+    assert found.hit[TARGET, "A", FIVE, "A again"].all() and not any(goal == AWAY for goal, *_ in found.hit)
     assert (TARGET, NOISE, MINIMUM, "B") in found.misread
+    few = {TARGET: {name: changed[:1] for name, changed in made[TARGET].items()}}
     with pytest.raises(ValueError, match="got 1 photographs that every network reads; expected two"):
-        travel.travel(networks, images[:1], right, {TARGET: ones[:1]}, steps=3)
+        travel.travel(networks, images[:1], right, few, ones[:1])

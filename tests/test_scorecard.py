@@ -430,6 +430,35 @@ def test_a_table_is_reproduced_when_every_entry_is(store):
     assert decided("Noise of 0.1").verdict == claims.DIFFERS  # two networks need more
 
 
+@pytest.mark.parametrize(
+    ("ours", "verdict"), [(0.0586, claims.REPRODUCED), (0.0582, claims.UNDECIDED), (0.0579, claims.DIFFERS)]
+)
+def test_a_distortion_is_open_where_the_rounding_of_the_printed_one_decides(store, ours, verdict):
+    rows = {name: list(row) for name, row in paper.TABLE1.rows.items()}
+    rows["FC200-200-10"][2] = ours  # printed as 0.065, which stands for 0.0645 to 0.0655
+    store("table1", columns=list(paper.TABLE1.columns), rows=rows)
+    assert decided("Table 1, distortions").verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("better", "verdict"),
+    [
+        ((True, True), claims.REPRODUCED),
+        ((True, None), claims.UNDECIDED),
+        ((None, None), claims.UNDECIDED),
+        ((False, None), claims.UNDECIDED),
+        ((False, False), claims.DIFFERS),
+    ],
+)
+def test_a_penalty_differs_when_it_helps_no_network(store, better, verdict):
+    names, columns = ("sigmoid", "ReLU"), ["validation error", "test error"]
+    for name in names:
+        store(f"bounded_{name}", columns=columns, rows={"none": [0.03, 0.03], "penalty 1": [0.02, 0.02]})
+    claim = "The penalty lowers the test error, beyond the wide interval: {}"
+    store("bounded_claims", claims={claim.format(name): one for name, one in zip(names, better, strict=True)})
+    assert decided("Penalty").verdict == verdict
+
+
 def test_the_paper_s_own_tables_bear_its_claims(store):
     for table in (paper.TABLE1, paper.TABLE2, paper.TABLE3, paper.TABLE4):
         store(table.name, columns=list(table.columns), rows=dict(table.rows))

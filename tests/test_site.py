@@ -158,6 +158,13 @@ def _first(names: tuple[str, ...]) -> str | None:
     return next((path for path in map(shutil.which, names) if path), None)
 
 
+ARRIVED = """
+const [wanted, here] = [arguments[0], location.href];
+const led = wanted.endsWith('/index.html') && here.endsWith('/book/welcome.html');
+return document.readyState === 'complete' && (here === wanted || led);
+"""
+
+
 @pytest.fixture(scope="module")
 def browser():
     """A headless Chromium that can reach 127.0.0.1 and nothing else."""
@@ -167,6 +174,7 @@ def browser():
         pytest.skip("Chromium or its driver is not installed: the pages were checked as files only")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.support.ui import WebDriverWait
 
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
@@ -181,7 +189,15 @@ def browser():
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    instance = webdriver.Chrome(options=options, service=Service(driver))
+
+    class Patient(webdriver.Chrome):
+        """Now and then a busy Chromium says that a page has come while it still shows what was there before."""
+
+        def get(self, url: str) -> None:
+            super().get(url)
+            WebDriverWait(self, 60).until(lambda _: self.execute_script(ARRIVED, url))
+
+    instance = Patient(options=options, service=Service(driver))
     instance.set_page_load_timeout(60)
     instance.set_script_timeout(300)
     yield instance
@@ -383,7 +399,10 @@ def watched(browser):
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-ARRIVING = ["book/welcome", "book/laboratory", "notebooks/blind_spots", "notebooks/framework", "notebooks/transfer"]
+ARRIVING = [
+    *("book/welcome", "book/laboratory"),
+    *("notebooks/blind_spots", "notebooks/framework", "notebooks/transfer"),
+]
 
 
 @pytest.mark.parametrize("width", [1400, 390])
@@ -440,9 +459,11 @@ def test_a_figure_is_enlarged_by_touch_and_closed_again(browser, address: str, r
 
 
 def test_the_first_page_moves_unless_that_is_unwanted(browser, address: str) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
     running = "return document.getAnimations().filter((a) => a.playState === 'running').length"
     browser.get(f"{address}/book/welcome.html")
-    assert browser.execute_script(running) > 0
+    WebDriverWait(browser, 30).until(lambda _: browser.execute_script(running) > 0)
     browser.find_element("css selector", ".twins-still input").click()
     assert browser.execute_script(running) == 0
     wish = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}

@@ -16,10 +16,11 @@ document.addEventListener("DOMContentLoaded", () => {
     button.className = "larger";
     button.type = "button";
     button.setAttribute("aria-label", `Enlarge: ${picture.alt}`);
-    const whole = picture.closest("picture") ?? picture; // with the one for narrow screens, where there is one
+    const both = picture.closest("picture"); // with the one for narrow screens, where there is one
+    const whole = picture.closest(".photo") ?? both ?? picture;
     whole.replaceWith(button);
     button.append(whole);
-    if (whole === picture) {
+    if (!both) {
       const hint = document.createElement("p");
       hint.className = "larger-hint";
       hint.textContent = "Touch the figure to enlarge it.";
@@ -62,7 +63,8 @@ const inParts = (table, room) => {
   const columns = last.querySelectorAll("td").length;
   const names = [...last.querySelectorAll("th")].reduce((sum, cell) => sum + cell.getBoundingClientRect().width, 0);
   const each = (table.getBoundingClientRect().width - names) / columns;
-  const fitting = Math.max(1, Math.floor((room - names) / each));
+  const most = Math.max(1, Math.floor((room - names) / each));
+  const fitting = Math.ceil(columns / Math.ceil(columns / most)); // parts of about the same width
   // Columns below one head stay together.
   const heads = [...(table.tHead?.rows[0]?.cells ?? [])].reverse();
   const starts = [];
@@ -82,7 +84,27 @@ const inParts = (table, room) => {
   }
 };
 
+// The name of a network stays in one piece.
+const NAME = /^[A-Z]\w*([-(]\w+)+\)?[’']?$/;
+
+// A formula that is wider than the page has room for gets smaller letters, down to three quarters.
+const fitFormulas = () => {
+  for (const formula of document.querySelectorAll("article mjx-container[display='true']")) {
+    formula.style.setProperty("--fitting", 1);
+    if (!formula.checkVisibility() || formula.scrollWidth <= formula.clientWidth) continue;
+    formula.style.setProperty("--fitting", Math.max(0.75, (0.98 * formula.clientWidth) / formula.scrollWidth));
+  }
+};
+
+// Code that scrolls can be reached by the keyboard. The theme decides it once, before all letters are there.
+const reachCode = () => {
+  for (const code of document.querySelectorAll("article pre"))
+    if (code.scrollWidth > code.clientWidth || code.scrollHeight > code.clientHeight) code.tabIndex = 0;
+};
+
 const fit = () => {
+  reachCode();
+  fitFormulas();
   document.querySelectorAll("article .parts").forEach((parts) => parts.remove());
   for (const table of document.querySelectorAll("article table")) {
     table.classList.remove("parted", ...STEPS);
@@ -92,7 +114,16 @@ const fit = () => {
     if (wide()) inParts(table, room);
   }
 };
+document.addEventListener("DOMContentLoaded", () => {
+  for (const cell of document.querySelectorAll("article tbody :is(td, th)")) {
+    if (NAME.test(cell.textContent.trim()) && !cell.closest(".lab, .touch")) cell.classList.add("name");
+    // Nor is a name of the code, unless it is long.
+    const words = [...cell.querySelectorAll("code")].flatMap((code) => code.textContent.split(/\s/));
+    if (words.length) cell.style.setProperty("--letters", Math.min(18, Math.max(...words.map((word) => word.length))));
+  }
+});
 for (const event of ["load", "resize"]) window.addEventListener(event, fit);
+window.addEventListener("load", () => window.MathJax?.startup?.promise.then(fit)); // formulas are set after that
 document.addEventListener("toggle", fit, true);
 document.addEventListener("click", (event) => {
   if (event.target.closest("button, summary, .toggle-hidden, .admonition-title")) setTimeout(fit, 50); // unfolded

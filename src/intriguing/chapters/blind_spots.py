@@ -322,7 +322,11 @@ def regions(planes: Mapping[str, Plane]) -> plots.Figure:
         for kind in np.unique(classes):
             rows, columns = np.nonzero(classes == kind)
             if len(rows) > 0.004 * classes.size:
-                near = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
+                far = (rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2
+                for x, y in shown.points.values():  # where a point and its name stand, the class does not
+                    across, up = (ticks[columns] - x) / extent, (ticks[rows] - y) / extent
+                    far[(across > -0.15) & (across < 0.5) & (up > -0.15) & (up < 0.25)] += classes.size
+                near = np.argmin(far)
                 axes.text(ticks[columns[near]], ticks[rows[near]], str(kind), ha="center", va="center", fontsize=15)
         for label, place in shown.points.items():
             axes.plot(*place, "o", color=plots.PALETTE["black"], markersize=4)

@@ -32,6 +32,9 @@ TOLERANCES = {"penalty method": 4e-3, "projections": 4e-3, "ratio": 4e-3, "succe
 LEFT_OUT = ("penalty-plain",)  # methods that the picture does not show
 
 
+SLOWER = 1.5  # times as long as 100 steps of DDN that a search may take
+
+
 LEVEL = 4000  # images from which on the time for one no longer grows with their number
 
 
@@ -45,6 +48,7 @@ class Measured:
         growth: the search by projections on more and more images.
         large: photographs and a thousand classes.
         gpu: both of ours on a graphics processor.
+        deep: the walk and its peers on a network with convolutions and on networks of photographs.
     """
 
     peers: dict[str, Any]
@@ -52,6 +56,7 @@ class Measured:
     growth: dict[str, Any]
     large: dict[str, Any]
     gpu: dict[str, Any]
+    deep: dict[str, Any]
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -70,6 +75,13 @@ class Measured:
         """The rows of ``methods`` with the small batch, or with less where a method takes one image at a time."""
         rows = self.methods
         return rows[rows["batch"] <= self.peers["meta"]["small"]]
+
+    @property
+    def walks(self) -> pd.DataFrame:
+        """One row for each deep network and method that ran; ``success`` is the smaller one of both precisions."""
+        rows = pd.DataFrame(self.deep["rows"]).dropna(subset=["seconds"])
+        rows["success"] = rows[["success_float32", "success_float64"]].min(axis=1)
+        return rows
 
     @property
     def grown(self) -> pd.DataFrame:
@@ -93,7 +105,7 @@ def measured() -> Measured:
     Raises:
         ResultError: one of them is missing or cannot be read.
     """
-    return Measured(*(results.measured(name) for name in ("peers", "floor", "growth", "large", "gpu")))
+    return Measured(*(results.measured(name) for name in ("peers", "floor", "growth", "large", "gpu", "photographs")))
 
 
 def machine(found: Measured) -> str:
@@ -268,6 +280,83 @@ def photographs_line(found: Measured) -> str:
         f"as often as the search by projections and took {ratio['seconds_per_image']:.0f} times as long; its "
         f"perturbations are {ratio['rms'] - 1:.1%} longer."
     )
+
+
+def deep_panels(found: Measured) -> dict[str, pd.DataFrame]:
+    """What ``plane`` draws of the networks with convolutions.
+
+    Args:
+        found: what ``measured`` returns.
+
+    Returns:
+        Title of the panel -> the rows of one network.
+    """
+    rows = found.walks
+    return {f"{name}: above the shortest found": part for name, part in rows.groupby("model", sort=False)}
+
+
+def deep(found: Measured) -> Styler:
+    """The methods on the networks with convolutions.
+
+    Args:
+        found: what ``measured`` returns.
+
+    Returns:
+        The styled table, by network and method.
+    """
+    titles = {
+        "success": "success",
+        "ratio": "distortion / shortest",
+        "images_per_second": "images per second",
+        "time_ratio": "time / DDN-100",
+        "passes": "passes",
+        "peak_mib": "memory, MiB",
+    }
+    frame = found.walks.set_index(["model", "method"])[list(titles)].rename(columns=titles)
+    formats = {"success": "{:.0%}", "distortion / shortest": "{:.4f}", "passes": "{:.0f}", "memory, MiB": "{:,.0f}"}
+    shown = frame.style.format(precision=2, na_rep="–")
+    return shown.format(formats, subset=list(formats), na_rep="–").format("{:.3g}", subset=["images per second"])
+
+
+def deep_line(found: Measured) -> str:
+    """How the networks with convolutions were measured, and what came out, in sentences of Markdown.
+
+    Args:
+        found: what ``measured`` returns.
+    """
+    meta, rows = found.deep["meta"], found.walks
+    walk, lead = _walk(rows), _lead(rows)
+    behind = [name for name, ratio in lead.items() if ratio >= 1]
+    text = (
+        f"Measured on {meta['created'][:10]}, {meta['hardware']['cpu']}, one thread, in one process, image by image "
+        f"and method by method in turn, while {meta['load']:.0f} threads shared {meta['hardware']['cores']} cores, so "
+        f"that ratios say more than seconds: {meta['images']} {meta['data']}, to become ostriches, and "
+        f"{meta['digits']}. The walk takes "
+        f"{walk['time_ratio'].min():.2f} to {walk['time_ratio'].max():.2f} times as long as 100 steps of DDN. "
+    )
+    if behind:
+        text += f"On {' and '.join(behind)} a peer ends lower. "
+    ahead = {name: ratio for name, ratio in lead.items() if ratio < 1}
+    if ahead:
+        text += (
+            f"On {len(ahead)} of {len(lead)} networks it ends lower than every peer that succeeds on every image, by "
+            f"{1 - max(ahead.values()):.1%} to {1 - min(ahead.values()):.1%} of the best one's distortion. "
+        )
+    failed = [row for row in found.deep["rows"] if "failed" in row]
+    names = sorted({f"{row['method']} on {row['model']} ({row['failed']})" for row in failed})
+    return text + (f"Not measured: {'; '.join(names)}." if names else "")
+
+
+def _walk(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the walk, by network."""
+    return rows[rows["key"] == "walk"].set_index("model")
+
+
+def _lead(rows: pd.DataFrame) -> dict[str, float]:
+    """Network -> distortion of the walk over that of the best other package that succeeds on every image."""
+    others = rows[(rows["package"] != "intriguing") & (rows["success"] == 1)]
+    best = others.groupby("model")["rms"].min()
+    return {name: row["rms"] / best.get(name, float("inf")) for name, row in _walk(rows).iterrows()}
 
 
 def graphics(found: Measured) -> Styler:
@@ -458,6 +547,12 @@ def claims(measurements: Measured, found: Found, models: Mapping[str, nn.Module]
         ),
         "On a graphics processor every image reaches its target, in both precisions": all(
             row["success"] == row.get("success_float64", 1) == 1 for row in measurements.gpu["speed"]
+        ),
+        "On networks with convolutions the walk takes at most half as long again as 100 steps of DDN": bool(
+            (_walk(measurements.walks)["time_ratio"] <= SLOWER).all()
+        ),
+        "There it ends lower than every other package that succeeds on every image": all(
+            ratio < 1 for ratio in _lead(measurements.walks).values()
         ),
         "Here and now every image reaches its target in double precision": all(
             bool((precise[name](nearest.images.double().cpu()).argmax(1) == targets.cpu()).all())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from intriguing.attack.distortion import Distortion
 from intriguing.attack.perturbations import AMPLIFIED
@@ -15,10 +16,13 @@ from intriguing.book import markdown, paper
 from intriguing.book.halves import HALVES
 from intriguing.book.results import Table
 from intriguing.chapters.disjoint_sets.seeds import Study
+from intriguing.chapters.disjoint_sets.study import Counts
 from intriguing.data import Digits
 
-Verdicts = dict[str, tuple[bool, str]]
-"""A claim, a sentence -> whether it holds, and the numbers that decide it in a few words."""
+Verdicts = dict[str, tuple[bool | None, str]]
+"""A claim, a sentence -> whether it holds, None where that is open, and the numbers that decide it in a few words."""
+
+DECIDED = 2.0  # standard errors by which two means have to differ, or it is open which one is larger
 
 AMPLIFIED_ROWS = [row for row in paper.TABLE4.rows if row.endswith("amplified to 0.1")]
 NOISE_ROWS = [row for row in paper.TABLE4.rows if row.startswith("Gaussian")]
@@ -157,18 +161,20 @@ def about_outside(outside: pd.DataFrame, compared: pd.DataFrame) -> str:
     return f"{len(outside)} of {len(compared)} numbers lie outside even then. Those furthest outside:"
 
 
-def about_kinds(kinds: Table) -> str:
-    """How much of the transfer is left when maker and reader share less, in a sentence.
+def about_kinds(kinds: Table, clean: float) -> str:
+    """How much of the transfer is left when maker and reader share less, in two sentences.
 
     Args:
         kinds: what ``study.kinds`` returns, with all four rows.
+        clean: mean error of the networks on clean test images, which is no transfer.
     """
-    error = kinds.to_frame()["error"]
-    left = error / error["same architecture, same half"]
+    above = kinds.to_frame()["error"] - clean
+    left = above / above["same architecture, same half"]
     return (
-        f"Another architecture alone leaves **{left['other architecture, same half']:.0%}** of "
-        f"the transfer, another half alone **{left['same architecture, other half']:.0%}**, "
-        f"and both together **{left['other architecture, other half']:.0%}**."
+        f"On clean test images these networks err on {clean:.1%}. Above that, another architecture alone leaves "
+        f"**{left['other architecture, same half']:.0%}** of the transfer, another half alone "
+        f"**{left['same architecture, other half']:.0%}**, and both together "
+        f"**{left['other architecture, other half']:.0%}**."
     )
 
 
@@ -189,7 +195,12 @@ def about_pair(study: Study, one: str, other: str) -> str:
 
 
 def halves_claims(
-    digits: Digits, sets: Mapping[str, Distortion], table3: Table, forms: Mapping[str, Table], noise: Table
+    digits: Digits,
+    sets: Mapping[str, Distortion],
+    table3: Table,
+    forms: Mapping[str, Table],
+    noise: Table,
+    spread: Table,
 ) -> Verdicts:
     """The claims about the three networks of Tables 3 and 4.
 
@@ -199,15 +210,20 @@ def halves_claims(
         table3: errors and distortions.
         forms: Table 4 by the form of amplification.
         noise: the upper rows of Table 4 with noise of equal size.
+        spread: standard deviations of Table 4 over networks trained anew.
 
     Returns:
-        Twelve claims with their verdicts.
+        Twelve claims with their verdicts. Shares that differ by less than their standard errors allow leave one open.
     """
     names, ours, equal = list(sets), forms["printed"].to_frame(), noise.to_frame()
     own, gap, doubt = _errors_by_half(digits, table3)
     pairs = [(maker, reader) for maker in names for reader in names if maker != reader]
     cross = [pair for pair in pairs if HALVES[pair[0]].part != HALVES[pair[1]].part]
-    across, control = ({pair: frame.at[pair] for pair in cross} for frame in (ours, equal))
+    across, control, luck = ({pair: frame.at[pair] for pair in cross} for frame in (ours, equal, spread.to_frame()))
+    images = min(len(found.success) for found in sets.values())
+    leads = {pair: _counted(across[pair], control[pair], luck[pair], images) for pair in cross}
+    mean, noisy_mean, luck_mean = (float(np.mean(list(part.values()))) for part in (across, control, luck))
+    double = _counted(mean, noisy_mean, luck_mean, images, times=2)
     amplified = [ours.at[f"{maker} amplified to 0.1", reader] for maker, reader in cross]
     drops = {pair[0]: ours.at[pair] / across[pair[0], _P2] for pair in pairs if pair not in cross}
     longer = growth(sets)
@@ -229,14 +245,11 @@ def halves_claims(
             all(gap[name] < 3 * doubt[name] for name in names),
             ", ".join(f"{name}: {gap[name] / doubt[name]:.1f}" for name in names),
         ),
-        "Networks of the other half misread a relatively large part: over twice what noise of equal size does": (
-            all(across[pair] > 2 * control[pair] for pair in cross),
+        "Networks of the other half misread more of every set than of noise of equal size": (
+            _all(lead.holds for lead in leads.values()),
             f"{_spans(across.values())} against {_spans(control.values())}",
         ),
-        "They misread more of every set than of noise of equal size": (
-            all(across[pair] > control[pair] for pair in cross),
-            f"smallest lead {min(across[pair] - control[pair] for pair in cross):.1%}",
-        ),
+        "On average they misread over twice as much of the sets as of that noise": (double.holds, f"{double}"),
         "The effect decreases: every set made on P1 fools the other network of P1 more than that of P2": (
             all(drop > 1 for drop in drops.values()),
             ", ".join(f"{maker}: {drop:.1f} times as much" for maker, drop in drops.items()),
@@ -255,7 +268,7 @@ def halves_claims(
             cut <= 0.03,
             f"largest change {cut:.1%}",
         ),
-        "Noise of 0.06 or 0.1 adds no more than one point to any error": (
+        "Noise of 0.06 or 0.1, not cut back, adds no more than one point to any error": (
             bool(noisy <= 0.01),
             f"at most {noisy:.1%}; cutting back moves it by {cut_noise:.1%} or less",
         ),
@@ -278,11 +291,51 @@ def seeds_claims(kinds: Table) -> Verdicts:
     }
 
 
+@dataclass(frozen=True)
+class Lead:
+    """By how much one mean error exceeds another, and how much of that may be luck; ``str`` gives the numbers.
+
+    Attributes:
+        larger: the mean error that is expected to be larger.
+        smaller: the one that is expected to be smaller.
+        doubt: standard error of their difference.
+    """
+
+    larger: float
+    smaller: float
+    doubt: float
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether it is larger; None where the two differ by ``DECIDED`` standard errors or less."""
+        gap = self.larger - self.smaller
+        return gap > 0 if abs(gap) > DECIDED * self.doubt else None
+
+    def __str__(self) -> str:
+        gap = self.larger - self.smaller
+        return f"{self.larger:.1%} against {self.smaller:.1%}, difference {gap:.1%} ± {self.doubt:.1%}"
+
+
+def lead(larger: Sequence[Tensor], smaller: Sequence[Tensor], luck: float = 0.0) -> Lead:
+    """Compares the mean errors of two groups that were counted on the same images.
+
+    Args:
+        larger: for each of a group which images are misread, (N,) bool.
+        smaller: likewise for the other group.
+        luck: standard deviation of the difference over networks trained anew.
+
+    Returns:
+        A ``Lead``. Its doubt is that of the images, whose differences are taken one by one, together with ``luck``.
+    """
+    one, other = (torch.stack(list(group)).double().mean(0) for group in (larger, smaller))
+    counted = float((one - other).std()) / len(one) ** 0.5
+    return Lead(float(one.mean()), float(other.mean()), float(np.hypot(counted, luck)))
+
+
 def convolutional_claims(
     whole: Mapping[str, Distortion],
     halved: Mapping[str, Distortion],
-    table2: Table,
-    equal_noise: Table,
+    counts: Counts,
     table4: Table,
 ) -> Verdicts:
     """The claims about convolutional networks.
@@ -290,19 +343,26 @@ def convolutional_claims(
     Args:
         whole: name -> adversarial examples for the networks of Table 2, ``ConvNet`` among them.
         halved: likewise for those of Table 4, ``ConvNet'`` among them.
-        table2: who is fooled by whose examples, a network named ``ConvNet`` among them.
-        equal_noise: the same with noise of equal size.
+        counts: what ``study.counted`` returns for the sets of ``whole``.
         table4: Table 4 with ``ConvNet`` and ``ConvNet'``.
 
     Returns:
-        Five claims with their verdicts.
+        Five claims with their verdicts. Means that differ by less than their standard error allows leave one open.
     """
-    transfer, noise, halves = table2.to_frame(), equal_noise.to_frame(), table4.to_frame()
-    networks = list(noise.columns)
-    others = [name for name in networks if name != "ConvNet"]
-    fooled = {reader: transfer.loc[[name for name in networks if name != reader], reader].mean() for reader in networks}
-    reads, reads_noise = fooled["ConvNet"], noise.loc[others, "ConvNet"].mean()
-    fools, fools_noise = (frame.loc["ConvNet", others].mean() for frame in (transfer, noise))
+    halves = table4.to_frame()
+    others = [name for name in counts.sets if name != "ConvNet"]
+
+    def fooled(reader: str) -> list[Tensor]:
+        return [readers[reader] for maker, readers in counts.sets.items() if maker != reader]
+
+    def luck(reader: str) -> float:  # all of its errors hang on one training, so they may move together
+        return float(counts.spread.loc[[maker for maker in counts.sets if maker != reader], reader].mean())
+
+    rivals = {name: lead(fooled(name), fooled("ConvNet"), np.hypot(luck(name), luck("ConvNet"))) for name in others}
+    nearest = min(rivals, key=lambda name: rivals[name].larger)
+    reads = lead(fooled("ConvNet"), [counts.noise[maker]["ConvNet"] for maker in others], luck("ConvNet"))
+    its_own, equal = ([part["ConvNet"][reader] for reader in others] for part in (counts.sets, counts.noise))
+    fools = lead(its_own, equal, float(counts.spread.loc["ConvNet", others].mean()))
     pairs = (("ConvNet", "ConvNet'"), ("ConvNet'", "ConvNet"))
     amplified = {reader: halves.at[f"{maker} amplified to 0.1", reader] for maker, reader in pairs}
     return {
@@ -311,16 +371,16 @@ def convolutional_claims(
             f"mean distortion {float(whole['ConvNet'].rms.mean()):.3f}",
         ),
         "The sets of Table 1 fool the convolutional network more than noise of equal size, on average": (
-            bool(reads > reads_noise),
-            f"{reads:.1%} against {reads_noise:.1%}",
+            reads.holds,
+            str(reads),
         ),
         "The convolutional network is fooled least of all, on average over the sets of the others": (
-            min(fooled, key=fooled.get) == "ConvNet",
-            f"{reads:.1%}",
+            _all(rival.holds for rival in rivals.values()),
+            f"{nearest} is next: {rivals[nearest]}",
         ),
         "Its own set fools the networks of Table 1 more than noise of equal size, on average": (
-            bool(fools > fools_noise),
-            f"{fools:.1%} against {fools_noise:.1%}",
+            fools.holds,
+            str(fools),
         ),
         "Amplified to 0.1, the sets of the convolutional networks fool each other more than noise of 0.1": (
             all(bool(error > halves.at["Gaussian noise 0.1", reader]) for reader, error in amplified.items()),
@@ -335,7 +395,8 @@ def listed(verdicts: Verdicts) -> str:
     Args:
         verdicts: the claims.
     """
-    rows = [[claim, "holds" if holds else "**does not hold**", why] for claim, (holds, why) in verdicts.items()]
+    outcome = {True: "holds", False: "**does not hold**", None: "**undecided**"}
+    rows = [[claim, outcome[holds], why] for claim, (holds, why) in verdicts.items()]
     return markdown.words(["statement", "verdict", "evidence"], rows)
 
 
@@ -352,6 +413,18 @@ def _errors_by_half(digits: Digits, table3: Table) -> tuple[dict[str, float], di
         own[name], other = (part1, part2) if HALVES[name].part == "part1" else (part2, part1)
         gap[name], doubt[name] = abs(other - test), float(np.sqrt(test * (1 - test) * counts))
     return own, gap, doubt
+
+
+def _counted(larger: float, smaller: float, luck: float, images: int, *, times: int = 1) -> Lead:
+    """A share beside a multiple of another one, both counted on so many images."""
+    counted = np.sqrt((larger * (1 - larger) + times**2 * smaller * (1 - smaller)) / images)
+    return Lead(larger, times * smaller, float(np.hypot(counted, luck)))
+
+
+def _all(verdicts: Iterable[bool | None]) -> bool | None:
+    """Whether all hold; None where some are open and none is false."""
+    verdicts = list(verdicts)
+    return False if False in verdicts else None if None in verdicts else True
 
 
 def _largest_change(table: Table, other: Table, rows: Sequence[str], columns: Sequence[str]) -> float:

@@ -125,8 +125,9 @@ def inside(found: Study, entries: pd.DataFrame, *, counted: int) -> pd.DataFrame
 
     Three questions, from the strictest to the fairest. *raw*: does the printed number lie within ``WIDTH`` standard
     deviations of our mean, although we trained on fewer images? *sized*: does it lie that close to our entry at full
-    size, with the spread of the small size? *fair*: the same once the paper's own uncertainty is added, which is the
-    standard error of a rate counted on ``counted`` images and half a unit of the last printed digit.
+    size, with the spread of the small size? *fair*: the same once the paper's own uncertainty is added: its network is
+    a draw as ours is, so that the variance over seeds counts twice, and its number was counted on ``counted`` images
+    and printed with so many digits.
 
     Args:
         found: our study.
@@ -153,7 +154,7 @@ def inside(found: Study, entries: pd.DataFrame, *, counted: int) -> pd.DataFrame
         spread=spread,
         raw=np.abs(printed - mean) <= WIDTH * spread,
         sized=np.abs(printed - ours) <= WIDTH * spread,
-        fair=np.abs(printed - ours) <= WIDTH * np.hypot(spread, doubt) + rounding,
+        fair=np.abs(printed - ours) <= WIDTH * np.hypot(np.sqrt(2) * spread, doubt) + rounding,
     )
 
 

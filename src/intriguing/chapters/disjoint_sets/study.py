@@ -7,7 +7,7 @@ allow: what another half of the data costs the transfer, and what another archit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from intriguing.attack.distortion import Distortion
-from intriguing.attack.perturbations import AMPLIFIED, amplify, gaussian_noise, rms
-from intriguing.book import paper, runs, tables
+from intriguing.attack.perturbations import AMPLIFIED, amplify, gaussian_noise, noise_of_size, rms
+from intriguing.book import paper, results, runs, tables
 from intriguing.book.halves import HALVES, NOISE
 from intriguing.book.results import Table
 from intriguing.book.tables import error_matrix
@@ -160,6 +160,43 @@ def noise_of_equal_size(models: Mapping[str, nn.Module], images: Images, sets: M
     equal = tables.equal_noise(models, images, sets)
     clean = error_matrix(models, {"no distortion": images.images}, images.labels)
     return Table("table4_noise", equal.columns, equal.rows | clean, equal.meta)
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What lies behind Table 2, image by image.
+
+    Attributes:
+        sets: name of the set -> name of the reader -> (N,) bool, which images it misreads.
+        noise: the same for noise as large as each perturbation of the set.
+        spread: standard deviation over seeds of each entry of the table.
+    """
+
+    sets: Mapping[str, Mapping[str, Tensor]]
+    noise: Mapping[str, Mapping[str, Tensor]]
+    spread: pd.DataFrame
+
+
+def counted(models: Mapping[str, nn.Module], images: Images, sets: Mapping[str, Distortion]) -> Counts:
+    """Which images each network misreads in each set.
+
+    Args:
+        models: name -> network, the readers, a convolutional one among them.
+        images: the clean images.
+        sets: name -> adversarial examples.
+
+    Raises:
+        ResultError: no spread over seeds was measured.
+    """
+
+    def misread(shown: Tensor) -> dict[str, Tensor]:
+        return {reader: predict(model, shown) != images.labels for reader, model in models.items()}
+
+    return Counts(
+        {name: misread(found.images) for name, found in sets.items()},
+        {name: misread(noise_of_size(images.images, found.rms)) for name, found in sets.items()},
+        results.load("spread_table2_convolutional", "quick").to_frame(),
+    )
 
 
 def convolutional_tables(

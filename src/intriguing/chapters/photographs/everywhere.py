@@ -127,12 +127,12 @@ def journey(networks: Mapping[str, Normalised], free: Free) -> list[Table]:
     Returns:
         As for :func:`intriguing.chapters.photographs.study.travels`.
     """
-    rows = travel.readable(networks, free.images, free.fit)
+    read = torch.stack([free.fit(recognition.read(model, free.images)) for model in networks.values()])
+    rows = read.all(0).nonzero()[:, 0]
     chosen = Free(tuple(free.pictures[row] for row in rows.tolist()), free.images[rows])
     aims = torch.full((len(rows),), OSTRICH)
-    found = travel.travel(
-        networks, chosen.images, chosen.fit, {travel.TARGET: aims}, steps=study.sizes().steps, progress="ostriches"
-    )
+    made = travel.made_for(networks, chosen.images, aims, steps=study.sizes().steps, progress="ostriches")
+    found = travel.travel(networks, chosen.images, chosen.fit, {travel.TARGET: made}, aims)
     return study.travels(found, "free_transfer", f"photographs inside packages: {', '.join(chosen.names)}")
 
 
@@ -143,13 +143,13 @@ def claims(made: Ostriches, moved: list[Table]) -> dict[str, bool]:
         made: as from :func:`ostriches`.
         moved: as from :func:`journey`.
     """
-    _, hit = moved
+    *_, elsewhere = moved
     return {
         "Every photograph becomes an ostrich": bool(made.found.success.all()),
         "By less than one level of 255 in the mean": float(made.found.rms.mean()) < 1 / 255,
         "Noise of the same length changes fewer than half": float(made.noise.double().mean()) < 0.5,
-        "No other network takes them for an ostrich at that length": (
-            float(study.elsewhere(hit, travel.TARGET, travel.MINIMUM)[0]) == 0
+        "No other network takes them for an ostrich at that length": bool(
+            study.part(elsewhere, travel.TARGET, travel.MINIMUM)[study.INTO] == 0
         ),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -100,7 +101,7 @@ class Looking:
 
     @functools.cached_property
     def grown(self) -> dict[str, Amplified]:
-        """The ostriches of the first two networks, multiplied by several factors, and saved."""
+        """The ostriches of every network, multiplied by several factors, and saved."""
         drawn = self.drawn
         return {
             name: ostriches.amplify(self.networks[name], drawn.images, drawn.found[name].images, drawn.targets, FACTORS)
@@ -110,7 +111,7 @@ class Looking:
     @functools.cached_property
     def moved(self) -> list[Table]:
         """The perturbations of every network on every network, for photographs that all of them read."""
-        return study.moved(self.networks, self.photos)
+        return study.moved(self.networks, self.answers, self.photos, self.drawn)
 
     def says(self) -> str:
         """What there is to look at, and with what."""
@@ -197,11 +198,15 @@ class Looking:
 
     @where_at_hand
     def confidence(self) -> Figure:
-        """Distortion against confidence."""
+        """Distortion against confidence: medians, and what lies between the quartiles."""
         frame = study.surer_table(self.drawn, "").to_frame()
         names = ["likeliest", *(f"{sure:g}" for sure in study.SURES)]
-        lines = {name: (range(len(names)), frame[name].tolist()) for name in frame.columns}
-        return pictures.curves(lines, names=names, xlabel="what is asked of the ostrich", ylabel="mean distortion")
+        parts = {name: [frame[f"{name}, {part}"].tolist() for part in study.QUARTILES] for name in self.drawn.surer}
+        return pictures.curves(
+            {name: (range(len(names)), median) for name, (median, *_) in parts.items()},
+            spreads={name: (low, high) for name, (_, low, high) in parts.items()},
+            names=names, xlabel="what is asked of the ostrich", ylabel="median distortion",
+        )  # fmt: skip
 
     @where_at_hand
     def saved(self) -> Styler:
@@ -225,14 +230,28 @@ class Looking:
         return heat(study.square(self.moved[0], size))
 
     @where_at_hand
+    def abroad(self) -> Styler:
+        """What other networks make of the perturbations, goal by goal and length by length."""
+        frame = self.moved[-1].to_frame()
+        words = (study.MISREAD, "noise", "another photograph's", study.INTO)
+        shown = pd.DataFrame(
+            {word: [share(*entry) for entry in zip(frame[word], frame[f"± {word}"], strict=True)] for word in words},
+            index=frame.index,
+        )
+        return shown.style
+
     def targeted(self) -> str:
-        """Into the target or into anything, in a sentence."""
-        misread, hit = self.moved
-        into = study.elsewhere(hit, travel.TARGET, travel.FIVE)[0]
-        away = study.elsewhere(misread, travel.TARGET, travel.FIVE)[0]
+        """Into the target or into anything, in sentences that say on how many photographs they rest."""
+        if self.photos is None:
+            return "Left out in this run, which has no photographs of ImageNet."
+        row, count = study.part(self.moved[-1], travel.TARGET, travel.FIVE), self.moved[-1].meta["photographs"]
         return (
-            f"Five times as long, ostriches of one network are misread by another in {away:.0%} of the cases, and "
-            f"taken for ostriches in {into:.0%}, of {misread.meta['photographs']} photographs that all networks read."
+            f"Five times as long, ostriches of one network are misread by another in "
+            f"{share(row[study.MISREAD], row[f'± {study.MISREAD}'])} of the cases, and taken for ostriches in "
+            f"{share(row[study.INTO], row[f'± {study.INTO}'])}; all {count} photographs are ones that every network "
+            f"reads. ± is one standard error over photographs. A share in one cell of a square has up to "
+            f"{0.5 / count**0.5:.0%}, and where none of {count} was misread, {1 - 0.025 ** (1 / count):.0%} could be, "
+            "at 95 %."
         )
 
     @functools.cached_property
@@ -240,7 +259,9 @@ class Looking:
         """What the page claims of ImageNet; nothing where there are no photographs."""
         if self.photos is None:
             return {}
-        return study.claims(self.accuracy, self.units, self.drawn, self.grown[self.first], self.moved)
+        return study.claims(
+            self.accuracy, self.units, self.drawn, self.grown[self.first], self.moved, study.penalised()
+        )
 
     def disagreements(self) -> list[str]:
         """Where tables and claims differ from the stored run; nothing where they cannot be compared."""
@@ -262,6 +283,16 @@ def looking() -> Looking:
     """
     count = settings.profile().photographs
     return Looking(photographs.validation(count, progress="reading photographs"), recognition.networks())
+
+
+def share(value: float, error: float) -> str:
+    """A share with its standard error, in percent; nothing where there is none.
+
+    Args:
+        value: from 0 to 1, or NaN.
+        error: likewise.
+    """
+    return "" if math.isnan(value) else f"{100 * value:.1f} ± {100 * error:.1f} %"
 
 
 def heat(frame: pd.DataFrame) -> Styler:

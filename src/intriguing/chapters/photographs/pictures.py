@@ -163,6 +163,7 @@ def curves(
     *,
     xlabel: str,
     ylabel: str,
+    spreads: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     names: Sequence[str] | None = None,
     percent: bool = False,
 ) -> Figure:
@@ -170,6 +171,7 @@ def curves(
 
     Args:
         groups: Label -> positions along x, and values.
+        spreads: Label -> lower and upper ends of a bar at each position; None for no bars.
         xlabel: What the positions are.
         ylabel: What the values are.
         names: What the positions, whole numbers from 0, are called; None leaves them numbers.
@@ -185,8 +187,13 @@ def curves(
         raise ValueError("got no group; expected at least one; name a network.")
     figure = Figure(figsize=(0.85 * WIDTH, 2.7))
     axes = figure.subplots()
-    for (label, (places, values)), dashes in zip(groups.items(), repeated(DASHES), strict=False):
-        axes.plot(places, values, marker="o", markersize=3.5, label=label, linestyle=dashes)
+    for number, ((label, (places, values)), dashes) in enumerate(zip(groups.items(), repeated(DASHES), strict=False)):
+        spread = (spreads or {}).get(label)
+        # Bars of different groups stand side by side, so that none hides another.
+        beside = np.asarray(places) + (0.06 * (number - (len(groups) - 1) / 2) if spreads else 0)
+        bars = None if spread is None else np.abs(np.asarray(spread) - np.asarray(values))
+        axes.errorbar(beside, values, yerr=bars, marker="o", markersize=3.5, capsize=2, elinewidth=0.8,
+                      label=label, linestyle=dashes)  # fmt: skip
     if names is not None:
         axes.set_xticks(range(len(names)), names)
     axes.set(xlabel=xlabel, ylabel=ylabel)

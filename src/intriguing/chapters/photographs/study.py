@@ -20,7 +20,7 @@ from intriguing.chapters.photographs import ostriches, recognition
 from intriguing.chapters.photographs.ostriches import Amplified
 from intriguing.chapters.photographs.recognition import Normalised, Responses
 from intriguing.chapters.photographs.shortest import shortest
-from intriguing.chapters.photographs.travel import AWAY, FIVE, NOISE, OTHERS, TARGET, Travel, readable, travel
+from intriguing.chapters.photographs.travel import AWAY, FIVE, NOISE, OTHERS, TARGET, Travel, made_for, travel
 from intriguing.data import photographs
 from intriguing.data.photographs import SEEN, Photographs
 
@@ -32,8 +32,6 @@ MEASURES = {
     "pixel_distance": "distance in pixels",
     "feature_distance": "distance in another network",
 }
-FEWEST = 8  # photographs that are drawn, at least, to find some that all networks read
-COMPARED = 2  # networks for which all photographs that were drawn become ostriches
 STRANGERS = 2000  # random sets of photographs that chance is measured on
 TO_OSTRICH, TO_RANDOM = "to the ostrich", "to a random class"
 PRINTED = paper.NUMBERS["figure 5 distortion"].value
@@ -46,6 +44,9 @@ FIGURE5 = {"images": 0, "success": 0.02, "read correctly": 0}  # likewise; ratio
 RATIO, DISTANCE = 0.02, 1e-4
 
 
+MISREAD, INTO = "misread", "the target"
+OVER_NOISE, OVER_OTHERS = "misread, less noise", "misread, less another photograph's"
+QUARTILES = {"median": 0.5, "lower quartile": 0.25, "upper quartile": 0.75}
 SURES = (0.9, 0.99)  # probabilities that a network is to have of the ostrich
 
 
@@ -72,7 +73,7 @@ class Sizes:
 
 SIZES = {
     "quick": Sizes(20, ("ostrich", "espresso"), (0.5, 0.99), 2, 2, 1),
-    "paper": Sizes(100, ("ostrich", "espresso", "airliner"), (0.5, 0.9, 0.99), 8, 32, 2),
+    "paper": Sizes(100, ("ostrich", "espresso", "airliner"), (0.5, 0.9, 0.99), 32, 32, 8),
 }
 
 
@@ -461,8 +462,8 @@ class Figure5:
         right: network -> (B,) bool, whether it reads them correctly.
         found: network -> what turned them.
         other: what turned the first of them into a random class, for the first network.
-        surer: network -> probability -> distortions that make it so sure about the first of them; key ``0`` stands for
-            no more sure than of any other class.
+        surer: network -> probability -> distortions that make it so sure about the first of them, infinite where none
+            did; key ``0`` stands for no more sure than of any other class.
     """
 
     images: Tensor
@@ -479,14 +480,13 @@ class Figure5:
 
 
 def figure5(networks: Mapping[str, Normalised], photos: Photographs) -> Figure5:
-    """The paper's Figure 5 for the first two networks.
+    """The paper's Figure 5 for every network.
 
     Args:
         networks: by name.
         photos: the photographs that are drawn from.
     """
     size, steps = sizes(), sizes().steps
-    networks = dict(list(networks.items())[:COMPARED])
     rows = ostriches.draw(len(photos), settings.profile().ostriches)
     images, labels = photos.images(rows, SEEN), photos.labels[rows]
     aims = torch.full_like(labels, ostriches.OSTRICH)
@@ -497,16 +497,17 @@ def figure5(networks: Mapping[str, Normalised], photos: Photographs) -> Figure5:
     few, first = slice(size.others), next(iter(networks))
     other = shortest(networks[first], images[few], other_classes(labels)[few], steps=steps, progress="random classes")
     some = slice(size.surer)
-    surer = {
-        name: {0.0: found[name].rms[some]}
-        | {
-            sure: shortest(model, images[some], aims[some], sure=sure, steps=steps).rms
-            for sure in SURES
-        }
-        for name, model in networks.items()
-    }  # fmt: skip
+    surer = {name: {0.0: _reached(found[name])[some]} for name in networks}
+    for name, model in networks.items():
+        for sure in SURES:
+            surer[name][sure] = _reached(shortest(model, images[some], aims[some], sure=sure, steps=steps))
     right = {name: recognition.read(model, images) == labels for name, model in networks.items()}
     return Figure5(images, labels, right, found, other, surer)
+
+
+def _reached(found: Distortion) -> Tensor:
+    """Distortions, infinite where the goal was not reached."""
+    return torch.where(found.success, found.rms, torch.inf)
 
 
 def figure5_table(drawn: Figure5, data: str) -> Table:
@@ -551,12 +552,64 @@ def surer_table(drawn: Figure5, data: str) -> Table:
         data: what the photographs are.
 
     Returns:
-        A ``Table`` named ``imagenet_surer``: for each probability the mean distortion of each network; the first row is
-        the shortest change.
+        A ``Table`` named ``imagenet_surer``: for each probability and each network the median distortion and both
+        quartiles; the first row is the shortest change.
     """
     words = {0.0: "the likeliest class"} | {sure: f"with probability {sure:g}" for sure in SURES}
-    rows = {word: [float(lengths[sure].mean()) for lengths in drawn.surer.values()] for sure, word in words.items()}
-    return Table("imagenet_surer", list(drawn.surer), rows, {"data": data})
+    shares = torch.tensor(list(QUARTILES.values()), dtype=torch.float64)
+    rows = {
+        word: [value for lengths in drawn.surer.values() for value in lengths[sure].double().quantile(shares).tolist()]
+        for sure, word in words.items()
+    }
+    columns = [f"{name}, {part}" for name in drawn.surer for part in QUARTILES]
+    count = len(next(iter(drawn.surer.values()))[0.0])
+    return Table("imagenet_surer", columns, rows, {"data": data, "photographs": count})
+
+
+@dataclass(frozen=True)
+class Penalised:
+    """The paper's penalty method and the walk on the same photographs, as ``benchmarks/penalty.py`` measured them.
+
+    Attributes:
+        network: its name.
+        rows: one for each photograph.
+    """
+
+    network: str
+    rows: Sequence[Mapping[str, float]]
+
+    def frame(self) -> pd.DataFrame:
+        """Mean, median, smallest and largest distortion of both, and of their ratio."""
+        rows = pd.DataFrame(self.rows)[["penalty", "walk", "ratio"]]
+        frame = rows.agg(["mean", "median", "min", "max"])
+        return frame.set_axis(["mean", "median", "smallest", "largest"]).rename(columns={"penalty": "penalty method"})
+
+
+def penalised() -> Penalised:
+    """What is stored of the penalty method on photographs.
+
+    Raises:
+        ResultError: it is missing or cannot be read.
+    """
+    stored = results.measured("penalty")
+    return Penalised(stored["meta"]["network"], stored["rows"])
+
+
+def penalised_line(found: Penalised) -> str:
+    """How far the penalty method ends beside the walk and beside the paper, in sentences of Markdown.
+
+    Args:
+        found: as from :func:`penalised`.
+    """
+    rows, frame = pd.DataFrame(found.rows), found.frame()
+    mean = frame.at["mean", "penalty method"]
+    return (
+        f"On {len(rows)} photographs and {found.network} the penalty method succeeds on "
+        f"{int(rows['success'].sum())}, after {rows['passes'].mean():,.0f} passes in the mean. Its mean distortion is "
+        f"{mean:.6f}, or {COLOURS * mean:.6f} per pixel, {COLOURS * mean / PRINTED:.0%} of what the paper prints. "
+        f"Divided by the walk's, photograph by photograph, lengths are {frame.at['mean', 'ratio']:.3f} in the mean, "
+        f"from {frame.at['smallest', 'ratio']:.3f} to {frame.at['largest', 'ratio']:.3f}."
+    )
 
 
 def survival(grown: Amplified) -> pd.DataFrame:
@@ -624,12 +677,16 @@ def saved(grown: Amplified) -> Tensor:
     return _first(grown.rounded_rms, grown.rounded_hit)
 
 
-def moved(networks: Mapping[str, Normalised], photos: Photographs) -> list[Table]:
+def moved(
+    networks: Mapping[str, Normalised], answers: Mapping[str, Responses], photos: Photographs, drawn: Figure5
+) -> list[Table]:
     """The perturbations of every network on every network, for drawn photographs that all of them read correctly.
 
     Args:
         networks: by name.
-        photos: that are drawn from, in the order of :func:`figure5`.
+        answers: as from :func:`answers`.
+        photos: that are drawn from, in the order of :func:`figure5`, and further where these are too few.
+        drawn: as from :func:`figure5`; what became an ostrich there is not looked for again.
 
     Returns:
         As for :func:`travels`.
@@ -637,12 +694,21 @@ def moved(networks: Mapping[str, Normalised], photos: Photographs) -> list[Table
     Raises:
         ValueError: fewer than two photographs that all networks read correctly.
     """
-    rows = ostriches.draw(len(photos), min(len(photos), max(settings.profile().ostriches, FEWEST)))
-    images, labels = photos.images(rows, SEEN), photos.labels[rows]
-    chosen = readable(networks, images, lambda classes: classes == labels)[: sizes().travellers]
-    images, labels = images[chosen], labels[chosen]
-    goals = {TARGET: torch.full_like(labels, ostriches.OSTRICH), AWAY: labels}
-    found = travel(networks, images, lambda classes: classes == labels, goals, steps=sizes().steps, progress="travel")
+    order = ostriches.draw(len(photos), len(photos))
+    right = torch.stack([answer.logits.argmax(1) == photos.labels for answer in answers.values()]).all(0)
+    chosen = right[order].nonzero()[: sizes().travellers, 0]  # (R,) places in the order of the draw
+    images, labels = photos.images(order[chosen], SEEN), photos.labels[order[chosen]]
+    aims, steps = torch.full_like(labels, ostriches.OSTRICH), sizes().steps
+    known = chosen[chosen < len(drawn.images)]
+    became, rest = {name: drawn.found[name].images[known] for name in networks}, slice(len(known), None)
+    if len(known) < len(chosen):
+        further = made_for(networks, images[rest], aims[rest], steps=steps, progress="ostriches")
+        became = {name: torch.cat([became[name], more]) for name, more in further.items()}
+    made = {
+        TARGET: became,
+        AWAY: made_for(networks, images, labels, away=True, steps=steps, progress="any other class"),
+    }
+    found = travel(networks, images, lambda classes: classes == labels, made, aims)
     return travels(found, "imagenet_transfer", photos.summary())
 
 
@@ -656,17 +722,63 @@ def travels(found: Travel, name: str, data: str) -> list[Table]:
 
     Returns:
         A ``Table`` of that name, the shares that are misread, with a row ``goal, maker`` and a column ``reader, size``;
-        and, named with ``_target`` after it, the shares taken for the target.
+        named with ``_target`` after it, the shares taken for the target; and, with ``_elsewhere``, as from
+        :func:`elsewhere`.
     """
-    made = []
-    for ending, shares in (("", found.misread), ("_target", found.hit)):
+    made, meta = [], {"data": data, "photographs": found.photographs}
+    for ending, outcomes in (("", found.misread), ("_target", found.hit)):
         rows: dict[str, dict[str, float]] = {}
-        for (goal, maker, size, reader), share in shares.items():
-            rows.setdefault(f"{goal}, {maker}", {})[f"{reader}, {size}"] = share
+        for (goal, maker, size, reader), which in outcomes.items():
+            rows.setdefault(f"{goal}, {maker}", {})[f"{reader}, {size}"] = float(which.double().mean())
         columns = list(next(iter(rows.values())))
         made.append(Table(name + ending, columns, {row: [entry[c] for c in columns] for row, entry in rows.items()},
-                          {"data": data, "photographs": found.photographs}))  # fmt: skip
-    return made
+                          dict(meta)))  # fmt: skip
+    return [*made, elsewhere(found, f"{name}_elsewhere", meta)]
+
+
+def elsewhere(found: Travel, name: str, meta: Mapping[str, object]) -> Table:
+    """What networks make of perturbations that were made for another one, in the mean over all pairs of two networks.
+
+    Args:
+        found: as from :func:`intriguing.chapters.photographs.travel.travel`.
+        name: of the table.
+        meta: what is said about it.
+
+    Returns:
+        A ``Table`` with a row ``goal, size``: the shares that are misread, of noise of that length, of perturbations of
+        another photograph, and that are taken for the target, each followed by its standard error over photographs;
+        last the lead over noise and over another photograph's, with theirs.
+    """
+    pairs = [(maker, reader) for maker in found.networks for reader in found.networks if maker != reader]
+    rows = {}
+    for goal, size in dict.fromkeys((goal, size) for goal, _, size, _ in found.misread):
+        outcomes = [found.misread[goal, maker, size, reader] for maker, reader in pairs]
+        strange = [found.misread[goal, f"{maker}: {OTHERS}", size, reader] for maker, reader in pairs]
+        noisy = [found.misread[goal, NOISE, size, reader] for reader in found.networks]
+        into = [found.hit[goal, maker, size, reader] for maker, reader in pairs] if goal == TARGET else None
+        there, noise, others = (torch.stack(which).double().mean(0) for which in (outcomes, noisy, strange))
+        hits = [None, None] if into is None else _mean(torch.stack(into).double().mean(0))
+        rows[f"{goal}, {size}"] = [
+            *_mean(there), *_mean(noise), *_mean(others), *hits, *_mean(there - noise), *_mean(there - others)
+        ]  # fmt: skip
+    words = (MISREAD, "noise", "another photograph's", INTO, OVER_NOISE, OVER_OTHERS)
+    return Table(name, [column for word in words for column in (word, f"± {word}")], rows, dict(meta))
+
+
+def _mean(values: Tensor) -> list[float]:
+    """A mean over photographs and its standard error."""
+    return [float(values.mean()), float(values.std(correction=1) / len(values) ** 0.5)]
+
+
+def part(table: Table, goal: str, size: str) -> pd.Series:
+    """One row of a table of :func:`elsewhere`.
+
+    Args:
+        table: of that kind.
+        goal: of the perturbations.
+        size: their length.
+    """
+    return table.to_frame().loc[f"{goal}, {size}"]
 
 
 def square(table: Table, size: str) -> pd.DataFrame:
@@ -681,24 +793,9 @@ def square(table: Table, size: str) -> pd.DataFrame:
     return chosen.rename(columns=lambda name: name.removesuffix(f", {size}")).rename_axis(index="made for")
 
 
-def elsewhere(table: Table, goal: str, size: str) -> tuple[float, float, float]:
-    """The mean share of other networks that are fooled, beside noise and beside perturbations of other photographs.
-
-    Args:
-        table: as from :func:`travels`.
-        goal: of the perturbations.
-        size: their length.
-    """
-    frame = square(table, size)
-    own = [
-        frame.at[f"{goal}, {maker}", reader] for maker in frame.columns for reader in frame.columns if maker != reader
-    ]
-    others = [frame.at[f"{goal}, {maker}: {OTHERS}", reader] for maker in frame.columns for reader in frame.columns
-              if maker != reader]  # fmt: skip
-    return float(sum(own) / len(own)), float(frame.loc[f"{goal}, {NOISE}"].mean()), float(sum(others) / len(others))
-
-
-def claims(accuracy: Table, units: Table, drawn: Figure5, grown: Amplified, moved: Sequence[Table]) -> dict[str, bool]:
+def claims(
+    accuracy: Table, units: Table, drawn: Figure5, grown: Amplified, moved: Sequence[Table], searched: Penalised
+) -> dict[str, bool]:
     """What the page claims of ImageNet, and whether it has come out true.
 
     Args:
@@ -707,13 +804,13 @@ def claims(accuracy: Table, units: Table, drawn: Figure5, grown: Amplified, move
         drawn: as from :func:`figure5`.
         grown: the first network's ostriches multiplied by several factors.
         moved: as from :func:`travels`.
+        searched: as from :func:`penalised`.
     """
     frame, distance, kind = units.to_frame(), MEASURES["feature_distance"], MEASURES["purity"]
     seen, blank, control = (frame.loc[f"{layer}: {distance}"] for layer in (LAST, TURNED, CLASSES))
     kinds, first = frame.loc[f"{LAST}: {kind}"], next(iter(drawn.found))
     found, inside = drawn.found[first], accuracy.to_frame()["inside"].iloc[:2]
-    misread, hit = moved
-    there, noisy, strange = elsewhere(misread, AWAY, FIVE)
+    away, aimed = (part(moved[-1], goal, FIVE) for goal in (AWAY, TARGET))
     margins, kept = by_margin(grown)
     return {
         "The published accuracies lie in the exact intervals of the photographs at hand": bool(inside.all()),
@@ -732,15 +829,19 @@ def claims(accuracy: Table, units: Table, drawn: Figure5, grown: Amplified, move
         "The mean distortion is less than half of the paper's, pixels counted as the paper does": (
             COLOURS * float(found.rms.mean()) < 0.5 * PRINTED
         ),
+        "So is that of the penalty method, on the photographs that it was tried on": bool(
+            COLOURS * searched.frame().at["mean", "penalty method"] < 0.5 * PRINTED
+        ),
         "Fewer than half of the ostriches survive being saved with 8 bits": (
             float(grown.rounded_hit[0].double().mean()) < 0.5
         ),
         "Of those with the largest margins nine in ten survive it": kept[-1] >= 0.9,
-        "Five times as long, they fool other networks more often than noise of that length": there > noisy,
-        "They do so more often than perturbations made for other photographs": there > strange,
-        "Other networks seldom take them for the target, less than one in twenty": (
-            elsewhere(hit, TARGET, FIVE)[0] < 0.05
+        "Five times as long, perturbations away from the class fool other networks more often than noise of that "
+        "length, by two standard errors": bool(away[OVER_NOISE] > 2 * away[f"± {OVER_NOISE}"]),
+        "They do so more often than those made for other photographs, by two standard errors": bool(
+            away[OVER_OTHERS] > 2 * away[f"± {OVER_OTHERS}"]
         ),
+        "Five times as long, no ostrich of one network is an ostrich to another": bool(aimed[INTO] == 0),
     }
 
 

@@ -28,43 +28,61 @@ class Travel:
     """Photographs that every network reads correctly, and what the networks make of them once they are distorted.
 
     Attributes:
-        photographs: how many they are.
-        misread: (goal, maker, size, reader) -> share that is read wrongly. Makers are networks, ``NOISE`` of the mean
-            length of what the networks made, and, as ``Lite0: made for another photograph``, the perturbation of the
-            next photograph.
-        hit: likewise, share that is taken for the target; for the goal ``TARGET`` alone.
+        networks: their names.
+        misread: (goal, maker, size, reader) -> (B,) bool, whether a photograph is read wrongly. Makers are networks,
+            ``NOISE`` of the mean length of what the networks made, and, as ``Lite0: made for another photograph``, the
+            perturbation of the next photograph.
+        hit: likewise, whether it is taken for the target; for the goal ``TARGET`` alone.
         lengths: (goal, maker) -> mean RMS at the minimum.
     """
 
-    photographs: int
-    misread: dict[tuple[str, str, str, str], float]
-    hit: dict[tuple[str, str, str, str], float]
+    networks: tuple[str, ...]
+    misread: dict[tuple[str, str, str, str], Tensor]
+    hit: dict[tuple[str, str, str, str], Tensor]
     lengths: dict[tuple[str, str], float]
 
+    @property
+    def photographs(self) -> int:
+        """How many they are."""
+        return len(next(iter(self.misread.values())))
 
-def readable(networks: Mapping[str, nn.Module], images: Tensor, right: Callable[[Tensor], Tensor]) -> Tensor:
-    """The photographs that every network reads correctly.
+
+def made_for(
+    networks: Mapping[str, nn.Module],
+    images: Tensor,
+    classes: Tensor,
+    *,
+    away: bool = False,
+    steps: int,
+    progress: str | None = None,
+) -> dict[str, Tensor]:
+    """The photographs as each network's shortest perturbations change them.
 
     Args:
         networks: by name.
         images: (B, 3, height, width) in [0, 1].
-        right: classes (B,) -> (B,) bool.
+        classes: (B,) long, to go to or, with ``away``, to leave.
+        away: as for :func:`intriguing.chapters.photographs.shortest.lead`.
+        steps: passes through the network for each perturbation.
+        progress: title of a progress bar; None for none.
 
     Returns:
-        (R,) long, their places.
+        Name -> (B, 3, height, width) in [0, 1].
     """
-    both = torch.stack([right(recognition.read(model, images)) for model in networks.values()])
-    return both.all(0).nonzero()[:, 0]
+    return {
+        name: shortest(
+            model, images, classes, away=away, steps=steps, progress=progress and f"{progress}, {name}"
+        ).images
+        for name, model in networks.items()
+    }
 
 
 def travel(
     networks: Mapping[str, nn.Module],
     images: Tensor,
     right: Callable[[Tensor], Tensor],
-    goals: Mapping[str, Tensor],
-    *,
-    steps: int,
-    progress: str | None = None,
+    made: Mapping[str, Mapping[str, Tensor]],
+    targets: Tensor,
 ) -> Travel:
     """The perturbations of every network on every network, at three lengths before they are cut back to [0, 1].
 
@@ -72,9 +90,8 @@ def travel(
         networks: by name.
         images: (B, 3, height, width) in [0, 1], all of which they read correctly, two at least.
         right: classes (B,) -> (B,) bool, whether these are correct.
-        goals: ``TARGET`` -> the classes to go to, ``AWAY`` -> those to leave; one or both.
-        steps: passes through the network for each perturbation.
-        progress: title of a progress bar; None for none.
+        made: ``TARGET``, ``AWAY`` or both -> as from :func:`made_for`.
+        targets: (B,) long, the classes of the goal ``TARGET``.
 
     Returns:
         A ``Travel``.
@@ -84,33 +101,25 @@ def travel(
     """
     if len(images) < 2:
         raise ValueError(f"got {len(images)} photographs that every network reads; expected two at least; give more.")
-    outcome = Travel(len(images), {}, {}, {})
-    for goal, classes in goals.items():
-        made = {
-            name: shortest(
-                model, images, classes, away=goal == AWAY, steps=steps,
-                progress=progress and f"{progress}, {name}",
-            ).images
-            for name, model in networks.items()
-        }  # fmt: skip
-        lengths = {name: rms(images, changed) for name, changed in made.items()}
+    outcome = Travel(tuple(networks), {}, {}, {})
+    for goal, changes in made.items():
+        lengths = {name: rms(images, changed) for name, changed in changes.items()}
         outcome.lengths.update({(goal, name): float(length.mean()) for name, length in lengths.items()})
-        ways = [(name, changed, lengths[name]) for name, changed in made.items()]
+        ways = [(name, changed, lengths[name]) for name, changed in changes.items()]
         mean = torch.stack(list(lengths.values())).mean(0)
         ways.append((NOISE, noise_of_size(images, mean), mean))
         ways += [(f"{name}: {OTHERS}", images + (changed - images).roll(1, 0), lengths[name].roll(1, 0))
-                 for name, changed in made.items()]  # fmt: skip
+                 for name, changed in changes.items()]  # fmt: skip
         for maker, changed, length in ways:
-            for size, factor in zip(
-                SIZES, (torch.ones(()), _printed() / length.clamp(min=1e-9), torch.tensor(5.0)), strict=True
-            ):
+            factors = (torch.ones(()), _printed() / length.clamp(min=1e-9), torch.tensor(5.0))
+            for size, factor in zip(SIZES, factors, strict=True):
                 moved = images + (changed - images) * factor.to(images).view(-1, 1, 1, 1)
                 for reader, model in networks.items():
                     read = recognition.read(model, moved.clamp(0, 1))
                     place = (goal, maker, size, reader)
-                    outcome.misread[place] = float((~right(read)).double().mean())
+                    outcome.misread[place] = ~right(read)
                     if goal == TARGET:
-                        outcome.hit[place] = float((read == classes).double().mean())
+                        outcome.hit[place] = read == targets
     return outcome
 
 

@@ -36,6 +36,8 @@ const box = document.currentScript.previousElementSibling, data = JSON.parse(box
 const canvas = box.querySelector('canvas'), note = box.querySelector('p'), ctx = canvas.getContext('2d');
 const inputs = [...box.querySelectorAll('input')], colour = data.colours;
 const W = canvas.width / 2, H = canvas.height / 2;
+// A page that is dark turns the canvas over; letters are 10 pixels high at least, however small the canvas is shown.
+const dark = () => document.documentElement.dataset.theme === 'dark';
 const unpack = (part) => Float64Array.from(
   new Int16Array(Uint8Array.from(atob(part.bytes), (c) => c.charCodeAt(0)).buffer), (v) => v * part.scale);
 const rows = (part) => { const all = unpack(part), n = part.shape[1];
@@ -54,7 +56,8 @@ function arrow(x0, y0, x1, y1, style, width) {
   for (const s of [-1, 1]) ctx.lineTo(x1 - 9 * Math.cos(a + s * 0.4), y1 - 9 * Math.sin(a + s * 0.4));
   ctx.fill(); }
 function word(text, x, y, style, size, align) {
-  ctx.font = `${size || 13}px sans-serif`; ctx.textAlign = align || 'left';
+  ctx.font = `${Math.max(size || 13, 10 * W / (canvas.clientWidth || W))}px sans-serif`;
+  ctx.textAlign = align || 'left';
   ctx.strokeStyle = 'white'; ctx.lineWidth = 3; ctx.strokeText(text, x, y);
   ctx.fillStyle = style || '#222'; ctx.fillText(text, x, y); }
 const shade = (k) => data.second[k] === '1' ? colour.second : colour.first;
@@ -75,12 +78,14 @@ const B = rows(data.basis), A = rows(data.weights), P = rows(data.points), digit
 const Q = rows(data.places), R = data.reach, S = 380, left = 40, side = Math.round(Math.sqrt(B[0].length));
 const px = (u) => left + S * (u + R) / (2 * R), py = (v) => 8 + S * (R - v) / (2 * R);
 const small = document.createElement('canvas'); small.width = small.height = side;
+// The digits stand beside the plane, or below it where there is no room.
+const narrow = H > W, x0 = narrow ? left + 5 : left + S + 24, y0 = narrow ? S + 56 : 0, base = narrow ? y0 + 414 : S;
 function image(value, x, y, size) {
   const c = small.getContext('2d'), made = c.createImageData(side, side);
   for (let i = 0; i < side * side; i++) made.data.set([...value(i), 255], 4 * i);
   c.putImageData(made, 0, 0); ctx.imageSmoothingEnabled = false; ctx.drawImage(small, x, y, size, size);
   ctx.strokeStyle = '#bbb'; ctx.lineWidth = 1; ctx.strokeRect(x, y, size, size); }
-const grey = (x) => (i) => { const v = 255 * x[i]; return [v, v, v]; };
+const grey = (x) => (i) => { const v = 255 * (dark() ? 1 - x[i] : x[i]); return [v, v, v]; };
 const warm = [213, 94, 0], cold = [0, 114, 178];
 const added = (r) => (i) => { const v = Math.max(-1, Math.min(1, r[i] / data.strongest));
   return (v > 0 ? warm : cold).map((c) => 255 + Math.abs(v) * (c - 255)); };
@@ -125,16 +130,16 @@ function draw([t]) {
   ctx.save(); ctx.translate(24, 8 + S / 2); ctx.rotate(-Math.PI / 2);
   word('along n', 0, 0, '#222', 13, 'center'); ctx.restore();
   // The digits.
-  const size = 88, x0 = left + S + 24;
-  ['digit', 'perturbation', 'twin'].forEach((text, k) => word(text, x0 + k * 96 + 44, 20, '#222', 13, 'center'));
-  digits.forEach((x, k) => { const y = 28 + 100 * k, r = moved[k].map((v, p) => v - x[p]);
+  const size = 88;
+  ['digit', 'perturbation', 'twin'].forEach((text, k) => word(text, x0 + k * 96 + 44, y0 + 20, '#222', 13, 'center'));
+  digits.forEach((x, k) => { const y = y0 + 28 + 100 * k, r = moved[k].map((v, p) => v - x[p]);
     image(grey(x), x0, y, size); image(added(r), x0 + 96, y, size); image(grey(moved[k]), x0 + 192, y, size); });
   // Errors against the angle.
   const gx = (v) => x0 + 30 + 250 * v / 90, top = Math.max(...data.training, ...data.testing) * 1.08;
-  const gy = (v) => S - 14 - 130 * v / top;
+  const gy = (v) => base - 14 - 130 * v / top;
   line(gx(0), gy(0), gx(90), gy(0), '#888', 1); line(gx(0), gy(0), gx(0), gy(top), '#888', 1);
-  [0, 30, 60, 90].forEach((v) => word(`${v}`, gx(v), S + 4, '#444', 11, 'center'));
-  word('tilting angle (degrees)', gx(45), S + 22, '#222', 12, 'center');
+  [0, 30, 60, 90].forEach((v) => word(`${v}`, gx(v), base + 4, '#444', 11, 'center'));
+  word('tilting angle (degrees)', gx(45), base + 22, '#222', 12, 'center');
   [[data.training, '#777', 'training'], [data.testing, colour.test, 'test']].forEach(([list, style, name], k) => {
     ctx.strokeStyle = style; ctx.lineWidth = 1.6; ctx.beginPath();
     list.forEach((v, p) => ctx.lineTo(gx(data.angles[p]), gy(v))); ctx.stroke();
@@ -192,7 +197,11 @@ function draw([percent, azimuth]) {
 """
 
 
-_START = "inputs.forEach((input) => input.addEventListener('input', show)); show();"
+_START = """
+inputs.forEach((input) => input.addEventListener('input', show)); addEventListener('load', show);
+new MutationObserver(show).observe(document.documentElement, {attributeFilter: ['data-theme']}); show();
+"""
+_NARROW = "if (matchMedia('(max-width: 600px)').matches) Object.assign(canvas, {width: 2 * %d, height: 2 * %d});"
 
 
 class Drawing:
@@ -259,7 +268,7 @@ def tilting(path: Levels, *, reach: float = 6.5, loss: float = 2e-3) -> Drawing:
         "testing": listed(path.testing),
     }
     last = len(lines) - 1
-    return _drawing(_TILTING, content, {"L2 regularisation λ": (0, last, 0.1, 5)}, (740, 430))
+    return _drawing(_TILTING, content, {"L2 regularisation λ": (0, last, 0.1, 5)}, (740, 430), narrow=(430, 900))
 
 
 def turning(space: Turning, *, reach: float = 5.5) -> Drawing:
@@ -321,8 +330,14 @@ def _drawing(
     content: Mapping[str, Any],
     choices: Mapping[str, tuple[float, float, float, float]],
     size: tuple[int, int],
+    narrow: tuple[int, int] | None = None,
 ) -> Drawing:
-    """Sliders with (least, largest, step, start), a canvas of a size, and the script, all in one piece."""
+    """Sliders with (least, largest, step, start), a canvas, and the script, all in one piece.
+
+    Args:
+        size: width and height of the canvas.
+        narrow: those on a phone, where they differ.
+    """
     inputs = "".join(
         f'<label class="drawn-slider"><span>{html.escape(label)}</span><input type="range" min="{low:g}" '
         f'max="{high:g}" step="{step:g}" value="{start:g}" autocomplete="off"><b aria-hidden="true"></b></label>'
@@ -330,9 +345,10 @@ def _drawing(
     )
     text = html.escape(json.dumps({"colours": COLOURS, **content}, ensure_ascii=False), quote=True)
     width, height = size
+    common = _COMMON.replace("const W =", f"{_NARROW % narrow}\nconst W =") if narrow else _COMMON
     return Drawing(
         f'<div class="drawn" data-drawing="{text}">{inputs}<canvas role="img" aria-label="drawn by a script" '
         f'width="{2 * width}" height="{2 * height}" style="width: 100%; max-width: {width}px"></canvas>'
         '<p aria-live="polite"></p><noscript>This drawing is made by a script of the page.</noscript></div>'
-        f"<script>(() => {{{_COMMON}{script}{_START}}})();</script>"
+        f"<script>(() => {{{common}{script}{_START}}})();</script>"
     )
