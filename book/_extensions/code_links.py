@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import sphinx_codeautolink
+from side_by_side import in_shares
 from sphinx.application import Sphinx
 from sphinx_codeautolink import extension
 
@@ -43,5 +44,10 @@ def on_code_alone(link: Callable[..., None]) -> Callable[..., None]:
 
 
 def setup(app: Sphinx) -> dict:
-    extension.link_html = on_code_alone(extension.link_html)
-    return sphinx_codeautolink.setup(app)
+    linked = on_code_alone(extension.link_html)
+    asked: list[tuple[tuple, dict]] = []
+    extension.link_html = lambda *page, **options: asked.append((page, options))
+    about = sphinx_codeautolink.setup(app)
+    # Directly after the links of all pages have been asked for.
+    app.connect("build-finished", lambda app, _: in_shares(app, lambda one: linked(*one[0], **one[1]), asked))
+    return about

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy import ndimage
+from side_by_side import in_shares
 from sphinx.application import Sphinx
 
 DARK, SHARE = 40, 0.1
@@ -170,10 +171,13 @@ def finish(app: Sphinx, problem: Exception | None) -> None:
     """Marks the pictures of every chapter."""
     if problem is not None or app.builder.format != "html":
         return
-    for path in sorted((Path(app.outdir) / "notebooks").glob("*.html")):
-        page = path.read_text(encoding="utf-8")
-        if (new := marked(page, path.parent)) != page:
-            path.write_text(new, encoding="utf-8", newline="\n")
+    in_shares(app, _rewrite, sorted((Path(app.outdir) / "notebooks").glob("*.html")))
+
+
+def _rewrite(path: Path) -> None:
+    page = path.read_text(encoding="utf-8")
+    if (new := marked(page, path.parent)) != page:
+        path.write_text(new, encoding="utf-8", newline="\n")
 
 
 def setup(app: Sphinx) -> dict:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.util.parallel import make_chunks
+from sphinx.util.parallel import ParallelTasks, SerialTasks, make_chunks
 
 from intriguing.press.running import usable_cores
 
@@ -59,6 +60,21 @@ def deal(app: Sphinx, env: BuildEnvironment, names: list[str]) -> None:
         texts = {name: Path(env.doc2path(name)) for name in names}
         count = {name: path.read_text("utf-8").count("automodule::") for name, path in texts.items()}
         names[:] = dealt(names, count.__getitem__, app.parallel)
+
+
+def in_shares(app: Sphinx, work: Callable[[Any], object], items: Iterable[Any]) -> None:
+    """Does independent work after the pages are written, in as many copies of this process as have made them.
+
+    Args:
+        app: The builder's application.
+        work: What is done with each item: it changes files of its own.
+        items: Names of pages, say.
+    """
+    items = list(items)
+    copies = ParallelTasks(app.parallel) if app.parallel > 1 else SerialTasks()
+    for number in range(app.parallel):
+        copies.add_task(lambda share: [work(item) for item in share] and None, items[number :: app.parallel])
+    copies.join()
 
 
 def setup(app: Sphinx) -> dict:
