@@ -20,9 +20,11 @@ def extension(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     known = sys.modules.get(name)
     sys.modules[name] = module  # dataclasses look for their module there while they are made
+    sys.path.insert(0, str(FOLDER))  # one may use another
     try:
         spec.loader.exec_module(module)
     finally:
+        sys.path.remove(str(FOLDER))
         if known is None:
             del sys.modules[name]
         else:
