@@ -172,28 +172,37 @@ def walk(
 def _rounded(
     model: nn.Module, clean: Tensor, step: Tensor, firm: Tensor, goal: Callable[[Tensor], Tensor]
 ) -> dict[str, Tensor]:
-    """Perturbations in whole multiples of a step, as short as they hold the goal in float64."""
-    exact = copy.deepcopy(model).double()
+    """Perturbations in whole multiples of a step, as short as they hold the goal; float64 has the last word.
+
+    It costs several times as much as the precision of the images, in which the lengths are found.
+    """
     largest = step.flatten(1).abs().amax(1).clamp(min=torch.finfo(step.dtype).tiny)
     levels = (step / largest.view(-1, 1, 1, 1) * LEVELS).round()
     unit = largest / LEVELS
 
-    def holds(factor: Tensor) -> Tensor:
+    def holds(network: nn.Module, dtype: torch.dtype, factor: Tensor) -> Tensor:
         with torch.no_grad():
             tried = (clean + levels * (factor * unit).view(-1, 1, 1, 1)).clamp(0, 1)
-            return goal(exact(tried.double())) >= firm
+            return goal(network(tried.to(dtype))) >= firm
 
-    high, success = torch.ones_like(unit), torch.zeros_like(unit, dtype=torch.bool)
-    for factor in FACTORS:
-        high = torch.where(success, high, factor)
-        success |= holds(high)
-        if bool(success.all()):
-            break
+    def longer(judge: Callable[[Tensor], Tensor], length: Tensor) -> tuple[Tensor, Tensor]:
+        """The first of a few lengths, each for its photograph, that the judge lets pass; and whether there is one."""
+        found, passed = length, torch.zeros_like(length, dtype=torch.bool)
+        for factor in FACTORS:
+            found = torch.where(passed, found, factor * length)
+            passed = passed | judge(found)
+            if bool(passed.all()):
+                break
+        return found, passed
+
+    quick = functools.partial(holds, model, clean.dtype)
+    high, success = longer(quick, torch.ones_like(unit))
     low = NEARER * high
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        good = success & holds(middle)
+        good = success & quick(middle)
         low, high = torch.where(good, low, middle), torch.where(good, middle, high)
+    high, success = longer(functools.partial(holds, copy.deepcopy(model).double(), torch.float64), high)
     return {"steps": levels.to(torch.int8).cpu(), "unit": (high * unit).cpu(), "success": success.cpu()}
 
 
