@@ -1,3 +1,15 @@
+// The letters of formulas are asked for at once, so that they are there when the formulas are set: with others in their
+// place lines would be longer, and break anew. In a folder nothing has to be waited for, and asking is an error.
+{
+  const program = document.querySelector("script[src*='/mathjax/']");
+  for (const letters of program && location.protocol !== "file:" ? ["Zero", "Main-Regular", "Math-Italic"] : []) {
+    const link = document.createElement("link");
+    Object.assign(link, { rel: "preload", as: "font", type: "font/woff", crossOrigin: "anonymous" });
+    link.href = new URL(`output/chtml/fonts/woff-v2/MathJax_${letters}.woff`, program.src).href;
+    document.head.append(link);
+  }
+}
+
 // A figure that was drawn for a wide screen has small lettering on a narrow one: touched, it opens at its own size.
 document.addEventListener("DOMContentLoaded", () => {
   const INCH = 96; // figures are drawn with 200 pixels to the inch, letters 8 points high
@@ -102,11 +114,12 @@ const reachCode = () => {
     if (code.scrollWidth > code.clientWidth || code.scrollHeight > code.clientHeight) code.tabIndex = 0;
 };
 
-const fit = () => {
+const TABLES = "article table:not(.parts table)";
+const fit = (tables) => {
   reachCode();
   fitFormulas();
-  document.querySelectorAll("article .parts").forEach((parts) => parts.remove());
-  for (const table of document.querySelectorAll("article table")) {
+  for (const table of document.querySelectorAll(tables)) {
+    if (table.matches(".parted")) table.nextElementSibling.remove(); // its parts
     table.classList.remove("parted", ...STEPS);
     const room = table.parentElement.getBoundingClientRect().width + 1;
     const wide = () => table.checkVisibility() && table.getBoundingClientRect().width > room;
@@ -122,9 +135,11 @@ document.addEventListener("DOMContentLoaded", () => {
     if (words.length) cell.style.setProperty("--letters", Math.min(18, Math.max(...words.map((word) => word.length))));
   }
 });
-for (const event of ["load", "resize"]) window.addEventListener(event, fit);
-window.addEventListener("load", () => window.MathJax?.startup?.promise.then(fit)); // formulas are set after that
-document.addEventListener("toggle", fit, true);
+const fitAll = () => fit(TABLES);
+for (const event of ["load", "resize"]) window.addEventListener(event, fitAll);
+// Formulas are set after that; only tables that hold one have changed.
+window.addEventListener("load", () => window.MathJax?.startup?.promise.then(() => fit(`${TABLES}:has(mjx-container)`)));
+document.addEventListener("toggle", fitAll, true);
 document.addEventListener("click", (event) => {
-  if (event.target.closest("button, summary, .toggle-hidden, .admonition-title")) setTimeout(fit, 50); // unfolded
+  if (event.target.closest("button, summary, .toggle-hidden, .admonition-title")) setTimeout(fitAll, 50); // unfolded
 });
