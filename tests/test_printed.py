@@ -98,6 +98,7 @@ def test_each_page_is_a_chapter_below_its_part(printed):
     assert [part.astext() for part in first] == [printed.FIRST, "begins", "Last\n\nwords"]
     assert [node.astext() for node in rest[::2]] == [r"\part{One}", r"\part{Two}"]
     assert [node[0] for node in rest[1::2]] == lists
+    assert not any("caption" in one for one in lists)  # the first would name the table of contents
 
 
 def test_the_file_is_laid_beside_the_pages_once_it_was_made(printed, tmp_path):

@@ -187,8 +187,9 @@ def in_chapters(page: nodes.Element) -> None:
     whole.children = []
     whole += [title, first]
     for toctree in lists:
-        if toctree["caption"]:
-            whole += nodes.raw("", rf"\part{{{toctree['caption']}}}", format="latex")
+        # Taken off: Sphinx would call the table of contents by the first one.
+        if part := toctree.attributes.pop("caption", None):
+            whole += nodes.raw("", rf"\part{{{part}}}", format="latex")
         whole += toctree.parent
 
 

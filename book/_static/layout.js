@@ -93,11 +93,21 @@ const inParts = (table, room) => {
   if (edges.length > 1) {
     table.classList.add("parted");
     table.after(all);
+    // A part has more room than the whole: its letters are only as small as they have to be.
+    const parts = [...all.children];
+    for (const step of [...STEPS].reverse()) {
+      for (const one of parts) one.classList.remove(step);
+      if (parts.every((one) => one.getBoundingClientRect().width <= room)) continue;
+      for (const one of parts) one.classList.add(step);
+      break;
+    }
   }
 };
 
-// The name of a network stays in one piece.
+// The name of a network stays in one piece, and so does a number with a power of ten.
 const NAME = /^[A-Z]\w*([-(]\w+)+\)?[’']?$/;
+const LONG = 19; // letters
+const POWER = /[-+−]?[\d.]+e-\d+/g;
 
 // A formula that is wider than the page has room for gets smaller letters, down to three quarters.
 const fitFormulas = () => {
@@ -130,9 +140,16 @@ const fit = (tables) => {
 document.addEventListener("DOMContentLoaded", () => {
   for (const cell of document.querySelectorAll("article tbody :is(td, th)")) {
     if (NAME.test(cell.textContent.trim()) && !cell.closest(".lab, .touch")) cell.classList.add("name");
-    // Nor is a name of the code, unless it is long.
-    const words = [...cell.querySelectorAll("code")].flatMap((code) => code.textContent.split(/\s/));
-    if (words.length) cell.style.setProperty("--letters", Math.min(18, Math.max(...words.map((word) => word.length))));
+    if (!cell.childElementCount && cell.textContent.includes("e-"))
+      cell.innerHTML = cell.innerHTML.replace(POWER, "<span class='name'>$&</span>");
+    // Nor is short code broken, or a name in a longer piece: there a line may end behind a bracket.
+    const words = [];
+    for (const code of cell.querySelectorAll("code")) {
+      for (const word of code.querySelectorAll(".pre")) word.innerHTML = word.innerHTML.replaceAll("(", "(<wbr>");
+      const text = code.textContent;
+      words.push(...(text.length <= LONG ? [text] : text.split(/\s|(?<=\()/)));
+    }
+    if (words.length) cell.style.setProperty("--letters", Math.min(LONG, Math.max(...words.map((word) => word.length))));
   }
 });
 const fitAll = () => fit(TABLES);
