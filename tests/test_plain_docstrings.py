@@ -36,6 +36,6 @@ def test_colon_in_a_constant_is_no_type() -> None:
 
 
 def test_a_letter_with_a_point_is_no_head_of_a_list() -> None:
-    lines = [":param classes: k.", ":type classes: int", ":param n: N, m. and k.", "k. stands alone."]
-    plain_docstrings.after_napoleon(None, "function", "", None, None, lines)
-    assert lines == [r":param classes: k\.", ":type classes: int", ":param n: N, m. and k.", "k. stands alone."]
+    lines = ["    classes: k.", "    n: N, m. and k.", "k. stands alone."]
+    plain_docstrings.before_napoleon(None, "function", "", None, None, lines)
+    assert lines == [r"    classes: k\.", "    n: N, m. and k.", "k. stands alone."]

@@ -11,8 +11,8 @@ import re
 # A star before a list item, code and references between backquotes, and *words* that are meant to stand out.
 _LEFT_ALONE = re.compile(r"(^\s*\* |``.+?``|:[\w:]+:`[^`]+`|`[^`]+`_?|(?<![\w*])\*\w(?:[^*]*\w)?\*(?![\w*]))")
 _COLON = "\x1f"
-# A field whose description begins with one word and a point.
-_LIST = re.compile(r"^(:\w+ [^:]+:\s+\w+)\.(?=\s|$)")
+# An argument whose description begins with a letter and a point.
+_LIST = re.compile(r"^(\s+\w+: [A-Za-z])\.(?=\s|$)")
 
 
 def escape(line: str) -> str:
@@ -22,13 +22,13 @@ def escape(line: str) -> str:
 
 
 def before_napoleon(app, what, name, obj, options, lines) -> None:
-    lines[:] = [escape(line) for line in lines]
+    lines[:] = [_LIST.sub(r"\1\\.", escape(line)) for line in lines]
     if what in ("attribute", "data", "property"):
         lines[:] = [line.replace(": ", _COLON) for line in lines]
 
 
 def after_napoleon(app, what, name, obj, options, lines) -> None:
-    lines[:] = [_LIST.sub(r"\1\\.", line.replace(_COLON, ": ")) for line in lines]
+    lines[:] = [line.replace(_COLON, ": ") for line in lines]
 
 
 def setup(app) -> dict:
