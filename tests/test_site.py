@@ -402,7 +402,7 @@ def watched(browser):
 
 
 ARRIVING = [
-    *("book/welcome", "book/laboratory"),
+    *("book/welcome", "book/laboratory", "book/solver"),
     *("notebooks/blind_spots", "notebooks/framework", "notebooks/transfer"),
 ]
 
@@ -530,6 +530,20 @@ def test_sliders_move_by_keyboard(browser, address: str, name: str) -> None:
     errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     assert not errors, "\n".join(errors)
     assert _requests_elsewhere(browser.get_log("performance"), address) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_sets_formulas_is_fetched_where_there_are_some(name: str) -> None:
+    text = (SITE / name).read_text(encoding="utf-8")
+    assert ("/mathjax/" in text) is bool(re.search(r'<(span|div) class="[^"]*\bmath\b', text))
+
+
+def test_formulas_are_set_in_a_file_that_was_saved(browser) -> None:
+    browser.get_log("browser")
+    browser.get((SITE / "book" / "solver.html").as_uri())
+    browser.execute_async_script(SETTLED)
+    assert browser.execute_script("return document.querySelectorAll('mjx-container mjx-math').length")
+    assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
 @pytest.mark.parametrize("name", PAGES)
