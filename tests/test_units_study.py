@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from intriguing.book import coherence, results
+from intriguing.book import coherence, results, tables
 from intriguing.chapters.units import study
 from intriguing.data import Images, mnist
 from intriguing.models.recipes import build
@@ -210,6 +210,20 @@ def test_tables_hold_means_over_networks_and_the_interval_of_the_difference():
     assert table.to_frame().loc["dense", "purity, units"] == pytest.approx(row["units"])
     view = study.purity_view(study.purity_table(POPULATION)).to_html()
     assert "equivalent" in view and "nan" not in view
+
+
+def test_fewer_networks_are_allowed_to_move_further():
+    measured = results.load("spread_units_purity", "quick")
+    assert f"populations of {study.SIZES['quick'].networks} networks" in measured.meta["quantity"]
+    table = results.Table("units_purity", measured.columns, measured.rows, {"data": "clouds"})
+    wider = study.tolerances(table, POPULATION, floor=0.02)
+    assert wider.min(axis=None) == 0.02
+    place = ("logits", "difference")
+    assert wider.loc[place] == pytest.approx(max(0.02, 4 * measured.to_frame().loc[place] * (8 / 3) ** 0.5))
+    whole = dataclasses.replace(POPULATION, numbers=study.together([MADE[0]] * study.SIZES["quick"].networks))
+    pd.testing.assert_frame_equal(
+        study.tolerances(table, whole, floor=0.02), tables.tolerances("units_purity", floor=0.02)
+    )
 
 
 def test_sizes_turnings_and_mixings_are_means_over_networks():

@@ -17,7 +17,7 @@ from pandas.io.formats.style import Styler
 from scipy import stats
 from torch import Tensor, nn
 
-from intriguing.book import coherence, settings
+from intriguing.book import coherence, settings, tables
 from intriguing.book.coherence import DIRECTIONS, MARGIN, MEASURES, SHOWN, Survey, drawn, survey
 from intriguing.book.results import Table
 from intriguing.chapters.units import matched
@@ -504,6 +504,23 @@ def measures_table(found: Population) -> Table:
     means = found.numbers["layers"].groupby(level=1, sort=False).mean()
     frame = means[["units", "directions"]].add_prefix("purity, ").join(means[_DISTANCES])
     return Table.from_frame("units_measures", frame, {"data": found.data})
+
+
+def tolerances(table: Table, found: Population, *, floor: float) -> pd.DataFrame:
+    """How far each entry of a rerun may lie from the stored run: fewer networks have means that move more.
+
+    Args:
+        table: one of the page's.
+        found: the networks it was made of.
+        floor: the least tolerance, in the unit of the entries.
+
+    Returns:
+        The tolerance of each entry that sets of the quick profile's size have, times the root of the ratio of the
+        numbers of networks; NaN where none was measured.
+    """
+    networks = found.numbers["layers"].index.get_level_values(0).nunique()
+    wider = (SIZES["quick"].networks / networks) ** 0.5
+    return (wider * tables.tolerances(table.name, floor=0)).clip(lower=floor)
 
 
 def size_frames(found: Population, names: Sequence[str]) -> dict[str, pd.DataFrame]:
