@@ -348,15 +348,16 @@ def deep_line(found: Measured) -> str:
 
 
 def _walk(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the walk, by network."""
-    return rows[rows["key"] == "walk"].set_index("model")
+    """The rows of the walk, with few steps or more, by network."""
+    return rows[rows["key"].str.startswith("walk")].set_index("model")
 
 
 def _lead(rows: pd.DataFrame) -> dict[str, float]:
-    """Network -> distortion of the walk over that of the best other package that succeeds on every image."""
+    """Network -> distortion of the best walk over that of the best other package that succeeds on every image."""
     others = rows[(rows["package"] != "intriguing") & (rows["success"] == 1)]
     best = others.groupby("model")["rms"].min()
-    return {name: row["rms"] / best.get(name, float("inf")) for name, row in _walk(rows).iterrows()}
+    ours = _walk(rows).groupby(level="model", sort=False)["rms"].min()
+    return {name: length / best.get(name, float("inf")) for name, length in ours.items()}
 
 
 def graphics(found: Measured) -> Styler:
