@@ -172,9 +172,12 @@ links: $(READY) ## Ask other hosts whether the links of the book still lead some
 audit: $(READY) ## Compare the locked packages with the known weaknesses
 	@$(BIN)/uv tool run pip-audit==2.10.1 --strict --disable-pip --require-hashes -r requirements.txt
 
+# rfc3987-syntax and what it needs take a second to import, in every process that reads a notebook, for a check of
+# addresses that nothing here asks for; jsonschema does without them.
 lock: $(READY) ## Write requirements.txt from requirements.in and pyproject.toml; UPGRADE=1 takes newer packages
 	@$(BIN)/uv pip compile requirements.in pyproject.toml --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-strip-extras --no-annotate --custom-compile-command "make lock" --quiet \
+		--no-emit-package rfc3987-syntax --no-emit-package lark \
 		$(if $(UPGRADE),--upgrade) -o requirements.txt
 
 clean: ## Remove what was built (not .venv, not the user's cache)

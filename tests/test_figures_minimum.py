@@ -43,3 +43,11 @@ def test_one_panel_for_each_network(frame):
     assert figure.png()[:8] == b"\x89PNG\r\n\x1a\n"
     with pytest.raises(ValueError, match="got no panel"):
         minimum.plane({})
+
+
+def test_a_list_names_what_was_run_on_its_network_and_what_lies_above_its_panel(frame):
+    far = frame.assign(ratio=[1.0, 2 + minimum.HIGHEST, 1.001, 2.0, math.nan])
+    figure = minimum.plane({"FC10": far, "FC100": frame[frame["method"] != "a slow one"]})
+    first, second = ([text.get_text() for text in axes.texts] for axes in figure.axes[1::2])
+    assert first[1] == "2  a fast one, above the panel" and first[3] == "4  a slow one" and len(first) == 4
+    assert second == ["1  ours, refined", "2  a fast one", "3  one that fails (93%)"]

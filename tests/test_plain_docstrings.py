@@ -33,3 +33,9 @@ def test_colon_in_a_constant_is_no_type() -> None:
     assert ": " not in lines[0]
     plain_docstrings.after_napoleon(None, "data", "", None, None, lines)
     assert lines == ["The models: three of them."]
+
+
+def test_a_letter_with_a_point_is_no_head_of_a_list() -> None:
+    lines = ["    classes: k.", "    n: N, m. and k.", "k. stands alone."]
+    plain_docstrings.before_napoleon(None, "function", "", None, None, lines)
+    assert lines == [r"    classes: k\.", "    n: N, m. and k.", "k. stands alone."]

@@ -78,8 +78,27 @@ def test_output_becomes_tables_and_pictures_and_other_html_stays(printed, tmp_pa
 @pytest.mark.parametrize(("kind", "left"), [("latex", ["a"]), ("html", ["a", "book/api"])])
 def test_the_reference_is_left_out_of_the_file_only(printed, kind, left):
     toctree = addnodes.toctree(entries=[(None, "a"), (None, "book/api")], includefiles=["a", "book/api"])
-    printed.shorten(SimpleNamespace(builder=SimpleNamespace(format=kind)), nodes.section("", toctree))
+    app = SimpleNamespace(builder=SimpleNamespace(format=kind), env=SimpleNamespace(docname="b"))
+    app.config = SimpleNamespace(root_doc="welcome")
+    printed.shorten(app, nodes.section("", toctree))
     assert toctree["includefiles"] == left == [name for _, name in toctree["entries"]]
+
+
+def test_each_page_is_a_chapter_below_its_part(printed):
+    lists = [addnodes.toctree(caption=name, entries=[], includefiles=[]) for name in ("One", "Two")]
+    emptied = nodes.section("", nodes.title("", "The chapters"), *(nodes.compound("", one) for one in lists))
+    last = nodes.section("", nodes.title("", "Last"), nodes.paragraph("", "words"))
+    page = nodes.document(None, None)
+    page += nodes.section("", nodes.title("", "The book"), nodes.paragraph("", "begins"), emptied, last)
+    app = SimpleNamespace(builder=SimpleNamespace(format="latex"), env=SimpleNamespace(docname="welcome"))
+    app.config = SimpleNamespace(root_doc="welcome")
+    printed.shorten(app, page)
+    title, first, *rest = page[0]
+    assert title.astext() == "The book"
+    assert [part.astext() for part in first] == [printed.FIRST, "begins", "Last\n\nwords"]
+    assert [node.astext() for node in rest[::2]] == [r"\part{One}", r"\part{Two}"]
+    assert [node[0] for node in rest[1::2]] == lists
+    assert not any("caption" in one for one in lists)  # the first would name the table of contents
 
 
 def test_the_file_is_laid_beside_the_pages_once_it_was_made(printed, tmp_path):

@@ -286,20 +286,23 @@ def test_directions_are_read_as_units_are_where_that_was_measured(store):
     store("units_purity", columns=["difference", "low", "high"], rows={"dense": [0.02, 0.01, 0.03]})
     assert decided("Units, digits").verdict == claims.DIFFERS
     assert "**Units are special.**" in summary.findings() and "0.16 more share" in summary.findings()
-    columns = ["lead", "matched", "matched, low", "matched, high"]
-    rows = {"dense, sets of 8": [0.02, 0.001, -0.01, 0.012], "dense, sets of a tenth": [0.03, -0.01, -0.02, 0.01]}
+    columns = ["lead", "lead, low", "lead, high", "matched", "matched, low", "matched, high"]
+    few, many = [0.02, -0.01, 0.05, 0.001, -0.01, 0.012], [0.03, 0.01, 0.05, -0.01, -0.02, 0.01]
+    rows = {"dense, sets of 8": few, "dense, sets of a tenth": many}
     store("units_matched", columns=columns, rows=rows)
     found = decided("Units, digits")
     assert found.verdict == claims.REPRODUCED and "longer tail" in found.number
     said = summary.findings()
     assert "**A unit leads by the end at which it is read.**" in said
-    assert "0.16 more share" in said and "+0.01 (over networks" in said
+    assert "0.16 more share one class than along random directions (over networks -0.08 to +0.40)" in said
+    assert "the difference is +0.01 (-0.08 to +0.10)" in said
     assert "+3.0 percentage points become -1.0" in said
 
 
 def test_a_lead_on_large_sets_counts_as_well(store):
-    columns = ["lead", "matched", "matched, low", "matched, high"]
-    rows = {"dense, sets of 8": [0.02, 0.001, -0.01, 0.012], "dense, sets of a tenth": [0.03, 0.02, 0.01, 0.03]}
+    columns = ["lead", "lead, low", "lead, high", "matched", "matched, low", "matched, high"]
+    few, many = [0.02, -0.01, 0.05, 0.001, -0.01, 0.012], [0.03, 0.01, 0.05, 0.02, 0.01, 0.03]
+    rows = {"dense, sets of 8": few, "dense, sets of a tenth": many}
     store("units_matched", columns=columns, rows=rows)
     assert decided("Units, digits").verdict == claims.DIFFERS
     assert "**Units are special.**" in summary.findings()

@@ -57,6 +57,15 @@ def test_errors_are_those_of_each_network_on_its_own_examples(points):
     assert far[study.SIZES.index(0.2)] == pytest.approx(2 / 3)
 
 
+def test_no_name_lies_over_a_curve():
+    errors = {name: [step / 10] * len(study.SIZES) for step, name in enumerate("abcdefghij")}  # the panel is full
+    figure = study.budget(errors)
+    figure.draw_without_rendering()
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert axes.get_legend() is None and [text.get_text() for text in legend.get_texts()] == list(errors)
+    assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+
+
 def test_training_against_the_attack_helps_under_it(brief, monkeypatch):
     digits, _ = brief
     monkeypatch.setattr(study, "EPOCHS", 6)

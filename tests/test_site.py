@@ -261,7 +261,9 @@ def _requests_elsewhere(log: list[dict], address: str) -> list[str]:
 # Layout.
 
 LAYOUT = (Path(__file__).parent / "layout_checks.js").read_text(encoding="utf-8")
-WIDTHS = (1400, 1024, 390)
+VIEWS = ((1400, "light"), (1400, "dark"), (1024, "light"), (390, "dark"))
+"""Every width, and both themes: what is cut does not hang on the theme, nor what is pale on the width."""
+
 FITTED = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()));"
 
 
@@ -278,12 +280,12 @@ def _complaints(browser, width: int, theme: str) -> list[str]:
 
 @pytest.mark.parametrize("opened", PAGES, indirect=True)
 def test_page_fits_and_can_be_read(browser, opened: Opened) -> None:
-    """Three widths, two themes: nothing is cut, no letter is below 9 pixels, contrast is that of WCAG AA."""
+    """Three widths and two themes: nothing is cut, no letter is below 9 pixels, contrast is that of WCAG AA."""
     assert browser.current_url.endswith(opened.name) or opened.name == "index.html"
     if not browser.find_elements("css selector", "article"):
         return  # a page that leads on to another one
     try:
-        wrong = [line for width in WIDTHS for theme in ("light", "dark") for line in _complaints(browser, width, theme)]
+        wrong = [line for view in VIEWS for line in _complaints(browser, *view)]
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert not wrong, "\n".join(wrong)
@@ -400,7 +402,7 @@ def watched(browser):
 
 
 ARRIVING = [
-    *("book/welcome", "book/laboratory"),
+    *("book/welcome", "book/laboratory", "book/solver"),
     *("notebooks/blind_spots", "notebooks/framework", "notebooks/transfer"),
 ]
 
@@ -528,6 +530,20 @@ def test_sliders_move_by_keyboard(browser, address: str, name: str) -> None:
     errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     assert not errors, "\n".join(errors)
     assert _requests_elsewhere(browser.get_log("performance"), address) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_sets_formulas_is_fetched_where_there_are_some(name: str) -> None:
+    text = (SITE / name).read_text(encoding="utf-8")
+    assert ("/mathjax/" in text) is bool(re.search(r'<(span|div) class="[^"]*\bmath\b', text))
+
+
+def test_formulas_are_set_in_a_file_that_was_saved(browser) -> None:
+    browser.get_log("browser")
+    browser.get((SITE / "book" / "solver.html").as_uri())
+    browser.execute_async_script(SETTLED)
+    assert browser.execute_script("return document.querySelectorAll('mjx-container mjx-math').length")
+    assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -4,6 +4,8 @@ import sys
 from types import ModuleType
 
 import pytest
+from docutils import nodes
+from sphinx import addnodes
 
 from extensions import FOLDER, extension
 
@@ -59,3 +61,12 @@ def test_one_name_needs_no_list_and_only_modules_with_members_get_one(summaries)
         lines = ["Words."]
         summaries.add(None, what, "shapes", made(SOURCE), options, lines)
         assert (len(lines) > 1) == longer
+
+
+def test_a_value_that_would_fill_the_page_is_left_out_and_a_short_one_is_not(summaries):
+    page = nodes.document(None, None)
+    for value in ("3", "x" * 300):
+        shown = addnodes.desc_annotation("", "", nodes.Text(f" = {value}"))
+        page += addnodes.desc_signature("", "", addnodes.desc_name("", "SIZE"), shown)
+    summaries.leave_out(None, page)
+    assert [signature.astext() for signature in page] == ["SIZE = 3", "SIZE = …"]

@@ -1,7 +1,7 @@
-"""Lets the package's docstrings be plain text: a star, a bar or a colon in a sentence is only that.
+"""Lets the package's docstrings be plain text: a star, a bar, a colon or a point in a sentence is only that.
 
-reStructuredText would read ``(B, *shape)`` as the beginning of an emphasis and ``|r|`` as a substitution, and
-napoleon would take what stands before the first colon of a constant's description for its type.
+reStructuredText would read ``(B, *shape)`` as the beginning of an emphasis, ``|r|`` as a substitution and ``k.`` as the
+head of a list, and napoleon would take what stands before the first colon of a constant's description for its type.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import re
 # A star before a list item, code and references between backquotes, and *words* that are meant to stand out.
 _LEFT_ALONE = re.compile(r"(^\s*\* |``.+?``|:[\w:]+:`[^`]+`|`[^`]+`_?|(?<![\w*])\*\w(?:[^*]*\w)?\*(?![\w*]))")
 _COLON = "\x1f"
+# An argument whose description begins with a letter and a point.
+_LIST = re.compile(r"^(\s+\w+: [A-Za-z])\.(?=\s|$)")
 
 
 def escape(line: str) -> str:
@@ -20,7 +22,7 @@ def escape(line: str) -> str:
 
 
 def before_napoleon(app, what, name, obj, options, lines) -> None:
-    lines[:] = [escape(line) for line in lines]
+    lines[:] = [_LIST.sub(r"\1\\.", escape(line)) for line in lines]
     if what in ("attribute", "data", "property"):
         lines[:] = [line.replace(": ", _COLON) for line in lines]
 

@@ -30,6 +30,9 @@ LONGEST = 60
 LEFT_OUT = "book/api"
 """What the file does not hold: this page and those below it."""
 
+FIRST = "This book"
+"""What the first chapter is called: the title of the first page is that of the whole file."""
+
 FILE = "intriguing.pdf"
 """What the file is called."""
 
@@ -168,12 +171,37 @@ class Printed(SphinxPostTransform):
         return nodes.image(uri=str(path), alt=alt, candidates={"*": str(path)})
 
 
+def in_chapters(page: nodes.Element) -> None:
+    """Puts what a first page says into one chapter, and its lists of pages behind it, each under the name of its part.
+
+    A section of which no more is left than its title is dropped.
+    """
+    whole, lists = page.next_node(nodes.section), list(page.findall(addnodes.toctree))
+    for toctree in lists:
+        around = toctree.parent.parent
+        around.remove(toctree.parent)
+        if isinstance(around, nodes.section) and len(around) == 1:
+            around.parent.remove(around)
+    title, *said = whole.children
+    first = nodes.section("", nodes.title("", FIRST), *said, ids=["this-book"])
+    whole.children = []
+    whole += [title, first]
+    for toctree in lists:
+        # Taken off: Sphinx would call the table of contents by the first one.
+        if part := toctree.attributes.pop("caption", None):
+            whole += nodes.raw("", rf"\part{{{part}}}", format="latex")
+        whole += toctree.parent
+
+
 def shorten(app: Sphinx, page: nodes.document) -> None:
-    """Takes what the file does not hold out of the lists of pages."""
+    """Takes what the file does not hold out of the lists of pages, and makes chapters of the others."""
     if app.builder.format == "latex":
-        for toctree in page.findall(addnodes.toctree):
+        lists = list(page.findall(addnodes.toctree))
+        for toctree in lists:
             toctree["entries"] = [entry for entry in toctree["entries"] if entry[1] != LEFT_OUT]
             toctree["includefiles"] = [name for name in toctree["includefiles"] if name != LEFT_OUT]
+        if lists and app.env.docname == app.config.root_doc:
+            in_chapters(page)
 
 
 def made(app: Sphinx) -> Path | None:

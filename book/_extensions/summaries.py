@@ -1,4 +1,7 @@
-"""A list of what a module offers at the head of its documentation: each name with the first sentence on it."""
+"""A list of what a module offers at the head of its documentation: each name with the first sentence on it.
+
+The value of a constant is left out where it would fill the page.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,13 @@ import inspect
 from collections.abc import Iterator
 from types import ModuleType
 
+from docutils import nodes
 from plain_docstrings import escape
+from sphinx import addnodes
 from sphinx.application import Sphinx
+
+LONGEST = 200
+"""Letters that the value of a constant may have to be shown."""
 
 
 def offered(module: ModuleType) -> Iterator[tuple[str, str, str]]:
@@ -33,6 +41,16 @@ def add(app: Sphinx, what: str, name: str, obj: object, options: dict, lines: li
         lines += summary(obj)
 
 
+def leave_out(app: Sphinx, page: nodes.document) -> None:
+    """Puts a mark in the place of each value that is too long."""
+    for signature in page.findall(addnodes.desc_signature):
+        for value in signature.findall(addnodes.desc_annotation):
+            if value.astext().lstrip().startswith("=") and len(value.astext()) > LONGEST:
+                value.children = []
+                value += nodes.Text(" = …")
+
+
 def setup(app: Sphinx) -> dict:
+    app.connect("doctree-read", leave_out)
     app.connect("autodoc-process-docstring", add, priority=700)  # once everything else has read the docstring
     return {"parallel_read_safe": True, "parallel_write_safe": True}

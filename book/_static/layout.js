@@ -1,3 +1,15 @@
+// The letters of formulas are asked for at once, so that they are there when the formulas are set: with others in their
+// place lines would be longer, and break anew. In a folder nothing has to be waited for, and asking is an error.
+{
+  const program = document.querySelector("script[src*='/mathjax/']");
+  for (const letters of program && location.protocol !== "file:" ? ["Zero", "Main-Regular", "Math-Italic"] : []) {
+    const link = document.createElement("link");
+    Object.assign(link, { rel: "preload", as: "font", type: "font/woff", crossOrigin: "anonymous" });
+    link.href = new URL(`output/chtml/fonts/woff-v2/MathJax_${letters}.woff`, program.src).href;
+    document.head.append(link);
+  }
+}
+
 // A figure that was drawn for a wide screen has small lettering on a narrow one: touched, it opens at its own size.
 document.addEventListener("DOMContentLoaded", () => {
   const INCH = 96; // figures are drawn with 200 pixels to the inch, letters 8 points high
@@ -81,11 +93,21 @@ const inParts = (table, room) => {
   if (edges.length > 1) {
     table.classList.add("parted");
     table.after(all);
+    // A part has more room than the whole: its letters are only as small as they have to be.
+    const parts = [...all.children];
+    for (const step of [...STEPS].reverse()) {
+      for (const one of parts) one.classList.remove(step);
+      if (parts.every((one) => one.getBoundingClientRect().width <= room)) continue;
+      for (const one of parts) one.classList.add(step);
+      break;
+    }
   }
 };
 
-// The name of a network stays in one piece.
+// The name of a network stays in one piece, and so does a number with a power of ten.
 const NAME = /^[A-Z]\w*([-(]\w+)+\)?[’']?$/;
+const LONG = 19; // letters
+const POWER = /[-+−]?[\d.]+e-\d+/g;
 
 // A formula that is wider than the page has room for gets smaller letters, down to three quarters.
 const fitFormulas = () => {
@@ -102,11 +124,12 @@ const reachCode = () => {
     if (code.scrollWidth > code.clientWidth || code.scrollHeight > code.clientHeight) code.tabIndex = 0;
 };
 
-const fit = () => {
+const TABLES = "article table:not(.parts table)";
+const fit = (tables) => {
   reachCode();
   fitFormulas();
-  document.querySelectorAll("article .parts").forEach((parts) => parts.remove());
-  for (const table of document.querySelectorAll("article table")) {
+  for (const table of document.querySelectorAll(tables)) {
+    if (table.matches(".parted")) table.nextElementSibling.remove(); // its parts
     table.classList.remove("parted", ...STEPS);
     const room = table.parentElement.getBoundingClientRect().width + 1;
     const wide = () => table.checkVisibility() && table.getBoundingClientRect().width > room;
@@ -117,14 +140,23 @@ const fit = () => {
 document.addEventListener("DOMContentLoaded", () => {
   for (const cell of document.querySelectorAll("article tbody :is(td, th)")) {
     if (NAME.test(cell.textContent.trim()) && !cell.closest(".lab, .touch")) cell.classList.add("name");
-    // Nor is a name of the code, unless it is long.
-    const words = [...cell.querySelectorAll("code")].flatMap((code) => code.textContent.split(/\s/));
-    if (words.length) cell.style.setProperty("--letters", Math.min(18, Math.max(...words.map((word) => word.length))));
+    if (!cell.childElementCount && cell.textContent.includes("e-"))
+      cell.innerHTML = cell.innerHTML.replace(POWER, "<span class='name'>$&</span>");
+    // Nor is short code broken, or a name in a longer piece: there a line may end behind a bracket.
+    const words = [];
+    for (const code of cell.querySelectorAll("code")) {
+      for (const word of code.querySelectorAll(".pre")) word.innerHTML = word.innerHTML.replaceAll("(", "(<wbr>");
+      const text = code.textContent;
+      words.push(...(text.length <= LONG ? [text] : text.split(/\s|(?<=\()/)));
+    }
+    if (words.length) cell.style.setProperty("--letters", Math.min(LONG, Math.max(...words.map((word) => word.length))));
   }
 });
-for (const event of ["load", "resize"]) window.addEventListener(event, fit);
-window.addEventListener("load", () => window.MathJax?.startup?.promise.then(fit)); // formulas are set after that
-document.addEventListener("toggle", fit, true);
+const fitAll = () => fit(TABLES);
+for (const event of ["load", "resize"]) window.addEventListener(event, fitAll);
+// Formulas are set after that; only tables that hold one have changed.
+window.addEventListener("load", () => window.MathJax?.startup?.promise.then(() => fit(`${TABLES}:has(mjx-container)`)));
+document.addEventListener("toggle", fitAll, true);
 document.addEventListener("click", (event) => {
-  if (event.target.closest("button, summary, .toggle-hidden, .admonition-title")) setTimeout(fit, 50); // unfolded
+  if (event.target.closest("button, summary, .toggle-hidden, .admonition-title")) setTimeout(fitAll, 50); // unfolded
 });

@@ -565,6 +565,9 @@ def claims(measurements: Measured, found: Found, models: Mapping[str, nn.Module]
 NEAREST = 2e-6
 """Excess over the minimum below which points are drawn on the lowest line: it is of the order of rounding."""
 
+HIGHEST = 6
+"""Excess over the minimum at the upper edge: what lies beyond is named as such in the list and not drawn."""
+
 
 @styled
 def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: float = WIDTH) -> Figure:
@@ -579,7 +582,8 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: floa
 
     Returns:
         The figure, one panel below the other. Methods are numbered in the order of their cost in the first panel and
-        named in a list beside it; ours stand there in blue, and an open symbol in vermilion has failures.
+        named in a list beside it, each panel its own; ours stand there in blue, and an open symbol in vermilion has
+        failures.
 
     Raises:
         ValueError: There is no panel.
@@ -615,17 +619,19 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: floa
         title = textwrap.fill(title, 42) if narrow else title
         axes.set(xscale="log", yscale="log", title=title, ylabel="mean distortion above the minimum")
         axes.set_xlim(frame["seconds"].min() / 2, frame["seconds"].max() * 2)
-        axes.set_ylim(NEAREST / 1.6, 6)
+        axes.set_ylim(NEAREST / 1.6, HIGHEST)
         ticks = [NEAREST, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1]
         axes.set_yticks(ticks, ["0", "0.001 %", "0.01 %", "0.1 %", "1 %", "10 %", "100 %"])
         axes.minorticks_off()
         axes.grid(axis="y")
         beside.axis("off")
-        for place, (method, number) in enumerate(numbers.items()):
-            mine = frame.loc[frame["method"] == method, "success"]
-            failing = "" if mine.empty or mine.iloc[0] >= 1 else f" ({mine.iloc[0]:.0%})"
+        shown = [method for method in numbers if (frame["method"] == method).any()]
+        for place, method in enumerate(shown):
+            mine = frame[frame["method"] == method].iloc[0]
+            failing = "" if mine["success"] >= 1 else f" ({mine['success']:.0%})"
+            beyond = "" if mine["ratio"] - 1 <= HIGHEST else ", above the panel"
             beside.text(
-                0, 1 - place / len(numbers), f"{number}  {method}{failing}", va="top",
+                0, 1 - place / len(numbers), f"{numbers[method]}  {method}{failing}{beyond}", va="top",
                 fontsize=7.5, color=PALETTE["vermilion"] if failing else _colour(method, ours),
                 fontweight="bold" if method.startswith(ours) else "normal", transform=beside.transAxes,
             )  # fmt: skip

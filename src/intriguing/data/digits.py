@@ -215,7 +215,7 @@ def _chance() -> np.random.RandomState:
 
 
 def sample(images: Images, count: int) -> Images:
-    """A random sample, always the same: the first images of MNIST's test set are easier than the last.
+    """A random sample, always the same: the halves of MNIST's test set come from different sources.
 
     Args:
         images: what to choose from.

@@ -168,7 +168,7 @@ def _travel(stored: Stored) -> str:
 
 def _space(stored: Stored) -> str:
     try:
-        columns = ["lead", "matched", "matched, low", "matched, high"]
+        columns = ["lead", "lead, low", "lead, high", "matched", "matched, low", "matched, high"]
         few, many = (
             stored.part("units_matched", [f"dense, sets of {size}"], columns).iloc[0] for size in ("8", "a tenth")
         )
@@ -179,12 +179,12 @@ def _space(stored: Stored) -> str:
     head = "Units are special" if ahead else "Units are hardly special"
     if gone:
         head = "A unit leads by the end at which it is read"
-    low, high = 8 * few["matched, low"], 8 * few["matched, high"]
+    ends = (f"{8 * few[f'{lead}, low']:+.2f} to {8 * few[f'{lead}, high']:+.2f}" for lead in ("lead", "matched"))
     return (
         f"**{head}.** Among the eight digits that excite a hidden unit most, {8 * abs(few['lead']):.2f} "
-        f"{'more' if few['lead'] > 0 else 'fewer'} share one class than along random directions. But a unit is read at "
-        f"the end where few images do much. Read directions at that end too, and the difference is "
-        f"{8 * few['matched']:+.2f} (over networks {low:+.2f} to {high:+.2f}); among a tenth of all images, "
+        f"{'more' if few['lead'] > 0 else 'fewer'} share one class than along random directions (over networks "
+        f"{next(ends)}). But a unit is read at the end where few images do much. Read directions at that end too, and "
+        f"the difference is {8 * few['matched']:+.2f} ({next(ends)}); among a tenth of all images, "
         f"{100 * many['lead']:+.1f} percentage points become {100 * many['matched']:+.1f}."
     )
 

@@ -113,6 +113,20 @@ def curves(models: Mapping[str, nn.Module], images: Images) -> dict[str, list[fl
     }
 
 
+@plots.styled
+def budget(errors: Mapping[str, Sequence[float]]) -> plots.Figure:
+    """The error against the largest change of a pixel, a curve for each network, with the names below the panel.
+
+    Args:
+        errors: What :func:`curves` returns. The curves fill the panel, so that names among them would hide one.
+    """
+    figure = plots.lines(SIZES, errors, xlabel="largest change of a pixel ε", ylabel="error under projected ascent")
+    (axes,) = figure.axes
+    axes.get_legend().remove()
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
 def lengths(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -> Table:
     """The paper's own measure on each network: the mean distortion of the closest example of a random wrong class.
 
