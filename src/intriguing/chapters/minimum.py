@@ -96,7 +96,8 @@ class Measured:
     def photographs(self) -> pd.DataFrame:
         """Both of our methods on photographs."""
         shown = ["images", "classes", "seconds_per_image", "mib_per_image", "success", "rms", "passes"]
-        return pd.DataFrame(self.large["rows"]).set_index("method")[shown]
+        titles = {"seconds_per_image": "seconds per image", "mib_per_image": "MiB per image"}
+        return pd.DataFrame(self.large["rows"]).set_index("method")[shown].rename(columns=titles)
 
 
 def measured() -> Measured:
@@ -257,8 +258,8 @@ def photographs(found: Measured) -> Styler:
         The styled table.
     """
     formats = {
-        "seconds_per_image": "{:.0f}",
-        "mib_per_image": "{:.0f}",
+        "seconds per image": "{:.0f}",
+        "MiB per image": "{:.0f}",
         "success": "{:.0%}",
         "rms": "{:.6f}",
         "passes": "{:.0f}",
@@ -277,7 +278,7 @@ def photographs_line(found: Measured) -> str:
     ratio = rows.loc["penalty method"] / fast
     return (
         f"On these {fast['images']:.0f} photographs the penalty method asked the network {ratio['passes']:.1f} times "
-        f"as often as the search by projections and took {ratio['seconds_per_image']:.0f} times as long; its "
+        f"as often as the search by projections and took {ratio['seconds per image']:.0f} times as long; its "
         f"perturbations are {ratio['rms'] - 1:.1%} longer."
     )
 
