@@ -196,10 +196,13 @@ def test_sentences_hold_their_numbers(small):
 
 
 def test_tables_are_shown_in_their_formats():
-    table = results.Table("density_rates", [f"radius × {i}" for i in study.SHOWN], {"net": [None, *[-5.0] * 4]})
+    columns = ["images", *(f"radius × {i}" for i in study.SHOWN)]
+    table = results.Table("density_rates", columns, {"net": [30, None, *[-5.0] * 4]})
     lines = study.beside_plane(table).to_string(delimiter="|").splitlines()
-    assert lines[-2] == "net|no estimate|-5.00|-5.00|-5.00|-5.00"
-    plane = [float(entry) for entry in lines[-1].split("|")[1:]]
+    assert lines[-2] == "net|30|no estimate|-5.00|-5.00|-5.00|-5.00"
+    name, images, *entries = lines[-1].split("|")
+    assert name == "one plane" and not images
+    plane = [float(entry) for entry in entries]
     assert plane == pytest.approx([math.log10(0.5 * math.erfc(28 / i / 2**0.5)) for i in study.SHOWN], abs=6e-3)
     checks = {"net": {"exit": torch.tensor([1.0, 2.0, 4.5]), "nearest": torch.tensor([1.0, 1.0, 3.0])}}
     assert study.styled(study.check_ratios(checks)).to_string(delimiter="|").splitlines()[-1] == (

@@ -149,8 +149,8 @@ EXERCISES = {
     "back_feeding": Exercise(
         (0.008, 0.0165, 0.03), "{:.2%}", 0.0025,
         lambda load: load("back_feeding")["test error"]["ReLU, dropout"],
-        "this is what examples have to be held against, and after so few epochs it lies above what the paper prints "
-        "for dropout",
+        "this is one of the rivals that examples have to be held against, and after so few epochs it lies above what "
+        "the paper prints for dropout",
         "the first table of the comparison has a row for it, and the mean over seeds is in the first column",
     ),
     "density": Exercise(
@@ -184,8 +184,8 @@ EXERCISES = {
     "quocnet": Exercise(
         (0.5, 0.65, 0.76), "{:.0%}", 0.04,
         lambda load: load("quocnet_heads")["test"]["pixels"],
-        "a linear machine on the raw pixels of such small pictures is no weak opponent, and features without "
-        "labels have yet to pass it",
+        "a linear machine on the raw pixels of such small pictures is no weak opponent, and features learned "
+        "without labels pass it only where the second stage is left out",
         "the table of heads has a row for it",
     ),
     "spectral": Exercise(

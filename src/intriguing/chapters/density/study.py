@@ -514,12 +514,13 @@ def beside_plane(rare: Table) -> Styler:
         rare: what ``rates_table`` returns.
 
     Returns:
-        The styled table.
+        The styled table; the plane has no number of images.
     """
     plane = half_space(torch.tensor(1.0), torch.tensor(SHOWN, dtype=torch.float32), PIXELS)
     one = pd.DataFrame([plane.tolist()], index=["one plane"], columns=_SHOWN_COLUMNS)
     frame = pd.concat([rare.to_frame(), one])
-    return styled(frame, empty="no estimate").set_caption(
+    shown = styled(frame, empty="no estimate").format("{:.0f}", na_rep="", subset=["images"])  # a plane rests on none
+    return shown.set_caption(
         "log10 of the probability of an error, median over images, at multiples of the adversarial distance"
     )
 
