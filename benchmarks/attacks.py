@@ -89,14 +89,17 @@ def _foolbox(name: str, *, started: bool = False, **options: object) -> Callable
     return build
 
 
-def _walk(model: nn.Module) -> Attack:
-    from intriguing.chapters.photographs.shortest import STEPS, walk
+def _walk(steps: int) -> Callable[[nn.Module], Attack]:
+    def build(model: nn.Module) -> Attack:
+        from intriguing.chapters.photographs.shortest import walk
 
-    def run(images: Tensor, targets: Tensor, _: Tensor) -> Tensor:
-        found = walk(model, images, targets, away=False, sure=None, steps=STEPS)
-        return (images + found["steps"] * found["unit"].view(-1, 1, 1, 1)).clamp(0, 1)
+        def run(images: Tensor, targets: Tensor, _: Tensor) -> Tensor:
+            found = walk(model, images, targets, away=False, sure=None, steps=steps)
+            return (images + found["steps"] * found["unit"].view(-1, 1, 1, 1)).clamp(0, 1)
 
-    return run
+        return run
+
+    return build
 
 
 def _adv_lib(name: str, **options: object) -> Callable[[nn.Module], Attack]:
@@ -182,7 +185,8 @@ METHODS: dict[str, Method] = {
     "refined": Method("ours, refine=True", _OURS, _ours(refine=True), _BOTH),
     "refined-100": Method("ours, refine=True, chunk=100", _OURS, _ours(refine=True, chunk=100), (LARGE,)),
     "refined-2000": Method("ours, refine=True, chunk=2000", _OURS, _ours(refine=True, chunk=2000), (LARGE,)),
-    "walk": Method("ours, a walk on spheres, 100 steps", _OURS, _walk),
+    "walk": Method("ours, a walk on spheres, 100 steps", _OURS, _walk(100)),
+    "walk-150": Method("ours, a walk on spheres, 150 steps", _OURS, _walk(150)),
     "ddn-100": Method("foolbox DDN, 100 steps", _FOOLBOX, _foolbox("DDNAttack", steps=100), _BOTH),
     "ddn-1000": Method("foolbox DDN, 1000 steps", _FOOLBOX, _foolbox("DDNAttack", steps=1000), _BOTH),
     "brendel-bethge-50": Method(

@@ -288,6 +288,17 @@ def test_methods_on_networks_of_photographs_share_a_yardstick(monkeypatch):
     assert set(photographs.COLUMNS) <= set(near)
 
 
+def test_what_was_measured_before_stays_while_the_walk_is_the_same(tmp_path):
+    file = tmp_path / "photographs.json"
+    assert photographs.measured_before(file, []) == ([], [])
+    rows = [{"model": "deep"}, {"model": "deeper"}]
+    stored = {"meta": {"engine": photographs.fingerprint.of(photographs.walk)}, "rows": rows, "references": rows}
+    file.write_text(json.dumps(stored))
+    assert photographs.measured_before(file, ["deeper"]) == (rows[:1], rows[:1])
+    file.write_text(json.dumps(stored | {"meta": {"engine": "another"}}))
+    assert photographs.measured_before(file, ["deeper"]) == ([], [])
+
+
 def test_memory_is_measured_anew_for_each_method():
     known = photographs.forget_peak()
     if not known:

@@ -93,3 +93,16 @@ def test_chunks_are_kept_and_change_nothing(monkeypatch):
     assert torch.equal(shortest(model, images, targets, steps=20, chunk=2).images, found.images)
     with pytest.raises(pytest.fail.Exception, match="walked twice"):
         shortest(model, images, targets, steps=21, chunk=2)
+
+
+def test_the_first_sphere_is_where_a_straight_line_would_end(brief):
+    """Twenty steps do for digits, too, which lie some thirty times as far apart as photographs of two classes."""
+    sets, models = brief
+    images = sets.test.images[:40]
+    targets = (models["FC100-100-10"](images).argmax(1) + 5) % 10
+    found = room.walk(models["FC100-100-10"], images, targets, away=False, sure=None, steps=20)
+    best = minimum_distortion(models["FC100-100-10"], images, targets, refine=True)
+    step = found["steps"].float() * found["unit"].view(-1, 1, 1, 1)
+    lengths = ((images + step).clamp(0, 1) - images).flatten(1).norm(dim=1) / 28
+    assert bool(found["success"].all())
+    assert (lengths / best.rms).median() < 1.02

@@ -137,6 +137,20 @@ def test_what_takes_long_is_dealt_to_those_who_begin(pages: int, processes: int)
     assert max(shares) < sum(shares)
 
 
+@pytest.mark.parametrize("parallel", [0, 1, 2, 5])
+def test_all_work_is_done_by_however_many(parallel: int, tmp_path: Path) -> None:
+    app = SimpleNamespace(parallel=parallel)
+    side_by_side.in_shares(app, lambda name: (tmp_path / name).touch(), ["a", "b", "c"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+    side_by_side.in_shares(app, lambda name: pytest.fail("nothing was asked for"), [])
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_work_that_fails_ends_the_build(parallel: int) -> None:
+    with pytest.raises(Exception, match="ZeroDivisionError|division by zero"):
+        side_by_side.in_shares(SimpleNamespace(parallel=parallel), lambda number: 1 / number, [1, 0])
+
+
 def test_there_is_a_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(side_by_side, "usable_cores", lambda: 99)
     monkeypatch.setattr(sys, "platform", "linux")

@@ -261,9 +261,7 @@ def _requests_elsewhere(log: list[dict], address: str) -> list[str]:
 # Layout.
 
 LAYOUT = (Path(__file__).parent / "layout_checks.js").read_text(encoding="utf-8")
-VIEWS = ((1400, "light"), (1400, "dark"), (1024, "light"), (390, "dark"))
-"""Every width, and both themes: what is cut does not hang on the theme, nor what is pale on the width."""
-
+WIDTHS = (1400, 1024, 390)
 FITTED = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()));"
 
 
@@ -280,12 +278,12 @@ def _complaints(browser, width: int, theme: str) -> list[str]:
 
 @pytest.mark.parametrize("opened", PAGES, indirect=True)
 def test_page_fits_and_can_be_read(browser, opened: Opened) -> None:
-    """Three widths and two themes: nothing is cut, no letter is below 9 pixels, contrast is that of WCAG AA."""
+    """Three widths, two themes: nothing is cut, no letter is below 9 pixels, contrast is that of WCAG AA."""
     assert browser.current_url.endswith(opened.name) or opened.name == "index.html"
     if not browser.find_elements("css selector", "article"):
         return  # a page that leads on to another one
     try:
-        wrong = [line for view in VIEWS for line in _complaints(browser, *view)]
+        wrong = [line for width in WIDTHS for theme in ("light", "dark") for line in _complaints(browser, width, theme)]
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert not wrong, "\n".join(wrong)
@@ -419,6 +417,9 @@ def test_hardly_anything_moves_while_a_page_arrives(watched, address: str, name:
 
 
 def test_what_moves_is_noticed(watched, address: str) -> None:
+    # Not as a phone: there the page may widen as it comes, and for half a second what moves counts as asked for.
+    size = {"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    watched.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     watched.get(f"{address}/book/welcome.html")
     watched.execute_async_script(PAINTED)
     watched.execute_script("document.querySelector('article').insertAdjacentHTML('afterbegin', arguments[0])",

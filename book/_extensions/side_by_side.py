@@ -70,10 +70,15 @@ def in_shares(app: Sphinx, work: Callable[[Any], object], items: Iterable[Any]) 
         work: What is done with each item: it changes files of its own.
         items: Names of pages, say.
     """
-    items = list(items)
-    copies = ParallelTasks(app.parallel) if app.parallel > 1 else SerialTasks()
-    for number in range(app.parallel):
-        copies.add_task(lambda share: [work(item) for item in share] and None, items[number :: app.parallel])
+
+    def work_off(share: list[Any]) -> None:
+        for item in share:
+            work(item)
+
+    items, count = list(items), max(1, app.parallel)
+    copies = ParallelTasks(count) if count > 1 else SerialTasks()
+    for number in range(min(count, len(items))):
+        copies.add_task(work_off, items[number::count])
     copies.join()
 
 

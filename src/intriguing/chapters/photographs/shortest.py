@@ -24,7 +24,7 @@ from intriguing.attack.perturbations import logit_margin, rms, value_and_gradien
 from intriguing.book import cache, fingerprint
 
 STEPS = 100
-START = 1 / 388  # RMS of the first sphere: a Euclidean length of 1 at 224 by 224 pixels
+NEAREST, FURTHEST = 1 / 388, 0.1  # RMS of the first sphere: at least a length of 1 at 224 by 224 pixels; and at most
 GROWTH = (5.0, 0.5)  # by what part a sphere changes in the first step and in the last, times the number of steps
 STRIDE = (1.0, 0.01)  # length of a step over the first radius, likewise
 CHUNK = 8  # photographs at a time, kept as one file
@@ -150,19 +150,23 @@ def walk(
     def ahead(flat: Tensor) -> Tensor:
         return lead(model(flat.view(-1, *shape)), classes, away=away, sure=sure)
 
-    step, radius = torch.zeros_like(clean), torch.full_like(firm, START * root)
+    step = torch.zeros_like(clean)
     best, least = torch.zeros_like(clean), torch.full_like(firm, torch.inf)
     for number in range(steps):
         late = (1 - math.cos(math.pi * number / steps)) / 2  # from 0 to nearly 1
-        stride = START * root * (STRIDE[0] + late * (STRIDE[1] - STRIDE[0]))
         growth = (GROWTH[0] + late * (GROWTH[1] - GROWTH[0])) / max(steps, 20)
         value, slope = value_and_gradient(ahead, clean + step)
+        if number == 0:  # were the network linear, this far would do
+            tiny = torch.finfo(slope.dtype).tiny
+            start = ((firm - value) / slope.norm(dim=1).clamp(min=tiny)).clamp(NEAREST * root, FURTHEST * root)
+            radius = start
         there, length = value >= firm, step.norm(dim=1)
         shorter = there & (length < least)
         best[shorter], least[shorter] = step[shorter], length[shorter]
         wider = torch.where(least.isfinite(), growth, GROWTH[0] / max(steps, 20))  # until it was reached, as at first
         radius = radius * torch.where(there, 1 - growth, 1 + wider)
-        step = step + stride * _unit(slope)
+        stride = start * (STRIDE[0] + late * (STRIDE[1] - STRIDE[0]))
+        step = step + stride[:, None] * _unit(slope)
         step = radius[:, None] * _unit(step)
         step = (clean + step).clamp(0, 1) - clean
     goal = functools.partial(lead, classes=classes, away=away, sure=sure)

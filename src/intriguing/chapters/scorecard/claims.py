@@ -663,7 +663,7 @@ def _penalty(stored: Stored) -> Finding:
 
 def _rare(stored: Stored) -> Finding:
     rates = stored.part("density_rates", list(paper.MODELS), ["radius × 1"])["radius × 1"]
-    number = f"under noise of the same length, one in $10^{{{-rates.max():.0f}}}$ or fewer"
+    number = f"under noise of the same length, one in $10^{{{-rates.max():.0f}}}$ or fewer, on the networks of Table 1"
     return Finding(REPRODUCED, number) if rates.max() < -6 else Finding(DIFFERS, number, "counted under noise")
 
 
@@ -689,7 +689,8 @@ def _dense(stored: Stored) -> Finding:
     certain = stored.outcomes("density_claims").get(
         "Every rightly read image has a ball that certainly holds no adversarial image"
     )
-    number = f"a ball that certainly holds none has a median RMS of {balls.min():.4f} to {balls.max():.3f}, by network"
+    number = f"a ball that certainly holds none has a median RMS of {balls.min():.4f} to {balls.max():.3f}"
+    number += ", by network of Table 1"
     if certain and balls.min() > 0:
         return Finding(DIFFERS, number, "every image read rightly has such a ball, so dense they are not")
     return Finding(UNDECIDED, number, "not every image has such a ball")
