@@ -145,9 +145,9 @@ class Splits:
         part = self.parts_table.to_frame().iloc[-1]
         spread = "leaves out" if part["added by overfitting, low"] > 0 else "holds"
         return (
-            f"With {self.images[-1]:,} images to train on, the level that other images choose leans by "
-            f"**{part['degrees learned']:.0f} degrees**, and the error on images that had no part in the choice falls "
-            f"by {100 * part['error saved by learning']:.2f} percentage points on the way "
+            f"With {self.images[-1]:,} images to train on, the level that other images choose leans "
+            f"**{part['degrees learned']:.0f} degrees** further than the strongest, and the error on images that had "
+            f"no part in the choice falls by {100 * part['error saved by learning']:.2f} percentage points on the way "
             f"[{100 * part['saved by learning, low']:.2f}, {100 * part['saved by learning, high']:.2f}]. The last "
             f"**{part['degrees overfitted']:.0f} degrees** add {100 * part['error added by overfitting']:.2f} points "
             f"[{100 * part['added by overfitting, low']:.2f}, {100 * part['added by overfitting, high']:.2f}], an "
