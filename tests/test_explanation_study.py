@@ -203,6 +203,20 @@ def test_curved_processes_part_vector_and_step(explained: study.Explained, digit
     assert row["angle, cut to [0, 1]"] == own.loc["along η, cut to [0, 1]", "angle to the shortest"]
     assert row["over the shortest"] == own.loc["along η, cut to [0, 1]", "over the shortest"]
     assert frame["turn"].iloc[1] > frame["turn"].iloc[0] > 0
+    assert frame["turn of ∇μ"].iloc[1] > frame["turn of ∇μ"].iloc[0] > 0
+
+
+def test_the_mean_turns_between_two_points_of_a_process_as_its_formula_says() -> None:
+    points = torch.tensor([[0.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    process, _ = gaussian.gaussian_process(points, torch.tensor([False, True]), length=1.0, amplitude=1.0, fixed=True)
+    here = torch.tensor([[0.5, 0.0], [0.5, 0.3]], dtype=torch.float64)
+    # The mean is odd about the line halfway: there its gradient is along the first axis, and to the right of the second
+    # point, above it, the two bumps draw it back and down.
+    there = torch.tensor([[0.5, 0.3], [1.0, 1.0]], dtype=torch.float64)
+    weight = torch.exp(-((there[1] - points) ** 2).sum(1) / 2)
+    slope = (torch.tensor([-1.0, 1.0], dtype=torch.float64) * weight) @ (points - there[1])
+    expected = torch.rad2deg(torch.atan2(slope[1].abs(), slope[0]))
+    assert study.turn_of_mean(process, here, there).tolist() == pytest.approx([0.0, float(expected)], abs=1e-4)
 
 
 def test_claims_tell_true_from_false(compared: study.Comparison) -> None:
@@ -212,7 +226,7 @@ def test_claims_tell_true_from_false(compared: study.Comparison) -> None:
 
     def curved(*angles: float) -> Table:
         rows = {
-            f"process {i}": [25.0 - 10 * i, 0.05, 1 - 0.1 * i, 50, angle, 1 + 0.15 * i, 20]
+            f"process {i}": [25.0 - 10 * i, 0.05, 1 - 0.1 * i, 50, angle, 1 + 0.15 * i, 20, 10]
             for i, angle in enumerate(angles)
         }
         return Table("explanation_curved", list(study.ALLOWED["explanation_curved"]), rows, {"data": "made up"})

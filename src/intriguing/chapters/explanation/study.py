@@ -34,6 +34,7 @@ ALLOWED = {
         "angle, cut to [0, 1]": 1.5,
         "over the shortest": 0.02,
         "turn": 1.5,
+        "turn of ∇μ": 1.5,
     },
     "explanation_networks": {
         "angle to r": 3,
@@ -416,8 +417,8 @@ def curved(
     Returns:
         A ``Table`` named ``explanation_curved_usps`` or ``_mnist``, one row for each process: its length scale and test
         error, the fraction of digits whose class changes along the vector in the box, the mean angles between vector
-        and shortest step without and with the box, the mean ratio of the two lengths, and the mean angle by which the
-        vector turns between the digit and the end of the shortest step.
+        and shortest step without and with the box, the mean ratio of the two lengths, and the mean angles by which the
+        vector and the gradient of the latent mean turn between the digit and the end of the shortest step.
     """
     processes = {"fitted": process}
     for length in lengths:
@@ -431,6 +432,7 @@ def curved(
         frame, ends = comparison.table.to_frame(), explained.points + comparison.shortest
         kept = comparison.found.rms > 0
         turn = two_classes.angles(explained.vectors[kept], machine.gradient(ends[kept]))
+        of_mean = turn_of_mean(machine, explained.points[kept], ends[kept])
         cut = frame.loc["along η, cut to [0, 1]"]
         rows[name] = [
             machine.length,
@@ -440,9 +442,28 @@ def curved(
             float(cut["angle to the shortest"]),
             float(cut["over the shortest"]),
             float(turn.mean()),
+            float(of_mean.mean()),
         ]
     name = f"explanation_curved_{explained.source}"
     return Table(name, list(ALLOWED["explanation_curved"]), rows, {"data": digits.name})
+
+
+def turn_of_mean(process: GaussianProcess, points: Tensor, ends: Tensor) -> Tensor:
+    """By how much the gradient of the latent mean turns from some points to others.
+
+    Args:
+        process: whose latent mean it is.
+        points: (N, n) float64.
+        ends: (N, n) float64.
+
+    Returns:
+        (N,) angles in degrees.
+    """
+
+    def mean(x: Tensor) -> Tensor:
+        return process.latent(x)[0]
+
+    return two_classes.angles(*(gaussian.explanation_vector(mean, x) for x in (points, ends)))
 
 
 def claims(toy: Gaps, comparison: Comparison, networks: Table, curved: Table) -> dict[str, bool]:
