@@ -58,13 +58,15 @@ def test_pictures_of_a_page_get_their_size_and_their_mark_once(photos, tmp_path)
     assert photos.marked(new, tmp_path / "notebooks") == new
 
 
-def drawn(*boxes: tuple[int, int, int, int], size: tuple[int, int] = (400, 300)) -> bytes:
+def drawn(
+    *boxes: tuple[int, int, int, int], size: tuple[int, int] = (400, 300), form: str = "png", **options: int
+) -> bytes:
     """A white picture with grey boxes, (left, top, right, bottom)."""
     image = np.full((size[1], size[0], 3), 255, np.uint8)
     for left, top, right, bottom in boxes:
         image[top:bottom, left:right] = 90
     file = io.BytesIO()
-    Image.fromarray(image).save(file, format="png")
+    Image.fromarray(image).save(file, format=form, **options)
     return file.getvalue()
 
 
@@ -75,6 +77,14 @@ def test_photographs_are_found_and_letters_and_plots_are_not(photos):
     assert photos.photographs(drawn(*letters))[1] == []
     frame = (10, 10, 12, 200), (10, 198, 300, 200), (298, 10, 300, 200), (10, 10, 300, 12)
     assert photos.photographs(drawn(*frame))[1] == []
+
+
+def test_photographs_close_to_each_other_and_to_letters_are_told_apart_in_a_jpeg(photos):
+    letters = [(left, 24, left + 5, 33) for left in range(20, 240, 9)]
+    close = (20, 40, 129, 140), (133, 40, 242, 140)
+    (rows,) = photos.photographs(drawn(*close, *letters, form="jpeg", quality=75))[1]
+    found = np.array([rows[0], *rows[1]])
+    assert found.shape == (3, 2) and abs(found - [(40, 140), (20, 129), (133, 242)]).max() <= 1
 
 
 def test_a_photograph_with_a_white_edge_is_found_by_its_row_and_column(photos):

@@ -402,7 +402,7 @@ def watched(browser):
 
 
 ARRIVING = [
-    *("book/welcome", "book/laboratory", "book/solver"),
+    *("book/welcome", "book/laboratory", "book/solver", "book/notation"),
     *("notebooks/blind_spots", "notebooks/framework", "notebooks/transfer"),
 ]
 
