@@ -159,7 +159,7 @@ const fit = (tables) => {
 // Where a name of the code has to be broken, it is behind a dot, an underscore or a bracket rather than within a word.
 const JOINT = /\.|_(?=\w)|\((?!\))/g;
 document.addEventListener("DOMContentLoaded", () => {
-  for (const name of document.querySelectorAll("article .pre, .indextable a, .bd-sidebar-secondary .pre"))
+  for (const name of document.querySelectorAll("article :is(.pre, dl em), .indextable a, .bd-sidebar-secondary .pre"))
     if (!name.childElementCount && !name.closest(".sig-name, .sig-param")) name.innerHTML = name.innerHTML.replace(JOINT, "$&<wbr>");
   for (const cell of document.querySelectorAll("article table :is(td, th)")) {
     if (!cell.childElementCount && cell.textContent.includes("e-"))
