@@ -77,6 +77,20 @@ def test_photographs_are_found_and_letters_and_plots_are_not(photos):
     assert photos.photographs(drawn(*frame))[1] == []
 
 
+def test_photographs_close_to_each_other_and_to_letters_are_told_apart_in_a_jpeg(photos):
+    image = np.full((200, 280, 3), 255, np.uint8)
+    held = [(40, 140), (20, 129), (133, 242)]
+    for left, right in held[1:]:
+        image[slice(*held[0]), left:right] = np.random.default_rng(0).integers(0, 180, (100, right - left, 3))
+    for left in range(20, 240, 9):
+        image[24:33, left : left + 5] = 60  # letters
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format="jpeg", quality=75)
+    (rows,) = photos.photographs(file.getvalue())[1]
+    found = np.array([rows[0], *rows[1]])
+    assert found.shape == (3, 2) and abs(found - held).max() <= 1
+
+
 def test_a_photograph_with_a_white_edge_is_found_by_its_row_and_column(photos):
     whole = (20, 40, 120, 140), (150, 40, 250, 140), (20, 160, 120, 260)
     pale = (150, 200, 250, 225), (200, 160, 210, 260)  # strokes: no part of it is as large as a photograph

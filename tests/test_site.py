@@ -375,9 +375,11 @@ def test_hindrances_are_seen(browser, address: str) -> None:
 
 # What moves while a page arrives.
 
+# All of it: a browser takes half a second of movement for asked for, after a page was made wider as well, and here
+# nobody asks for anything.
 SHIFTS = """
 window.shifts = [];
-new PerformanceObserver((list) => window.shifts.push(...list.getEntries().filter((one) => !one.hadRecentInput)))
+new PerformanceObserver((list) => window.shifts.push(...list.getEntries()))
     .observe({type: 'layout-shift', buffered: true});
 """
 SHIFTED = "return window.shifts.reduce((sum, one) => sum + one.value, 0)"
@@ -400,7 +402,7 @@ def watched(browser):
 
 
 ARRIVING = [
-    *("book/welcome", "book/laboratory", "book/solver"),
+    *("book/welcome", "book/laboratory", "book/solver", "book/notation"),
     *("notebooks/blind_spots", "notebooks/framework", "notebooks/transfer"),
 ]
 
@@ -416,9 +418,9 @@ def test_hardly_anything_moves_while_a_page_arrives(watched, address: str, name:
     assert watched.execute_script(SHIFTED) < 0.1
 
 
-def test_what_moves_is_noticed(watched, address: str) -> None:
-    # Not as a phone: there the page may widen as it comes, and for half a second what moves counts as asked for.
-    size = {"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+@pytest.mark.parametrize("width", [1400, 390])
+def test_what_moves_is_noticed(watched, address: str, width: int) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     watched.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     watched.get(f"{address}/book/welcome.html")
     watched.execute_async_script(PAINTED)

@@ -225,12 +225,23 @@ def test_actions_are_pinned_and_permissions_are_few(path: Path) -> None:
     text = path.read_text()
     workflow = yaml.safe_load(text)
     assert workflow["permissions"] == {}
-    used = re.findall(r"uses: (\S+)", text)
+    used = re.findall(r" uses: ([^.]\S+)", text)
     assert used and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action) for action in used)
     for job in workflow["jobs"].values():
         granted = {name for name, level in job["permissions"].items() if level == "write"}
         assert granted <= {"pages", "id-token"} or granted == {"contents"}
-        assert "timeout-minutes" in job
+        assert "timeout-minutes" in job or job["uses"].startswith("./")  # whose own jobs have a limit
+
+
+def test_only_what_was_tested_is_published() -> None:
+    publish, tests = (yaml.safe_load(path.read_text()) for path in WORKFLOWS if path.stem in ("publish", "test"))
+    jobs = publish["jobs"]
+    assert jobs["test"]["uses"] == "./.github/workflows/test.yml"
+    assert "workflow_call" in tests[True]  # YAML 1.1 reads the key `on` as a truth value
+    assert "make test" in [step.get("run") for step in tests["jobs"]["test"]["steps"]]
+    assert "if" not in jobs["test"] and "if" not in jobs["build"]
+    assert jobs["build"]["needs"] == "test"
+    assert {name for name, job in jobs.items() if "needs" not in job} == {"test"}
 
 
 def test_commands_of_the_workflows_are_targets() -> None:

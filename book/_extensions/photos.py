@@ -32,8 +32,8 @@ COLOURS = 1500
 MARK = ' data-photo=""'
 """What the style sheet knows them by."""
 
-WHITE = 250
-"""Brightness from which a pixel is ground, if ground leads from it to the edge."""
+WHITE, BLURRED = 250, 230
+"""Brightness from which a pixel is ground, if ground leads from it to the edge; a JPEG blurs what stands on it."""
 
 SIDE, SOLID = 30, 0.75
 """Pixels that every part of a photograph measures, other than letters, and the share of its rectangle that it fills."""
@@ -83,8 +83,9 @@ def photographs(picture: bytes) -> tuple[tuple[int, int], list[tuple[Interval, t
         Width and height of the figure; and for each row, from the top, where it begins and ends and the places
         across that hold a photograph, all in pixels.
     """
-    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
-    white = pixels.min(2) >= WHITE
+    image = Image.open(io.BytesIO(picture))
+    pixels = np.asarray(image.convert("RGB"))
+    white = pixels.min(2) >= (BLURRED if image.format == "JPEG" else WHITE)
     areas, _ = ndimage.label(white)
     edge = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))
     ground = np.isin(areas, edge[edge > 0])

@@ -8,6 +8,17 @@
     link.href = new URL(`output/chtml/fonts/woff-v2/MathJax_${letters}.woff`, program.src).href;
     document.head.append(link);
   }
+
+  // Tables that hold formulas wait until these are set, and are shown as they will stay.
+  const done = () => document.documentElement.classList.remove("setting");
+  if (program) document.documentElement.classList.add("setting");
+  program?.addEventListener("error", done);
+  program?.addEventListener("load", async () => {
+    await window.MathJax.startup.promise.catch(() => {});
+    await document.fonts.ready;
+    fit(`${TABLES}:has(.math)`);
+    done();
+  });
 }
 
 // A figure that was drawn for a wide screen has small lettering on a narrow one: touched, it opens at its own size.
@@ -76,31 +87,39 @@ const inParts = (table, room) => {
   const names = [...last.querySelectorAll("th")].reduce((sum, cell) => sum + cell.getBoundingClientRect().width, 0);
   const each = (table.getBoundingClientRect().width - names) / columns;
   const most = Math.max(1, Math.floor((room - names) / each));
-  const fitting = Math.ceil(columns / Math.ceil(columns / most)); // parts of about the same width
   // Columns below one head stay together.
   const heads = [...(table.tHead?.rows[0]?.cells ?? [])].reverse();
   const starts = [];
   let place = columns;
   for (const head of heads) if ((place -= span(head)) >= 0) starts.unshift(place);
-  const edges = [0];
-  for (const [i, start] of starts.entries()) {
-    const end = starts[i + 1] ?? columns;
-    if (end - edges.at(-1) > fitting && start > edges.at(-1)) edges.push(start);
-  }
-  const all = document.createElement("div");
-  all.className = "parts";
-  edges.forEach((from, i) => all.append(part(table, from, edges[i + 1] ?? columns, columns)));
-  if (edges.length > 1) {
+  for (let number = Math.ceil(columns / most); number <= columns; number += 1) {
+    const fitting = Math.ceil(columns / number); // parts of about the same width
+    const edges = [0];
+    for (const [i, start] of starts.entries()) {
+      const end = starts[i + 1] ?? columns;
+      if (end - edges.at(-1) > fitting && start > edges.at(-1)) edges.push(start);
+    }
+    if (edges.length < 2) continue;
+    const all = document.createElement("div");
+    all.className = "parts";
+    edges.forEach((from, i) => all.append(part(table, from, edges[i + 1] ?? columns, columns)));
     table.classList.add("parted");
     table.after(all);
-    // A part has more room than the whole: its letters are only as small as they have to be.
     const parts = [...all.children];
+    const fits = () => parts.every((one) => one.getBoundingClientRect().width <= room);
+    if (!fits() && number < columns) {
+      all.remove(); // some columns are wider than others: more parts
+      table.classList.remove("parted");
+      continue;
+    }
+    // A part has more room than the whole: its letters are only as small as they have to be.
     for (const step of [...STEPS].reverse()) {
       for (const one of parts) one.classList.remove(step);
-      if (parts.every((one) => one.getBoundingClientRect().width <= room)) continue;
+      if (fits()) continue;
       for (const one of parts) one.classList.add(step);
       break;
     }
+    return;
   }
 };
 
@@ -137,15 +156,20 @@ const fit = (tables) => {
     if (wide()) inParts(table, room);
   }
 };
+// Where a name of the code has to be broken, it is behind a dot, an underscore or a bracket rather than within a word.
+const JOINT = /\.|_(?=\w)|\((?!\))/g;
 document.addEventListener("DOMContentLoaded", () => {
-  for (const cell of document.querySelectorAll("article tbody :is(td, th)")) {
-    if (NAME.test(cell.textContent.trim()) && !cell.closest(".lab, .touch")) cell.classList.add("name");
+  for (const name of document.querySelectorAll("article :is(.pre, dl em), .indextable a, .bd-sidebar-secondary .pre"))
+    if (!name.childElementCount && !name.closest(".sig-name, .sig-param")) name.innerHTML = name.innerHTML.replace(JOINT, "$&<wbr>");
+  for (const cell of document.querySelectorAll("article table :is(td, th)")) {
     if (!cell.childElementCount && cell.textContent.includes("e-"))
       cell.innerHTML = cell.innerHTML.replace(POWER, "<span class='name'>$&</span>");
-    // Nor is short code broken, or a name in a longer piece: there a line may end behind a bracket.
+  }
+  for (const cell of document.querySelectorAll("article tbody :is(td, th)")) {
+    if (NAME.test(cell.textContent.trim()) && !cell.closest(".lab, .touch")) cell.classList.add("name");
+    // Nor is short code broken, or a name in a longer piece.
     const words = [];
     for (const code of cell.querySelectorAll("code")) {
-      for (const word of code.querySelectorAll(".pre")) word.innerHTML = word.innerHTML.replaceAll("(", "(<wbr>");
       const text = code.textContent;
       words.push(...(text.length <= LONG ? [text] : text.split(/\s|(?<=\()/)));
     }
@@ -153,9 +177,11 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 });
 const fitAll = () => fit(TABLES);
-for (const event of ["load", "resize"]) window.addEventListener(event, fitAll);
-// Formulas are set after that; only tables that hold one have changed.
-window.addEventListener("load", () => window.MathJax?.startup?.promise.then(() => fit(`${TABLES}:has(mjx-container)`)));
+window.addEventListener("resize", fitAll);
+window.addEventListener("load", () => {
+  const waiting = document.documentElement.classList.contains("setting");
+  fit(waiting ? `${TABLES}:not(:has(.math))` : TABLES);
+});
 document.addEventListener("toggle", fitAll, true);
 document.addEventListener("click", (event) => {
   if (event.target.closest("button, summary, .toggle-hidden, .admonition-title")) setTimeout(fitAll, 50); // unfolded

@@ -81,6 +81,7 @@ class Shortcut(nn.Sequential):
     """Layers in a chain, whose input is added to their output."""
 
     def forward(self, images: Tensor) -> Tensor:
+        """Input (B, C, height, width) plus output, of the same shape."""
         return images + super().forward(images)
 
 

@@ -116,6 +116,7 @@ class Standardize(nn.Module):
         self.mean, self.std = mean, std
 
     def forward(self, images: Tensor) -> Tensor:
+        """The images (B, *shape), less the mean, over the standard deviation."""
         return (images - self.mean) / self.std
 
 

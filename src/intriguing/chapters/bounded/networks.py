@@ -39,6 +39,7 @@ class Scaled(nn.Module):
         self.factor = factor
 
     def forward(self, weight: Tensor) -> Tensor:
+        """The weight (outputs, inputs) times the factor."""
         return self.factor * weight
 
 

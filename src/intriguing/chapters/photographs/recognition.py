@@ -68,6 +68,7 @@ class Normalised(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, k) of images (B, 3, height, width) in [0, 1]."""
         # Channels last in memory make convolutions on a CPU a quarter faster.
         return self.network(((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last))
 

@@ -562,6 +562,7 @@ class Stack(nn.Module):
         return len(self.weights[0])
 
     def forward(self, numbered: Tensor) -> Tensor:
+        """Logits (N, k) of images (N, n + 1), whose last pixel is the number of the network over ``INDEX``."""
         index = (numbered[:, -1].detach() * INDEX).round().long().clamp(0, len(self) - 1)
         sizes = torch.bincount(index, minlength=len(self))
         most, order = int(sizes.max()), index.argsort(stable=True)
