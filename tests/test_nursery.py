@@ -91,6 +91,29 @@ def test_the_folder_of_a_kernel_goes_with_it(copied: bool, tmp_path: Path, monke
     assert outputs(path, copied) == ["[]\n"]
 
 
+# What asked to be done at the end, what a file has not got yet, and an object that lives as long as Python does.
+AT_THE_END = """\
+import atexit, os, sys
+from pathlib import Path
+atexit.register(lambda: Path("asked").touch())
+file = open("written", "w")
+file.write("all of it")
+class Last:
+    def __del__(self, write=os.write, place=os.open("taken apart", os.O_WRONLY | os.O_CREAT)):
+        write(place, b"yes")
+sys.last = Last()"""
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_copy_does_what_is_asked_for_its_end_and_is_not_taken_apart(copied: bool, tmp_path: Path) -> None:
+    path = write_chapter(tmp_path, "one", AT_THE_END)
+    with nursery.kernels_are_copied(copied):
+        publishing.execute(path, "quick")
+    assert (path.parent / "asked").is_file()
+    assert (path.parent / "written").read_text() == "all of it"
+    assert (path.parent / "taken apart").read_text() == ("" if copied else "yes")
+
+
 def test_a_kernel_that_dies_is_noticed(tmp_path: Path) -> None:
     path = write_chapter(tmp_path, "one", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     with nursery.kernels_are_copied(), pytest.raises(publishing.ChapterFailed, match="died"):
