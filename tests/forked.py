@@ -52,6 +52,7 @@ def run(script: str, arguments: list[str], variables: Mapping[str, str]) -> None
     """Runs a file in this process, with variables beside its own."""
     os.environ.update(variables)
     sys.argv = [script, *arguments]
+    sys.path.insert(0, str(Path(script).parent))
     runpy.run_path(script, run_name="__main__")
 
 
