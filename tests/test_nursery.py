@@ -53,8 +53,25 @@ def test_a_copied_kernel_says_what_a_started_one_says(tmp_path: Path, monkeypatc
 
 
 def test_a_copied_kernel_has_all_that_is_slow_imported(tmp_path: Path) -> None:
-    path = write_chapter(tmp_path, "one", f"import sys\nprint([n for n in {nursery.IMPORTS} if n not in sys.modules])")
-    assert outputs(path, True) == ["[]\n"]
+    asked = (
+        f"import gc, sys\nprint([n for n in {nursery.IMPORTS} if n not in sys.modules], gc.get_freeze_count() > 1e5)"
+    )
+    assert outputs(write_chapter(tmp_path, "one", asked), True) == ["[] True\n"]
+
+
+def test_the_first_process_keeps_memory_unless_it_is_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def popen(command: list[str], env: dict[str, str], **given: object) -> None:
+        seen.append(env)
+        raise OSError("not today")
+
+    monkeypatch.setattr(nursery.subprocess, "Popen", popen)
+    other = {"MALLOC_TRIM_THRESHOLD_": "0"}
+    for environment in ({}, other):
+        with pytest.raises(OSError, match="not today"):
+            nursery.Nursery().kernel([sys.executable, "-m", "name"], environment, None, True)
+    assert seen == [nursery.MEMORY, nursery.MEMORY | other]
 
 
 def test_one_process_serves_all_that_a_block_asks_for(tmp_path: Path) -> None:
