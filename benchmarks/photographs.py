@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
         keys = [key for key in (MANY if digits else FEW) if key in options.methods]
         keys = [key for key in keys if key != "refined" or name not in UNREFINED]
         more, reference = measured(case, keys, each=len(case.images) if digits else 1)
-        rows, references = rows + more, [*references, reference]
+        rows, references = in_order(rows + more, known), in_order([*references, reference], known)
         meta = settings.provenance(started) | {
             "engine": fingerprint.of(walk, onward), "hardware": hardware(), "load": os.getloadavg()[1],
             "yardstick": METHODS[YARDSTICK].title, "data": "photographs inside packages", "images": options.images,
@@ -98,6 +98,17 @@ def measured_before(file: Path, chosen: Sequence[str]) -> tuple[list[dict[str, A
         return [], []
     rows, references = ([one for one in stored[key] if one["model"] not in chosen] for key in ("rows", "references"))
     return rows, references
+
+
+def in_order(parts: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows or references by network, however many runs they come from; within a network they stay as they are.
+
+    Args:
+        parts: rows or references.
+        names: of the networks; others come last.
+    """
+    places = {name: place for place, name in enumerate(names)}
+    return sorted(parts, key=lambda part: places.get(part["model"], len(places)))
 
 
 def of_photographs(name: str, model: nn.Module, count: int) -> Case:

@@ -300,6 +300,12 @@ def test_what_was_measured_before_stays_while_the_walk_is_the_same(tmp_path):
     assert photographs.measured_before(file, ["deeper"]) == ([], [])
 
 
+def test_rows_of_several_runs_stand_in_the_order_of_the_networks():
+    rows = [{"model": name, "key": key} for name in ("gone", "deep", "flat") for key in ("b", "a")]
+    ordered = photographs.in_order(rows, ["flat", "deep", "absent"])
+    assert [row["model"] + row["key"] for row in ordered] == ["flatb", "flata", "deepb", "deepa", "goneb", "gonea"]
+
+
 def test_memory_is_measured_anew_for_each_method():
     known = photographs.forget_peak()
     if not known:
