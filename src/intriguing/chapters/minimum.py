@@ -572,7 +572,7 @@ NEAREST = 2e-6
 """Excess over the minimum below which points are drawn on the lowest line: it is of the order of rounding."""
 
 HIGHEST = 6
-"""Excess over the minimum at the upper edge: what lies beyond is named as such in the list and not drawn."""
+"""The largest excess over the minimum that is drawn: what lies beyond is named as such in the list."""
 
 
 @styled
@@ -611,7 +611,7 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: floa
         own = frame["method"].str.startswith(ours)
         if own.any():  # what a better method would have to reach
             axes.axvspan(1e-9, frame["seconds"][own].min(), color="#f4f4f4", zorder=0)
-        for i, row in frame.iterrows():
+        for i, row in frame[excess <= HIGHEST].iterrows():
             whole = row["success"] >= 1
             colour = _colour(row["method"], ours) if whole else PALETTE["vermilion"]
             axes.plot(
@@ -623,9 +623,9 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: floa
                 ha="center", fontsize=7.5, color=colour, fontweight="bold" if own[i] else "normal",
             )  # fmt: skip
         title = textwrap.fill(title, 42) if narrow else title
-        axes.set(xscale="log", yscale="log", title=title, ylabel="mean distortion above the minimum")
+        axes.set(xscale="log", yscale="log", title=title, ylabel="mean excess over the smallest known")
         axes.set_xlim(frame["seconds"].min() / 2, frame["seconds"].max() * 2)
-        axes.set_ylim(NEAREST / 1.6, HIGHEST)
+        axes.set_ylim(NEAREST / 1.6, 3 * HIGHEST)  # room for the number of a point up there
         ticks = [NEAREST, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1]
         axes.set_yticks(ticks, ["0", "0.001 %", "0.01 %", "0.1 %", "1 %", "10 %", "100 %"])
         axes.minorticks_off()
