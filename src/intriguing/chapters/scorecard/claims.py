@@ -418,7 +418,7 @@ def _if_finished(found: Finding, ours: pd.DataFrame) -> Finding:
     epochs = int(ours["epochs"].min())
     if found.verdict == REPRODUCED or epochs >= FINISHED:
         return found
-    return Finding(UNDECIDED, found.number, f"trained for {epochs} epochs only, and still learning at the end")
+    return Finding(UNDECIDED, found.number, f"trained for {epochs} epochs only, and longer training may lower it")
 
 
 def _of_both(errors: pd.DataFrame) -> str:
