@@ -414,7 +414,7 @@ def _judged(stored: Stored, row: str) -> pd.DataFrame:
 
 
 def _if_finished(found: Finding, ours: pd.DataFrame) -> Finding:
-    """Takes a difference from a printed error back where the networks were still learning when they were judged."""
+    """Takes a difference from a printed error back where the networks were trained for a few epochs only."""
     epochs = int(ours["epochs"].min())
     if found.verdict == REPRODUCED or epochs >= FINISHED:
         return found
