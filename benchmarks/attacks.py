@@ -89,12 +89,14 @@ def _foolbox(name: str, *, started: bool = False, **options: object) -> Callable
     return build
 
 
-def _walk(steps: int) -> Callable[[nn.Module], Attack]:
+def _walk(steps: int, more: int = 0) -> Callable[[nn.Module], Attack]:
     def build(model: nn.Module) -> Attack:
-        from intriguing.chapters.photographs.shortest import walk
+        from intriguing.chapters.photographs.shortest import onward, walk
 
         def run(images: Tensor, targets: Tensor, _: Tensor) -> Tensor:
             found = walk(model, images, targets, away=False, sure=None, steps=steps)
+            if more:
+                found = onward(model, images, targets, found, steps=more)
             return (images + found["steps"] * found["unit"].view(-1, 1, 1, 1)).clamp(0, 1)
 
         return run
@@ -186,7 +188,7 @@ METHODS: dict[str, Method] = {
     "refined-100": Method("ours, refine=True, chunk=100", _OURS, _ours(refine=True, chunk=100), (LARGE,)),
     "refined-2000": Method("ours, refine=True, chunk=2000", _OURS, _ours(refine=True, chunk=2000), (LARGE,)),
     "walk": Method("ours, a walk on spheres, 100 steps", _OURS, _walk(100)),
-    "walk-150": Method("ours, a walk on spheres, 150 steps", _OURS, _walk(150)),
+    "walk-onward": Method("ours, a walk of 100 steps, then 25 onward", _OURS, _walk(100, 25)),
     "ddn-100": Method("foolbox DDN, 100 steps", _FOOLBOX, _foolbox("DDNAttack", steps=100), _BOTH),
     "ddn-1000": Method("foolbox DDN, 1000 steps", _FOOLBOX, _foolbox("DDNAttack", steps=1000), _BOTH),
     "brendel-bethge-50": Method(

@@ -137,13 +137,14 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
 
     def others() -> None:
         kept = state["kept"].get("final", {})
+        copies, shown = (2, 20) if options.small else (10, 200)
         for activation in ACTIVATIONS:
             mine = [weights for (name, _), weights in kept.items() if name == activation]
             if mine:
-                wide = [(matrix.repeat(10, 1, 1), bias.repeat(10, 1, 1)) for matrix, bias in mine[0]]
-                found = room.costs(wide, activation, test)
+                wide = [(matrix.repeat(copies, 1, 1), bias.repeat(copies, 1, 1)) for matrix, bias in mine[0]]
+                found = room.costs(wide, activation, test.cut(slice(0, shown)))
                 content.setdefault("cost", []).extend({"activation": activation} | row for row in found)
-        few = room.Pixels(test.images[:200].cpu(), test.labels[:200].cpu())
+        few = room.Pixels(test.images[:shown].cpu(), test.labels[:shown].cpu())
         for (activation, name), weights in kept.items():
             if clock.left() < 2:
                 return

@@ -36,6 +36,7 @@ from unittest import mock
 import torch
 from harness import write_json
 from torch import nn
+from torchvision.datasets import MNIST
 
 from intriguing.attack import files
 from intriguing.book import halves, settings
@@ -162,8 +163,6 @@ CONTENT = {
 @contextlib.contextmanager
 def small_mnist(address: str) -> Iterator[None]:
     """Lets MNIST be the small one that a server has; the mirrors' https is left out, as a local server has none."""
-    from torchvision.datasets import MNIST
-
     packed = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in CONTENT.items()}
     sums = [(name, hashlib.md5(content, usedforsecurity=False).hexdigest()) for name, content in packed.items()]
     described = tuple(

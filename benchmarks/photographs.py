@@ -1,7 +1,8 @@
 """Cost and distortion on networks of photographs and on a convolutional network of digits: the walk beside its peers.
 
 ``python benchmarks/photographs.py`` needs SqueezeNet and ImageNet's photographs for two of its rows only: seven
-photographs and the EfficientNets come inside packages, MNIST is found or fetched. All methods run in one process and on
+photographs and the EfficientNets come inside packages, MNIST is found or fetched. The walk is measured as the chapter
+on photographs takes it, and once more with steps that go on from where it ended. All methods run in one process and on
 one thread, photograph by photograph one after the other, so that whatever else the machine does meets all of them;
 packages of others are taken where they are installed (``python benchmarks/peers.py`` makes an environment with them).
 Writes results/benchmarks/photographs.json after each network.
@@ -34,20 +35,20 @@ from intriguing.attack.perturbations import random_targets
 from intriguing.book import fingerprint, settings
 from intriguing.chapters.photographs import recognition
 from intriguing.chapters.photographs.ostriches import OSTRICH
-from intriguing.chapters.photographs.shortest import walk
+from intriguing.chapters.photographs.shortest import onward, walk
 from intriguing.data import mnist, photographs
 from intriguing.data.free import free
 from intriguing.models.training import trained
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmarks" / "photographs.json"
 CONVNET = "ConvNet"
-FEW = (YARDSTICK, "walk", "refined", "fmn", "alma-100", "pdgd-100", "brendel-bethge-50")
+FEW = (YARDSTICK, "walk", "walk-onward", "refined", "fmn", "alma-100", "pdgd-100", "brendel-bethge-50")
 """What is tried on photographs, where each pass is dear."""
 
 UNREFINED = (recognition.LITE1, recognition.LITE2)
 """Networks so deep that a refined search of four photographs takes most of an hour."""
 
-MANY = (*FEW, "walk-150", "penalty", "ddn-1000", "alma-1000", "pdgd-500", "brendel-bethge-200")
+MANY = (*FEW, "penalty", "ddn-1000", "alma-1000", "pdgd-500", "brendel-bethge-200")
 COLUMNS = ("model", "method", "images_per_second", "time_ratio", "success_float32", "success_float64", "rms", "ratio",
            "passes", "peak_mib")  # fmt: skip
 
@@ -74,9 +75,9 @@ def main(arguments: list[str] | None = None) -> None:
         keys = [key for key in (MANY if digits else FEW) if key in options.methods]
         keys = [key for key in keys if key != "refined" or name not in UNREFINED]
         more, reference = measured(case, keys, each=len(case.images) if digits else 1)
-        rows, references = rows + more, [*references, reference]
+        rows, references = in_order(rows + more, known), in_order([*references, reference], known)
         meta = settings.provenance(started) | {
-            "engine": fingerprint.of(walk), "hardware": hardware(), "load": os.getloadavg()[1],
+            "engine": fingerprint.of(walk, onward), "hardware": hardware(), "load": os.getloadavg()[1],
             "yardstick": METHODS[YARDSTICK].title, "data": "photographs inside packages", "images": options.images,
             "digits": f"{mnist().name}, {options.digits} test images",
         }  # fmt: skip
@@ -86,17 +87,28 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def measured_before(file: Path, chosen: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows and references of the networks that are not measured again, if the walk is the one that was measured then.
+    """Rows and references of the networks that are not measured again, where the code of the walk is the same.
 
     Args:
         file: what an earlier run has written, if there was one.
         chosen: names of the networks that are measured now.
     """
     stored = json.loads(file.read_text()) if file.is_file() else {"meta": {}}
-    if stored["meta"].get("engine") != fingerprint.of(walk):
+    if stored["meta"].get("engine") != fingerprint.of(walk, onward):
         return [], []
     rows, references = ([one for one in stored[key] if one["model"] not in chosen] for key in ("rows", "references"))
     return rows, references
+
+
+def in_order(parts: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows or references by network, however many runs they come from; within a network they stay as they are.
+
+    Args:
+        parts: rows or references.
+        names: of the networks; others come last.
+    """
+    places = {name: place for place, name in enumerate(names)}
+    return sorted(parts, key=lambda part: places.get(part["model"], len(places)))
 
 
 def of_photographs(name: str, model: nn.Module, count: int) -> Case:

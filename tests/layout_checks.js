@@ -20,6 +20,23 @@ const parsed = (text) => {
   return [numbers.slice(0, 3), numbers.length > 3 ? numbers[3] : 1];
 };
 const over = (top, opacity, below) => top.map((value, i) => opacity * value + (1 - opacity) * below[i]);
+// A link among other words is told from them by more than a slight difference of colour.
+const differs = (link, around) => {
+  const [a, b] = [link, around].map((element) => getComputedStyle(element));
+  const lined = a.textDecorationLine.includes("underline") || parseFloat(a.borderBottomWidth) > 0;
+  if (lined || a.backgroundColor !== "rgba(0, 0, 0, 0)") return true;
+  if (["fontWeight", "fontStyle", "fontFamily", "fontSize"].some((name) => a[name] !== b[name])) return true;
+  const [one, other] = [a, b].map((style) => luminance(parsed(style.color)[0]));
+  return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05) >= 3;
+};
+for (const link of article.querySelectorAll("a[href]")) {
+  let around = link.parentElement;
+  while (!words(around).length && getComputedStyle(around).display === "inline") around = around.parentElement;
+  if (!link.textContent.trim() || !words(around).length || !shown(link)) continue;
+  if (![link, ...link.querySelectorAll("*")].some((part) => differs(part, around))) {
+    wrong.push(`a link that looks like text: ${link.textContent.trim().slice(0, 40)}`);
+  }
+}
 const grounds = new Map([[null, [255, 255, 255]]]); // what lies behind an element is asked for by all that it holds
 const ground = (element) => {
   if (!grounds.has(element)) {

@@ -292,11 +292,18 @@ def test_what_was_measured_before_stays_while_the_walk_is_the_same(tmp_path):
     file = tmp_path / "photographs.json"
     assert photographs.measured_before(file, []) == ([], [])
     rows = [{"model": "deep"}, {"model": "deeper"}]
-    stored = {"meta": {"engine": photographs.fingerprint.of(photographs.walk)}, "rows": rows, "references": rows}
+    engine = photographs.fingerprint.of(photographs.walk, photographs.onward)
+    stored = {"meta": {"engine": engine}, "rows": rows, "references": rows}
     file.write_text(json.dumps(stored))
     assert photographs.measured_before(file, ["deeper"]) == (rows[:1], rows[:1])
     file.write_text(json.dumps(stored | {"meta": {"engine": "another"}}))
     assert photographs.measured_before(file, ["deeper"]) == ([], [])
+
+
+def test_rows_of_several_runs_stand_in_the_order_of_the_networks():
+    rows = [{"model": name, "key": key} for name in ("gone", "deep", "flat") for key in ("b", "a")]
+    ordered = photographs.in_order(rows, ["flat", "deep", "absent"])
+    assert [row["model"] + row["key"] for row in ordered] == ["flatb", "flata", "deepb", "deepa", "goneb", "gonea"]
 
 
 def test_memory_is_measured_anew_for_each_method():
@@ -316,8 +323,23 @@ def test_the_walk_is_one_of_the_methods():
     network = nn.Sequential(nn.Flatten(), nn.Linear(48, 12)).eval().requires_grad_(False)
     network[1].bias[photographs.OSTRICH] = 50
     images = torch.rand(2, 3, 4, 4)
-    walk = attacks.METHODS["walk"].build(network)
-    assert torch.equal(walk(images, torch.full((2,), photographs.OSTRICH), images), images)  # an ostrich already
+    for key in ("walk", "walk-onward"):
+        walk = attacks.METHODS[key].build(network)
+        assert torch.equal(walk(images, torch.full((2,), photographs.OSTRICH), images), images)  # an ostrich already
+
+
+def test_a_row_of_the_walk_goes_onward():
+    torch.manual_seed(0)
+    network = harness.Counted(nn.Sequential(nn.Flatten(), nn.Linear(48, 12))).eval().requires_grad_(False)
+    images, targets = 0.4 + 0.2 * torch.rand(3, 3, 4, 4), torch.tensor([0, 5, 9])
+    lengths, passes = [], []
+    for key in ("walk", "walk-onward"):
+        before = network.tally.images
+        found = attacks.METHODS[key].build(network)(images, targets, images)
+        assert torch.equal(network(found).argmax(1), targets)
+        passes.append(network.tally.images - before)
+        lengths.append((found - images).flatten(1).norm(dim=1))
+    assert passes[1] >= passes[0] + 25 * 3 and bool((lengths[1] <= lengths[0]).all())
 
 
 def test_penalty_and_walk_are_held_beside_each_other(tmp_path, monkeypatch):

@@ -4,8 +4,6 @@ import errno
 import math
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -13,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import forked
 from intriguing.attack import files
 from intriguing.book import cache, settings
 
@@ -198,7 +197,9 @@ cache.load_or_make("net", {}, make)
 
 
 def slow(calls, seconds):
-    return subprocess.Popen([sys.executable, "-c", SLOW, str(calls), str(seconds)])
+    script = calls.with_name("slow.py")
+    script.write_text(SLOW)
+    return forked.start(script, calls, seconds)
 
 
 def wait_for(path, lines):
@@ -211,7 +212,7 @@ def wait_for(path, lines):
 def test_two_processes_that_ask_at_once_make_once(tmp_path):
     calls = tmp_path / "calls"
     both = [slow(calls, 1) for _ in range(2)]
-    assert [process.wait(300) for process in both] == [0, 0]
+    assert [forked.ended(process) for process in both] == [0, 0]
     assert calls.read_text() == "made\n"
 
 
@@ -220,9 +221,9 @@ def test_a_process_that_dies_holds_up_nobody(tmp_path):
     first = slow(calls, 600)
     wait_for(calls, 1)
     second = slow(calls, 0)
-    first.send_signal(signal.SIGKILL)
-    first.wait(300)
-    assert second.wait(300) == 0
+    first.kill()
+    assert forked.ended(first) == -signal.SIGKILL
+    assert forked.ended(second) == 0
     assert calls.read_text() == "made\nmade\n"
 
 

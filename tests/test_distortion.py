@@ -234,8 +234,9 @@ def convolutional(channels: int, classes: int) -> nn.Sequential:
     ).eval()
 
 
-@pytest.mark.parametrize("classes", [2, 10, 50])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("classes", "dtype"), [(2, torch.float64), (10, torch.float32), (10, torch.float64), (50, torch.float32)]
+)
 def test_colour_images_and_convolutions(classes, dtype):
     model = convolutional(3, classes)
     images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)).to(dtype)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+import forked
 
 ROOT = Path(__file__).resolve().parent.parent
 pytest.importorskip("fcntl", reason="forks and locks are those of POSIX")
@@ -54,10 +54,10 @@ def test_killed_work_that_ends_otherwise_is_seen(faults, tmp_path, monkeypatch) 
 
 def test_downloads_that_are_none_are_told(tmp_path) -> None:
     output = tmp_path / "faults.json"
-    command = [sys.executable, str(ROOT / "benchmarks" / "faults.py"), "networks", "--output", str(output)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
+    process = forked.start(ROOT / "benchmarks" / "faults.py", "networks", "--output", output)
+    assert forked.ended(process, 600) == 0
     rows = json.loads(output.read_text())["rows"]
-    assert done.returncode == 0 and len(rows) == 8, done.stdout + done.stderr
+    assert len(rows) == 8
     assert all(row["sound"] == row["tries"] == 1 for row in rows)
 
 

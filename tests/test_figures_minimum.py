@@ -51,3 +51,5 @@ def test_a_list_names_what_was_run_on_its_network_and_what_lies_above_its_panel(
     first, second = ([text.get_text() for text in axes.texts] for axes in figure.axes[1::2])
     assert first[1] == "2  a fast one, above the panel" and first[3] == "4  a slow one" and len(first) == 4
     assert second == ["1  ours, refined", "2  a fast one", "3  one that fails (93%)"]
+    drawn = {text.get_text() for text in figure.axes[0].texts}
+    assert drawn == {"1", "3", "4"} and figure.axes[0].get_ylim()[1] > 2 * minimum.HIGHEST  # room for a number

@@ -256,12 +256,25 @@ def page(browser, address):
     assert problems(browser, address) == []
 
 
+@pytest.fixture
+def still(browser, address):
+    """The page as it was opened, for tests that change nothing: opened anew only where another one did."""
+    if not browser.execute_script("return window.untouched === true"):
+        browser.get_log("browser")
+        browser.get_log("performance")
+        browser.get(f"{address}/{PAGE}")
+        settle(browser)
+        browser.execute_script("window.untouched = true")
+    yield browser
+    assert problems(browser, address) == []
+
+
 @in_a_browser
 @pytest.mark.parametrize("name", laboratory.NETWORKS)
-def test_thirty_digits_are_solved_as_in_python(page, content, name):
+def test_thirty_digits_are_solved_as_in_python(still, content, name):
     digits, network = laboratory.stored_digits(content), laboratory.stored_networks(content)[name]
     targets = (digits.labels + 1 + torch.arange(len(digits)) % (CLASSES - 1)) % CLASSES
-    found = page.execute_script(SOLVED, name, targets.tolist())
+    found = still.execute_script(SOLVED, name, targets.tolist())
     wanted = minimum_distortion(network, digits.images, targets, refine=True)
     images = torch.tensor([one["image"] for one in found], dtype=torch.float64)
     assert bool(((images >= 0) & (images <= 1)).all())
@@ -297,10 +310,10 @@ return {
 
 @in_a_browser
 @pytest.mark.parametrize("name", laboratory.NETWORKS)
-def test_the_price_and_what_is_proved_are_those_of_python(page, content, name):
+def test_the_price_and_what_is_proved_are_those_of_python(still, content, name):
     image, network = laboratory.stored_digits(content).images[:1], laboratory.stored_networks(content)[name]
     target = torch.tensor([3])
-    found = page.execute_script(OTHERWISE, name, int(target))
+    found = still.execute_script(OTHERWISE, name, int(target))
     penalised = minimum_distortion(network, image, target)
     assert found["edge"] == pytest.approx(float(penalised.rms), rel=PARITY)
     assert found["c"] == pytest.approx(float(penalised.penalty), rel=5 * PARITY)  # the search stops within a bracket
@@ -311,17 +324,17 @@ def test_the_price_and_what_is_proved_are_those_of_python(page, content, name):
 
 
 @in_a_browser
-def test_the_page_answers_as_soon_as_it_is_opened(page):
-    state = page.execute_script(STATE)
-    answer = text(page, "answer")
+def test_the_page_answers_as_soon_as_it_is_opened(still):
+    state = still.execute_script(STATE)
+    answer = text(still, "answer")
     assert f"{state['network']} reads the digit 0 as {state['own']}." in answer
     assert f"reads as {state['target']} has distortion {state['distortion']:.4f}, found in " in answer
     assert " ms by " in answer and " projections." in answer
-    assert text(page, "noise-words").count("200") == 1
-    assert "the edge" in text(page, "price-words")
+    assert text(still, "noise-words").count("200") == 1
+    assert "the edge" in text(still, "price-words")
     distances = [
         float(one)
-        for one in page.execute_script(
+        for one in still.execute_script(
             "return [...document.querySelectorAll('#lab-targets small')].map((small) => small.textContent)"
         )
         if one != "now"
@@ -330,13 +343,13 @@ def test_the_page_answers_as_soon_as_it_is_opened(page):
 
 
 @in_a_browser
-def test_everything_has_a_name(page):
+def test_everything_has_a_name(still):
     from selenium.webdriver.common.by import By
 
-    controls = page.find_elements(By.CSS_SELECTOR, ".lab :is(input, button, canvas[tabindex])")
+    controls = still.find_elements(By.CSS_SELECTOR, ".lab :is(input, button, canvas[tabindex])")
     assert len(controls) > 50
     assert [one.get_attribute("outerHTML") for one in controls if not one.accessible_name and one.is_enabled()] == []
-    pictures = page.find_elements(By.CSS_SELECTOR, ".lab canvas[role=img]")
+    pictures = still.find_elements(By.CSS_SELECTOR, ".lab canvas[role=img]")
     assert [one.get_attribute("id") for one in pictures if not one.get_attribute("aria-label")] == []
 
 

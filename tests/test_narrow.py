@@ -33,21 +33,20 @@ def frame(columns: int) -> pd.DataFrame:
     return pd.DataFrame(np.eye(columns), names, names)
 
 
-def drawn() -> dict[str, plots.Figure]:
-    x = np.linspace(0, 1, 5)
-    return {
-        "lines": plots.lines(x, {"a": x, "b": 1 - x}, xlabel="c", ylabel="distortion"),
-        "panels": plots.identities({"Table 1": {"": (x, x)}, "Table 2": {"": (x, x**2)}}),
-        "dots": plots.dots({"ours": frame(3), "the paper's": frame(3)}),
-        "histograms": plots.histograms({"one": x, "two": x}, xlabel="distortion"),
-        "heatmap": plots.heatmap(frame(6)),
-        "digits": plots.digits(torch.rand(10, 1, 28, 28), [f"read as {n}" for n in range(10)]),
-    }
+X = np.linspace(0, 1, 5)
+KINDS = {
+    "lines": lambda: plots.lines(X, {"a": X, "b": 1 - X}, xlabel="c", ylabel="distortion"),
+    "panels": lambda: plots.identities({"Table 1": {"": (X, X)}, "Table 2": {"": (X, X**2)}}),
+    "dots": lambda: plots.dots({"ours": frame(3), "the paper's": frame(3)}),
+    "histograms": lambda: plots.histograms({"one": X, "two": X}, xlabel="distortion"),
+    "heatmap": lambda: plots.heatmap(frame(6)),
+    "digits": lambda: plots.digits(torch.rand(10, 1, 28, 28), [f"read as {n}" for n in range(10)]),
+}
 
 
-@pytest.mark.parametrize("kind", drawn())
+@pytest.mark.parametrize("kind", KINDS)
 def test_letters_are_nine_pixels_high_on_a_phone(kind):
-    figure = drawn()[kind]
+    figure = KINDS[kind]()
     picture = Image.open(io.BytesIO(figure.narrow()))
     assert figure.dpi / 72 * LETTERS * SCREEN / picture.width >= 9
     assert picture.width < 0.8 * Image.open(io.BytesIO(figure.png())).width
@@ -57,21 +56,21 @@ def pixels(picture: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"), dtype=float)
 
 
-@pytest.mark.parametrize("kind", drawn())
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_wide_picture_stays_what_it_was(kind, monkeypatch):
-    before = drawn()[kind].png() if kind != "digits" else None
-    figure = drawn()[kind]
+    before = KINDS[kind]().png() if kind != "digits" else None
+    figure = KINDS[kind]()
     monkeypatch.setenv("INTRIGUING_PROFILE", "paper")
     picture, about = figure._repr_png_()
     assert len(picture) < len(figure.png())
     assert before is None or np.abs(pixels(picture) - pixels(before)).mean() < plots.PALE
     assert base64.b64decode(about["narrow"])[:4] == b"\x89PNG"
     monkeypatch.setenv("INTRIGUING_PROFILE", "quick")
-    assert isinstance(drawn()[kind]._repr_png_(), bytes)
+    assert isinstance(KINDS[kind]()._repr_png_(), bytes)
 
 
 def test_panels_stand_below_one_another_and_keep_the_numbers_of_a_shared_axis():
-    figure = drawn()["dots"]
+    figure = KINDS["dots"]()
     relaid = plots._relaid(figure)
     places = [axes.get_position() for axes in relaid.axes]
     relaid.png()
@@ -204,7 +203,7 @@ def test_photographs_keep_their_tones_and_plots_get_a_palette():
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(file, format="png")
     assert (pixels(plots._lighter(file.getvalue())) == noise).all()
-    plot = drawn()["lines"].png()
+    plot = KINDS["lines"]().png()
     assert Image.open(io.BytesIO(plots._lighter(plot))).mode == "P"
     assert len(plots._lighter(plot)) < 0.6 * len(plot)
 

@@ -53,8 +53,25 @@ def test_a_copied_kernel_says_what_a_started_one_says(tmp_path: Path, monkeypatc
 
 
 def test_a_copied_kernel_has_all_that_is_slow_imported(tmp_path: Path) -> None:
-    path = write_chapter(tmp_path, "one", f"import sys\nprint([n for n in {nursery.IMPORTS} if n not in sys.modules])")
-    assert outputs(path, True) == ["[]\n"]
+    asked = (
+        f"import gc, sys\nprint([n for n in {nursery.IMPORTS} if n not in sys.modules], gc.get_freeze_count() > 1e5)"
+    )
+    assert outputs(write_chapter(tmp_path, "one", asked), True) == ["[] True\n"]
+
+
+def test_the_first_process_keeps_memory_unless_it_is_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def popen(command: list[str], env: dict[str, str], **given: object) -> None:
+        seen.append(env)
+        raise OSError("not today")
+
+    monkeypatch.setattr(nursery.subprocess, "Popen", popen)
+    other = {"MALLOC_TRIM_THRESHOLD_": "0"}
+    for environment in ({}, other):
+        with pytest.raises(OSError, match="not today"):
+            nursery.Nursery().kernel([sys.executable, "-m", "name"], environment, None, True)
+    assert seen == [nursery.MEMORY, nursery.MEMORY | other]
 
 
 def test_one_process_serves_all_that_a_block_asks_for(tmp_path: Path) -> None:
@@ -89,6 +106,29 @@ def test_the_folder_of_a_kernel_goes_with_it(copied: bool, tmp_path: Path, monke
     assert not list((tmp_path / "sockets").glob("kernel-*"))
     monkeypatch.setattr(nursery, "LONGEST_PATH", 1)  # no socket can be that short: ports it is
     assert outputs(path, copied) == ["[]\n"]
+
+
+# What asked to be done at the end, what a file has not got yet, and an object that lives as long as Python does.
+AT_THE_END = """\
+import atexit, os, sys
+from pathlib import Path
+atexit.register(lambda: Path("asked").touch())
+file = open("written", "w")
+file.write("all of it")
+class Last:
+    def __del__(self, write=os.write, place=os.open("taken apart", os.O_WRONLY | os.O_CREAT)):
+        write(place, b"yes")
+sys.last = Last()"""
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_copy_does_what_is_asked_for_its_end_and_is_not_taken_apart(copied: bool, tmp_path: Path) -> None:
+    path = write_chapter(tmp_path, "one", AT_THE_END)
+    with nursery.kernels_are_copied(copied):
+        publishing.execute(path, "quick")
+    assert (path.parent / "asked").is_file()
+    assert (path.parent / "written").read_text() == "all of it"
+    assert (path.parent / "taken apart").read_text() == ("" if copied else "yes")
 
 
 def test_a_kernel_that_dies_is_noticed(tmp_path: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 
 from intriguing.book import results, settings
 from intriguing.chapters.photographs import everywhere, looking, recognition, study, travel
 from intriguing.data.free import PICTURES, Free
 from intriguing.data.photographs import Photographs
+from intriguing.models import imagenet as files
 
 
 @pytest.fixture(autouse=True)
@@ -111,14 +115,14 @@ def test_sliders_hold_a_picture_for_every_position(free, monkeypatch):
     assert text.count("<img") == 4 and "taken for ostrich with a probability of 0.6" in text
 
 
-def imagenet(networks):
-    """Sixteen soft pictures, each of the class that the first network sees in it."""
+def imagenet(networks, count=16):
+    """Soft pictures, each of the class that the first network sees in it."""
     generator = torch.Generator().manual_seed(3)
-    coarse = torch.randint(60, 190, (16, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    coarse = torch.randint(60, 190, (count, 3, 8, 8), generator=generator, dtype=torch.uint8)
     pixels = nn.functional.interpolate(coarse.float(), (227, 227)).to(torch.uint8)
     labels = next(iter(networks.values()))(pixels[:, :, 1:225, 1:225] / 255).argmax(1)
     wnids = tuple(f"n{1_440_000 + i:08d}" for i in range(1000))
-    files = tuple(f"{i:02d}" for i in range(16))
+    files = tuple(f"{i:02d}" for i in range(count))
     return Photographs(pixels, labels, files, ("thing",) * 1000, wnids, "made", 0, 0, False)
 
 
@@ -161,6 +165,43 @@ def test_with_photographs_ostriches_are_made_for_every_network_and_travel(monkey
     assert "all 5 photographs are ones that every network reads" in told
     assert "up to 22%, and where none of 5 was misread, 52% could be, at 95 %." in told
     assert len(elsewhere.rows) == 6
+
+
+def alexnet(folder, monkeypatch):
+    """A small AlexNet with random weights, laid out as torchvision's is."""
+    torch.manual_seed(5)
+    small = models.AlexNet(num_classes=12)
+    small.features, small.avgpool = nn.AvgPool2d(28), nn.Identity()
+    small.classifier = nn.Sequential(nn.Linear(192, 24), nn.ReLU(), nn.Linear(24, 12))
+    monkeypatch.setattr(models, "alexnet", lambda weights: small)
+    buffer = io.BytesIO()
+    torch.save(small.state_dict(), buffer)
+    name = f"alexnet-owt-{hashlib.sha256(buffer.getvalue()).hexdigest()[:8]}.pth"
+    (folder / "imagenet").mkdir()
+    (folder / "imagenet" / name).write_bytes(buffer.getvalue())
+    monkeypatch.setenv("INTRIGUING_DATA", str(folder))
+    monkeypatch.setattr(files, "TORCHVISION_FILE", name)
+
+
+def test_alexnet_joins_judges_and_transfer_where_its_weights_are(tmp_path, monkeypatch):
+    small = {recognition.SQUEEZENET: wide(0), recognition.LITE0: wide(1), recognition.LITE1: wide(2)}
+    monkeypatch.setattr(recognition, "squeezenet", lambda: small[recognition.SQUEEZENET])
+    monkeypatch.setattr(recognition, "efficientnet", small.get)
+    monkeypatch.setattr(recognition, "alexnet_convolutions", lambda *_, **__: None)
+    monkeypatch.setattr(study, "sizes", lambda: study.Sizes(5, (), (), 2, 1, 1))
+    monkeypatch.setattr(study, "other_classes", lambda labels: (labels + 1) % 12)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    photos = imagenet({"all": lambda images: sum(model(images).softmax(1) for model in small.values())}, 80)
+    without = looking.Looking(photos, recognition.networks())
+    alexnet(tmp_path, monkeypatch)
+    with_it = looking.Looking(photos, recognition.networks())
+    assert list(without.networks) == list(small) and list(with_it.networks) == [recognition.ALEXNET, *small]
+    assert "Left out: AlexNet" in without.says() and "Left out" not in with_it.says()
+    assert list(without.judges.rows) == [f"{recognition.LITE0}, length one"]
+    assert list(with_it.judges.rows) == [f"{name}, length one" for name in (recognition.LITE0, recognition.SQUEEZENET)]
+    assert list(with_it.judged) == [recognition.ALEXNET, recognition.LITE0]
+    assert "AlexNet" in study.square(with_it.moved[0], travel.MINIMUM).columns
+    assert f"{travel.TARGET}, {recognition.ALEXNET}" in with_it.moved[0].rows
 
 
 def test_a_share_has_its_error():

@@ -69,6 +69,52 @@ def test_among_several_classes_it_is_nearly_as_short_as_the_search():
     assert bool((found.rms < 1.03 * best.rms).all()) and bool((found.rms > 0.999 * best.rms).all())
 
 
+def length(images, found):
+    step = found["steps"].float() * found["unit"].view(-1, 1, 1, 1)
+    return ((images + step).clamp(0, 1) - images).flatten(1).norm(dim=1)
+
+
+def test_the_way_onward_leads_to_the_plane_from_too_far_out_and_from_beside_it():
+    model, layer = linear(2)
+    layer.weight.mul_(20)
+    images = grey(5)
+    logits = model(images)
+    targets = 1 - logits.argmax(1)
+    apart = (layer.weight[0] - layer.weight[1]).norm()
+    distance = (logits[:, 0] - logits[:, 1]).abs() / apart
+    found = room.walk(model, images, targets, away=False, sure=None, steps=20)
+    aside = torch.randn(found["steps"].shape, generator=torch.Generator().manual_seed(2))
+    askew = found["steps"].float() + 0.5 * found["steps"].float().flatten(1).std(dim=1).view(-1, 1, 1, 1) * aside
+    for steps in (found["steps"].float(), askew):
+        start = found | {"steps": steps, "unit": 1.5 * found["unit"]}
+        assert bool((length(images, start) > 1.4 * distance).all())
+        onward = room.onward(model, images, targets, start)
+        assert bool(onward["success"].all()) and torch.allclose(length(images, onward), distance, rtol=0.01)
+    sure = room.walk(model, images, targets, away=False, sure=0.9, steps=20)
+    surer = room.onward(model, images, targets, sure | {"unit": 1.5 * sure["unit"]}, sure=0.9)
+    assert bool(surer["success"].all())
+    assert torch.allclose(length(images, surer), distance + math.log(9) / apart, rtol=0.01)
+    away = room.onward(model, images, 1 - targets, found | {"unit": 1.5 * found["unit"]}, away=True)
+    assert torch.allclose(length(images, away), distance, rtol=0.01)
+
+
+def test_the_way_onward_is_no_longer_and_begins_only_where_something_was_found():
+    model, layer = linear(10)
+    images = grey(6)
+    targets = (model(images).argmax(1) + 3) % 10
+    targets[0] = model(images)[0].argmax()  # reached without a step
+    found = room.walk(model, images, targets, away=False, sure=None, steps=20)
+    onward = room.onward(model, images, targets, found)
+    assert bool(found["success"].all()) and bool(onward["success"].all())
+    before, after = length(images, found), length(images, onward)
+    assert before[0] == 0 and after[0] == 0
+    assert bool((after <= before).all()) and float((after[1:] / before[1:]).min()) < 0.999
+    layer.bias[7] = -1e6
+    never = torch.full((6,), 7)
+    lost = room.onward(model, images, never, room.walk(model, images, never, away=False, sure=None, steps=5))
+    assert not lost["success"].any() and not lost["steps"].any()
+
+
 def test_what_holds_already_stays_and_what_cannot_be_is_said():
     model, layer = linear(3)
     images = grey(3)

@@ -70,11 +70,17 @@ def planted():
 def test_what_is_at_hand_is_said():
     some, model = photos([0, 1]), recognition.Normalised(torch.nn.Identity(), (0.0,) * 3)
     lines = study.at_hand(some, {"A": model, "B": model}).splitlines()
-    assert lines == [some.summary() + ".", "Networks: A, B."]
+    left = (
+        "Left out: AlexNet, as torchvision has it, whose weights are not on this computer; "
+        "python -m intriguing fetch alexnet brings them."
+    )
+    assert lines == [some.summary() + ".", "Networks: A, B.", left]
+    whole = study.at_hand(some, {recognition.ALEXNET: model, "B": model}).splitlines()
+    assert whole == [some.summary() + ".", "Networks: AlexNet, B."]
     lines = study.at_hand(None, {}).splitlines()
     assert lines[0] == photographs.absence() and lines[1] == "Networks: no weights on this computer."
-    assert lines[2].startswith("Everything on this page") and len(lines) == 3
-    assert study.at_hand(some, {}).splitlines()[2] == lines[2]
+    assert lines[2] == left and lines[3].startswith("Everything on this page") and len(lines) == 4
+    assert study.at_hand(some, {}).splitlines()[3] == lines[3]
 
 
 def test_answers_of_a_network_with_other_labels_are_refused(monkeypatch):
@@ -111,6 +117,10 @@ def test_judges_see_with_another_network():
     assert study.opposite(names[0], dict.fromkeys(names)) == names[1]
     assert study.opposite(names[1], dict.fromkeys(names)) == names[0]
     assert study.opposite(names[1], dict.fromkeys(names[1:])) == names[2]
+    assert study.judging(names[0], dict.fromkeys(names)) == (names[1],)
+    more = dict.fromkeys([recognition.ALEXNET, *names])
+    assert study.judging(recognition.ALEXNET, more) == (recognition.LITE0, recognition.SQUEEZENET)
+    assert study.judging(recognition.LITE0, more) == (recognition.ALEXNET, recognition.SQUEEZENET)
 
 
 def test_units_that_were_planted_are_found_and_their_rows_shown(planted):

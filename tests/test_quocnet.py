@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import torch
 from torch import distributed, nn
 
+import forked
 from intriguing import minimum_distortion
 from intriguing.attack import files
 from intriguing.models import quocnet
@@ -191,11 +190,14 @@ def test_two_processes_learn_what_one_does(tmp_path):
 
     script = tmp_path / "learn.py"
     script.write_text(SCRIPT)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "INTRIGUING_DEVICE": "cpu"}
-    shared = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for command in ([sys.executable], shared):
-        done = subprocess.run([*command, str(script), str(tmp_path)], env=environment, capture_output=True, timeout=300)
-        assert done.returncode == 0, done.stderr.decode()[-2000:]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    told = {"INTRIGUING_DEVICE": "cpu"}
+    assert forked.ended(forked.start(script, tmp_path, **told)) == 0
+    # What torchrun tells each of its processes.
+    told |= {"TORCHELASTIC_RUN_ID": "two", "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    both = [forked.start(script, tmp_path, RANK=rank, LOCAL_RANK=rank, **told) for rank in range(2)]
+    assert [forked.ended(one) for one in both] == [0, 0]
     one, first, second = (load_file(tmp_path / f"{name}.safetensors") for name in ("0-of-1", "0-of-2", "1-of-2"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert all(torch.allclose(one[name], first[name], rtol=1e-4, atol=1e-5) for name in one)

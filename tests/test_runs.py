@@ -8,7 +8,6 @@ import functools
 import importlib.util
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ import pytest
 import torch
 from torch import distributed, nn
 
+import forked
 from intriguing.attack import files, runs
 from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.book import cache, fingerprint, settings
@@ -80,6 +80,20 @@ if __name__ == "__main__":
     made = run.finish(worker=(team.rank, team.size))
     Path(sys.argv[1], f"made-{team.rank}").write_text(" ".join(map(str, made)))
 '''
+
+# What torchrun does, but that its processes are copied instead of started.
+LAUNCH = """
+import os, sys
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+import forked
+
+if __name__ == "__main__":
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=2, run_id="toy", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
+        max_restarts=1, monitor_interval=0.1, start_method="forkserver",
+    )
+    elastic_launch(config, forked.run)(sys.argv[1], sys.argv[2:], dict(os.environ))
+"""
 
 needs_locks = pytest.mark.skipif(runs.fcntl is None, reason="this system has no POSIX locks")
 
@@ -398,7 +412,7 @@ def test_without_locks_the_work_is_done_all_the_same(problem, monkeypatch, locks
 
 @needs_locks
 def test_the_chunk_of_a_dead_process_is_taken_over(problem, script, tmp_path):
-    with process([sys.executable, script, tmp_path], TOY_STALL=0, TOY_AFTER=1) as worker:
+    with forked.started(script, tmp_path, TOY_STALL=0, TOY_AFTER=1) as worker:
         run = runs.Run(*problem, chunk=2)
         until((tmp_path / "stalled").exists)  # in its second chunk, which it now holds for ever
         before = state(run.folder)
@@ -420,41 +434,21 @@ def test_the_chunk_of_a_dead_process_is_taken_over(problem, script, tmp_path):
 @needs_locks
 @pytest.mark.skipif(not distributed.is_available(), reason="this PyTorch has no torch.distributed")
 def test_two_processes_give_the_result_of_one_though_one_is_killed(problem, script, tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["--max-restarts", "1", "--monitor-interval", "0.1", script, tmp_path]
-    with process(command, TOY_STALL=1, TOY_AFTER=0, TOY_DELAY=0.01) as launcher:
+    launch = tmp_path / "launch.py"
+    launch.write_text(LAUNCH)
+    with forked.started(launch, script, tmp_path, TOY_STALL=1, TOY_AFTER=0, TOY_DELAY=0.01) as launcher:
         run = runs.Run(*problem, chunk=2)
         until(lambda: (tmp_path / "stalled").exists() and len(state(run.folder)) >= 2)
         before = state(run.folder)
         assert run.path(3).name not in before  # what the second of two begins with
         os.kill(int((tmp_path / "stalled").read_text()), signal.SIGKILL)
-        assert launcher.wait(180) == 0
+        assert forked.ended(launcher) == 0
     assert before.items() <= state(run.folder).items()
     made = [*map(int, " ".join((tmp_path / f"made-{rank}").read_text() for rank in (0, 1)).split())]
     assert 3 in made
     assert len(set(made)) == len(made) <= 6 - len(before)
     assert run.finish() == []
     same(run.collect(), minimum_distortion(*problem, chunk=2))
-
-
-class process:
-    """A process of this test's own that does not outlive it."""
-
-    def __init__(self, command, **environment):
-        settings = {"OMP_NUM_THREADS": "1"} | {name: str(value) for name, value in environment.items()}
-        self.started = subprocess.Popen(
-            [str(word) for word in command],
-            env=os.environ | settings,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def __enter__(self):
-        return self.started
-
-    def __exit__(self, *_):
-        self.started.terminate()  # torchrun ends its workers, which are in sessions of their own
-        self.started.wait(60)
 
 
 class Second(runs.Team):

@@ -417,7 +417,7 @@ def test_back_feeding_is_reproduced_when_one_activation_comes_below(store):
     assert decide(0.014, 0.0115, epochs=20).verdict == claims.REPRODUCED
     early = decide(0.014, 0.012, epochs=20)
     assert early.verdict == claims.UNDECIDED
-    assert early.because == "trained for 20 epochs only, and still learning at the end"
+    assert early.because == "trained for 20 epochs only, and longer training may lower it"
 
 
 def test_a_table_is_reproduced_when_every_entry_is(store):

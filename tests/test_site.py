@@ -331,8 +331,10 @@ def test_code_that_is_shown_counts_and_no_other(browser, address: str) -> None:
 
 AXE = """
 const done = arguments[0];
+const elsewhere = ['color-contrast', 'link-in-text-block'], mild = ['region', 'landmark-one-main', 'landmark-unique'];
 const options = {
-    resultTypes: ['violations'], selectors: false, preload: false, rules: {'color-contrast': {enabled: false}},
+    resultTypes: ['violations'], selectors: false, preload: false,
+    rules: Object.fromEntries([...elsewhere, ...mild].map((name) => [name, {enabled: false}])),
 };
 const told = (one) => one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 120)} (${node.failureSummary})`);
 const grave = (one) => ['serious', 'critical'].includes(one.impact);
@@ -345,7 +347,8 @@ SHORTER = "document.querySelectorAll(':is(li, tr, dl):nth-child(n+25)').forEach(
 def _hindrances(browser) -> list[str]:
     """What axe-core calls serious or critical, of long lists the first entries.
 
-    Its slowest rule, contrast, is left to the layout checks, which know both themes and three widths.
+    Its slowest rules, contrast and links in the text, are left to the layout checks, which know both themes and three
+    widths; those that it never calls serious are left out.
     """
     from selenium_axe_python import Axe
 
@@ -435,11 +438,13 @@ def test_layout_checks_see_what_is_wrong(browser, address: str) -> None:
     browser.execute_script(
         "document.querySelector('article').innerHTML = '<p style=\"color:#999;background:#fff\">pale</p>'"
         " + '<p style=\"font-size:8px;color:#000;background:#fff\">small</p>'"
+        ' + \'<p style="color:#000">see <a href="x" style="color:#333; text-decoration:none">it</a></p>\''
         " + '<table style=\"min-width:3000px;color:#000;background:#fff\"><tr><td>wide</td></tr></table>'"
     )
     wrong = browser.execute_script(LAYOUT)
     for found in ("contrast 2.8: pale", "letters of 8 px: small", "TABLE is cut: wide"):
         assert found in wrong
+    assert "a link that looks like text: it" in wrong
     assert any(line.startswith("the page is ") for line in wrong)
 
 

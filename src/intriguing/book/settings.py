@@ -95,8 +95,8 @@ class Profile:
 QUICK = Profile(
     name="quick",
     attack_images=1000,
-    target_images=60,
-    oracle_images=20,
+    target_images=40,
+    oracle_images=10,
     training_iterations=250,
     autoencoder_iterations=100,
     epochs=6,

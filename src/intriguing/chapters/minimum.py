@@ -327,20 +327,24 @@ def deep_line(found: Measured) -> str:
     """
     meta, rows = found.deep["meta"], found.walks
     walk, lead = _walk(rows), _lead(rows)
+    plain, longer = (walk[walk["key"] == key] for key in ("walk", "walk-onward"))
+    gained = 1 - longer["rms"] / plain["rms"]
     behind = [name for name, ratio in lead.items() if ratio >= 1]
     text = (
         f"Measured on {meta['created'][:10]}, {meta['hardware']['cpu']}, one thread, in one process, image by image "
         f"and method by method in turn, while {meta['load']:.0f} threads shared {meta['hardware']['cores']} cores, so "
         f"that ratios say more than seconds: {meta['images']} {meta['data']}, to become ostriches, and "
         f"{meta['digits']}. The walk takes "
-        f"{walk['time_ratio'].min():.2f} to {walk['time_ratio'].max():.2f} times as long as 100 steps of DDN. "
+        f"{plain['time_ratio'].min():.2f} to {plain['time_ratio'].max():.2f} times as long as 100 steps of DDN, and "
+        f"{longer['time_ratio'].min():.2f} to {longer['time_ratio'].max():.2f} times with steps that go on from its "
+        f"end and take {gained.min():.1%} to {gained.max():.1%} off its length. "
     )
     if behind:
         text += f"On {', '.join(behind)} a peer that takes at most {SLOWER:g} times as long as that ends lower. "
     ahead = {name: ratio for name, ratio in lead.items() if ratio < 1}
     if ahead:
         text += (
-            f"On {len(ahead)} of {len(lead)} networks it ends lower than every peer that takes no longer than "
+            f"On {len(ahead)} of {len(lead)} networks it then ends lower than every peer that takes no longer than "
             f"{SLOWER:g} times that and succeeds on every image, by at least {1 - max(ahead.values()):.1%} of the "
             "best one's distortion. "
         )
@@ -350,7 +354,7 @@ def deep_line(found: Measured) -> str:
 
 
 def _walk(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the walk, with few steps or more, by network."""
+    """The rows of the walk, with and without the steps that go on from its end, by network."""
     return rows[rows["key"].str.startswith("walk")].set_index("model")
 
 
@@ -568,7 +572,7 @@ NEAREST = 2e-6
 """Excess over the minimum below which points are drawn on the lowest line: it is of the order of rounding."""
 
 HIGHEST = 6
-"""Excess over the minimum at the upper edge: what lies beyond is named as such in the list and not drawn."""
+"""The largest excess over the minimum that is drawn: what lies beyond is named as such in the list."""
 
 
 @styled
@@ -607,7 +611,7 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: floa
         own = frame["method"].str.startswith(ours)
         if own.any():  # what a better method would have to reach
             axes.axvspan(1e-9, frame["seconds"][own].min(), color="#f4f4f4", zorder=0)
-        for i, row in frame.iterrows():
+        for i, row in frame[excess <= HIGHEST].iterrows():
             whole = row["success"] >= 1
             colour = _colour(row["method"], ours) if whole else PALETTE["vermilion"]
             axes.plot(
@@ -619,9 +623,9 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: floa
                 ha="center", fontsize=7.5, color=colour, fontweight="bold" if own[i] else "normal",
             )  # fmt: skip
         title = textwrap.fill(title, 42) if narrow else title
-        axes.set(xscale="log", yscale="log", title=title, ylabel="mean distortion above the minimum")
+        axes.set(xscale="log", yscale="log", title=title, ylabel="mean excess over the smallest known")
         axes.set_xlim(frame["seconds"].min() / 2, frame["seconds"].max() * 2)
-        axes.set_ylim(NEAREST / 1.6, HIGHEST)
+        axes.set_ylim(NEAREST / 1.6, 3 * HIGHEST)  # room for the number of a point up there
         ticks = [NEAREST, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1]
         axes.set_yticks(ticks, ["0", "0.001 %", "0.01 %", "0.1 %", "1 %", "10 %", "100 %"])
         axes.minorticks_off()

@@ -67,7 +67,7 @@ def shortcut(model: nn.Module, images: Images, targets: Tensor) -> tuple[Distort
 def amplified_examples(
     model: nn.Module, images: Images, found: Distortion, *, count: int = 10
 ) -> tuple[Tensor, list[str]]:
-    """A few images, their adversarial examples, these amplified, and noise of that size, with what a network reads.
+    """Images, their adversarial examples, these amplified, noise cut back to the box, and what a network reads.
 
     Args:
         model: the network that reads, not necessarily the one that the examples were made for.

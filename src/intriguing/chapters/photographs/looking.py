@@ -86,7 +86,10 @@ class Looking:
     @functools.cached_property
     def judges(self) -> Table:
         """What several judges say of the first network's units."""
-        seen = {f"{study.opposite(self.first, self.answers)}, length one": self.judged[self.first]}
+        seen = {
+            f"{name}, length one": study.judges(self.photos, self.answers[name].features)
+            for name in study.judging(self.first, self.answers)
+        }
         old = recognition.alexnet_convolutions(self.photos, progress="asking AlexNet's convolutions")
         if old is not None:
             seen["AlexNet's convolutions, length one"] = study.judges(self.photos, old)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,9 @@ CHUNK = 8  # photographs at a time, kept as one file
 LEVELS = 127  # a perturbation is kept in whole multiples, up to so many, of a step of its own
 FACTORS = (1.0, 1.01, 1.1)  # that is made longer, in this order, where rounding lost the goal
 NEARER, HALVINGS = 0.9, 5  # at what part of its length, and how often halved, a shorter one is looked for
+ONWARD = 25  # steps that go on from what a walk found
+CAP = 0.05  # by what part a sphere changes at most on the way on
+TURN = (0.3, 0.02)  # length of a step over the radius there, first and last
 FIRM = 1e-4  # part of the spread of the logits by which a goal is to be passed, for what rounding takes
 
 
@@ -171,6 +174,68 @@ def walk(
         step = (clean + step).clamp(0, 1) - clean
     goal = functools.partial(lead, classes=classes, away=away, sure=sure)
     return _rounded(model, clean.view(-1, *shape), best.view(-1, *shape), firm / 2, goal)
+
+
+def onward(
+    model: nn.Module,
+    images: Tensor,
+    classes: Tensor,
+    found: Mapping[str, Tensor],
+    *,
+    away: bool = False,
+    sure: float | None = None,
+    steps: int = ONWARD,
+) -> dict[str, Tensor]:
+    """A walk goes on from where another one ended, on spheres that each photograph chooses by itself.
+
+    The spheres of :func:`walk` change by a schedule, and where a network is rough they end further out than they have
+    to: the goal is still held there by a wide lead. Here a sphere changes to where a straight line would just hold the
+    goal.
+
+    Args:
+        model: as for :func:`shortest`; it is evaluated where its weights are.
+        images: as for :func:`shortest`.
+        classes: as for :func:`shortest`.
+        found: as from :func:`walk`, for these and for the same goal.
+        away: as for :func:`lead`.
+        sure: as for :func:`lead`.
+        steps: passes forward and backward.
+
+    Returns:
+        As from :func:`walk`; what was not made shorter stays as it was found.
+    """
+    device = next((tensor.device for tensor in [*model.parameters(), *model.buffers()]), images.device)
+    clean, classes = images.to(device).flatten(1), classes.to(device)
+    shape = images.shape[1:]
+    goal = functools.partial(lead, classes=classes, away=away, sure=sure)
+
+    def of(kept: Mapping[str, Tensor]) -> Tensor:
+        moved = (kept["steps"] * kept["unit"].view(-1, 1, 1, 1)).to(device).flatten(1)
+        return (clean + moved).clamp(0, 1) - clean
+
+    def ahead(flat: Tensor) -> Tensor:
+        return goal(model(flat.view(-1, *shape)))
+
+    with torch.no_grad():
+        logits = model(clean.view(-1, *shape))
+    firm = FIRM * (logits.amax(1) - logits.amin(1))
+    best = step = of(found)
+    least = radius = step.norm(dim=1)
+    for number in range(steps):
+        late = (1 - math.cos(math.pi * number / steps)) / 2  # from 0 to nearly 1
+        value, slope = value_and_gradient(ahead, clean + step)
+        there, length = value >= firm, step.norm(dim=1)
+        shorter = there & (length < least)
+        best, least = torch.where(shorter[:, None], step, best), torch.where(shorter, length, least)
+        rise = (slope * step).sum(1).clamp(min=torch.finfo(slope.dtype).tiny)  # along the whole of the step
+        change = (1.5 * firm - value) / rise  # aims a little beyond, so as to end inside
+        radius = radius * (1 + change.clamp(-CAP, CAP))
+        turn = TURN[0] + late * (TURN[1] - TURN[0])
+        step = radius[:, None] * _unit(_unit(step) + turn * _unit(slope))
+        step = (clean + step).clamp(0, 1) - clean
+    made = _rounded(model, clean.view(-1, *shape), best.view(-1, *shape), firm / 2, goal)
+    shorter = (made["success"].to(device) & (of(made).norm(dim=1) < of(found).norm(dim=1))).cpu()
+    return {key: torch.where(shorter.view(-1, *[1] * (kept.ndim - 1)), made[key], kept) for key, kept in found.items()}
 
 
 def _rounded(

@@ -93,6 +93,11 @@ def at_hand(photos: Photographs | None, networks: Mapping[str, Normalised]) -> s
         photographs.absence() if photos is None else photos.summary() + ".",
         f"Networks: {', '.join(networks) or 'no weights on this computer'}.",
     ]
+    if recognition.ALEXNET not in networks:
+        lines.append(
+            f"Left out: {recognition.ALEXNET}, as torchvision has it, whose weights are not on this computer; "
+            "python -m intriguing fetch alexnet brings them."
+        )
     if photos is None or not networks:
         lines.append("Everything on this page that needs them is left out in this run.")
     return "\n".join(lines)
@@ -189,6 +194,17 @@ def opposite(name: str, answers: Mapping[str, Responses]) -> str:
     if name not in recognition.LITE:
         return recognition.LITE0
     return next((other for other in answers if other not in recognition.LITE), recognition.LITE1)
+
+
+def judging(name: str, answers: Mapping[str, Responses]) -> tuple[str, ...]:
+    """The networks that judge another, first the one that counts, then every other that is no EfficientNet.
+
+    Args:
+        name: of the network that is judged.
+        answers: as from :func:`answers`.
+    """
+    others = (other for other in answers if other != name and other not in recognition.LITE)
+    return tuple(dict.fromkeys((opposite(name, answers), *others)))
 
 
 def live(features: Tensor) -> Tensor:

@@ -414,11 +414,11 @@ def _judged(stored: Stored, row: str) -> pd.DataFrame:
 
 
 def _if_finished(found: Finding, ours: pd.DataFrame) -> Finding:
-    """Takes a difference from a printed error back where the networks were still learning when they were judged."""
+    """Takes a difference from a printed error back where the networks were trained for a few epochs only."""
     epochs = int(ours["epochs"].min())
     if found.verdict == REPRODUCED or epochs >= FINISHED:
         return found
-    return Finding(UNDECIDED, found.number, f"trained for {epochs} epochs only, and still learning at the end")
+    return Finding(UNDECIDED, found.number, f"trained for {epochs} epochs only, and longer training may lower it")
 
 
 def _of_both(errors: pd.DataFrame) -> str:

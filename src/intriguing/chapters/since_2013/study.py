@@ -18,6 +18,9 @@ from intriguing.data import Images
 from intriguing.models.recipes import build
 from intriguing.models.training import error_rate, predict
 
+IMAGES = {"quick": 60, "paper": 2000}
+"""How many test images are attacked, the first ones, by profile."""
+
 SIZE = 0.1
 """The largest change of a pixel in the tables, and in the training against it."""
 

@@ -83,12 +83,12 @@ def alexnet_norms() -> Table | None:
     rows = {}
     for name, label in ROWS.items():
         if name in weights:
-            bound = _alexnet_norm(name, weights[name])
+            groups = _group_norms(name, weights[name])
+            bound, together = max(groups), math.hypot(*groups)
             stride = ALEXNET[name].stride if name in ALEXNET else 1
             scaled = bound * (255 if name == "conv1" else 1)
-            coarse = _alexnet_norm(name, (weights[name] * 64).round() / 64)
+            coarse = max(_group_norms(name, (weights[name] * 64).round() / 64))
             flat = norms.linear_norm(weights[name].flatten(1))
-            together = _together(name, weights[name])
             rows[label] = [bound, bound / stride, _as_printed(name, weights[name]), scaled, together, flat, coarse]
     columns = ["upper bound", "printed factor", "printed formula", "pixels in [0, 1]", "groups together", "flattened"]
     columns += ["7 bits"]
@@ -331,21 +331,14 @@ def _certify(model: nn.Sequential, images: Tensor) -> dict[str, Tensor]:
     return {"whole": whole.rms(pixels), "local": local.rms(pixels)}
 
 
-def _alexnet_norm(name: str, weight: Tensor) -> float:
+def _group_norms(name: str, weight: Tensor) -> list[float]:
+    """The norm of each group of channels. The largest is that of the layer; the root of the sum of their squares is
+    what comes out if each group saw an input of its own that may be as large as the whole."""
     if name not in ALEXNET:
-        return norms.linear_norm(weight)
-    how = ALEXNET[name]
-    options = {"stride": how.stride, "padding": how.padding, "groups": how.groups, "input_size": how.input_size}
-    return norms.conv_norm(weight, **options)
-
-
-def _together(name: str, weight: Tensor) -> float:
-    """The norms of all groups in one number, as if each saw an input of its own that may be as large as the whole."""
-    if name not in ALEXNET:
-        return norms.linear_norm(weight)
+        return [norms.linear_norm(weight)]
     how = ALEXNET[name]
     options = {"stride": how.stride, "padding": how.padding, "input_size": how.input_size}
-    return math.hypot(*(norms.conv_norm(part, **options) for part in weight.chunk(how.groups)))
+    return [norms.conv_norm(part, **options) for part in weight.chunk(how.groups)]
 
 
 def table5_words(norms: Table) -> str:
