@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from intriguing.attack.perturbations import rms
 from intriguing.chapters.tilting import drawing, geometry, study, svm
 from intriguing.chapters.tilting.study import Levels, Task
 
@@ -92,16 +93,25 @@ def test_the_browser_finds_what_the_package_finds(browser, path: Levels, tmp_pat
     browser.get(file.as_uri())
     pictures = set()
     for place, level in enumerate(sorted(LEVELS)):  # the weakest on the left
-        shown = browser.execute_script(MOVE, 0, [place])
+        shown = browser.execute_script(MOVE, 0, [place, 0])
         state, own = json.loads(shown["state"]), LEVELS.index(level)
         assert state["level"] == pytest.approx(level, rel=1e-6)
         assert state["angle"] == pytest.approx(path.angles[own], abs=0.2)
         assert state["lengths"] == pytest.approx(drawing.distortions(path)[own].tolist(), rel=0.01)
         assert f"leans by {path.angles[own]:.0f} degrees" in shown["label"]
         pictures.add(shown["picture"])
-    between = json.loads(browser.execute_script(MOVE, 0, [0.5])["state"])
+    between = json.loads(browser.execute_script(MOVE, 0, [0.5, 0])["state"])
     assert path.angles[1] < between["angle"] < path.angles[2] and between["level"] == pytest.approx(0.1, rel=1e-6)
     assert len(pictures) == 3
+    for shift, name in ((0.1, "3"), (-0.1, "2")):  # the middle level, moved towards either class
+        shown = browser.execute_script(MOVE, 0, [1, shift])
+        line, state = path.machines[1], json.loads(shown["state"])
+        moved = geometry.Boundary(line.weight, line.bias - shift * float(line.weight.norm()))
+        lengths = rms(geometry.cross_in_box(path.pair, moved)[0], path.pair)
+        assert state["lengths"] == pytest.approx(lengths.tolist(), rel=0.01)
+        assert state["lengths"] != pytest.approx(drawing.distortions(path)[1].tolist(), rel=0.01)
+        assert state["misread"] == int((moved.score(path.task.points) > 0).ne(path.task.second).sum())
+        assert shown["words"][1] == f"0.1 towards {name}"
     for percent, line in ((0, path.machines[0]), (100, path.machines[-1])):
         shown = browser.execute_script(MOVE, 1, [percent, 30])
         angle = geometry.tilting_angle(line.weight, turning.basis[:, 0])

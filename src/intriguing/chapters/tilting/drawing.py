@@ -26,6 +26,9 @@ from intriguing.chapters.tilting.study import Levels, Turning
 POINTS = 400
 """How many training images are drawn as points."""
 
+FURTHEST = 3
+"""How far the bias may move the boundary to either side, as a Euclidean distance."""
+
 COLOURS = {
     name: PALETTE[colour]
     for name, colour in {"first": "blue", "second": "orange", "edge": "vermilion", "test": "green"}.items()
@@ -97,9 +100,10 @@ function cross(x, w, distance) {  // the nearest point beyond the boundary with 
   for (let n = 0; n < 60; n++) { const y = (low + high) / 2;
     if (gained(y) < Math.abs(distance)) low = y; else high = y; }
   return at(high); }
-function draw([t]) {
+function draw([t, shift]) {
   const i = Math.min(Math.floor(t), A.length - 2), s = t - i, one = (list) => (1 - s) * list[i] + s * list[i + 1];
-  const a = unit(mix(A[i], A[i + 1], s)), c = one(data.offsets), angle = degrees(a[0]);
+  const a = unit(mix(A[i], A[i + 1], s)), c = one(data.offsets) - shift, angle = degrees(a[0]);
+  const misread = P.filter((p, k) => (dot(p, a) + c > 0) !== (data.second[k] === '1')).length;
   const level = 10 ** one(data.levels), rest = Math.sqrt(Math.max(0, 1 - a[0] * a[0]));
   const n = a.map((v, k) => k ? v / (rest || 1) : 0), w = new Float64Array(side * side);
   B.forEach((b, k) => { for (let p = 0; p < w.length; p++) w[p] += a[k] * b[p]; });
@@ -143,12 +147,15 @@ function draw([t]) {
   [[data.training, '#777', 'training'], [data.testing, colour.test, 'test']].forEach(([list, style, name], k) => {
     ctx.strokeStyle = style; ctx.lineWidth = 1.6; ctx.beginPath();
     list.forEach((v, p) => ctx.lineTo(gx(data.angles[p]), gy(v))); ctx.stroke();
-    point(gx(angle), gy(one(list)), style, 4.5);
-    word(`${name} error ${(100 * one(list)).toFixed(1)} %`, gx(90), gy(top) + 12 + 16 * k, style, 12, 'right'); });
-  const words = [level >= 0.01 ? level.toPrecision(2) * 1 + '' : level.toExponential(1)];
-  return {words, numbers: {angle, lengths, level},
-    caption: `λ = ${words[0]} · tilted by ${angle.toFixed(1)}° · distortion of this ${data.names[0]}: `
-      + `${lengths[0].toFixed(4)}, of this ${data.names[1]}: ${lengths[1].toFixed(4)}`,
+    if (!shift) point(gx(angle), gy(one(list)), style, 4.5);  // the curves are those of the biases that were learned
+    const now = shift ? '' : ` ${(100 * one(list)).toFixed(1)} %`;
+    word(`${name} error${now}`, gx(90), gy(top) + 12 + 16 * k, style, 12, 'right'); });
+  const words = [level >= 0.01 ? level.toPrecision(2) * 1 + '' : level.toExponential(1),
+    shift ? `${Math.abs(shift)} towards ${data.names[shift > 0 ? 1 : 0]}` : '0'];
+  return {words, numbers: {angle, lengths, level, misread},
+    caption: `λ = ${words[0]} · tilted by ${angle.toFixed(1)}° · moved by ${words[1]} · distortion of this `
+      + `${data.names[0]}: ${lengths[0].toFixed(4)}, of this ${data.names[1]}: ${lengths[1].toFixed(4)} · `
+      + `${misread} of these ${P.length} points misread`,
     description: `Two classes of digits in the tilting plane, a boundary that leans by ${angle.toFixed(0)} degrees; `
       + 'beside it a digit of each, the perturbation that takes it across the boundary, and the sum; below, the '
       + 'errors against the angle.'}; }
@@ -232,7 +239,8 @@ def tilting(path: Levels, *, reach: float = 6.5, loss: float = 2e-3) -> Drawing:
         loss: the most that a unit weight vector may lose when all are written in a few common directions.
 
     Returns:
-        A ``Drawing``, its slider from the weakest level on the left to the strongest on the right.
+        A ``Drawing``, its first slider from the weakest level on the left to the strongest on the right. The second
+        changes the bias alone: it moves the boundary along its weight vector, by a Euclidean distance.
 
     Source:
         Tanay 2018, Figure 6.
@@ -267,8 +275,8 @@ def tilting(path: Levels, *, reach: float = 6.5, loss: float = 2e-3) -> Drawing:
         "training": listed(path.training),
         "testing": listed(path.testing),
     }
-    last = len(lines) - 1
-    return _drawing(_TILTING, content, {"L2 regularisation λ": (0, last, 0.1, 5)}, (740, 430), narrow=(430, 900))
+    choices = {"L2 regularisation λ": (0, len(lines) - 1, 0.1, 5), "bias, moved by": (-FURTHEST, FURTHEST, 0.1, 0)}
+    return _drawing(_TILTING, content, choices, (740, 430), narrow=(430, 900))
 
 
 def turning(space: Turning, *, reach: float = 5.5) -> Drawing:
