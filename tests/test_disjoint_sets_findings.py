@@ -19,10 +19,10 @@ from intriguing.data import Digits, Images
 NAMES = list(paper.HALF_MODELS)
 COLUMNS = [*NAMES, "distortion"]
 KINDS = {
-    "same architecture, same half": [0.4, 0, 6],
-    "same architecture, other half": [0.1, 0, 6],
-    "other architecture, same half": [0.3, 0, 6],
-    "other architecture, other half": [0.05, 0, 6],
+    "same architecture, same half": [0.4, 0, 0.04, 6],
+    "same architecture, other half": [0.1, 0, 0.04, 6],
+    "other architecture, same half": [0.3, 0, 0.04, 6],
+    "other architecture, other half": [0.05, 0, 0.04, 6],
 }
 
 
@@ -86,8 +86,8 @@ def test_the_shortcut_in_words():
 
 
 def test_kinds_and_pairs_in_words():
-    assert findings.about_kinds(Table("k", ["error", "over pairs", "pairs"], KINDS), 0.04) == (
-        "On clean test images these networks err on 4.0%. Above that, another architecture alone leaves **72%** of the "
+    assert findings.about_kinds(Table("k", ["error", "over pairs", "clean", "pairs"], KINDS)) == (
+        "On the clean images these networks err on 4.0%. Above that, another architecture alone leaves **72%** of the "
         "transfer, another half alone **17%**, and both together **3%**."
     )
     mean = pd.DataFrame([[1, 0.25], [0.5, 1]], NAMES[:2], NAMES[:2])
@@ -156,7 +156,8 @@ def test_shares_of_the_other_half_that_luck_could_turn_leave_the_claim_open(thre
 
 
 def test_the_claim_over_seeds():
-    ((_, (holds, evidence)),) = findings.seeds_claims(Table("k", ["error", "over pairs", "pairs"], KINDS)).items()
+    kinds = Table("k", ["error", "over pairs", "clean", "pairs"], KINDS)
+    ((_, (holds, evidence)),) = findings.seeds_claims(kinds).items()
     assert holds is True and evidence == "10.0% against 30.0%"
 
 

@@ -123,13 +123,15 @@ def test_kinds_sorts_pairs_by_what_they_share():
     sets = [{name: as_set(torch.eye(3)) for name in names}] * 2
     table = study.kinds(readers, images, sets)
     # Same half: makers of P1 meet P1 readers (right in one repetition, wrong in the other), makers of P2 are all right.
-    assert {row: values[2] for row, values in table.rows.items()} == dict.fromkeys(table.rows, 8)
+    assert {row: values[3] for row, values in table.rows.items()} == dict.fromkeys(table.rows, 8)
     assert table.rows["same architecture, same half"][0] == pytest.approx(0.25)
     assert table.rows["other architecture, other half"][0] == pytest.approx(0.25)
+    # The sets are the clean images, so that their readers err on both alike.
+    assert all(values[2] == pytest.approx(values[0]) for values in table.rows.values())
     only = study.kinds(
         [{"FC100-100-10": good}, {"FC100-100-10": bad}], images, [{"FC100-100-10'": as_set(torch.eye(3))}] * 2
     )
-    assert only.rows == {"same architecture, other half": [0.5, pytest.approx(math.sqrt(0.5)), 2.0]}
+    assert only.rows == {"same architecture, other half": [0.5, pytest.approx(math.sqrt(0.5)), 0.5, 2.0]}
 
 
 def test_kinds_needs_repetitions():

@@ -161,19 +161,20 @@ def about_outside(outside: pd.DataFrame, compared: pd.DataFrame) -> str:
     return f"{len(outside)} of {len(compared)} numbers lie outside even then. Those furthest outside:"
 
 
-def about_kinds(kinds: Table, clean: float) -> str:
+def about_kinds(kinds: Table) -> str:
     """How much of the transfer is left when maker and reader share less, in two sentences.
 
     Args:
-        kinds: what ``study.kinds`` returns, with all four rows.
-        clean: mean error of the networks on clean test images, which is no transfer.
+        kinds: what ``study.kinds`` returns, with all four rows. What the readers misread of the clean images is no
+            transfer.
     """
-    above = kinds.to_frame()["error"] - clean
+    frame = kinds.to_frame()
+    above = frame["error"] - frame["clean"]
     left = above / above["same architecture, same half"]
     return (
-        f"On clean test images these networks err on {clean:.1%}. Above that, another architecture alone leaves "
-        f"**{left['other architecture, same half']:.0%}** of the transfer, another half alone "
-        f"**{left['same architecture, other half']:.0%}**, and both together "
+        f"On the clean images these networks err on {frame['clean'].mean():.1%}. Above that, another "
+        f"architecture alone leaves **{left['other architecture, same half']:.0%}** of the transfer, another half "
+        f"alone **{left['same architecture, other half']:.0%}**, and both together "
         f"**{left['other architecture, other half']:.0%}**."
     )
 

@@ -235,7 +235,8 @@ def kinds(repetitions: list[Mapping[str, nn.Module]], images: Images, sets: list
 
     Returns:
         A ``Table`` named ``same_or_other``: one row for each of same or other architecture with the same or the other
-        half; the mean error over the pairs, its standard deviation over pairs, and how many pairs there are.
+        half; the mean error over the pairs, its standard deviation over pairs, the mean error of the readers on the
+        clean images, and how many pairs there are.
 
     Raises:
         ValueError: fewer than two repetitions, or another number of sets.
@@ -247,27 +248,29 @@ def kinds(repetitions: list[Mapping[str, nn.Module]], images: Images, sets: list
         raise ValueError(
             f"got {len(repetitions)} repetitions and {len(sets)} sets; expected two repetitions or more with sets."
         )
-    groups: dict[str, list[float]] = {
+    groups: dict[str, list[tuple[float, float]]] = {
         f"{architecture} architecture, {half} half": []
         for architecture in ("same", "other")
         for half in ("same", "other")
     }
+    clean = [error_matrix(readers, {"clean": images.images}, images.labels)["clean"] for readers in repetitions]
     for i, made in enumerate(sets):
         for j, readers in enumerate(repetitions):
             if i != j:
                 errors = error_matrix(readers, {name: found.images for name, found in made.items()}, images.labels)
                 for maker, row in errors.items():
-                    for reader, error in zip(readers, row, strict=True):
+                    for reader, error, before in zip(readers, row, clean[j], strict=True):
                         a, b = HALVES[maker], HALVES[reader]
                         architecture = "same" if a.recipe == b.recipe else "other"
                         half = "same" if a.part == b.part else "other"
-                        groups[f"{architecture} architecture, {half} half"].append(error)
+                        groups[f"{architecture} architecture, {half} half"].append((error, before))
     rows = {}
-    for group, errors in groups.items():
-        if errors:
-            spread = float(torch.tensor(errors).std()) if len(errors) > 1 else 0.0
-            rows[group] = [sum(errors) / len(errors), spread, len(errors)]
-    return Table("same_or_other", ["error", "over pairs", "pairs"], rows, {"data": images.name})
+    for group, pairs in groups.items():
+        if pairs:
+            errors, before = zip(*pairs, strict=True)
+            spread = float(torch.tensor(errors).std()) if len(pairs) > 1 else 0.0
+            rows[group] = [sum(errors) / len(pairs), spread, sum(before) / len(pairs), len(pairs)]
+    return Table("same_or_other", ["error", "over pairs", "clean", "pairs"], rows, {"data": images.name})
 
 
 def tolerances(table: Table, images: int) -> pd.DataFrame:
@@ -280,12 +283,13 @@ def tolerances(table: Table, images: int) -> pd.DataFrame:
     Returns:
         The tolerance of each entry. A rate p between 0 and 1 may move by two standard errors sqrt(p (1 - p) / images)
         at least: so few seeds were measured that several of them agreed by luck, and other weights decide anew about
-        each image that lies near a boundary. Distortions, which are no counts, keep what ``tables.tolerances`` allows.
+        each image that lies near a boundary. That is all a column has whose spread was not measured. Distortions,
+        which are no counts, keep what ``tables.tolerances`` allows.
 
     Raises:
         ResultError: no spread was measured for this table.
     """
-    strict = tables.tolerances(table.name)
+    strict = tables.tolerances(table.name).reindex(columns=list(table.columns), fill_value=0)
     counts = [column for column in strict.columns if not column.endswith("distortion")]
     rates = table.to_frame()[[column for column in counts if column[0] != "±"]].clip(0, 1)
     drawn = (2 * (rates * (1 - rates) / images) ** 0.5).reindex_like(strict).fillna(0)
