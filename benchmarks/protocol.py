@@ -4,11 +4,16 @@
 MNIST in ``INTRIGUING_DATA``. Each job runs in a process of its own, so that one computes while another waits; it writes
 ``FOLDER/<job>.npz`` whenever a part is done. ``--reduce`` makes results/benchmarks/protocol.json out of these files.
 ``--size tiny --device cpu`` runs the same on any computer in some minutes.
+
+``--units FOLDER`` makes what the joint search wants, one network and one set of examples after the other; what is in
+the folder is not made again, and a training that was killed goes on. ``--device cpu --part 0/2`` and ``1/2`` share the
+work between two processes. With ``--reduce`` the search is added to the file of results.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import platform
@@ -76,6 +81,41 @@ def reduce(folder: Path) -> int:
     return 0
 
 
+def units(options: argparse.Namespace, began: float) -> int:
+    """Makes the units that are missing, or searches in those that are there."""
+    os.environ["INTRIGUING_CACHE"] = str(options.units)
+    from harness import write_json
+
+    from intriguing.chapters.protocol import joint, plan
+    from intriguing.chapters.protocol.units import Bench
+    from intriguing.data import mnist
+
+    cpu = options.device == "cpu"
+    torch.set_num_threads(1 if cpu else 4)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+    def say(line: str) -> None:
+        print(f"{time.strftime('%m-%d %H:%M')} {line}", flush=True)
+
+    bench = Bench(mnist(options.profile), options.images, torch.device(options.device), began + 60 * options.minutes, say)
+    casts = plan.wanted()
+    if options.reduce:
+        found = json.loads(RESULT.read_text(encoding="utf-8"))
+        write_json(RESULT, found | {"joint": joint.reduced(plan.found(casts, bench))})
+        return 0
+    number, many = map(int, options.part.split("/"))
+    with (options.units / f"part-{number}-of-{many}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say(f"another process makes part {number} of {many} in {options.units}")
+            return 1
+        whole = plan.work(casts, bench, part=(number, many), together=1 if cpu else 16)
+    left = plan.missing(casts, bench)
+    say("all is there" if whole else f"{len(left)} networks are missing: {'; '.join(map(str, left))}")
+    return 0
+
+
 def main() -> int:
     """Starts a process for each job and waits for all.
 
@@ -84,7 +124,10 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=6.0, help="after which no further part is begun")
-    parser.add_argument("--output", type=Path, required=True)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--output", type=Path, help="folder of the raw readings of the jobs")
+    where.add_argument("--units", type=Path, help="folder of the units of the joint search")
+    parser.add_argument("--part", default="0/1", help="of the units: number of this process and how many there are")
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--profile", default="paper", choices=("quick", "paper"))
     parser.add_argument("--images", type=int, default=1500, help="how many are attacked")
@@ -96,6 +139,9 @@ def main() -> int:
     options = parser.parse_args()
     for folder in (ROOT / "src", ROOT / "benchmarks"):
         sys.path.insert(0, str(folder))
+    if options.units:
+        options.units.mkdir(parents=True, exist_ok=True)
+        return units(options, time.monotonic())
     if options.reduce:
         return reduce(options.output)
     options.output.mkdir(parents=True, exist_ok=True)

@@ -335,7 +335,7 @@ def _coders(job: Job, name: str, seeds, coders, levels, head_levels) -> dict[str
     stacks = {}
     for level in levels:
         began = time.monotonic()
-        layers = heads(
+        layers, _ = heads(
             job.data.train, layout, found.levels[str(level)], seeds, [c.head for c in coders], head_levels, stop
         )
         stacks[str(level)] = Stack(layers[str(head_levels[-1])])

@@ -20,6 +20,7 @@ from intriguing.attack.perturbations import random_targets, wrong_classes
 from intriguing.chapters.protocol.stacked import (
     Classification,
     Layout,
+    Memory,
     Reconstruction,
     Stack,
     Trainings,
@@ -183,6 +184,7 @@ def classifiers(
     decay: Sequence[float] | None = None,
     stop: Callable[[], bool] = lambda: False,
     chunk: int = 16,
+    memory: Memory | None = None,
 ) -> tuple[Classification, Trainings]:
     """Trains networks of one shape, one for each pair of a seed and a variant.
 
@@ -195,6 +197,7 @@ def classifiers(
         decay: (B,) lambda of a linear network; the others have that of the paper.
         stop: asked after each step; True ends all.
         chunk: networks evaluated at a time.
+        memory: as for ``stacked.train``.
     """
     layout, device = Layout(SHAPES[shape]), part.images.device
     if decay is None:
@@ -212,7 +215,7 @@ def classifiers(
         centred if bool(centred.any()) else None,
     )
     start = initial(layout.widths, seeds, [v.scale for v in variants]).to(device)
-    return loss, train(loss, start, levels, stop=stop, chunk=chunk)
+    return loss, train(loss, start, levels, stop=stop, chunk=chunk, memory=memory)
 
 
 @dataclass(frozen=True)
@@ -224,16 +227,23 @@ class Coder:
         pull: weight of that term.
         decay: of the encoder and the decoder.
         head: lambda of the softmax on top.
+        iterations: after which the training of the encoder stops.
     """
 
     activity: float = ACTIVITY
     pull: float = PULL
     decay: float = ENCODER_DECAY
     head: float = HEAD_DECAY
+    iterations: int = 300
 
 
 def encoders(
-    part: Part, seeds: Sequence[int], coders: Sequence[Coder], levels: Sequence[int], stop: Callable[[], bool]
+    part: Part,
+    seeds: Sequence[int],
+    coders: Sequence[Coder],
+    levels: Sequence[int],
+    stop: Callable[[], bool],
+    memory: Memory | None = None,
 ) -> tuple[Layout, Trainings]:
     """Trains sparse autoencoders, one for each pair of a seed and a coder."""
     device = part.images.device
@@ -250,7 +260,7 @@ def encoders(
         part.images,
         *(torch.tensor([getattr(c, name) for c in coders], device=device) for name in ("activity", "pull", "decay")),
     )
-    return layout, train(loss, torch.cat(parts).to(device), levels, stop=stop, chunk=4)
+    return layout, train(loss, torch.cat(parts).to(device), levels, stop=stop, chunk=4, memory=memory)
 
 
 def heads(
@@ -261,11 +271,12 @@ def heads(
     decays: Sequence[float],
     levels: Sequence[int],
     stop: Callable[[], bool],
-) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    """Trains a softmax on each of some encoders.
+    biases: bool = False,
+) -> tuple[dict[str, list[tuple[Tensor, Tensor]]], Trainings]:
+    """Trains a softmax on each of some encoders, its biases decayed or not.
 
     Returns:
-        level -> the layers of the networks, encoder and softmax.
+        level -> the layers of the networks, encoder and softmax; and how their training ended.
     """
     device = part.images.device
     weight, bias = layout.split(flat)[0]
@@ -276,11 +287,11 @@ def heads(
         features,
         part.labels,
         torch.tensor([[each] for each in decays], device=device),
-        torch.zeros(len(flat), dtype=torch.bool, device=device),
+        torch.full((len(flat),), biases, device=device),
     )
     start = initial(SHAPES["AE400-10"], seeds)[:, -11 * 400 + 400 - 10 :].to(device)
     found = train(loss, start, levels, stop=stop)
-    return {name: [(weight.clone(), bias.clone()), *head.split(kept)] for name, kept in found.levels.items()}
+    return {name: [(weight.clone(), bias.clone()), *head.split(kept)] for name, kept in found.levels.items()}, found
 
 
 # Attacks.

@@ -1,0 +1,160 @@
+"""What the hunt still wants, in the order of its worth: casts of networks that stand in one table together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from intriguing.attack.perturbations import random_targets
+from intriguing.book import paper
+from intriguing.book.halves import HALVES
+from intriguing.chapters.protocol import joint, units
+from intriguing.chapters.protocol.trials import BASE, LINEAR_VARIANTS, VARIANTS, Coder, Variant
+from intriguing.chapters.protocol.units import Bench, Network, TimeOver
+
+LINEAR = ("x1", "x0.1", "x0.5", "x1, biases decayed", "x0.5, biases decayed", "x0.6, biases decayed")
+"""How the linear networks of a cast are trained: the readings that the page lists."""
+
+ALIKE = "half decay, biases decayed"
+SIGMOID: Mapping[str, Variant] = {"as printed": BASE, ALIKE: VARIANTS[ALIKE]}
+CODERS: Mapping[str, Coder] = {
+    "as in the book": Coder(),
+    "activity 0.05": Coder(activity=0.05),
+    "activity 0.02": Coder(activity=0.02),
+    "a tenth of the decay": Coder(decay=1.5e-4),
+    "a tenth of the pull": Coder(pull=0.3),
+}
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Networks that stand in one table together.
+
+    Attributes:
+        half: whether they are those of Tables 3 and 4, each trained on one half.
+        seed: of the repetition.
+        linear: how the linear ones are trained, of ``LINEAR``.
+        sigmoid: how the others are trained, of ``SIGMOID``.
+        coder: how the autoencoder is, of ``CODERS``.
+        end: iterations after which training stops.
+    """
+
+    half: bool
+    seed: int
+    linear: str = LINEAR[0]
+    sigmoid: str = "as printed"
+    coder: str = "as in the book"
+    end: int = units.END
+
+    def networks(self) -> dict[str, Network]:
+        """By their names in the paper's tables."""
+        way = SIGMOID[self.sigmoid]
+        if self.half:
+            plans = {name: HALVES[name] for name in paper.HALF_MODELS}
+            return {
+                name: Network(plan.recipe, plan.part, 2 * self.seed + plan.offset, way, end=self.end)
+                for name, plan in plans.items()
+            }
+        found = {name: Network(name, way=LINEAR_VARIANTS[self.linear], end=self.end) for name in paper.MODELS[:3]}
+        found |= {name: Network(name, "train", self.seed, way, end=self.end) for name in paper.MODELS[3:5]}
+        return found | {name: Network(name, "train", self.seed, way, CODERS[self.coder], self.end) for name in paper.MODELS[5:]}
+
+
+def wanted() -> list[Cast]:
+    """All casts, the most telling first: three repetitions, the other ways to train, then more repetitions."""
+    settings = [{"seed": seed} for seed in range(3)]
+    settings += [{"seed": 0, "sigmoid": ALIKE}]
+    settings += [{"seed": 0, "coder": name} for name in list(CODERS)[1:]]
+    settings += [{"seed": seed} for seed in (3, 4)] + [{"seed": 1, "sigmoid": ALIKE}]
+    return [
+        Cast(half, linear=linear, **each)
+        for each in settings
+        for half in (True, False)
+        for linear in (LINEAR[:1] if half else LINEAR)
+        if not (half and "coder" in each)
+    ]
+
+
+def networks(casts: Iterable[Cast]) -> list[Network]:
+    """The networks of some casts, each once, in their order."""
+    return list(dict.fromkeys(network for cast in casts for network in cast.networks().values()))
+
+
+def missing(casts: Sequence[Cast], bench: Bench) -> list[Network]:
+    """Those that have not been trained."""
+    return [network for network in networks(casts) if not units.there(network, bench)]
+
+
+def batches(networks: Sequence[Network], together: int) -> Iterator[list[Network]]:
+    """Networks that can be trained side by side, at most so many; they come when the first of them would."""
+    left = list(networks)
+    while left:
+        like = replace(left[0], seed=0, way=BASE)
+        most = 1 if left[0].coder else together
+        batch = [one for one in left if replace(one, seed=0, way=BASE) == like][:most]
+        left = [one for one in left if one not in batch]
+        yield batch
+
+
+def work(casts: Sequence[Cast], bench: Bench, *, part: tuple[int, int] = (0, 1), together: int = 1) -> bool:
+    """Makes what is missing, until the time is over.
+
+    Args:
+        casts: what is wanted, in order.
+        bench: what units are made with.
+        part: number of this process and how many share the work; the first also makes examples and readings.
+        together: networks trained side by side, 1 on a CPU.
+
+    Returns:
+        Whether all is there now.
+    """
+    try:
+        order = networks(casts)
+        for batch in [[], *batches(missing(casts, bench), together)]:
+            if batch and order.index(batch[0]) % part[1] == part[0]:
+                units.train(batch, bench)
+            if part[0] == 0:
+                read(casts, bench)
+    except TimeOver:
+        bench.say("the time is over")
+    return not missing(casts, bench)
+
+
+def read(casts: Sequence[Cast], bench: Bench) -> None:
+    """Makes errors, examples and readings of all networks that are there.
+
+    Raises:
+        TimeOver: the time is over.
+    """
+    for cast in casts:
+        there = [network for network in cast.networks().values() if units.there(network, bench)]
+        for maker in there:
+            if bench.over():
+                raise TimeOver
+            units.errors(maker, bench)
+            for reader in there:
+                units.reading(maker, reader, bench)
+
+
+def found(casts: Sequence[Cast], bench: Bench) -> joint.Found:
+    """What is there for the joint search, made where only a reading is missing."""
+    read(casts, bench)
+    every: dict[str, dict[int, dict[str, Network]]] = {}
+    result = joint.Found({}, {}, {}, {}, {})
+    for half, part in ((False, bench.data.made_of_train), (True, bench.data.made_of_test)):
+        result.images[half] = (part.labels.cpu().numpy(), random_targets(part.labels.cpu()).numpy())
+    for cast in casts:
+        there = {name: net for name, net in cast.networks().items() if units.there(net, bench)}
+        key = (cast.half, cast.linear, cast.sigmoid, cast.coder, str(cast.end))
+        result.casts.setdefault(key, {})[cast.seed] = {name: str(net) for name, net in there.items()}
+        for maker in there.values():
+            if str(maker) not in result.rms:
+                errors = units.errors(maker, bench)
+                sizes = {part: len(getattr(bench.digits, part)) for part in units.PARTS}
+                result.errors[str(maker)] = {part: many.numpy() / sizes[part] for part, many in errors.items()}
+                result.rms[str(maker)] = units.examples(maker, bench)["rms"].numpy().astype(float)
+            for reader in there.values():
+                if (str(maker), str(reader)) not in result.read:
+                    seen = units.reading(maker, reader, bench)
+                    result.read[str(maker), str(reader)] = {way: one.numpy() for way, one in seen.items()}
+    return result
