@@ -128,12 +128,12 @@ def read(casts: Sequence[Cast], bench: Bench) -> None:
     """
     for cast in casts:
         there = [network for network in cast.networks().values() if units.there(network, bench)]
-        for maker in there:
+        for pair in [(maker, reader) for maker in there for reader in there if (maker, reader) not in bench.read]:
             if bench.over():
                 raise TimeOver
-            units.errors(maker, bench)
-            for reader in there:
-                units.reading(maker, reader, bench)
+            units.errors(pair[0], bench)
+            units.reading(*pair, bench)
+            bench.read.add(pair)
 
 
 def found(casts: Sequence[Cast], bench: Bench) -> joint.Found:

@@ -87,6 +87,8 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.data = trials.data(self.digits, self.images, self.device)
+        self.read: set[tuple[Network, Network]] = set()  # pairs that have been seen to be there
+        self.weights: dict[Network, str] = {}  # sums of networks that have been read
         self.code = fingerprint.of(*stacked.STEPS)
         self.attack = fingerprint.of(minimum_distortion)
 
@@ -291,7 +293,10 @@ def _alone(found: Layers) -> nn.Sequential:
 
 
 def _weights(network: Network, bench: Bench) -> str:
-    return files.digest({f"{i}/{n}": part for i, pair in enumerate(layers(network, bench)) for n, part in enumerate(pair)})
+    if network not in bench.weights:
+        named = {f"{i}/{n}": part for i, pair in enumerate(layers(network, bench)) for n, part in enumerate(pair)}
+        bench.weights[network] = files.digest(named)
+    return bench.weights[network]
 
 
 def _of_set(maker: Network, bench: Bench) -> dict:
