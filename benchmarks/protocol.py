@@ -97,7 +97,8 @@ def units(options: argparse.Namespace, began: float) -> int:
     def say(line: str) -> None:
         print(f"{time.strftime('%m-%d %H:%M')} {line}", flush=True)
 
-    bench = Bench(mnist(options.profile), options.images, torch.device(options.device), began + 60 * options.minutes, say)
+    end = began + 60 * options.minutes
+    bench = Bench(mnist(options.profile), options.images, torch.device(options.device), end, say)
     casts = plan.wanted()
     if options.reduce:
         found = json.loads(RESULT.read_text(encoding="utf-8"))

@@ -54,7 +54,8 @@ def made_up(*, halves=True, without=()):
                     longer = two.value(f"{name} amplified to 0.1", other)
                     ways |= {"each": misread(0.5 * longer), "each, cut": misread(0.5 * longer)}
                     for factor in FACTORS:
-                        ways |= {f"x{factor:g}": misread(longer, targets == 3), f"x{factor:g}, cut": misread(0.5 * longer)}
+                        ways[f"x{factor:g}"] = misread(longer, targets == 3)
+                        ways[f"x{factor:g}, cut"] = misread(0.5 * longer)
                 found.read[key, by] = ways
     return found
 
@@ -110,7 +111,7 @@ def test_an_excess_is_what_is_beyond_the_clean_error_on_both_sides(search):
 def test_what_is_missing_is_named_and_not_filled_in():
     found = made_up(without=["FC200-200-10"])
     result = joint.search(found)
-    lacking = {place for place in result.missing.index}
+    lacking = set(result.missing.index)
     assert lacking == {place for place in evidence.entries().index if "FC200-200-10" in place}
     assert not np.isnan(result.z).any()
     told = joint.reduced(found)
@@ -136,8 +137,8 @@ def test_one_seed_has_the_spread_of_the_base():
     key = whole[0]["FC100-100-10"]
     whole[1]["FC100-100-10"] = "other"
     found.rms["other"] = found.rms[key]
-    found.read |= {("other", "other" if by == key else by): ways for (one, by), ways in found.read.items() if one == key}
-    found.read |= {(one, "other"): ways for (one, by), ways in found.read.items() if by == key and one != key}
+    instead = {key: "other"}
+    found.read |= {(instead.get(one, one), instead.get(by, by)): ways for (one, by), ways in found.read.items()}
     found.casts[False, "x0.5", "as printed", "as in the book", "1500"] = {0: whole[0]}
     result = joint.search(found)
     place = list(result.printed.index).index(("table1", "FC100-100-10", "test error"))

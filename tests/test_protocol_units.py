@@ -61,7 +61,8 @@ def test_the_softmax_on_an_encoder_reads_what_the_encoder_shows(bench):
 
 
 def test_several_networks_side_by_side_are_those_of_one_at_a_time(bench, digits, tmp_path, monkeypatch):
-    two = [Network("FC100-100-10", "part2", seed, way, end=8) for seed, way in ((1, units.BASE), (3, plan.SIGMOID[plan.ALIKE]))]
+    ways = (units.BASE, plan.SIGMOID[plan.ALIKE])
+    two = [Network("FC100-100-10", "part2", seed, way, end=8) for seed, way in enumerate(ways)]
     units.train(two, bench)
     together = [units.layers(one, bench) for one in two]
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path / "other"))

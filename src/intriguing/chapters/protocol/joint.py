@@ -262,6 +262,7 @@ def search(found: Found) -> Search:
     if not has.any():
         raise ValueError("got no number of the paper's tables; expected networks and readings; make some units first.")
     whole = ~np.isnan(lines[:, has, 0]).any(1)
+    every = [protocol for protocol, there in zip(every, whole, strict=True) if there]
     lines, kept = lines[whole][:, has], printed[has]
     mean, clean, spread, seeds, images, over = np.moveaxis(lines, 2, 0)
     sizes = (kept["group"] == "distortions").to_numpy()
@@ -270,10 +271,10 @@ def search(found: Found) -> Search:
     luck = np.hypot(spread, np.where(sizes, over / np.sqrt(kept["images"].to_numpy()), 0.0))
     theirs = kept["paper"].to_numpy()
     gap = mean - theirs
-    counted = np.array([protocol.counted == "excess" for protocol, there in zip(every, whole, strict=True) if there])
+    counted = np.array([protocol.counted == "excess" for protocol in every])
     gap = np.where(counted[:, None], excess(mean, clean) - excess(theirs, printed_clean(kept)), gap)
     z = gap / evidence.standard_errors(kept, mean, luck, seeds, images)
-    return Search(kept, printed[~has], [p for p, there in zip(every, whole, strict=True) if there], mean, spread, seeds, z)
+    return Search(kept, printed[~has], every, mean, spread, seeds, z)
 
 
 def _spread(spread: np.ndarray, printed: pd.DataFrame) -> np.ndarray:
@@ -397,10 +398,11 @@ def about(campaign: Mapping[str, Any]) -> str:
     differs = f"It differs from the base in {'; '.join(answers)}." if answers else "It is the base."
     worse = "falls" if best["judged by"] < base["judged by"] else "does not fall"
     return (
-        f"Of {found['protocols']:,} protocols one comes nearest to the numbers that choose. {differs} Their misfit goes "
-        f"from {base['chosen on']:.2f} to **{best['chosen on']:.2f}**; that of the numbers that judge {worse}, from "
-        f"{base['judged by']:.2f} to **{best['judged by']:.2f}**. Of {rate} rates **{best['rates within two']}** lie within "
-        f"two standard errors of the printed ones, {base['rates within two']} under the base."
+        f"Of {found['protocols']:,} protocols one comes nearest to the numbers that choose. {differs} Their misfit "
+        f"goes from {base['chosen on']:.2f} to **{best['chosen on']:.2f}**; that of the numbers that judge {worse}, "
+        f"from {base['judged by']:.2f} to **{best['judged by']:.2f}**. Of {rate} rates "
+        f"**{best['rates within two']}** lie within two standard errors of the printed ones, "
+        f"{base['rates within two']} under the base."
     )
 
 
@@ -408,7 +410,8 @@ def beyond(campaign: Mapping[str, Any], *, errors: float = 3.0) -> str:
     """A sentence for each number that stays further off than so many standard errors, the furthest first."""
     lines = [line for line in campaign["joint"]["numbers"] if abs(line["z"]) > errors]
     lines.sort(key=lambda line: -abs(line["z"]))
-    return "\n".join(f"* {_sentence(line)}" for line in lines) or f"No number is further off than {errors:g} standard errors."
+    none = f"No number is further off than {errors:g} standard errors."
+    return "\n".join(f"* {_sentence(line)}" for line in lines) or none
 
 
 def _sentence(line: Mapping[str, Any]) -> str:

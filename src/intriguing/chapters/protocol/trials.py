@@ -11,11 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from intriguing.attack import lbfgsb
 from intriguing.attack.distortion import minimum_distortion
 from intriguing.attack.files import write_atomically
-from intriguing.attack.models import Classifier
-from intriguing.attack.penalty import Search
 from intriguing.attack.perturbations import random_targets, wrong_classes
 from intriguing.chapters.protocol.stacked import (
     Classification,
@@ -33,7 +30,6 @@ PIXELS, CLASSES = 784, 10
 LEVELS = (100, 300, 1000, 1500, 3000)
 BASE_LEVEL = "1500"
 FACTORS = (1.2, 1.4, 1.5, 1.6, 1.7, 1.8, 2.0, 2.4)
-RATIOS = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0)
 SIZE = 0.1
 PICKED = 20261126  # the seed of the draw of images
 SHAPES: Mapping[str, tuple[int, ...]] = {
@@ -305,36 +301,31 @@ class Attacked:
         images: (B, N, 784) float32.
         targets: (N,) long.
         rms: (B, N) float32.
-        penalty: (B, N) float64, the edge in c.
         success: (B, N) bool.
     """
 
     images: Tensor
     targets: Tensor
     rms: Tensor
-    penalty: Tensor
     success: Tensor
 
     def take(self, rows: Tensor) -> Attacked:
         """Some of the images, for all networks."""
-        return Attacked(
-            self.images[:, rows], self.targets[rows], self.rms[:, rows], self.penalty[:, rows], self.success[:, rows]
-        )
+        return Attacked(self.images[:, rows], self.targets[rows], self.rms[:, rows], self.success[:, rows])
 
 
-def attacked(stack: Stack, images: Tensor, targets: Tensor, *, norm: str = "squared", chunk: int = 40_000) -> Attacked:
+def attacked(stack: Stack, images: Tensor, targets: Tensor, *, chunk: int = 40_000) -> Attacked:
     """Adversarial examples of the same images for every network of a stack, by the book's own search.
 
     Args:
         stack: the networks.
         images: (N, 784) in [0, 1].
         targets: (N,) long.
-        norm: as for ``minimum_distortion``.
         chunk: problems solved at a time.
     """
     count = len(stack)
     rows = numbered(images, count)
-    found = minimum_distortion(stack, rows, targets.repeat(count), norm=norm, chunk=chunk)
+    found = minimum_distortion(stack, rows, targets.repeat(count), chunk=chunk)
     if not torch.equal(found.images[:, -1], rows[:, -1]):
         raise ValueError("got an image that left its network; expected the number of the network to stay.")
     shape = (count, len(images))
@@ -343,49 +334,8 @@ def attacked(stack: Stack, images: Tensor, targets: Tensor, *, norm: str = "squa
         moved,
         targets,
         (moved - images).square().mean(2).sqrt(),
-        found.penalty.view(shape),
         found.success.view(shape),
     )
-
-
-def at_price(
-    stack: Stack, images: Tensor, targets: Tensor, penalty: Tensor, *, norm: str = "squared", chunk: int = 40_000
-) -> tuple[Tensor, Tensor]:
-    """The minimisers at one c for each image and network, from the clean image.
-
-    Args:
-        stack: the networks.
-        images: (N, 784).
-        targets: (N,) long.
-        penalty: (B, N) values of c; what is not finite leaves its image alone.
-        norm: as for ``minimum_distortion``.
-        chunk: problems solved at a time.
-
-    Returns:
-        images (B, N, 784) and whether the target is reached (B, N).
-    """
-    count = len(stack)
-    rows, wanted, prices = numbered(images, count), targets.repeat(count), penalty.flatten()
-    moved, reached = rows.clone(), torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
-    there = prices.isfinite().nonzero()[:, 0]
-    reached[prices == torch.inf] = True
-    classify = Classifier(stack, rows)
-    for index in there.split(chunk):
-        search = Search(classify, rows[index], wanted[index], norm)
-        c = prices[index].to(search.clean)
-        every = torch.arange(len(c), device=rows.device)
-        best = lbfgsb.minimize_box(
-            search.objective(c, every, torch.ones_like(c)),
-            search.clean,
-            max_iterations=300,
-            history=5,
-            tolerance=1e-5,
-            decrease_tolerance=1e-9,
-            inverse_curvature=1 / (2 * c) if norm == "squared" else None,
-        )
-        moved[index] = best.x.to(rows)
-        reached[index] = search.gaps(best.x, every) > 0
-    return moved[:, :-1].view(count, len(images), PIXELS), reached.view(count, len(images))
 
 
 # Readings.

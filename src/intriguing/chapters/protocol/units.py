@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import safetensors
 import torch
@@ -61,8 +60,8 @@ class Network:
     end: int = END
 
     def __str__(self) -> str:
-        odd = [f"{key} {value:g}" for key, value in asdict(self.way).items() if value != getattr(BASE, key)]
-        odd += [f"{key} {value:g}" for key, value in asdict(self.coder or Coder()).items() if value != asdict(Coder())[key]]
+        pairs = ((self.way, BASE), (self.coder or Coder(), Coder()))
+        odd = [f"{name} {x:g}" for one, usual in pairs for name, x in asdict(one).items() if x != getattr(usual, name)]
         odd += [f"{self.end} iterations"] if self.end != END else []
         return ", ".join([f"{self.name} of {self.part} from {self.seed}", *odd])
 
@@ -168,7 +167,7 @@ def train(batch: Sequence[Network], bench: Bench) -> None:
     """
     first, began = batch[0], time.monotonic()
     plan, part = recipe(first.name), getattr(bench.data, first.part)
-    levels = [*(level for level in LEVELS if level < first.end), first.end] if plan.hidden and not first.coder else [first.end]
+    levels = [level for level in LEVELS if level < first.end and plan.hidden and not first.coder] + [first.end]
     seeds, ways = [one.seed for one in batch], [one.way for one in batch]
     saved = _saved([place(one, bench) for one in batch], bench)
     if first.coder:
@@ -180,11 +179,13 @@ def train(batch: Sequence[Network], bench: Bench) -> None:
         shape = first.name if plan.hidden else "FC10"
         options = {"decay": decay, "stop": bench.over, "chunk": 64 if decay else 16, "memory": saved}
         loss, found = trials.classifiers(shape, part, seeds, ways, levels, **options)
-        stacks = {name: loss.layout.split(loss.plain(flat, torch.arange(len(flat)))) for name, flat in found.levels.items()}
+        rows = torch.arange(len(batch), device=bench.device)
+        stacks = {name: loss.layout.split(loss.plain(flat, rows)) for name, flat in found.levels.items()}
     _finished(found, first.end)
     for i, one in enumerate(batch):
         for level in levels:
-            made = {f"{n}/{what}": t[i : i + 1] for n, pair in enumerate(stacks[str(level)]) for what, t in zip("wb", pair)}
+            pairs = enumerate(stacks[str(level)])
+            made = {f"{n}/{what}": pair[k][i : i + 1] for n, pair in pairs for k, what in enumerate("wb")}
             cache.load_or_make(*place(replace(one, end=level), bench), lambda made=made: made)
     saved.path.unlink(missing_ok=True)
     bench.say(f"trained {', '.join(map(str, batch))}: {time.monotonic() - began:.0f} s since this start")
@@ -233,7 +234,8 @@ def errors(network: Network, bench: Bench) -> dict[str, Tensor]:
         stack = stacked.Stack(layers(network, bench))
         return {part: trials.noise_errors([stack], getattr(bench.data, part), NOISE[part])[0] for part in PARTS}
 
-    key = {"network": _weights(network, bench), "noise": NOISE, "data": [getattr(bench.digits, p).digest for p in PARTS]}
+    data = [getattr(bench.digits, part).digest for part in PARTS]
+    key = {"network": _weights(network, bench), "noise": NOISE, "data": data}
     return cache.load_or_make("errors", key, make)
 
 
@@ -271,7 +273,7 @@ def steps(clean: Tensor, found: dict[str, Tensor], *, longer: bool) -> Iterator[
     Args:
         clean: (N, 784) in [0, 1].
         found: what ``examples`` returns.
-        longer: whether the amplified ways are wanted: each image to ``trials.SIZE``, and the set by each of ``FACTORS``.
+        longer: whether amplified ways are wanted: each image to ``trials.SIZE``, and the set by each of ``FACTORS``.
 
     Yields:
         The name of the way and the images (N, 784).
