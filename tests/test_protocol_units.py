@@ -188,12 +188,12 @@ def test_casts_are_those_of_the_paper():
 
 
 def test_networks_of_a_kind_are_trained_side_by_side():
-    networks = [net for cast in plan.wanted() for net in cast.networks().values()]
-    every = list(plan.batches(dict.fromkeys(networks), 16))
-    assert sorted(map(str, sum(every, []))) == sorted(set(map(str, networks)))
-    for batch in every:
-        assert len({(one.name, one.part) for one in batch}) == 1 and (len(batch) == 1 or batch[0].coder is None)
-    assert max(map(len, every)) > 4 and all(len(one) == 1 for one in plan.batches(networks[:3], 1))
+    networks = plan.networks(plan.wanted())
+    for first in networks:
+        batch = plan.alike(first, networks, 16)
+        assert batch[0] == first and len({(one.name, one.part, one.end) for one in batch}) == 1
+        assert len(batch) == len(set(batch)) and (len(batch) == 1) == (first.coder is not None)
+        assert plan.alike(first, networks, 1) == [first] and len(plan.alike(first, networks, 3)) <= 3
 
 
 def test_two_processes_share_the_work_and_a_third_start_makes_nothing(bench, tmp_path, monkeypatch):

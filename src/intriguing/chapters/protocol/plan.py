@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from intriguing.attack.perturbations import random_targets
@@ -87,15 +87,11 @@ def missing(casts: Sequence[Cast], bench: Bench) -> list[Network]:
     return [network for network in networks(casts) if not units.there(network, bench)]
 
 
-def batches(networks: Sequence[Network], together: int) -> Iterator[list[Network]]:
-    """Networks that can be trained side by side, at most so many; they come when the first of them would."""
-    left = list(networks)
-    while left:
-        like = replace(left[0], seed=0, way=BASE)
-        most = 1 if left[0].coder else together
-        batch = [one for one in left if replace(one, seed=0, way=BASE) == like][:most]
-        left = [one for one in left if one not in batch]
-        yield batch
+def alike(first: Network, others: Iterable[Network], most: int) -> list[Network]:
+    """A network, and others that can be trained side by side with it; so many at most, an autoencoder alone."""
+    kind = replace(first, seed=0, way=BASE)
+    same = [one for one in others if one != first and replace(one, seed=0, way=BASE) == kind]
+    return [first, *same][: 1 if first.coder else most]
 
 
 def work(casts: Sequence[Cast], bench: Bench, *, part: tuple[int, int] = (0, 1), together: int = 1) -> bool:
@@ -110,13 +106,16 @@ def work(casts: Sequence[Cast], bench: Bench, *, part: tuple[int, int] = (0, 1),
     Returns:
         Whether all is there now.
     """
+    order = networks(casts)
     try:
-        order = networks(casts)
-        for batch in [[], *batches(missing(casts, bench), together)]:
-            if batch and order.index(batch[0]) % part[1] == part[0]:
-                units.train(batch, bench)
+        for cast in casts:
+            for network in missing([cast], bench):
+                if order.index(network) % part[1] == part[0] and not units.there(network, bench):
+                    units.train(alike(network, missing(casts, bench), together), bench)
             if part[0] == 0:
-                read(casts, bench)
+                read([cast], bench)
+        if part[0] == 0:
+            read(casts, bench)  # with what the others have made meanwhile
     except TimeOver:
         bench.say("the time is over")
     return not missing(casts, bench)
