@@ -365,11 +365,22 @@ def reduced(found: Found) -> dict[str, Any]:
 # What the chapter says.
 
 
-def lacking(campaign: Mapping[str, Any]) -> list[str]:
-    """Which printed numbers the search lacks, as a reader would say it; all of them where there was no search."""
+ENOUGH = 3
+"""Seeds without which the chapter says nothing of a number that depends on them."""
+
+
+def lacking(campaign: Mapping[str, Any], *, seeds: int = ENOUGH) -> list[str]:
+    """Which printed numbers the search cannot speak of yet, as a reader would say it: missing, or of too few seeds.
+
+    Args:
+        campaign: what ``hunt.stored`` returns; without a search it lacks all.
+        seeds: how many networks a number has to rest on, unless theirs have one optimum.
+    """
     if "joint" not in campaign:
         return [_words(*place) for place in evidence.entries().index]
-    return [_words(*place) for place in campaign["joint"]["missing"]]
+    found = campaign["joint"]
+    few = [_place(line) for line in found["numbers"] if line["seeds"] < seeds and not _convex(*_place(line))]
+    return [_words(*place) for place in [*found["missing"], *few]]
 
 
 def table(campaign: Mapping[str, Any]) -> pd.DataFrame:
@@ -406,6 +417,35 @@ def about(campaign: Mapping[str, Any]) -> str:
     )
 
 
+def deviations(campaign: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Differences in standard errors by what was counted, under the base and under the chosen protocol."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for line in campaign["joint"]["numbers"]:
+        name = evidence.group(*_place(line))
+        title = name if line["rate"] else "Tables 1 and 3"
+        found.setdefault(title, []).append((line["z of the base"], line["z"]))
+    return {title: tuple(np.array(pairs).T) for title, pairs in found.items()}
+
+
+def claims(campaign: Mapping[str, Any]) -> dict[str, bool]:
+    """The claims of the joint search."""
+    best, base = campaign["joint"]["best"], campaign["joint"]["base"]
+    sizes = [
+        line for line in campaign["joint"]["numbers"] if line["table"] == "table1" and line["column"] == "distortion"
+    ]
+    return {
+        "What Tables 1 and 2 and half of Table 4 choose lowers the misfit of the numbers that had no part in it": bool(
+            best["judged by"] < base["judged by"]
+        ),
+        "Under one protocol at least 50 of the 60 rates lie within two standard errors of the printed ones": bool(
+            best["rates within two"] >= 50
+        ),
+        "Under it every distortion of Table 1 lies within 5 % of the printed one": all(
+            abs(line["ours"] / line["paper"] - 1) <= 0.05 for line in sizes
+        ),
+    }
+
+
 def beyond(campaign: Mapping[str, Any], *, errors: float = 3.0) -> str:
     """A sentence for each number that stays further off than so many standard errors, the furthest first."""
     lines = [line for line in campaign["joint"]["numbers"] if abs(line["z"]) > errors]
@@ -422,10 +462,11 @@ def _sentence(line: Mapping[str, Any]) -> str:
         rest = f"all protocols together give {least} to {largest}, and none comes within two standard errors"
     else:
         rest = "another protocol comes within two standard errors of it, but fits the others worse"
-    return (
-        f"{_words(line['table'], line['row'], line['column'])}: printed {theirs}, here {ours} {many}, "
-        f"{line['z']:+.1f} standard errors; {rest}."
-    )
+    return f"{_words(*_place(line))}: printed {theirs}, here {ours} {many}, {line['z']:+.1f} standard errors; {rest}."
+
+
+def _place(line: Mapping[str, Any]) -> tuple[str, str, str]:
+    return line["table"], line["row"], line["column"]
 
 
 def _words(table: str, row: str, column: str) -> str:
