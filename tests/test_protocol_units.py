@@ -184,6 +184,7 @@ def test_casts_are_those_of_the_paper():
     assert list(other) == list(paper.MODELS)
     assert other["FC10(1)"].way == Variant(0.5, bias=True) == other["AE400-10"].way
     assert other["AE400-10"].coder.activity == 0.05 and other["FC10(1)"].coder is None
+    assert plan.Cast(False, 0, sigmoid="mean taken off").networks()["AE400-10"].way == units.BASE
     assert [(cast.sigmoid, cast.coder) for cast in casts][0] == ("as printed", "as in the book")
 
 

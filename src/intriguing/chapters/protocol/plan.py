@@ -57,8 +57,8 @@ class Cast:
             }
         found = {name: Network(name, way=LINEAR_VARIANTS[self.linear], end=self.end) for name in paper.MODELS[:3]}
         found |= {name: Network(name, "train", self.seed, way, end=self.end) for name in paper.MODELS[3:5]}
-        name = paper.MODELS[5]
-        return found | {name: Network(name, "train", self.seed, way, CODERS[self.coder], self.end)}
+        name, head = paper.MODELS[5], replace(way, centred=False, scale=BASE.scale)  # a softmax on hidden units
+        return found | {name: Network(name, "train", self.seed, head, CODERS[self.coder], self.end)}
 
 
 def wanted() -> list[Cast]:
