@@ -150,6 +150,18 @@ def test_one_seed_has_the_spread_of_the_base():
     assert (result.spread[:, linear] == 0).all()
 
 
+def test_the_standard_error_of_a_distortion_by_hand():
+    found = made_up()
+    half = np.arange(COUNT * NINE) % 2 == 0
+    found.rms["False FC10(1)"][:] = np.where(half, 0.1, 0.2)
+    result = joint.search(found)
+    place = list(result.printed.index).index(("table1", "FC10(1)", "distortion"))
+    nine = result.protocols.index(joint.Protocol(targets="mean of nine"))
+    wanted = np.sqrt(0.05**2 * (1 / 256 + 1 / COUNT) + 0.005**2 / 3)  # printed 0.14
+    assert result.mean[nine, place] == pytest.approx(0.15)
+    assert result.z[nine, place] == pytest.approx(0.01 / wanted)
+
+
 def test_the_factor_of_a_set_is_read_between_the_rungs():
     found = made_up()
     pair = ("True FC100-100-10", "True FC123-456-10")

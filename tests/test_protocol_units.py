@@ -1,6 +1,9 @@
 """Units of the hunt on a few digits: made once, made anew when something changed, gone on with when cut off."""
 
+import fcntl
+import importlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,8 @@ from intriguing.chapters.protocol.trials import VARIANTS, Coder, Variant
 from intriguing.chapters.protocol.units import Bench, Network
 from intriguing.data import mnist
 from intriguing.models.training import trained
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +216,21 @@ def test_two_processes_share_the_work_and_a_third_start_makes_nothing(bench, tmp
     result = joint.search(found)
     assert set(result.printed.index.get_level_values("table")) == {"table3", "table4"}
     assert len(result.printed) == 30 and np.isfinite(result.z).all()
+
+
+def test_the_script_says_what_is_missing_and_leaves_a_folder_to_one_process(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    script = importlib.import_module("protocol")
+    monkeypatch.setenv("INTRIGUING_CACHE", "")  # the script sets it; this puts it back
+    options = ["--units", str(tmp_path), "--device", "cpu", "--profile", "quick", "--images", "4", "--minutes", "0"]
+    monkeypatch.setattr("sys.argv", ["protocol.py", *options])
+    threads = torch.get_num_threads()
+    assert script.main() == 0
+    said = capsys.readouterr().out
+    assert "the time is over" in said and "networks are missing: FC100-100-10 of part1 from 0;" in said
+    assert list((tmp_path / "unfinished").iterdir())
+    with (tmp_path / "part-0-of-1.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert script.main() == 1
+    assert "another process makes part 0 of 1" in capsys.readouterr().out
+    torch.set_num_threads(threads)

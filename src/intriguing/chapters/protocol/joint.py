@@ -161,7 +161,7 @@ class Count:
         values, clean, counts = np.array(every).reshape(-1, 3).T
         return values, clean, counts.mean() if len(counts) else 1.0, 0.0
 
-    def _once(self, count: Callable, *key) -> tuple:
+    def _once(self, count: Callable, *key) -> Any:
         name = (count.__name__, *key)
         if name not in self._kept:
             self._kept[name] = count(*key)
@@ -178,14 +178,14 @@ class Count:
 
     def _size(self, half: bool, maker: str, targets: str, images: str) -> tuple[float, ...]:
         """Mean distortion of a set and its deviation over images, the joint one and its, and the number of images."""
-        rows = self._chosen(half, maker, targets, images)
+        rows = self._once(self._chosen, half, maker, targets, images)
         rms, count = self.found.rms[maker][rows], len(np.unique(rows // (rates.CLASSES - 1)))
         joint = np.sqrt(np.square(rms).mean())
         return rms.mean(), rms.std(), joint, np.square(rms).std() / (2 * joint), count
 
     def _rate(self, half: bool, maker: str, reader: str, targets: str, images: str, *longer) -> tuple[float, ...]:
         """How often a reader errs on a set and on the clean images of it, and on how many images."""
-        rows = self._chosen(half, maker, targets, images)
+        rows = self._once(self._chosen, half, maker, targets, images)
         labels = np.repeat(self.found.images[half][0], rates.CLASSES - 1)[rows]
         ways = self.found.read[maker, reader]
 
@@ -200,7 +200,7 @@ class Count:
         if amplified == "each":
             return off(f"each{tail}"), clean, count
         mean, _, joint, *_ = self._once(self._size, half, maker, targets, images)
-        ladder = [1.0, *(float(way[1:]) for way in ways if way[0] == "x" and "cut" not in way)]
+        ladder = [1.0, *sorted(float(way[1:]) for way in ways if way[0] == "x" and "cut" not in way)]
         steps = [off("found"), *(off(f"x{factor:g}{tail}") for factor in ladder[1:])]
         size = joint if average == "joint" else mean
         return float(np.interp(rates.SIZE / size, ladder, steps)), clean, count
@@ -267,8 +267,9 @@ def search(found: Found) -> Search:
     mean, clean, spread, seeds, images, over = np.moveaxis(lines, 2, 0)
     sizes = (kept["group"] == "distortions").to_numpy()
     spread = _spread(spread, kept)
-    # of a distortion the images are luck as well: the paper's, which are fewer, decide
-    luck = np.hypot(spread, np.where(sizes, over / np.sqrt(kept["images"].to_numpy()), 0.0))
+    # of a distortion the images are luck as well, the paper's and ours; put so that the starts' share comes out again
+    drawn = np.square(over) * (1 / kept["images"].to_numpy() + 1 / images) / (1 + 1 / seeds)
+    luck = np.sqrt(np.square(spread) + np.where(sizes, drawn, 0.0))
     theirs = kept["paper"].to_numpy()
     gap = mean - theirs
     counted = np.array([protocol.counted == "excess" for protocol in every])
