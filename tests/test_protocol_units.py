@@ -210,6 +210,10 @@ def test_two_processes_share_the_work_and_a_third_start_makes_nothing(bench, tmp
     assert plan.work([cast], bench, part=(0, 2))
     before = kept(tmp_path)
     assert plan.work([cast], bench) and kept(tmp_path) == before
+    for one in list((tmp_path / "weights").glob("reading-*"))[:1]:
+        one.rename(one.with_suffix(".away"))
+        assert len(plan.found([cast], bench).read) == 8
+        one.with_suffix(".away").rename(one)
     found = plan.found([cast], bench)
     assert len(found.read) == 9 and found.errors and found.casts
     monkeypatch.setattr(joint, "BASE", joint.Protocol(end="8"))

@@ -134,9 +134,10 @@ class Count:
         return values.mean(), clean.mean(), spread, len(values), images, over
 
     def _networks(self, trained: tuple, *names: str) -> list[tuple[str, ...]]:
-        """The networks of some names, seed by seed; a linear one, which all seeds share, once."""
+        """Networks of some names, seed by seed, with examples that were read; a linear one, which all share, once."""
         casts = self.found.casts.get(trained, {}).values()
-        return list(dict.fromkeys(tuple(cast[name] for name in names) for cast in casts if set(names) <= set(cast)))
+        every = dict.fromkeys(tuple(cast[name] for name in names) for cast in casts if set(names) <= set(cast))
+        return [one for one in every if one[0] in self.found.rms and (one[0], one[-1]) in self.found.read]
 
     def _error(self, trained: tuple, row: str, column: str):
         part = {"training error": "train", "error on P1": "part1", "error on P2": "part2"}.get(column, "test")

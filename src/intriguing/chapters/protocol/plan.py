@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import product
 
 from intriguing.attack.perturbations import random_targets
 from intriguing.book import paper
 from intriguing.book.halves import HALVES
 from intriguing.chapters.protocol import joint, units
 from intriguing.chapters.protocol.trials import BASE, LINEAR_VARIANTS, VARIANTS, Coder, Variant
-from intriguing.chapters.protocol.units import Bench, Network, TimeOver
+from intriguing.chapters.protocol.units import Bench, Missing, Network, TimeOver
 
 LINEAR = ("x1", "x0.1", "x0.5", "x1, biases decayed", "x0.5, biases decayed", "x0.6, biases decayed")
 """How the linear networks of a cast are trained: the readings that the page lists."""
@@ -138,23 +140,25 @@ def read(casts: Sequence[Cast], bench: Bench) -> None:
 
 
 def found(casts: Sequence[Cast], bench: Bench) -> joint.Found:
-    """What is there for the joint search, made where only a reading is missing."""
-    read(casts, bench)
+    """What there is for the joint search; nothing is made for it."""
     result = joint.Found({}, {}, {}, {}, {})
+    sizes = {part: len(getattr(bench.digits, part)) for part in units.PARTS}
     for half, part in ((False, bench.data.made_of_train), (True, bench.data.made_of_test)):
         result.images[half] = (part.labels.cpu().numpy(), random_targets(part.labels.cpu()).numpy())
     for cast in casts:
-        there = {name: net for name, net in cast.networks().items() if units.there(net, bench)}
+        named = {name: net for name, net in cast.networks().items() if units.there(net, bench)}
         key = (cast.half, cast.linear, cast.sigmoid, cast.coder, str(cast.end))
-        result.casts.setdefault(key, {})[cast.seed] = {name: str(net) for name, net in there.items()}
-        for maker in there.values():
-            if str(maker) not in result.rms:
-                errors = units.errors(maker, bench)
-                sizes = {part: len(getattr(bench.digits, part)) for part in units.PARTS}
-                result.errors[str(maker)] = {part: many.numpy() / sizes[part] for part, many in errors.items()}
-                result.rms[str(maker)] = units.examples(maker, bench)["rms"].numpy().astype(float)
-            for reader in there.values():
-                if (str(maker), str(reader)) not in result.read:
-                    seen = units.reading(maker, reader, bench)
-                    result.read[str(maker), str(reader)] = {way: one.numpy() for way, one in seen.items()}
+        result.casts.setdefault(key, {})[cast.seed] = {name: str(net) for name, net in named.items()}
+        for maker, reader in product(named.values(), repeat=2):
+            pair = str(maker), str(reader)
+            with suppress(Missing):
+                if pair[0] not in result.errors:
+                    errors = units.errors(maker, bench, make=False)
+                    result.errors[pair[0]] = {part: many.numpy() / sizes[part] for part, many in errors.items()}
+                if pair not in result.read:
+                    seen = units.reading(maker, reader, bench, make=False)
+                    result.read[pair] = {way: one.numpy() for way, one in seen.items()}
+                if pair[0] not in result.rms:
+                    units.reading(maker, maker, bench, make=False)  # which images count depends on it
+                    result.rms[pair[0]] = units.examples(maker, bench, make=False)["rms"].numpy().astype(float)
     return result

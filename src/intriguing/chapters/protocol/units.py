@@ -227,44 +227,48 @@ def _finished(found: stacked.Trainings, end: int) -> None:
 # Examples, and what networks take them for.
 
 
-def errors(network: Network, bench: Bench) -> dict[str, Tensor]:
-    """By part of the data the number of images that a network misreads: clean, then each noise uncut and cut."""
+def errors(network: Network, bench: Bench, *, make: bool = True) -> dict[str, Tensor]:
+    """By part of the data the number of images that a network misreads: clean, then each noise uncut and cut.
 
-    def make() -> dict[str, Tensor]:
+    Raises:
+        Missing: it is not there, and ``make`` is False; likewise below.
+    """
+
+    def count() -> dict[str, Tensor]:
         stack = stacked.Stack(layers(network, bench))
         return {part: trials.noise_errors([stack], getattr(bench.data, part), NOISE[part])[0] for part in PARTS}
 
     data = [getattr(bench.digits, part).digest for part in PARTS]
     key = {"network": _weights(network, bench), "noise": NOISE, "data": data}
-    return cache.load_or_make("errors", key, make)
+    return cache.load_or_make("errors", key, count if make else _absent(f"what {network} misreads"))
 
 
-def examples(maker: Network, bench: Bench) -> dict[str, Tensor]:
+def examples(maker: Network, bench: Bench, *, make: bool = True) -> dict[str, Tensor]:
     """The adversarial examples for a network, nine targets for each image, as ``step`` (9 N, 784) half, and ``rms``."""
 
-    def make() -> dict[str, Tensor]:
+    def search() -> dict[str, Tensor]:
         began = time.monotonic()
         entries, targets, _ = trials.nine(bench.attacked(maker))
         found = minimum_distortion(_alone(layers(maker, bench)), entries.images, targets)
         bench.say(f"attacked {maker}: {len(targets)} problems, {time.monotonic() - began:.0f} s")
         return {"step": (found.images - entries.images).half(), "rms": found.rms.float(), "success": found.success}
 
-    return cache.load_or_make("examples", _of_set(maker, bench), make)
+    return cache.load_or_make("examples", _of_set(maker, bench), search if make else _absent(f"the set for {maker}"))
 
 
-def reading(maker: Network, reader: Network, bench: Bench) -> dict[str, Tensor]:
+def reading(maker: Network, reader: Network, bench: Bench, *, make: bool = True) -> dict[str, Tensor]:
     """What one network takes the examples for another one for: way -> (9 N,) uint8.
 
     Examples for networks of a half are amplified as well, those for the others are not (see ``steps``).
     """
 
-    def make() -> dict[str, Tensor]:
+    def read() -> dict[str, Tensor]:
         stack, clean = stacked.Stack(layers(reader, bench)), trials.nine(bench.attacked(maker))[0].images
         shown = steps(clean, examples(maker, bench), longer=maker.part != "train")
         return {way: stack.read(images)[0] for way, images in shown}
 
     key = _of_set(maker, bench) | {"reader": _weights(reader, bench), "longer": [maker.part != "train", *FACTORS]}
-    return cache.load_or_make("reading", key, make)
+    return cache.load_or_make("reading", key, read if make else _absent(f"the set for {maker}, read by {reader},"))
 
 
 def steps(clean: Tensor, found: dict[str, Tensor], *, longer: bool) -> Iterator[tuple[str, Tensor]]:
