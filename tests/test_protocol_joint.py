@@ -181,10 +181,14 @@ def test_what_is_said(search):
     assert "targets: always 3" in joint.about(told) and "**60** lie within two" in joint.about(told)
     assert joint.beyond(told) == "No number is further off than 3 standard errors."
     assert list(joint.table(told).index[:2]) == ["base", "chosen"] and "targets: random" in joint.table(told).index
-    far = told["joint"]["numbers"][3]
+    far = next(line for line in told["joint"]["numbers"] if (line["row"], line["column"]) == ("FC10(1)", "FC10(1e-2)"))
+    assert far["excess"] == pytest.approx([0.762 - 0.10, 0.762 - 0.10], abs=0.01)
     far |= {"z": -4.0, "nearest": 3.5, "seeds": 1}
     said = joint.beyond(told)
     assert "-4.0 standard errors" in said and "with one network" in said and "none comes within two" in said
+    assert "beyond the errors on clean images" not in said
+    best["protocol"]["counted"] = "excess"
+    assert "here 76.1% with one network (66.2 and 65.9 points beyond the errors on clean images)" in joint.beyond(told)
     far |= {"nearest": 1.0, "seeds": 3}
     assert "fits the others worse" in joint.beyond(told) and "over 3 seeds" in joint.beyond(told)
     assert all(joint.claims(told).values()) and len(pictures.deviations(joint.deviations(told), ("a", "b")).axes) > 4

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from intriguing.book import paper
 from intriguing.chapters.protocol import evidence, rates
@@ -80,9 +81,9 @@ class Found:
     read: dict[tuple[str, str], dict[str, np.ndarray]]
 
 
-def excess(rate: np.ndarray, clean: np.ndarray) -> np.ndarray:
+def excess(rate: ArrayLike, clean: ArrayLike) -> np.ndarray:
     """A rate beyond the error on clean images."""
-    return rate - clean
+    return np.subtract(rate, clean)
 
 
 def chooses(printed: pd.DataFrame) -> np.ndarray:
@@ -223,6 +224,7 @@ class Search:
         missing: the others.
         protocols: (P,) those for which all of them are there, the base first.
         mean: (P, E) ours, over seeds.
+        clean: (P, E) our errors on the clean images that belong to them.
         spread: (P, E) over seeds.
         seeds: (P, E) on how many.
         z: (P, E) differences from the printed numbers in standard errors.
@@ -232,6 +234,7 @@ class Search:
     missing: pd.DataFrame
     protocols: list[Protocol]
     mean: np.ndarray
+    clean: np.ndarray
     spread: np.ndarray
     seeds: np.ndarray
     z: np.ndarray
@@ -276,7 +279,7 @@ def search(found: Found) -> Search:
     counted = np.array([protocol.counted == "excess" for protocol in every])
     gap = np.where(counted[:, None], excess(mean, clean) - excess(theirs, printed_clean(kept)), gap)
     z = gap / evidence.standard_errors(kept, mean, luck, seeds, images)
-    return Search(kept, printed[~has], every, mean, spread, seeds, z)
+    return Search(kept, printed[~has], every, mean, clean, spread, seeds, z)
 
 
 def _spread(spread: np.ndarray, printed: pd.DataFrame) -> np.ndarray:
@@ -320,7 +323,7 @@ def reduced(found: Found) -> dict[str, Any]:
     result = search(found)
     choose, rate = chooses(result.printed), ~result.printed["group"].isin(["distortions", "errors"]).to_numpy()
     chosen, judged = (result.misfits(some) if some.any() else np.zeros(len(result.z)) for some in (choose, ~choose))
-    best = int(chosen.argmin())
+    best, theirs = int(chosen.argmin()), printed_clean(result.printed)
 
     def about(i: int) -> dict[str, Any]:
         within = np.abs(result.z[i]) <= 2
@@ -352,6 +355,7 @@ def reduced(found: Found) -> dict[str, Any]:
             "spread": result.spread[best, j],
             "seeds": int(result.seeds[best, j]),
             "z": result.z[best, j],
+            "excess": [excess(line.paper, theirs[j]), excess(result.mean[best, j], result.clean[best, j])],
             "base": result.mean[0, j],
             "z of the base": result.z[0, j],
             "least": result.mean[:, j].min(),
@@ -450,21 +454,26 @@ def claims(campaign: Mapping[str, Any]) -> dict[str, bool]:
 
 def beyond(campaign: Mapping[str, Any], *, errors: float = 3.0) -> str:
     """A sentence for each number that stays further off than so many standard errors, the furthest first."""
-    lines = [line for line in campaign["joint"]["numbers"] if abs(line["z"]) > errors]
+    found = campaign["joint"]
+    over = found["best"]["protocol"]["counted"] == "excess"
+    lines = [line for line in found["numbers"] if abs(line["z"]) > errors]
     lines.sort(key=lambda line: -abs(line["z"]))
     none = f"No number is further off than {errors:g} standard errors."
-    return "\n".join(f"* {_sentence(line)}" for line in lines) or none
+    return "\n".join(f"* {_sentence(line, over=over)}" for line in lines) or none
 
 
-def _sentence(line: Mapping[str, Any]) -> str:
+def _sentence(line: Mapping[str, Any], *, over: bool) -> str:
     shown = "{:.4f}" if line["column"] == "distortion" else "{:.1%}"
     theirs, ours, least, largest = (shown.format(line[name]) for name in ("paper", "ours", "least", "largest"))
+    both = " and ".join(f"{100 * part:.1f}" for part in line["excess"])
+    beside = f" ({both} points beyond the errors on clean images)" if over and line["rate"] else ""
     many = f"over {line['seeds']} seeds" if line["seeds"] > 1 else "with one network"
     if line["nearest"] > 2:
         rest = f"all protocols together give {least} to {largest}, and none comes within two standard errors"
     else:
         rest = "another protocol comes within two standard errors of it, but fits the others worse"
-    return f"{_words(*_place(line))}: printed {theirs}, here {ours} {many}, {line['z']:+.1f} standard errors; {rest}."
+    numbers = f"printed {theirs}, here {ours} {many}{beside}, {line['z']:+.1f} standard errors"
+    return f"{_words(*_place(line))}: {numbers}; {rest}."
 
 
 def _place(line: Mapping[str, Any]) -> tuple[str, str, str]:
