@@ -13,7 +13,6 @@ work between two processes. With ``--reduce`` the search is added to the file of
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import platform
@@ -83,6 +82,8 @@ def reduce(folder: Path) -> int:
 
 def units(options: argparse.Namespace, began: float) -> int:
     """Makes the units that are missing, or searches in those that are there."""
+    import fcntl
+
     os.environ["INTRIGUING_CACHE"] = str(options.units)
     from harness import write_json
 

@@ -1,6 +1,5 @@
 """Units of the hunt on a few digits: made once, made anew when something changed, gone on with when cut off."""
 
-import fcntl
 import importlib
 from dataclasses import replace
 from pathlib import Path
@@ -223,6 +222,7 @@ def test_two_processes_share_the_work_and_a_third_start_makes_nothing(bench, tmp
 
 
 def test_the_script_says_what_is_missing_and_leaves_a_folder_to_one_process(tmp_path, monkeypatch, capsys):
+    fcntl = pytest.importorskip("fcntl", reason="this system has no such locks")
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     script = importlib.import_module("protocol")
     monkeypatch.setenv("INTRIGUING_CACHE", "")  # the script sets it; this puts it back
