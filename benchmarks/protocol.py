@@ -67,7 +67,7 @@ def work(options: argparse.Namespace, began: float) -> int:
 
 
 def reduce(folder: Path) -> int:
-    """Writes what the chapter reads."""
+    """Writes what the chapter reads, and leaves the joint search as it is."""
     import numpy as np
     from harness import write_json
 
@@ -76,7 +76,9 @@ def reduce(folder: Path) -> int:
 
     whole, halves = (dict(np.load(folder / f"{job}.npz")) for job in ("whole", "halves"))
     drawn = [random_targets(torch.from_numpy(job["labels"].astype(np.int64))).numpy() for job in (whole, halves)]
-    write_json(RESULT, rates.reduced(whole, halves, *drawn, list(trials.LINEAR_VARIANTS)))
+    kept = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
+    found = rates.reduced(whole, halves, *drawn, list(trials.LINEAR_VARIANTS))
+    write_json(RESULT, found | {name: kept[name] for name in ("joint",) if name in kept})
     return 0
 
 

@@ -688,5 +688,5 @@ def initial(widths: Sequence[int], seeds: Sequence[int], scales: Sequence[float]
     return torch.stack(found)
 
 
-STEPS = (Classification, Reconstruction, initial, line_search, _accept)
+STEPS = (Classification, Reconstruction, initial, line_search, _begin, _accept)
 """What decides where a training goes; the rest keeps account of it."""
