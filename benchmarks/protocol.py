@@ -7,7 +7,8 @@ MNIST in ``INTRIGUING_DATA``. Each job runs in a process of its own, so that one
 
 ``--units FOLDER`` makes what the joint search wants, one network and one set of examples after the other; what is in
 the folder is not made again, and a training that was killed goes on. ``--device cpu --part 0/2`` and ``1/2`` share the
-work between two processes. With ``--reduce`` the search is added to the file of results.
+work between two processes. With ``--reduce`` the search is added to the file of results. All of it wants safetensors,
+pandas and platformdirs as well.
 """
 
 from __future__ import annotations
