@@ -4,6 +4,11 @@
 MNIST in ``INTRIGUING_DATA``. Each job runs in a process of its own, so that one computes while another waits; it writes
 ``FOLDER/<job>.npz`` whenever a part is done. ``--reduce`` makes results/benchmarks/protocol.json out of these files.
 ``--size tiny --device cpu`` runs the same on any computer in some minutes.
+
+``--units FOLDER`` makes what the joint search wants, one network and one set of examples after the other; what is in
+the folder is not made again, and a training that was killed goes on. ``--device cpu --part 0/2`` and ``1/2`` share the
+work between two processes. With ``--reduce`` the search is added to the file of results. All of it wants safetensors,
+pandas and platformdirs as well.
 """
 
 from __future__ import annotations
@@ -63,7 +68,7 @@ def work(options: argparse.Namespace, began: float) -> int:
 
 
 def reduce(folder: Path) -> int:
-    """Writes what the chapter reads."""
+    """Writes what the chapter reads, and leaves the joint search as it is."""
     import numpy as np
     from harness import write_json
 
@@ -72,7 +77,47 @@ def reduce(folder: Path) -> int:
 
     whole, halves = (dict(np.load(folder / f"{job}.npz")) for job in ("whole", "halves"))
     drawn = [random_targets(torch.from_numpy(job["labels"].astype(np.int64))).numpy() for job in (whole, halves)]
-    write_json(RESULT, rates.reduced(whole, halves, *drawn, list(trials.LINEAR_VARIANTS)))
+    kept = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
+    found = rates.reduced(whole, halves, *drawn, list(trials.LINEAR_VARIANTS))
+    write_json(RESULT, found | {name: kept[name] for name in ("joint",) if name in kept})
+    return 0
+
+
+def units(options: argparse.Namespace, began: float) -> int:
+    """Makes the units that are missing, or searches in those that are there."""
+    import fcntl
+
+    os.environ["INTRIGUING_CACHE"] = str(options.units)
+    from harness import write_json
+
+    from intriguing.chapters.protocol import joint, plan
+    from intriguing.chapters.protocol.units import Bench
+    from intriguing.data import mnist
+
+    cpu = options.device == "cpu"
+    torch.set_num_threads(1 if cpu else 4)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+    def say(line: str) -> None:
+        print(f"{time.strftime('%m-%d %H:%M')} {line}", flush=True)
+
+    end = began + 60 * options.minutes
+    bench = Bench(mnist(options.profile), options.images, torch.device(options.device), end, say)
+    casts = plan.wanted()
+    if options.reduce:
+        found = json.loads(RESULT.read_text(encoding="utf-8"))
+        write_json(RESULT, found | {"joint": joint.reduced(plan.found(casts, bench))})
+        return 0
+    number, many = map(int, options.part.split("/"))
+    with (options.units / f"part-{number}-of-{many}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say(f"another process makes part {number} of {many} in {options.units}")
+            return 1
+        whole = plan.work(casts, bench, part=(number, many), together=1 if cpu else 16)
+    left = plan.missing(casts, bench)
+    say("all is there" if whole else f"{len(left)} networks are missing: {'; '.join(map(str, left))}")
     return 0
 
 
@@ -84,7 +129,10 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=6.0, help="after which no further part is begun")
-    parser.add_argument("--output", type=Path, required=True)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--output", type=Path, help="folder of the raw readings of the jobs")
+    where.add_argument("--units", type=Path, help="folder of the units of the joint search")
+    parser.add_argument("--part", default="0/1", help="of the units: number of this process and how many there are")
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--profile", default="paper", choices=("quick", "paper"))
     parser.add_argument("--images", type=int, default=1500, help="how many are attacked")
@@ -96,6 +144,9 @@ def main() -> int:
     options = parser.parse_args()
     for folder in (ROOT / "src", ROOT / "benchmarks"):
         sys.path.insert(0, str(folder))
+    if options.units:
+        options.units.mkdir(parents=True, exist_ok=True)
+        return units(options, time.monotonic())
     if options.reduce:
         return reduce(options.output)
     options.output.mkdir(parents=True, exist_ok=True)

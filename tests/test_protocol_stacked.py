@@ -142,3 +142,35 @@ def test_what_is_shown_has_the_sizes_that_are_asked_for():
     torch.testing.assert_close(step["x1.4"], 1.4 * rms)
     torch.testing.assert_close(step["toward"], rms)
     torch.testing.assert_close(step["others"], rms.roll(9))
+
+
+class Notes:
+    """Remembers a training and ends it after some evaluations."""
+
+    def __init__(self, most, kept=None):
+        self.left, self.kept = most, kept
+
+    def load(self):
+        return self.kept
+
+    def offer(self, told):
+        self.left -= 1
+        self.kept = {name: part.clone() for name, part in told().items()}
+
+    def over(self):
+        return self.left <= 0
+
+
+@pytest.mark.parametrize("most", [1, 2, 17, 30])
+def test_a_training_that_is_cut_off_goes_the_same_way(most):
+    *_, start, loss = problem()
+    start[0] *= 0  # ends long before the others, and is dropped
+    whole, notes = stacked.train(loss, start, [5, 40, 200]), Notes(most)
+    stacked.train(loss, start, [5, 40, 200], stop=notes.over, memory=notes)
+    assert 0 < notes.kept["state/iterations"].max() + (most == 1) < 200
+    again = stacked.train(loss, start, [5, 40, 200], memory=Notes(10**6, notes.kept))
+    for level, kept in whole.levels.items():
+        assert torch.equal(again.levels[level], kept), level
+        assert torch.equal(again.iterations[level], whole.iterations[level])
+    for name in ("loss", "gradient", "ended"):
+        assert torch.equal(getattr(again, name), getattr(whole, name))

@@ -6,6 +6,8 @@ import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -175,6 +177,16 @@ class _State:
         )
 
 
+class Memory(Protocol):
+    """Where a training that is cut off finds what it needs to go on."""
+
+    def load(self) -> dict[str, Tensor] | None:
+        """What was saved last; None where nothing was."""
+
+    def offer(self, told: Callable[[], dict[str, Tensor]]) -> None:
+        """Called after every step with a function that copies out where the training stands; saves it now and then."""
+
+
 def train(
     loss: Loss,
     start: Tensor,
@@ -182,10 +194,13 @@ def train(
     *,
     stop: Callable[[], bool] = lambda: False,
     chunk: int | None = None,
+    memory: Memory | None = None,
 ) -> Trainings:
     """Minimises the losses of many networks by L-BFGS, each with its own line search, all evaluated at a time.
 
     Every network goes the way that ``torch.optim.LBFGS`` with a strong Wolfe line search takes it alone, to rounding.
+    One that is cut off and goes on from its memory, with the same arguments, goes the same way to the last bit: what
+    is remembered is the last accepted step, and a line search depends on nothing else.
 
     Args:
         loss: of any of the networks, asked for as many as still run.
@@ -194,6 +209,7 @@ def train(
             level ``"zero"`` is kept as well: the first iteration at which no image is misread, where there is one.
         stop: asked after each evaluation; True ends all trainings where they are.
         chunk: networks evaluated at a time; all by default.
+        memory: where to go on from and what to tell; by default a training begins at ``start`` and tells nobody.
 
     Returns:
         The ``Trainings``.
@@ -211,27 +227,35 @@ def train(
         parts = [loss(*part) for part in zip(x.split(chunk or len(x)), rows.split(chunk or len(x)), strict=True)]
         return tuple(torch.cat(found) for found in zip(*parts, strict=True))
 
-    rows = torch.arange(count, device=start.device)
-    value, gradient, _ = evaluate(start, rows)
-    state = _State(
-        rows,
-        start.clone(),
-        gradient,
-        -gradient,
-        start.new_zeros(count, 2 * HISTORY, start.shape[1]),
-        torch.zeros(count, dtype=torch.long, device=start.device),
-        value.tolist(),
-        [0] * count,
-        [None] * count,
-    )
-    steps = [0.0] * count
+    remembered = memory.load() if memory else None
+    if remembered:
+        state = _recalled(remembered, result, faultless)
+        began -= result.seconds
+    else:
+        rows = torch.arange(count, device=start.device)
+        value, gradient, _ = evaluate(start, rows)
+        state = _State(
+            rows,
+            start.clone(),
+            gradient,
+            -gradient,
+            start.new_zeros(count, 2 * HISTORY, start.shape[1]),
+            torch.zeros(count, dtype=torch.long, device=start.device),
+            value.tolist(),
+            [0] * count,
+        )
+    steps, state.searches = [0.0] * len(state.rows), [None] * len(state.rows)
     slopes = _scalars(state)
-    for i in range(count):
-        steps[i], state.searches[i] = _begin(state, i, slopes[i], first=True)
+    for i, row in enumerate(state.rows.tolist()):
+        if not result.ended[row] and state.iterations[i] < levels[-1]:
+            steps[i], state.searches[i] = _begin(state, i, slopes[i], first=state.iterations[i] == 0)
     settled = [search is None for search in state.searches]
-    last = [False] * count  # the step is settled and only evaluated once more
+    last = [False] * len(steps)  # the step is settled and only evaluated once more
 
     while True:
+        result.seconds = time.monotonic() - began
+        if memory:
+            memory.offer(partial(_told, state, result, faultless))
         over = stop()
         if all(settled) or over:
             _leave(state, range(len(settled)), result, settled)
@@ -287,8 +311,41 @@ def train(
             steps[i], state.searches[i] = _begin(state, i, slopes[i])
             if state.searches[i] is None:
                 settled[i] = result.ended[row] = True
-    result.seconds = time.monotonic() - began
     return result
+
+
+_TENSORS, _LISTS = ("rows", "x", "gradient", "direction", "pairs", "kept"), ("value", "iterations")
+_OUTCOME = ("loss", "gradient", "ended")
+
+
+def _told(state: _State, result: Trainings, faultless: list[bool]) -> dict[str, Tensor]:
+    """Where the trainings stand, as tensors."""
+    told = {f"state/{name}": getattr(state, name) for name in _TENSORS}
+    told |= {f"state/{name}": torch.tensor(getattr(state, name), dtype=torch.double) for name in _LISTS}
+    told |= {f"levels/{name}": kept for name, kept in result.levels.items()}
+    told |= {f"iterations/{name}": made for name, made in result.iterations.items()}
+    told |= {f"outcome/{name}": getattr(result, name) for name in _OUTCOME}
+    return told | {
+        "faultless": torch.tensor(faultless),
+        "seconds": torch.tensor(result.seconds, dtype=torch.double),
+        "evaluations": torch.tensor(result.evaluations),
+    }
+
+
+def _recalled(told: dict[str, Tensor], result: Trainings, faultless: list[bool]) -> _State:
+    """Puts what ``_told`` returned back into the outcome, and returns the state of those that still run."""
+    device = next(iter(result.levels.values())).device
+    for name, kept in result.levels.items():
+        kept.copy_(told[f"levels/{name}"])
+        result.iterations[name].copy_(told[f"iterations/{name}"])
+    for name in _OUTCOME:
+        getattr(result, name).copy_(told[f"outcome/{name}"])
+    faultless[:] = told["faultless"].tolist()
+    result.seconds, result.evaluations = float(told["seconds"]), int(told["evaluations"])
+    # copies lie in memory as new tensors do, on which the last digits of a product depend
+    state = _State(*(told[f"state/{name}"].to(device, copy=True) for name in _TENSORS), told["state/value"].tolist())
+    state.iterations = [int(number) for number in told["state/iterations"]]
+    return state
 
 
 def _scalars(state: _State) -> list[list[float]]:
@@ -630,3 +687,7 @@ def initial(widths: Sequence[int], seeds: Sequence[int], scales: Sequence[float]
             parts += [scale * weight.flatten(), torch.zeros(b)]
         found.append(torch.cat(parts))
     return torch.stack(found)
+
+
+STEPS = (Classification, Reconstruction, initial, line_search, _begin, _accept)
+"""What decides where a training goes; the rest keeps account of it."""

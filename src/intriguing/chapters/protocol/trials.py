@@ -11,15 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from intriguing.attack import lbfgsb
 from intriguing.attack.distortion import minimum_distortion
 from intriguing.attack.files import write_atomically
-from intriguing.attack.models import Classifier
-from intriguing.attack.penalty import Search
 from intriguing.attack.perturbations import random_targets, wrong_classes
 from intriguing.chapters.protocol.stacked import (
     Classification,
     Layout,
+    Memory,
     Reconstruction,
     Stack,
     Trainings,
@@ -32,7 +30,6 @@ PIXELS, CLASSES = 784, 10
 LEVELS = (100, 300, 1000, 1500, 3000)
 BASE_LEVEL = "1500"
 FACTORS = (1.2, 1.4, 1.5, 1.6, 1.7, 1.8, 2.0, 2.4)
-RATIOS = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0)
 SIZE = 0.1
 PICKED = 20261126  # the seed of the draw of images
 SHAPES: Mapping[str, tuple[int, ...]] = {
@@ -183,6 +180,7 @@ def classifiers(
     decay: Sequence[float] | None = None,
     stop: Callable[[], bool] = lambda: False,
     chunk: int = 16,
+    memory: Memory | None = None,
 ) -> tuple[Classification, Trainings]:
     """Trains networks of one shape, one for each pair of a seed and a variant.
 
@@ -195,6 +193,7 @@ def classifiers(
         decay: (B,) lambda of a linear network; the others have that of the paper.
         stop: asked after each step; True ends all.
         chunk: networks evaluated at a time.
+        memory: as for ``stacked.train``.
     """
     layout, device = Layout(SHAPES[shape]), part.images.device
     if decay is None:
@@ -212,7 +211,7 @@ def classifiers(
         centred if bool(centred.any()) else None,
     )
     start = initial(layout.widths, seeds, [v.scale for v in variants]).to(device)
-    return loss, train(loss, start, levels, stop=stop, chunk=chunk)
+    return loss, train(loss, start, levels, stop=stop, chunk=chunk, memory=memory)
 
 
 @dataclass(frozen=True)
@@ -224,16 +223,23 @@ class Coder:
         pull: weight of that term.
         decay: of the encoder and the decoder.
         head: lambda of the softmax on top.
+        iterations: after which the training of the encoder stops.
     """
 
     activity: float = ACTIVITY
     pull: float = PULL
     decay: float = ENCODER_DECAY
     head: float = HEAD_DECAY
+    iterations: int = 300
 
 
 def encoders(
-    part: Part, seeds: Sequence[int], coders: Sequence[Coder], levels: Sequence[int], stop: Callable[[], bool]
+    part: Part,
+    seeds: Sequence[int],
+    coders: Sequence[Coder],
+    levels: Sequence[int],
+    stop: Callable[[], bool],
+    memory: Memory | None = None,
 ) -> tuple[Layout, Trainings]:
     """Trains sparse autoencoders, one for each pair of a seed and a coder."""
     device = part.images.device
@@ -250,7 +256,7 @@ def encoders(
         part.images,
         *(torch.tensor([getattr(c, name) for c in coders], device=device) for name in ("activity", "pull", "decay")),
     )
-    return layout, train(loss, torch.cat(parts).to(device), levels, stop=stop, chunk=4)
+    return layout, train(loss, torch.cat(parts).to(device), levels, stop=stop, chunk=4, memory=memory)
 
 
 def heads(
@@ -261,11 +267,12 @@ def heads(
     decays: Sequence[float],
     levels: Sequence[int],
     stop: Callable[[], bool],
-) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    """Trains a softmax on each of some encoders.
+    biases: bool = False,
+) -> tuple[dict[str, list[tuple[Tensor, Tensor]]], Trainings]:
+    """Trains a softmax on each of some encoders, its biases decayed or not.
 
     Returns:
-        level -> the layers of the networks, encoder and softmax.
+        level -> the layers of the networks, encoder and softmax; and how their training ended.
     """
     device = part.images.device
     weight, bias = layout.split(flat)[0]
@@ -276,11 +283,11 @@ def heads(
         features,
         part.labels,
         torch.tensor([[each] for each in decays], device=device),
-        torch.zeros(len(flat), dtype=torch.bool, device=device),
+        torch.full((len(flat),), biases, device=device),
     )
     start = initial(SHAPES["AE400-10"], seeds)[:, -11 * 400 + 400 - 10 :].to(device)
     found = train(loss, start, levels, stop=stop)
-    return {name: [(weight.clone(), bias.clone()), *head.split(kept)] for name, kept in found.levels.items()}
+    return {name: [(weight.clone(), bias.clone()), *head.split(kept)] for name, kept in found.levels.items()}, found
 
 
 # Attacks.
@@ -294,36 +301,31 @@ class Attacked:
         images: (B, N, 784) float32.
         targets: (N,) long.
         rms: (B, N) float32.
-        penalty: (B, N) float64, the edge in c.
         success: (B, N) bool.
     """
 
     images: Tensor
     targets: Tensor
     rms: Tensor
-    penalty: Tensor
     success: Tensor
 
     def take(self, rows: Tensor) -> Attacked:
         """Some of the images, for all networks."""
-        return Attacked(
-            self.images[:, rows], self.targets[rows], self.rms[:, rows], self.penalty[:, rows], self.success[:, rows]
-        )
+        return Attacked(self.images[:, rows], self.targets[rows], self.rms[:, rows], self.success[:, rows])
 
 
-def attacked(stack: Stack, images: Tensor, targets: Tensor, *, norm: str = "squared", chunk: int = 40_000) -> Attacked:
+def attacked(stack: Stack, images: Tensor, targets: Tensor, *, chunk: int = 40_000) -> Attacked:
     """Adversarial examples of the same images for every network of a stack, by the book's own search.
 
     Args:
         stack: the networks.
         images: (N, 784) in [0, 1].
         targets: (N,) long.
-        norm: as for ``minimum_distortion``.
         chunk: problems solved at a time.
     """
     count = len(stack)
     rows = numbered(images, count)
-    found = minimum_distortion(stack, rows, targets.repeat(count), norm=norm, chunk=chunk)
+    found = minimum_distortion(stack, rows, targets.repeat(count), chunk=chunk)
     if not torch.equal(found.images[:, -1], rows[:, -1]):
         raise ValueError("got an image that left its network; expected the number of the network to stay.")
     shape = (count, len(images))
@@ -332,49 +334,8 @@ def attacked(stack: Stack, images: Tensor, targets: Tensor, *, norm: str = "squa
         moved,
         targets,
         (moved - images).square().mean(2).sqrt(),
-        found.penalty.view(shape),
         found.success.view(shape),
     )
-
-
-def at_price(
-    stack: Stack, images: Tensor, targets: Tensor, penalty: Tensor, *, norm: str = "squared", chunk: int = 40_000
-) -> tuple[Tensor, Tensor]:
-    """The minimisers at one c for each image and network, from the clean image.
-
-    Args:
-        stack: the networks.
-        images: (N, 784).
-        targets: (N,) long.
-        penalty: (B, N) values of c; what is not finite leaves its image alone.
-        norm: as for ``minimum_distortion``.
-        chunk: problems solved at a time.
-
-    Returns:
-        images (B, N, 784) and whether the target is reached (B, N).
-    """
-    count = len(stack)
-    rows, wanted, prices = numbered(images, count), targets.repeat(count), penalty.flatten()
-    moved, reached = rows.clone(), torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
-    there = prices.isfinite().nonzero()[:, 0]
-    reached[prices == torch.inf] = True
-    classify = Classifier(stack, rows)
-    for index in there.split(chunk):
-        search = Search(classify, rows[index], wanted[index], norm)
-        c = prices[index].to(search.clean)
-        every = torch.arange(len(c), device=rows.device)
-        best = lbfgsb.minimize_box(
-            search.objective(c, every, torch.ones_like(c)),
-            search.clean,
-            max_iterations=300,
-            history=5,
-            tolerance=1e-5,
-            decrease_tolerance=1e-9,
-            inverse_curvature=1 / (2 * c) if norm == "squared" else None,
-        )
-        moved[index] = best.x.to(rows)
-        reached[index] = search.gaps(best.x, every) > 0
-    return moved[:, :-1].view(count, len(images), PIXELS), reached.view(count, len(images))
 
 
 # Readings.

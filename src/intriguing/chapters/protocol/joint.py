@@ -1,0 +1,489 @@
+"""One protocol for all four tables: every combination of readings, chosen on some printed numbers, judged on others.
+
+Tables 1 and 2 and every other number of Table 4 choose; Table 3 and the rest of Table 4 judge. A number that needs a
+network which has not been trained is left out of both, and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from intriguing.book import paper
+from intriguing.chapters.protocol import evidence, rates
+
+TARGETS = ("random", "nearest", "mean of nine", *(f"always {k}" for k in range(rates.CLASSES)))
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One reading of all that the paper leaves open.
+
+    Attributes:
+        linear: how linear networks are trained.
+        sigmoid: how the networks with hidden units are.
+        coder: how the layer of the autoencoder is.
+        end: iterations after which training stops.
+        targets: of ``TARGETS``.
+        images: whose perturbations count: ``"all"``, or those that the network they were made for ``"read rightly"``.
+        average: of distortions: ``"mean"`` over images or ``"joint"`` root mean square over all pixels.
+        amplified: ``"each"`` image to 0.1, or the ``"set"`` by one factor, so that its average is 0.1.
+        cut: whether amplified and noisy images are cut to the box.
+        counted: ``"raw"`` rates, or the ``"excess"`` over the error on clean images, on both sides.
+    """
+
+    linear: str = "x1"
+    sigmoid: str = "as printed"
+    coder: str = "as in the book"
+    end: str = "1500"
+    targets: str = "random"
+    images: str = "all"
+    average: str = "mean"
+    amplified: str = "each"
+    cut: bool = False
+    counted: str = "raw"
+
+
+BASE = Protocol()
+FREE = {
+    "targets": TARGETS,
+    "images": ("all", "read rightly"),
+    "average": ("mean", "joint"),
+    "amplified": ("each", "set"),
+    "cut": (False, True),
+    "counted": ("raw", "excess"),
+}
+"""The questions that need no other network, and their answers."""
+
+
+@dataclass
+class Found:
+    """What a folder of units holds.
+
+    Attributes:
+        images: whether test images -> labels (N,) and random targets (N,).
+        casts: (half, linear, sigmoid, coder, end) -> seed -> name in the paper's table -> key of the network.
+        errors: network -> part of the data -> error on clean images, then under each noise, uncut and cut.
+        rms: network -> (9 N,) sizes of the perturbations made for it.
+        read: (made for, read by) -> way -> (9 N,) uint8 classes.
+    """
+
+    images: dict[bool, tuple[np.ndarray, np.ndarray]]
+    casts: dict[tuple[bool, str, str, str, str], dict[int, dict[str, str]]]
+    errors: dict[str, dict[str, np.ndarray]]
+    rms: dict[str, np.ndarray]
+    read: dict[tuple[str, str], dict[str, np.ndarray]]
+
+
+def excess(rate: ArrayLike, clean: ArrayLike) -> np.ndarray:
+    """A rate beyond the error on clean images."""
+    return np.subtract(rate, clean)
+
+
+def chooses(printed: pd.DataFrame) -> np.ndarray:
+    """Which of the printed numbers choose: Tables 1 and 2, and of Table 4 the first, third, fifth, ... as printed."""
+    table = printed.index.get_level_values("table")
+    place = np.cumsum(table == "table4")
+    return (table == "table1") | (table == "table2") | ((table == "table4") & (place % 2 == 1))
+
+
+class Count:
+    """The printed numbers under a protocol, counted in what a folder holds.
+
+    Args:
+        found: what it holds.
+    """
+
+    def __init__(self, found: Found) -> None:
+        self.found, self._kept = found, {}
+
+    def number(self, protocol: Protocol, table: str, row: str, column: str) -> tuple[float, ...]:
+        """One number under a protocol.
+
+        Returns:
+            Mean over seeds, NaN where there is none; mean error on the clean images that belong to it, 0 where there is
+            no such thing; spread over seeds, NaN for one; how many seeds; on how many images each was counted; and the
+            deviation of a distortion over images.
+        """
+        half, asked = table in ("table3", "table4"), (protocol.targets, protocol.images)
+        if row.startswith("Gaussian noise"):
+            count, asked = self._noise, (protocol.cut,)
+        elif column == "distortion":
+            count, asked = self._distortion, (*asked, protocol.average)
+        elif table in ("table1", "table3"):
+            count, asked = self._error, ()
+        else:
+            longer = (protocol.average, protocol.amplified, protocol.cut) if "amplified" in row else ()
+            count, asked = self._read, (*asked, *longer)
+        # the networks of the halves are neither linear nor autoencoders
+        kind = replace(protocol, linear=BASE.linear, coder=BASE.coder) if half else protocol
+        trained = (half, kind.linear, kind.sigmoid, kind.coder, kind.end)
+        return self._once(self._over_seeds, count, trained, row.removesuffix(" amplified to 0.1"), column, *asked)
+
+    @staticmethod
+    def _over_seeds(count: Callable, *key) -> tuple[float, ...]:
+        values, clean, images, over = count(*key)
+        if not len(values):
+            return (np.nan,) * 6
+        spread = values.std(ddof=1) if len(values) > 1 else np.nan
+        return values.mean(), clean.mean(), spread, len(values), images, over
+
+    def _networks(self, trained: tuple, *names: str) -> list[tuple[str, ...]]:
+        """Networks of some names, seed by seed, with examples that were read; a linear one, which all share, once."""
+        casts = self.found.casts.get(trained, {}).values()
+        every = dict.fromkeys(tuple(cast[name] for name in names) for cast in casts if set(names) <= set(cast))
+        return [one for one in every if one[0] in self.found.rms and (one[0], one[-1]) in self.found.read]
+
+    def _error(self, trained: tuple, row: str, column: str):
+        part = {"training error": "train", "error on P1": "part1", "error on P2": "part2"}.get(column, "test")
+        values = np.array([self.found.errors[one][part][0] for (one,) in self._networks(trained, row)])
+        return values, 0 * values, {"train": 60_000, "test": 10_000}.get(part, 30_000), 0.0
+
+    def _noise(self, trained: tuple, row: str, column: str, cut: bool):
+        part, size = ("test" if trained[0] else "train"), row.removeprefix("Gaussian noise ")
+        place = {"train": {"0.1": 1, "0.3": 3}, "test": {"0.06": 1, "0.1": 3}}[part][size] + cut
+        both = [self.found.errors[one][part][[place, 0]] for (one,) in self._networks(trained, column)]
+        values, clean = np.array(both).reshape(-1, 2).T
+        return values, clean, {"train": 60_000, "test": 10_000}[part], 0.0
+
+    def _distortion(self, trained: tuple, row: str, _: str, targets: str, images: str, average: str):
+        every = [self._once(self._size, trained[0], *one, targets, images) for one in self._networks(trained, row)]
+        *sizes, counts = np.array(every).reshape(-1, 5).T
+        values, over = sizes[2 * (average == "joint") :][:2]
+        return values, 0 * values, *((counts.mean(), over.mean()) if len(values) else (1.0, 0.0))
+
+    def _read(self, trained: tuple, row: str, column: str, *asked):
+        every = [self._once(self._rate, trained[0], *pair, *asked) for pair in self._networks(trained, row, column)]
+        values, clean, counts = np.array(every).reshape(-1, 3).T
+        return values, clean, counts.mean() if len(counts) else 1.0, 0.0
+
+    def _once(self, count: Callable, *key) -> Any:
+        name = (count.__name__, *key)
+        if name not in self._kept:
+            self._kept[name] = count(*key)
+        return self._kept[name]
+
+    def _chosen(self, half: bool, maker: str, targets: str, images: str) -> np.ndarray:
+        """Rows of the entries of a set that a reading counts."""
+        labels, drawn = self.found.images[half]
+        rows = rates.chosen(labels, self.found.rms[maker], drawn)[targets]
+        if images == "all":
+            return rows
+        right = self.found.read[maker, maker]["clean"][rows] == np.repeat(labels, rates.CLASSES - 1)[rows]
+        return rows[right]
+
+    def _size(self, half: bool, maker: str, targets: str, images: str) -> tuple[float, ...]:
+        """Mean distortion of a set and its deviation over images, the joint one and its, and the number of images."""
+        rows = self._once(self._chosen, half, maker, targets, images)
+        rms, count = self.found.rms[maker][rows], len(np.unique(rows // (rates.CLASSES - 1)))
+        joint = np.sqrt(np.square(rms).mean())
+        return rms.mean(), rms.std(), joint, np.square(rms).std() / (2 * joint), count
+
+    def _rate(self, half: bool, maker: str, reader: str, targets: str, images: str, *longer) -> tuple[float, ...]:
+        """How often a reader errs on a set and on the clean images of it, and on how many images."""
+        rows = self._once(self._chosen, half, maker, targets, images)
+        labels = np.repeat(self.found.images[half][0], rates.CLASSES - 1)[rows]
+        ways = self.found.read[maker, reader]
+
+        def off(way: str) -> float:
+            return float((ways[way][rows] != labels).mean())
+
+        clean, count = off("clean"), len(np.unique(rows // (rates.CLASSES - 1)))
+        if not longer:
+            return off("found"), clean, count
+        average, amplified, cut = longer
+        tail = ", cut" if cut else ""
+        if amplified == "each":
+            return off(f"each{tail}"), clean, count
+        mean, _, joint, *_ = self._once(self._size, half, maker, targets, images)
+        ladder = [1.0, *sorted(float(way[1:]) for way in ways if way[0] == "x" and "cut" not in way)]
+        steps = [off("found"), *(off(f"x{factor:g}{tail}") for factor in ladder[1:])]
+        size = joint if average == "joint" else mean
+        return float(np.interp(rates.SIZE / size, ladder, steps)), clean, count
+
+
+def protocols(found: Found) -> Iterator[Protocol]:
+    """Every combination of the ways to train that a folder knows with all that need no other network."""
+    trained = dict.fromkeys(key[1:] for key in found.casts if not key[0])
+    for names, free in product(trained, product(*FREE.values())):
+        yield Protocol(*names, **dict(zip(FREE, free, strict=True)))
+
+
+@dataclass(frozen=True)
+class Search:
+    """All protocols against the printed numbers.
+
+    Attributes:
+        printed: rows of ``evidence.entries`` that the base could be compared with.
+        missing: the others.
+        protocols: (P,) those for which all of them are there, the base first.
+        mean: (P, E) ours, over seeds.
+        clean: (P, E) our errors on the clean images that belong to them.
+        spread: (P, E) over seeds.
+        seeds: (P, E) on how many.
+        z: (P, E) differences from the printed numbers in standard errors.
+    """
+
+    printed: pd.DataFrame
+    missing: pd.DataFrame
+    protocols: list[Protocol]
+    mean: np.ndarray
+    clean: np.ndarray
+    spread: np.ndarray
+    seeds: np.ndarray
+    z: np.ndarray
+
+    def misfits(self, some: np.ndarray) -> np.ndarray:
+        """(P,) the misfit over some of the numbers, as ``evidence.misfit`` measures it."""
+        return np.sqrt(np.square(np.minimum(np.abs(self.z[:, some]), evidence.CAP)).mean(1))
+
+
+def search(found: Found) -> Search:
+    """Counts every printed number under every protocol.
+
+    Args:
+        found: what there is.
+
+    Returns:
+        The ``Search``; a protocol that lacks a number which the base has is left out.
+
+    Raises:
+        ValueError: not one number can be compared.
+    """
+    count, printed = Count(found), evidence.entries()
+    every = [BASE, *(one for one in protocols(found) if one != BASE)]
+    lines = np.full((len(every), len(printed), 6), np.nan)
+    for i, protocol in enumerate(every):
+        for j, place in enumerate(printed.index):
+            lines[i, j] = count.number(protocol, *place)
+    has = ~np.isnan(lines[0, :, 0])
+    if not has.any():
+        raise ValueError("got no number of the paper's tables; expected networks and readings; make some units first.")
+    whole = ~np.isnan(lines[:, has, 0]).any(1)
+    every = [protocol for protocol, there in zip(every, whole, strict=True) if there]
+    lines, kept = lines[whole][:, has], printed[has]
+    mean, clean, spread, seeds, images, over = np.moveaxis(lines, 2, 0)
+    sizes = (kept["group"] == "distortions").to_numpy()
+    spread = _spread(spread, kept)
+    # of a distortion the images are luck as well, the paper's and ours; put so that the starts' share comes out again
+    drawn = np.square(over) * (1 / kept["images"].to_numpy() + 1 / images) / (1 + 1 / seeds)
+    luck = np.sqrt(np.square(spread) + np.where(sizes, drawn, 0.0))
+    theirs = kept["paper"].to_numpy()
+    gap = mean - theirs
+    counted = np.array([protocol.counted == "excess" for protocol in every])
+    gap = np.where(counted[:, None], excess(mean, clean) - excess(theirs, printed_clean(kept)), gap)
+    z = gap / evidence.standard_errors(kept, mean, luck, seeds, images)
+    return Search(kept, printed[~has], every, mean, clean, spread, seeds, z)
+
+
+def _spread(spread: np.ndarray, printed: pd.DataFrame) -> np.ndarray:
+    """Spreads over seeds: none where a network has one optimum; where there is one seed, that of the base.
+
+    Where the base has one seed as well, it is the median spread of numbers of that kind.
+    """
+    linear = np.array([_convex(*place) for place in printed.index])
+    usual = pd.Series(spread[0]).groupby(printed["group"].to_numpy()).transform("median").fillna(0).to_numpy()
+    base = np.where(np.isnan(spread[:1]), usual, spread[:1])
+    return np.where(linear, 0.0, np.where(np.isnan(spread), base, spread))
+
+
+def _convex(table: str, row: str, column: str) -> bool:
+    who = {row, column} & set(paper.MODELS)
+    return table in ("table1", "table2") and who <= set(paper.MODELS[:3])
+
+
+def printed_clean(printed: pd.DataFrame) -> np.ndarray:
+    """(E,) the printed error on clean images that belongs to each rate of Tables 2 and 4; 0 for other numbers."""
+    return np.array(
+        [
+            paper.TABLE1.value(column, "training error")
+            if table == "table2"
+            else paper.TABLE3.value(column, "test error")
+            if table == "table4"
+            else 0.0
+            for table, _, column in printed.index
+        ]
+    )
+
+
+def reduced(found: Found) -> dict[str, Any]:
+    """What the chapter reads of the search, as JSON has it.
+
+    Returns:
+        ``missing`` numbers; how many ``protocols`` were tried; for ``best`` and ``base`` the protocol and its misfits;
+        the best with one answer ``changed`` at a time; and by number under the best, under the base, and the least and
+        largest of all protocols.
+    """
+    result = search(found)
+    choose, rate = chooses(result.printed), ~result.printed["group"].isin(["distortions", "errors"]).to_numpy()
+    chosen, judged = (result.misfits(some) if some.any() else np.zeros(len(result.z)) for some in (choose, ~choose))
+    best, theirs = int(chosen.argmin()), printed_clean(result.printed)
+
+    def about(i: int) -> dict[str, Any]:
+        within = np.abs(result.z[i]) <= 2
+        return {
+            "protocol": asdict(result.protocols[i]),
+            "chosen on": chosen[i],
+            "judged by": judged[i],
+            "rates within two": int((within & rate).sum()),
+            "numbers within two": int(within.sum()),
+        }
+
+    where = {protocol: i for i, protocol in enumerate(result.protocols)}
+    changed = []
+    for question in fields(Protocol):
+        answers = dict.fromkeys(getattr(protocol, question.name) for protocol in result.protocols)
+        for answer in answers:
+            other = where.get(replace(result.protocols[best], **{question.name: answer}))
+            if other is not None and other != best:
+                changed.append({"question": question.name, "answer": answer} | about(other))
+    numbers = [
+        {
+            "table": table,
+            "row": row,
+            "column": column,
+            "paper": line.paper,
+            "chooses": bool(choose[j]),
+            "rate": bool(rate[j]),
+            "ours": result.mean[best, j],
+            "spread": result.spread[best, j],
+            "seeds": int(result.seeds[best, j]),
+            "z": result.z[best, j],
+            "excess": [excess(line.paper, theirs[j]), excess(result.mean[best, j], result.clean[best, j])],
+            "base": result.mean[0, j],
+            "z of the base": result.z[0, j],
+            "least": result.mean[:, j].min(),
+            "largest": result.mean[:, j].max(),
+            "nearest": np.abs(result.z[:, j]).min(),
+        }
+        for j, ((table, row, column), line) in enumerate(result.printed.iterrows())
+    ]
+    summary = {"protocols": len(result.protocols), "missing": [list(place) for place in result.missing.index]}
+    return rates.rounded(summary | {"best": about(best), "base": about(0), "changed": changed, "numbers": numbers})
+
+
+# What the chapter says.
+
+
+ENOUGH = 3
+"""Seeds without which the chapter says nothing of a number that depends on them."""
+
+
+def lacking(campaign: Mapping[str, Any], *, seeds: int = ENOUGH) -> list[str]:
+    """Which printed numbers the search cannot speak of yet, as a reader would say it: missing, or of too few seeds.
+
+    Args:
+        campaign: what ``hunt.stored`` returns; without a search it lacks all.
+        seeds: how many networks a number has to rest on, unless theirs have one optimum.
+    """
+    if "joint" not in campaign:
+        return [_words(*place) for place in evidence.entries().index]
+    found = campaign["joint"]
+    few = [_place(line) for line in found["numbers"] if line["seeds"] < seeds and not _convex(*_place(line))]
+    return [_words(*place) for place in [*found["missing"], *few]]
+
+
+def table(campaign: Mapping[str, Any]) -> pd.DataFrame:
+    """The base, the protocol that was chosen, and the latter with one answer changed: misfits and rates within two.
+
+    Returns:
+        By protocol; the changed ones by the misfit of the numbers that choose.
+    """
+    found = campaign["joint"]
+    lines = {"base": found["base"], "chosen": found["best"]}
+    for one in sorted(found["changed"], key=lambda line: line["chosen on"]):
+        lines[f"{one['question']}: {_answer(one['answer'])}"] = one
+    columns = ["chosen on", "judged by", "rates within two"]
+    return pd.DataFrame({title: [line[name] for name in columns] for title, line in lines.items()}, columns).T
+
+
+def about(campaign: Mapping[str, Any]) -> str:
+    """The outcome of the search, in sentences."""
+    found = campaign["joint"]
+    best, base, rate = found["best"], found["base"], sum(line["rate"] for line in found["numbers"])
+    answers = [
+        f"{question}: {_answer(answer)}"
+        for question, answer in best["protocol"].items()
+        if answer != base["protocol"][question]
+    ]
+    differs = f"It differs from the base in {'; '.join(answers)}." if answers else "It is the base."
+    worse = "falls" if best["judged by"] < base["judged by"] else "does not fall"
+    return (
+        f"Of {found['protocols']:,} protocols one comes nearest to the numbers that choose. {differs} Their misfit "
+        f"goes from {base['chosen on']:.2f} to **{best['chosen on']:.2f}**; that of the numbers that judge {worse}, "
+        f"from {base['judged by']:.2f} to **{best['judged by']:.2f}**. Of {rate} rates "
+        f"**{best['rates within two']}** lie within two standard errors of the printed ones, "
+        f"{base['rates within two']} under the base."
+    )
+
+
+def deviations(campaign: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Differences in standard errors by what was counted, under the base and under the chosen protocol."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for line in campaign["joint"]["numbers"]:
+        name = evidence.group(*_place(line))
+        title = name if line["rate"] else "Tables 1 and 3"
+        found.setdefault(title, []).append((line["z of the base"], line["z"]))
+    return {title: tuple(np.array(pairs).T) for title, pairs in found.items()}
+
+
+def claims(campaign: Mapping[str, Any]) -> dict[str, bool]:
+    """The claims of the joint search."""
+    best, base = campaign["joint"]["best"], campaign["joint"]["base"]
+    sizes = [
+        line for line in campaign["joint"]["numbers"] if line["table"] == "table1" and line["column"] == "distortion"
+    ]
+    return {
+        "What Tables 1 and 2 and half of Table 4 choose lowers the misfit of the numbers that had no part in it": bool(
+            best["judged by"] < base["judged by"]
+        ),
+        "Under one protocol at least 50 of the 60 rates lie within two standard errors of the printed ones": bool(
+            best["rates within two"] >= 50
+        ),
+        "Under it every distortion of Table 1 lies within 5 % of the printed one": all(
+            abs(line["ours"] / line["paper"] - 1) <= 0.05 for line in sizes
+        ),
+    }
+
+
+def beyond(campaign: Mapping[str, Any], *, errors: float = 3.0) -> str:
+    """A sentence for each number that stays further off than so many standard errors, the furthest first."""
+    found = campaign["joint"]
+    over = found["best"]["protocol"]["counted"] == "excess"
+    lines = [line for line in found["numbers"] if abs(line["z"]) > errors]
+    lines.sort(key=lambda line: -abs(line["z"]))
+    none = f"No number is further off than {errors:g} standard errors."
+    return "\n".join(f"* {_sentence(line, over=over)}" for line in lines) or none
+
+
+def _sentence(line: Mapping[str, Any], *, over: bool) -> str:
+    shown = "{:.4f}" if line["column"] == "distortion" else "{:.1%}"
+    theirs, ours, least, largest = (shown.format(line[name]) for name in ("paper", "ours", "least", "largest"))
+    both = " and ".join(f"{100 * part:.1f}" for part in line["excess"])
+    beside = f" ({both} points beyond the errors on clean images)" if over and line["rate"] else ""
+    many = f"over {line['seeds']} seeds" if line["seeds"] > 1 else "with one network"
+    if line["nearest"] > 2:
+        rest = f"all protocols together give {least} to {largest}, and none comes within two standard errors"
+    else:
+        rest = "another protocol comes within two standard errors of it, but fits the others worse"
+    numbers = f"printed {theirs}, here {ours} {many}{beside}, {line['z']:+.1f} standard errors"
+    return f"{_words(*_place(line))}: {numbers}; {rest}."
+
+
+def _place(line: Mapping[str, Any]) -> tuple[str, str, str]:
+    return line["table"], line["row"], line["column"]
+
+
+def _words(table: str, row: str, column: str) -> str:
+    title = f"Table {table[-1]}"
+    return f"{title}, {row}, {column}" if table in ("table1", "table3") else f"{title}, {row} → {column}"
+
+
+def _answer(answer: Any) -> str:
+    return {True: "yes", False: "no"}[answer] if isinstance(answer, bool) else str(answer)
