@@ -22,6 +22,8 @@ from intriguing.chapters.protocol.trials import (
     LEVELS,
     LINEAR,
     LINEAR_VARIANTS,
+    TEST_NOISE,
+    TRAIN_NOISE,
     Attacked,
     Coder,
     Data,
@@ -142,7 +144,6 @@ class Job:
 
 
 HALF = "FC100-100-10"
-TEST_NOISE, TRAIN_NOISE = (0.06, 0.1), (0.1, 0.3)
 
 
 def halves(job: Job) -> None:

@@ -16,7 +16,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from intriguing.book import paper
-from intriguing.chapters.protocol import evidence, rates
+from intriguing.chapters.protocol import evidence, rates, trials
+
+IMAGES = {"train": 60_000, "part1": 30_000, "part2": 30_000, "test": 10_000}
+"""Of MNIST, by part of the data: on how many an error was counted."""
 
 TARGETS = ("random", "nearest", "mean of nine", *(f"always {k}" for k in range(rates.CLASSES)))
 
@@ -143,14 +146,15 @@ class Count:
     def _error(self, trained: tuple, row: str, column: str):
         part = {"training error": "train", "error on P1": "part1", "error on P2": "part2"}.get(column, "test")
         values = np.array([self.found.errors[one][part][0] for (one,) in self._networks(trained, row)])
-        return values, 0 * values, {"train": 60_000, "test": 10_000}.get(part, 30_000), 0.0
+        return values, 0 * values, IMAGES[part], 0.0
 
     def _noise(self, trained: tuple, row: str, column: str, cut: bool):
         part, size = ("test" if trained[0] else "train"), row.removeprefix("Gaussian noise ")
-        place = {"train": {"0.1": 1, "0.3": 3}, "test": {"0.06": 1, "0.1": 3}}[part][size] + cut
+        sizes = {"train": trials.TRAIN_NOISE, "test": trials.TEST_NOISE}[part]
+        place = 1 + 2 * sizes.index(float(size)) + cut
         both = [self.found.errors[one][part][[place, 0]] for (one,) in self._networks(trained, column)]
         values, clean = np.array(both).reshape(-1, 2).T
-        return values, clean, {"train": 60_000, "test": 10_000}[part], 0.0
+        return values, clean, IMAGES[part], 0.0
 
     def _distortion(self, trained: tuple, row: str, _: str, targets: str, images: str, average: str):
         every = [self._once(self._size, trained[0], *one, targets, images) for one in self._networks(trained, row)]
@@ -241,7 +245,7 @@ class Search:
 
     def misfits(self, some: np.ndarray) -> np.ndarray:
         """(P,) the misfit over some of the numbers, as ``evidence.misfit`` measures it."""
-        return np.sqrt(np.square(np.minimum(np.abs(self.z[:, some]), evidence.CAP)).mean(1))
+        return np.array([evidence.misfit(line) for line in self.z[:, some]])
 
 
 def search(found: Found) -> Search:

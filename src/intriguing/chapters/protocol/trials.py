@@ -30,6 +30,7 @@ PIXELS, CLASSES = 784, 10
 LEVELS = (100, 300, 1000, 1500, 3000)
 BASE_LEVEL = "1500"
 FACTORS = (1.2, 1.4, 1.5, 1.6, 1.7, 1.8, 2.0, 2.4)
+TRAIN_NOISE, TEST_NOISE = (0.1, 0.3), (0.06, 0.1)  # of Tables 2 and 4
 SIZE = 0.1
 PICKED = 20261126  # the seed of the draw of images
 SHAPES: Mapping[str, tuple[int, ...]] = {

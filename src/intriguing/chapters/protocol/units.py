@@ -19,15 +19,14 @@ from intriguing.attack import files
 from intriguing.attack.distortion import minimum_distortion
 from intriguing.book import cache, fingerprint
 from intriguing.chapters.protocol import stacked, trials
-from intriguing.chapters.protocol.trials import BASE, LEVELS, Coder, Part, Variant
+from intriguing.chapters.protocol.trials import BASE, BASE_LEVEL, FACTORS, LEVELS, Coder, Part, Variant
 from intriguing.data import Digits
 from intriguing.models.recipes import recipe
 
 Layers = list[tuple[Tensor, Tensor]]
-END = 1500
+END = int(BASE_LEVEL)
 PARTS = ("train", "part1", "part2", "test")
-NOISE = {"train": (0.1, 0.3), "part1": (), "part2": (), "test": (0.06, 0.1)}
-FACTORS = (1.2, 1.4, 1.5, 1.6, 1.7, 1.8, 2.0, 2.4)
+NOISE = {"train": trials.TRAIN_NOISE, "part1": (), "part2": (), "test": trials.TEST_NOISE}
 EVERY = 120.0  # seconds of a training that a killed process may lose
 
 
