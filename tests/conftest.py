@@ -20,7 +20,12 @@ COPYING = pytest.StashKey[contextlib.ExitStack]()
 
 
 def pytest_configure(config):
-    """Has every kernel copied from a process that has imported PyTorch once, where one thread is asked for."""
+    """Has every kernel copied from a process that has imported PyTorch once, where one thread is asked for.
+
+    The processes of the tests, which start after this, keep memory for the next search, as that one does.
+    """
+    for name, value in nursery.MEMORY.items():
+        os.environ.setdefault(name, value)
     config.stash[COPYING] = contextlib.ExitStack()
     config.stash[COPYING].enter_context(nursery.kernels_are_copied(os.environ.get("OMP_NUM_THREADS") == "1"))
 
