@@ -43,21 +43,26 @@ def test_leads_by_hand():
         lead(logits, one, sure=0.9, away=True)
 
 
-def test_between_two_classes_the_way_is_the_distance_to_a_plane():
+def two_classes():
+    """A network, five images, the other class of each, how far that is, and what a unit of length changes there."""
     model, layer = linear(2)
     layer.weight.mul_(20)
     images = grey(5)
     logits = model(images)
-    targets = 1 - logits.argmax(1)
+    apart = (layer.weight[0] - layer.weight[1]).norm()
+    return model, images, 1 - logits.argmax(1), (logits[:, 0] - logits[:, 1]).abs() / apart, apart
+
+
+def test_between_two_classes_the_way_is_the_distance_to_a_plane():
+    model, images, targets, distance, apart = two_classes()
     found = shortest(model, images, targets)
-    distance = (logits[:, 0] - logits[:, 1]).abs() / (layer.weight[0] - layer.weight[1]).norm()
     assert bool(found.success.all()) and torch.equal(model(found.images).argmax(1), targets)
     assert torch.allclose(found.rms, distance.double() / 192**0.5, rtol=0.02)
     away = shortest(model, images, 1 - targets, away=True)
     assert torch.allclose(away.rms, found.rms, rtol=0.02)
     # sure with probability p: the odds have to be p / (1 - p)
     surer = shortest(model, images, targets, sure=0.99)
-    further = (distance + math.log(99) / (layer.weight[0] - layer.weight[1]).norm()).double() / 192**0.5
+    further = (distance + math.log(99) / apart).double() / 192**0.5
     assert torch.allclose(surer.rms, further, rtol=0.02)
 
 
@@ -75,13 +80,7 @@ def length(images, found):
 
 
 def test_the_way_onward_leads_to_the_plane_from_too_far_out_and_from_beside_it():
-    model, layer = linear(2)
-    layer.weight.mul_(20)
-    images = grey(5)
-    logits = model(images)
-    targets = 1 - logits.argmax(1)
-    apart = (layer.weight[0] - layer.weight[1]).norm()
-    distance = (logits[:, 0] - logits[:, 1]).abs() / apart
+    model, images, targets, distance, apart = two_classes()
     found = room.walk(model, images, targets, away=False, sure=None, steps=20)
     aside = torch.randn(found["steps"].shape, generator=torch.Generator().manual_seed(2))
     askew = found["steps"].float() + 0.5 * found["steps"].float().flatten(1).std(dim=1).view(-1, 1, 1, 1) * aside
