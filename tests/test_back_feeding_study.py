@@ -280,3 +280,24 @@ def test_claims_follow_the_gains() -> None:
 
 def test_tables_can_be_stored() -> None:
     assert all(isinstance(make(content()), Table) for make in (findings.judged, findings.layers))
+
+
+@pytest.mark.parametrize("activation", findings.ACTIVATIONS)
+def test_what_the_page_says_of_examples_that_teach_the_layers_below(activation: str) -> None:
+    content = findings.stored()
+    compared = {row["name"]: row["plan"]["size"] for row in findings.rows_of(content, "layers", activation)}
+    held_out = {row["name"]: np.array(row["errors"]) for row in findings.rows_of(content, "selection", activation)}
+    decided = {}
+    for layer in findings.HIDDEN:
+        (name,) = [name for name in held_out if name.startswith(layer) and name.endswith(", through")]
+        through, alone = held_out[name], held_out[name.removesuffix(", through")]
+        assert compared[f"{layer}, through"] > compared[layer]
+        assert through.mean() > alone.mean()
+        error = math.sqrt(through.var(ddof=1) / len(through) + alone.var(ddof=1) / len(alone))
+        decided[layer] = bool(through.mean() - alone.mean() > 2 * error)
+    assert decided == dict.fromkeys(findings.HIDDEN, True) | {"all layers": activation == "ReLU"}
+
+
+def test_what_the_page_says_of_a_rerun_s_tolerance() -> None:
+    same = {"nothing": torch.tensor([0.05, 0.05]), "dose 1.5": torch.tensor([0.04, 0.04])}
+    assert study.tolerances(same)["test error"] == pytest.approx(3e-3)
