@@ -121,7 +121,7 @@ bench: $(READY) ## Compare D(x, l) with every other implementation: distortion a
 growth: $(READY) ## Measure time and memory from 1,000 to 60,000 images
 	@$(BIN)/python benchmarks/growth.py
 
-gpu: $(READY) ## Tests, speed, distortion and Tables 1 to 4 on a GPU, in eight minutes
+gpu: $(READY) ## Tests, speed, distortion and Tables 1 to 4 on a GPU, in eight minutes; then the comparison of back-feeding
 	@$(BIN)/python benchmarks/gpu.py
 	@$(BIN)/python benchmarks/back_feeding.py
 
