@@ -11,7 +11,7 @@ from torch import nn
 
 from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.attack.perturbations import rms
-from intriguing.book import plots
+from intriguing.book import plots, results
 from intriguing.book.results import Table
 from intriguing.chapters import blind_spots
 from intriguing.data import Images
@@ -274,3 +274,19 @@ def test_each_claim_fails_where_its_number_does():
     assert failing(length=0.1) == [4, 8, 12]
     assert failing(fools=0.1) == [4, 8, 12]
     assert failing(accuracy=0.33) == [4, 8, 13]
+
+
+def test_what_the_text_says_of_the_searches_is_so_in_the_stored_runs():
+    ratios = results.load("refined", "paper").to_frame()["ratio"]
+    assert ratios.idxmax() == "FC10(1)"  # flat logits lengthen what the penalty method finds
+    peers = results.measured("peers")
+    best = {reference["model"]: reference["mean"] for reference in peers["references"]}["FC100-100-10"]
+    (own,) = (
+        row["rms"]
+        for row in peers["rows"]
+        if row["model"] == "FC100-100-10"
+        and row["method"] == "ours, refine=True"
+        and row["batch"] == peers["meta"]["small"]
+    )
+    assert 1 < own / best < 1.001
+    assert results.load("table1", "paper").to_frame().at["FC100-100-10", "training error"] == 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from intriguing.book import paper, settings
+from intriguing.book import paper, results, settings
 from intriguing.book.results import Table
 from intriguing.chapters import framework
 from intriguing.data import Digits, Images
@@ -204,3 +204,15 @@ def test_the_furthest_network_is_named_apart():
         "FC10(1) is furthest from the paper, by 7.0 points; of the others none by more than 0.6 points"
     )
     assert "AE400-10 makes 2.0 times" in line
+
+
+def test_but_for_the_sigmoid_networks_the_order_by_error_is_the_paper_s():
+    ours, theirs = results.load("table1_errors", "paper").to_frame(), paper.TABLE1.to_frame()
+    sigmoid = ["FC100-100-10", "FC200-200-10"]
+    for column in ours:
+        orders = [frame[column].drop(sigmoid).sort_values().index.tolist() for frame in (ours, theirs)]
+        assert orders[0] == orders[1]
+        for frame in (ours, theirs):
+            assert frame[column][sigmoid].max() < frame[column].drop(sigmoid).min()
+            assert frame[column][sigmoid].diff().abs().max() < 0.002
+    assert (ours["test error"].diff()["FC200-200-10"] > 0) != (theirs["test error"].diff()["FC200-200-10"] > 0)

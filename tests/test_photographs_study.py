@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from intriguing.attack.distortion import Distortion
-from intriguing.book import coherence, paper, settings
+from intriguing.attack.distortion import Distortion, minimum_distortion
+from intriguing.book import coherence, paper, results, settings
 from intriguing.book.results import Table
 from intriguing.chapters.photographs import recognition, study
 from intriguing.chapters.photographs.ostriches import Amplified
@@ -424,3 +425,18 @@ def test_the_rule_about_turned_bases_is_applied():
     assert f"by {0.1 / float(null.std()):.0f} of their" in ahead
     assert "less coherent" in study.Turned(1.1, null, 0.02).verdict()
     assert "does not stand out" in study.Turned(1.0, null, 0.6).verdict()
+
+
+def test_what_the_text_says_is_so_in_the_stored_run():
+    units = results.load("imagenet_units", "paper").to_frame()
+    pixels = units.loc["classes: distance in pixels"]
+    assert pixels["low"] > 0 and pixels["fair low"] > 0  # the pixels find directions more alike than units
+    kinds = units.loc["EfficientNet-Lite0, last features: share of one kind"]
+    assert kinds["difference"] > 0 and kinds["fair high"] < 0  # read likewise, directions are ahead
+    accuracy = results.load("imagenet_accuracy", "paper").to_frame()
+    for k, printed in {1: 0.575, 5: 0.803}.items():  # Iandola et al. 2016, with weights compressed to 8 bits
+        known = accuracy.loc[f"{recognition.SQUEEZENET}, top {k}"]
+        assert known["from"] < printed < known["to"] and known["published"] != printed
+    usual, searched = inspect.signature(minimum_distortion).parameters, results.measured("penalty")["meta"]
+    for setting in ("margin_tolerance", "tolerance"):
+        assert searched[setting] == pytest.approx(10 * usual[setting].default)

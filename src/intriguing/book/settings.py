@@ -45,7 +45,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Profile:
-    """The sizes of one run. A profile changes sizes and never the code that is executed.
+    """The sizes of one run. A profile changes sizes and never the code that computes.
 
     Attributes:
         name: ``quick`` or ``paper``.

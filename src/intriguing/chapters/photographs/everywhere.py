@@ -100,7 +100,7 @@ def anything(model: Normalised, free: Free, which: int = 0) -> sliders.Pages:
         which: of them.
 
     Source:
-        Tanay and Griffin 2016, Figure 1, where any class is reached with any confidence.
+        Tanay 2018, Figure 1, where any class is reached with high confidence.
     """
     size, image = study.sizes(), free.images[which : which + 1]
     figures, words = [], []
