@@ -176,7 +176,7 @@ def test_recording_stores_how_long_the_chapters_took_and_keeps_what_is_known_of_
     assert running.stored_seconds("quick") == {"two": 7}
     assert command.main(["record"]) == 0
     stored = running.stored_seconds("quick")
-    assert stored["two"] == 7 and 0 < stored["one"] < 600
+    assert stored["two"] == 7 and 0 <= stored["one"] < 600  # in whole seconds: a fast computer takes 0
     assert running.stored_seconds("paper") == {}
     assert command.main(["run"]) == 0
     assert trace(book) == ["one", "one"]  # once in either way, and not again because a duration was stored
