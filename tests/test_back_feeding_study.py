@@ -240,7 +240,7 @@ def test_the_sentences_hold_their_numbers() -> None:
     found = content()
     said = findings.headline(found)
     assert said.startswith("After 300 epochs the two plans")
-    assert "With ReLU: dose 2 1.20% (± 0.14% over 2 networks) and dose 1 1.00%" in said
+    assert "With ReLU: dose 2 1.20% (standard deviation 0.14% over 2 networks) and dose 1 1.00%" in said
     assert "against weight decay 1.70%." in said
     assert said.endswith("Of these 8 networks with adversarial examples 3 come below 1.2 %.")
     found["meta"] |= {"seconds": 90.0, "hardware": {"cpu": "abacus", "torch": "2", "products": "float32"}}

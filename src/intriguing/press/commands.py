@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     command.add_argument("--folder", type=Path, help="(default: INTRIGUING_DATA, or the cache)")
     commands.add_parser("sync", help="bring each notebook up to its text, keeping stored outputs")
-    commands.add_parser("status", help="list the pages that their code or text has left behind")
+    commands.add_parser("status", help="list the pages that their cells or the code have left behind")
     text = "bring README and first page up to the stored results"
     command = commands.add_parser("welcome", help=text, description=text)
     command.add_argument("--figure", action="store_true", help="draw the figure that moves anew, from trained networks")

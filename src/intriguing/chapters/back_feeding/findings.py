@@ -12,6 +12,7 @@ from scipy import stats
 
 from intriguing.book import paper, results
 from intriguing.book.results import Table
+from intriguing.chapters.back_feeding.bank import AVERAGED
 from intriguing.chapters.back_feeding.campaign import FED, MAIN, OTHERS
 
 Content = Mapping[str, Any]
@@ -316,8 +317,8 @@ def headline(content: Content) -> str:
     for activation in ACTIVATIONS:
         named = roles(content, activation)
         told = [
-            f"{named[role]['name']} {mean(named[role]):.2%} (± {np.std(named[role]['errors'], ddof=1):.2%} over "
-            f"{len(named[role]['errors'])} networks)"
+            f"{named[role]['name']} {mean(named[role]):.2%} (standard deviation "
+            f"{np.std(named[role]['errors'], ddof=1):.2%} over {len(named[role]['errors'])} networks)"
             for role in (BEST, "second plan")
         ]
         others = [f"{role} {mean(named[role]):.2%}" for role in ("weight decay", "dropout", "noise") if role in named]
@@ -343,7 +344,8 @@ def how(content: Content) -> str:
     return (
         f"{networks:,} networks were trained in {meta['seconds']:.0f} s on {about.get('gpu', about['cpu'])} (PyTorch "
         f"{about['torch']}; matrix products in {about['products']}). Epochs: {', '.join(epochs)}. Pixels and "
-        "outputs of units are cut to what they can be, [0, 1] or [0, inf), unless a name says otherwise."
+        "outputs of units are cut to what they can be, [0, 1] or [0, inf), unless a name says otherwise. The weights "
+        f"that are judged are means over the ends of the last {AVERAGED:.0%} of the epochs."
     )
 
 
@@ -411,7 +413,7 @@ def claims(content: Content, gains: Table, layer_gains: Table) -> dict[str, bool
         for role, told in (
             ("weight decay", "weight decay"),
             ("dropout", "dropout"),
-            ("noise", "noise of some length"),
+            ("noise", "noise of the best length tried"),
             ("nothing", "the same network without examples, at the best rate"),
             ("exit", "the best plan with examples at the exit"),
             ("deformed", "deformed images"),

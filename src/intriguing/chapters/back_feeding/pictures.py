@@ -39,7 +39,7 @@ def doses(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
         axes.plot(x, y.mean(1), color=PALETTE[colour])
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
         axes.xaxis.set_tick_params(labelbottom=True)
-    figure.supxlabel("length of the step, |r|", fontsize=8.5)
+    figure.supxlabel("length d of the step, before the cut", fontsize=8.5)
     figure.supylabel("test error", fontsize=8.5)
     return figure
 

@@ -26,7 +26,7 @@ STRENGTHS: Mapping[str, tuple[float, ...]] = {
     DECAY: (1e-6, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3),
     NORMALISED: (1 / 16, 1 / 8, 1 / 6, 1 / 4, 1 / 2, 1.0),
 }
-"""From next to no effect to harm. For spectral normalisation, one over the norm that every layer is given."""
+"""Up to one that does harm. For spectral normalisation, one over the norm that every layer is given."""
 
 SETTINGS = ((NONE, 0.0), *((method, strength) for method, row in STRENGTHS.items() for strength in row))
 RADIUS = 0.02  # root mean square per pixel, at which images are counted as certified

@@ -95,7 +95,7 @@ def game(one: coherence.Survey, images: Images, *, pairs: int = 12, skip: int = 
 def gallery(
     surveys: Mapping[str, coherence.Survey], images: Images, *, start: str, pages: int = 4, skip: int = 16
 ) -> sliders.Pages:
-    """Further rows of several layers, four units on the left of each page and four directions on the right.
+    """Further rows of several layers: on each page units, each with a direction below it.
 
     Args:
         surveys: layer -> its survey.
