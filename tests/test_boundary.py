@@ -201,6 +201,18 @@ def test_exit_along_a_direction_of_a_linear_network():
     assert torch.allclose(found[reached], expected[reached], rtol=1e-3)
 
 
+@pytest.mark.parametrize(("times", "found"), [(260.0, True), (270.0, False)])
+def test_a_line_is_followed_to_265_times_the_nearest_exit(times, found):
+    """The page on density says where the search along random lines ends."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False)).double()
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
+        model[1].bias = nn.Parameter(torch.tensor([times * 2**0.5, 0.0], dtype=torch.float64))
+    image, ray = torch.zeros(1, 1, 1, 2, dtype=torch.float64), torch.tensor([[[1.0, 0.0]]], dtype=torch.float64)
+    away = exit_along(model, image, torch.tensor([0]), ray, torch.tensor([1.0], dtype=torch.float64))
+    assert bool(away.isfinite().all()) is found
+
+
 def test_no_exit_along_a_direction_that_changes_nothing():
     model = linear(3, 8)
     with torch.no_grad():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from intriguing.attack.distortion import Distortion
-from intriguing.book import paper
+from intriguing.book import paper, results
 from intriguing.book.results import Table
 from intriguing.chapters.disjoint_sets import findings
 from intriguing.chapters.disjoint_sets.seeds import Study
@@ -83,6 +83,13 @@ def test_the_shortcut_in_words():
         "On 2 images: **600** evaluations and a mean distortion of 0.0500 with the settings of the other tables, "
         "**50** and 0.0600 with the short ones."
     )
+
+
+def test_a_network_without_convolutions_takes_thirty_to_sixty_evaluations():
+    """The page sets the hundreds of evaluations of the convolutional network beside this number."""
+    speed = results.measured("gpu")["speed"]
+    taken = {one["model"]: one["evaluations"] for one in speed if one["method"] == "penalty method"}
+    assert set(taken) == set(paper.MODELS) and all(30 < count < 60 for count in taken.values())
 
 
 def test_kinds_and_pairs_in_words():

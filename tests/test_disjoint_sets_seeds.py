@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -87,6 +88,25 @@ def test_what_is_said_of_spreads_on_few_images_and_on_all(stored, profile, prefi
     ]
     assert 0 < sum(wider) < len(wider)
     assert not mostly or sum(wider) > 0.7 * len(wider)
+
+
+def test_what_is_said_of_the_spread_of_linear_and_of_sigmoid_networks():
+    """The page says what initial weights do to a linear network, and where the intervals of Table 4 are widest."""
+    linear = [name for name in paper.MODELS if name.startswith("FC10(")]
+    errors = results.load("seeds_table1", "paper").to_frame().loc[linear, ["± training error", "± test error"]]
+    assert 0 < errors.to_numpy().max() < 5e-4
+    rates = results.load("seeds_table2", "paper").to_frame()
+    noise = [row for row in rates.index if row.startswith("Gaussian")]
+    read = [f"± {name}" for name in linear]
+    assert rates.loc[[*linear, *noise], read].to_numpy().max() == 0
+    assert rates.loc[[name for name in paper.MODELS if name not in linear], read].to_numpy().min() > 0
+    spread = results.load("seeds_table4", "paper").to_frame()
+    for form, wider in (("", True), (" amplified to 0.1", False)):
+        groups = {True: [], False: []}
+        for maker, reader in itertools.permutations(paper.HALF_MODELS, 2):
+            same = halves.HALVES[maker].part == halves.HALVES[reader].part
+            groups[same].append(spread.at[maker + form, f"± {reader}"])
+        assert min(groups[wider]) > max(groups[not wider])
 
 
 def test_outside_lists_the_largest_difference_first():

@@ -79,3 +79,12 @@ def test_tolerances_are_measured_over_seeds(name):
     assert bool((allowed >= spread.clip(lower=pd.Series(everywhere.LEAST[name]), axis=1) - 1e-9).all(axis=None))
     if name == "sandwich_all":
         assert bool((allowed["contradictions"] == 0).all())
+
+
+def test_what_is_said_of_the_least_tolerances():
+    """The page names a least for distances, ratios and factors, and the count of nearer images."""
+    least = dict(everywhere.LEAST["sandwich_all"])
+    assert least.pop("images") == least.pop("contradictions") == 0
+    assert least.pop("nearer than the runner-up's radius") == 1
+    assert [least.pop("largest ratio"), *everywhere.LEAST["growth"].values()] == [0.01] * 6
+    assert set(least.values()) == {1e-4}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from intriguing.book import paper, settings
+from intriguing.book import paper, results, settings
 from intriguing.book.results import Table
 from intriguing.chapters.spectral import examples, pictures, study
 from intriguing.data import Images
@@ -115,6 +115,14 @@ def test_table_5_stands_beside_the_papers():
     lines = study.product_lines(norms).splitlines()
     assert lines[:2] == ["| product over AlexNet | |", "| --- | --- |"] and len(lines) == 6
     assert lines[2] == f"| Table 5 as printed | {paper.TABLE5_PRODUCT:,.0f} |"
+
+
+def test_what_is_said_of_flattened_weights():
+    """Near the printed number for the first layer, less than half of it for each other convolution."""
+    flat = results.load("table5", "paper").to_frame()["flattened"]
+    printed = paper.TABLE5.to_frame()["upper bound"]
+    share = (flat / printed)[[row for row in printed.index if row.startswith("Conv")]]
+    assert abs(share["Conv. 1"] - 1) < 0.05 and share.drop("Conv. 1").max() < 0.5
 
 
 def test_norms_that_have_moved_do_not_agree(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
+from intriguing.book import results
 from intriguing.chapters.tilting import geometry, splits
 from intriguing.chapters.tilting.geometry import Boundary
 from intriguing.chapters.tilting.study import Task
@@ -101,3 +102,11 @@ def test_machines_are_measured_on_images_that_they_have_not_seen(task: Task, tmp
     assert bool((found.measured["shared"] <= found.measured["angle"] + 1e-9).all())
     with pytest.raises(ValueError, match="at most a third"):
         splits.study(task, splits.Plan(images=(31,), splits=2, moved=5), [1.0])
+
+
+def test_for_the_two_smallest_training_sets_the_cost_of_overfitting_is_not_decided() -> None:
+    """So says the page of the stored run, and of the smallest that its gain by learning is not either."""
+    parts = results.load("tilting_parts", "paper").to_frame()
+    low, high = parts["added by overfitting, low"], parts["added by overfitting, high"]
+    assert ((low < 0) & (high > 0)).tolist() == [True, True, False, False]
+    assert (parts["saved by learning, low"] < 0).tolist() == [True, False, False, False]
