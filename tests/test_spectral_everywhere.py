@@ -79,3 +79,12 @@ def test_tolerances_are_measured_over_seeds(name):
     assert bool((allowed >= spread.clip(lower=pd.Series(everywhere.LEAST[name]), axis=1) - 1e-9).all(axis=None))
     if name == "sandwich_all":
         assert bool((allowed["contradictions"] == 0).all())
+
+
+def test_what_the_page_says_of_the_least_tolerances():
+    least = everywhere.LEAST["sandwich_all"]
+    distances = [column for column in least if column.startswith(("certified", "found"))]
+    assert {least[column] for column in distances} == {0.0001}
+    assert least["largest ratio"] == 0.01 and set(everywhere.LEAST["growth"].values()) == {0.01}
+    assert least["nearer than the runner-up's radius"] == 1 and least["images"] == least["contradictions"] == 0
+    assert everywhere.tables.tolerances("sandwich").min(axis=None) == 0.003
