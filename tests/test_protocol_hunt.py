@@ -135,3 +135,26 @@ def test_the_average_is_tried_on_the_other_networks(campaign):
     better["averages"]["FC100-100-10"]["joint, read rightly"] = [0.058]
     assert "speak for it as well" in hunt.about_averages(better, "joint, read rightly")
     assert "worse than" not in hunt.summary(better)
+
+
+def test_both_other_averages_are_larger_on_every_linear_network_and_why(campaign):
+    for about in campaign["linear"].values():
+        mean, joint, right = (np.array(about[name]) for name in ("mean", "joint", "mean, read rightly"))
+        assert (joint > mean).all() and (right > mean).all()
+        assert np.argsort(right / mean).tolist() == np.argsort(about["training error"]).tolist()
+        uneven = np.array(about["spread"]) / mean
+        assert np.argsort(joint / mean).tolist() == np.argsort(uneven).tolist()
+
+
+def test_networks_of_a_half_are_faultless_sooner_and_their_last_level_is_later(campaign):
+    whole, half = (
+        {level: np.mean(found["iterations"]) for level, found in campaign[part].items()}
+        for part in ("ends", "ends of a half")
+    )
+    assert half["zero"] < whole["zero"] and whole["3000"] < half["3000"] < 3000
+    assert {level for level in whole if whole[level] != half[level]} == {"zero", "3000"}
+
+
+def test_the_coarsest_rounding_of_a_distortion_is_that_of_a_tenth():
+    half = np.sqrt(3) * evidence.entries().query("group == 'distortions'")["rounding"]
+    assert half.max() == pytest.approx(0.05) and paper.TABLE1.value(*half.idxmax()[1:]) == 0.1

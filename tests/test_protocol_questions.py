@@ -8,7 +8,7 @@ from torch import nn
 from intriguing.attack.distortion import minimum_distortion
 from intriguing.attack.penalty import coarse_search
 from intriguing.attack.perturbations import random_targets
-from intriguing.book import paper
+from intriguing.book import paper, results
 from intriguing.chapters.protocol import questions
 from intriguing.data import Images
 from known_sweep import Known
@@ -85,3 +85,10 @@ def test_a_shifted_grid_finds_another_distortion_within_its_ratio():
     assert bool((lengths >= 0.99 * edge.rms).all())
     torch.testing.assert_close(lengths[0], lengths[2], rtol=0.01, atol=1e-5)  # ten times the powers of ten is the same
     assert not torch.allclose(lengths[0], lengths[1], rtol=0.01)
+
+
+def test_what_the_page_says_of_the_tolerances():
+    spread = results.load("spread_coarse_search", "quick")
+    assert spread.meta["seeds"] == 2
+    assert set(questions.LEVELS) - set(spread.rows) == {f"c in steps of × {ratio:g}" for ratio in (1.3, 4)}
+    assert questions.FLOORS == {"distortion": 0.0005, "transfer": 0.02}

@@ -294,3 +294,8 @@ def test_pictures_of_filters_triptychs_and_lengths():
         pictures.figure6(one, one[:2], magnification=10)
     frame = pd.DataFrame({"noise": [1.0, 0.9]}, index=[1, 2])
     assert pictures.lengths({"a": frame, "b": frame}).png()[:4] == b"\x89PNG"
+
+
+def test_what_the_page_says_of_constants_and_tolerances():
+    assert (quocnet.EPSILON, quocnet.FLOOR, quocnet.SPARSITY) == (0.01, 0.01, 0.1)
+    assert {floor for column, floor in study.FLOORS.items() if column not in ("cars", "units")} == {0.0001}

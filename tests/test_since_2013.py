@@ -117,3 +117,8 @@ def test_each_claim_fails_where_its_number_does():
     assert failing(far=0.065) == [5]
     assert failing(success=0.99) == [6]
     assert failing(raised=0.6) == [7]
+
+
+def test_what_the_page_says_of_counts_and_tolerances():
+    assert study.IMAGES == {"quick": 60, "paper": 2000}
+    assert study.TOLERANCE == {"error": 0.06, "mean distortion": 0.02}

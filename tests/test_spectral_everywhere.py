@@ -88,3 +88,4 @@ def test_what_is_said_of_the_least_tolerances():
     assert least.pop("nearer than the runner-up's radius") == 1
     assert [least.pop("largest ratio"), *everywhere.LEAST["growth"].values()] == [0.01] * 6
     assert set(least.values()) == {1e-4}
+    assert everywhere.tables.tolerances("sandwich").min(axis=None) == 0.003
