@@ -259,7 +259,7 @@ def test_claims_follow_from_the_measurements(measured, found):
         ("On 2,000 images it takes", "peers", {"key": "refined", "batch": 20}, {"time_ratio": 1.01}),
         ("No other method is cheaper", "peers", {"key": "cw-foolbox"}, {"seconds": 0.001}),
         ("A walk along the boundary", "peers", {"key": "brendel-bethge-200"}, {"ratio": 1.0}),
-        ("Margin losses come within", "peers", {"key": "cw-cleverhans"}, {"ratio": 1.005}),
+        ("Margin losses in foolbox", "peers", {"key": "cw-cleverhans"}, {"ratio": 1.005}),
         ("No other method that succeeds", "peers", {"key": "scipy"}, {"ratio": 0.9997}),
         ("A loop over images with SciPy", "peers", {"key": "scipy"}, {"seconds": 0.1}),
         ("Sixty thousand images", "growth", {"images": 60000}, {"peak_mib": 1908.0}),
