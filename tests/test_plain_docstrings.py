@@ -17,6 +17,7 @@ plain_docstrings = extension("plain_docstrings")
         ("c |r|^2, then ``|r|`` as code", r"c \|r\|^2, then ``|r|`` as code"),
         ("this is *meant* and so is ``a * b``", "this is *meant* and so is ``a * b``"),
         ("see :func:`minimize` and `*`", "see :func:`minimize` and `*`"),
+        ("name -> (B, *shape), as ``a -> b``", r"name → (B, \*shape), as ``a -> b``"),
         (r"already \*escaped", r"already \*escaped"),
         ("  * ``quick``: the first |r|", r"  * ``quick``: the first \|r\|"),
         ("*modules: names", r"\*modules: names"),

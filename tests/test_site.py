@@ -448,6 +448,97 @@ def test_layout_checks_see_what_is_wrong(browser, address: str) -> None:
     assert any(line.startswith("the page is ") for line in wrong)
 
 
+EXPONENTS = """
+const size = (element) => parseFloat(getComputedStyle(element).fontSize);
+const small = [...document.querySelectorAll('article mjx-script mjx-c')];
+return small.map((letter) => size(letter) / size(letter.closest('mjx-container')));
+"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_exponents_are_smaller_than_what_they_stand_on(browser, address: str, width: int, request) -> None:
+    """In the small letters of a table on a phone they were larger."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    request.addfinalizer(lambda: browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {}))
+    browser.get(f"{address}/book/notation.html")
+    browser.execute_async_script(SETTLED)
+    ratios = browser.execute_script(EXPONENTS)
+    assert ratios and max(ratios) < 0.8
+
+
+GROUNDS = """
+return [...document.querySelectorAll('article td')].map((cell) => {
+    const {backgroundColor, filter} = getComputedStyle(cell);
+    return [cell.textContent.trim(), backgroundColor, filter];
+}).filter(([, ground]) => ground !== 'rgba(0, 0, 0, 0)');
+"""
+
+
+def test_cells_that_are_shaded_stay_so_by_night(browser, address: str) -> None:
+    """Their grounds are those of the day, turned over."""
+    browser.get(f"{address}/notebooks/photographs.html")
+    seen = {}
+    for theme in ("light", "dark"):
+        browser.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
+        seen[theme] = browser.execute_script(GROUNDS)
+    assert [one[:2] for one in seen["dark"]] == [one[:2] for one in seen["light"]]
+    assert len({ground for _, ground, _ in seen["dark"]}) > 5
+    assert {turned for _, _, turned in seen["light"]} == {"none"}
+    assert all("invert" in turned for _, _, turned in seen["dark"])
+
+
+PIECES = """
+const range = document.createRange(), found = [];
+const texts = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+    const text = texts.currentNode;
+    const around = text.parentElement;
+    if (!around.checkVisibility() || around.closest('table, pre, .lab, mjx-container')) continue;
+    for (const name of text.data.matchAll(/FC\\d+(-\\d+)+|FC10\\(1e-\\d\\)/g)) {
+        range.setStart(text, name.index);
+        range.setEnd(text, name.index + name[0].length);
+        found.push([name[0], range.getClientRects().length]);
+    }
+}
+return found;
+"""
+
+
+@pytest.mark.parametrize("name", ["notebooks/transfer", "notebooks/disjoint_sets", "book/api/chapters_blind_spots"])
+def test_names_of_networks_stay_in_one_piece(browser, address: str, name: str, request) -> None:
+    phone = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    request.addfinalizer(lambda: browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {}))
+    browser.get(f"{address}/{name}.html")
+    browser.execute_async_script(SETTLED)
+    found = browser.execute_script(PIECES)
+    assert found and [network for network, lines in found if lines > 1] == []
+
+
+def test_a_slider_does_not_move_the_drawing_below_it(browser, address: str, request) -> None:
+    """Words beside it that took several lines pushed the drawing away below the finger."""
+    phone = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    request.addfinalizer(lambda: browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {}))
+    browser.get(f"{address}/notebooks/tilting.html")
+    browser.execute_async_script(SETTLED)
+    tops = browser.execute_script(
+        """
+        const drawn = document.querySelector('.drawn'), tops = [];
+        for (const input of drawn.querySelectorAll('input')) {
+            for (const value of [input.min, input.max, input.value]) {
+                input.value = value;
+                input.dispatchEvent(new Event('input', {bubbles: true}));
+                tops.push(drawn.querySelector('canvas').getBoundingClientRect().top);
+            }
+        }
+        return tops;
+        """
+    )
+    assert len(tops) == 6 and len(set(tops)) == 1
+
+
 def test_a_figure_is_enlarged_by_touch_and_closed_again(browser, address: str, request) -> None:
     from selenium.webdriver.common.keys import Keys
 

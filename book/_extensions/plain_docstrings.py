@@ -16,9 +16,11 @@ _LIST = re.compile(r"^(\s+\w+: [A-Za-z])\.(?=\s|$)")
 
 
 def escape(line: str) -> str:
-    """Returns a line of a docstring with its stars and bars escaped wherever they are no markup."""
+    """Returns a line of a docstring with its stars and bars escaped wherever they are no markup, and arrows as one."""
     parts = _LEFT_ALONE.split(line)
-    return "".join(part if i % 2 else re.sub(r"(?<!\\)([*|])", r"\\\1", part) for i, part in enumerate(parts))
+    plain = (part.replace(" -> ", " → ") for part in parts[::2])
+    parts[::2] = (re.sub(r"(?<!\\)([*|])", r"\\\1", part) for part in plain)
+    return "".join(parts)
 
 
 def before_napoleon(app, what, name, obj, options, lines) -> None:

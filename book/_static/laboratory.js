@@ -27,6 +27,9 @@
     return element;
   }
 
+  /* A name in the head of a narrow column is broken before its bracket; nothing within one is. */
+  const broken = (name) => name.split(/(?=\()/).flatMap((part, i) => (i ? [make("wbr"), make("span", {className: "lab-whole", textContent: part})] : [part]));
+
   const number = (value, places = 4) => value.toFixed(places).replace("-", "\u2212");
   const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
   const few = (count) => ["none", "one", "two", "three"][count];
@@ -411,7 +414,8 @@
       at("shelf").append(whole);
     }
     for (const [i, network] of networks.entries()) {
-      const words = make("span", {}, make("b", {textContent: network.name}), make("small", {textContent: network.description}));
+      const words = make("span", {}, make("b", {textContent: network.name}), make("small", {},
+        ...network.description.split(/(?<=, )/).map((part) => make("span", {className: part.includes("=") ? "lab-whole" : "", textContent: part}))));
       const [input, whole] = radio("network", i, `${network.name}: ${network.description}`, network === state.network, words);
       input.addEventListener("change", () => choose({network}));
       at("networks").append(whole);
@@ -449,7 +453,7 @@
   at("again").addEventListener("click", () => choose({seed: state.seed + 1, target: state.target}));
 
   document.addEventListener("DOMContentLoaded", () => {
-    for (const reader of networks) at("map-head").append(make("th", {scope: "col", textContent: reader.name}));
+    for (const reader of networks) at("map-head").append(make("th", {scope: "col"}, ...broken(reader.name)));
     at("price").addEventListener("input", () => showPrice());
     at("radius").addEventListener("input", showRuler);
     at("run").addEventListener("click", () => workOfMap(thirty()));

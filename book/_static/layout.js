@@ -16,6 +16,7 @@
   program?.addEventListener("load", async () => {
     await window.MathJax.startup.promise.catch(() => {});
     await document.fonts.ready;
+    keepMarks();
     fit(`${TABLES}:has(.math)`);
     done();
   });
@@ -123,8 +124,9 @@ const inParts = (table, room) => {
   }
 };
 
-// The name of a network stays in one piece, and so does a number with a power of ten.
-const NAME = /^[A-Z]\w*([-(]\w+)+\)?[’']?$/;
+// The name of a network stays in one piece, and so do a date, a short name of a row and a number with a power of ten.
+const NAME = /^([A-Z]\w*([-(]\w+)+\)?[’']?|\d{4}-\d\d-\d\d)$/;
+const SHORT = 8; // letters
 const LONG = 19; // letters
 const POWER = /[-+−]?[\d.]+e-\d+/g;
 
@@ -134,6 +136,20 @@ const fitFormulas = () => {
     formula.style.setProperty("--fitting", 1);
     if (!formula.checkVisibility() || formula.scrollWidth <= formula.clientWidth) continue;
     formula.style.setProperty("--fitting", Math.max(0.75, (0.98 * formula.clientWidth) / formula.scrollWidth));
+  }
+};
+
+// A mark that follows a formula does not begin the next line.
+const keepMarks = () => {
+  for (const formula of document.querySelectorAll("article span.math:has(mjx-container)")) {
+    const after = formula.nextSibling;
+    const mark = after instanceof Text && /^[.,;:!?)’”]+/.exec(after.data)?.[0];
+    if (!mark) continue;
+    after.data = after.data.slice(mark.length);
+    const whole = document.createElement("span");
+    whole.className = "name";
+    formula.before(whole);
+    whole.append(formula, mark);
   }
 };
 
@@ -156,17 +172,43 @@ const fit = (tables) => {
     if (wide()) inParts(table, room);
   }
 };
-// Where a name of the code has to be broken, it is behind a dot, an underscore or a bracket rather than within a word.
-const JOINT = /\.|_(?=\w)|\((?!\))/g;
+// Where a name of the code has to be broken, it is behind a dot, an underscore or a bracket rather than within a word;
+// never within a number, nor behind the dot or the underscore that a name begins with.
+const JOINT = /(?<=\S)\.(?=[A-Za-z_]|$)|(?<=\w)_(?=\w)|\((?![\d)'"])/g;
+// Nor is the name of a network broken behind a hyphen in a sentence, or a power of ten, or a date.
+const WHOLE = /(\b[A-Z]{2,}\d*(?:-\d+)+\b['’]?|\bFC10\([\d.]+e-\d+\)|\b\d+(?:-\d+){2}\b|\b[\d.]+e[-−]\d+)/;
+const inOnePiece = (text) => {
+  const parts = text.data.split(WHOLE); // what is kept whole has the odd places
+  if (parts.length === 1) return;
+  text.replaceWith(...parts.map((part, i) => {
+    if (i % 2 === 0) return part;
+    const whole = document.createElement("span");
+    whole.className = "name";
+    whole.textContent = part;
+    return whole;
+  }));
+};
 document.addEventListener("DOMContentLoaded", () => {
-  for (const name of document.querySelectorAll("article :is(.pre, dl em), .indextable a, .bd-sidebar-secondary .pre"))
-    if (!name.childElementCount && !name.closest(".sig-name, .sig-param")) name.innerHTML = name.innerHTML.replace(JOINT, "$&<wbr>");
+  for (const name of document.querySelectorAll("article :is(.pre, dl em), .indextable a, .bd-sidebar-secondary .pre")) {
+    const short = name.textContent.length <= LONG;
+    if (short && name.closest(".sig :is(.property, .default_value)")) name.classList.add("name"); // a value
+    else if (!name.childElementCount && !name.closest(".sig-name, .sig-param")) name.innerHTML = name.innerHTML.replace(JOINT, "$&<wbr>");
+  }
+  for (const line of document.querySelectorAll("article :is(p, li, dd, figcaption, summary)")) {
+    if (line.closest(".lab, .touch, .drawn, table")) continue;
+    const texts = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+    const found = [];
+    while (texts.nextNode()) found.push(texts.currentNode);
+    for (const text of found) if (!text.parentElement.closest(".name, .math, pre, script, a[href^='http']")) inOnePiece(text);
+  }
   for (const cell of document.querySelectorAll("article table :is(td, th)")) {
     if (!cell.childElementCount && cell.textContent.includes("e-"))
       cell.innerHTML = cell.innerHTML.replace(POWER, "<span class='name'>$&</span>");
   }
   for (const cell of document.querySelectorAll("article tbody :is(td, th)")) {
-    if (NAME.test(cell.textContent.trim()) && !cell.closest(".lab, .touch")) cell.classList.add("name");
+    const name = cell.textContent.trim();
+    const short = cell.matches("th") && name.length <= SHORT;
+    if ((short || NAME.test(name)) && !cell.closest(".lab, .touch")) cell.classList.add("name");
     // Nor is short code broken, or a name in a longer piece.
     const words = [];
     for (const code of cell.querySelectorAll("code")) {
@@ -174,6 +216,13 @@ document.addEventListener("DOMContentLoaded", () => {
       words.push(...(text.length <= LONG ? [text] : text.split(/\s|(?<=\()/)));
     }
     if (words.length) cell.style.setProperty("--letters", Math.min(LONG, Math.max(...words.map((word) => word.length))));
+  }
+  // Cells whose ground says how large their number is: by night they are turned over as a plot is.
+  for (const style of document.querySelectorAll("article .text_html > style")) {
+    for (const rule of style.sheet?.cssRules ?? []) {
+      if (!rule.style?.backgroundColor) continue;
+      for (const cell of style.parentElement.querySelectorAll(rule.selectorText)) cell.classList.add("shaded");
+    }
   }
 });
 const fitAll = () => fit(TABLES);

@@ -10,6 +10,7 @@ for (const figure of document.querySelectorAll(".touch")) {
   const show = (number) => {
     const state = states[number];
     if (say.textContent !== state.say) say.textContent = state.say; // said again, it would be announced again
+    [...say.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).forEach(inOnePiece); // see layout.js
     tiles.forEach((tile, i) => {
       tile.style.setProperty("--column", state.tiles[i] % columns);
       tile.style.setProperty("--row", Math.floor(state.tiles[i] / columns));
