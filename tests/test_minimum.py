@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from intriguing.attack import refinement
 from intriguing.attack.distortion import minimum_distortion
 from intriguing.book import fingerprint
 from intriguing.chapters import minimum
@@ -300,3 +301,13 @@ def test_stored_distances_are_means_over_the_images_that_succeed_in_single_preci
     for row in walks:  # though many of them fall back in double precision, none is left out of the mean
         assert row["success_float32"] == 1 and row["success_float64"] < 0.9
         assert row["rms"] / whole[row["model"]] == pytest.approx(row["ratio"], abs=1e-5)
+
+
+def test_what_the_text_says_of_batches_loads_and_passes_is_so_in_the_stored_measurements():
+    found = minimum.measured()
+    for row in found.deep["rows"]:
+        assert row["batch"] == (100 if row["model"] == "ConvNet" else 4)
+    slow = {row["model"]: row["wall_seconds"] / row["seconds"] for row in found.deep["rows"] if row["key"] == "walk"}
+    assert slow.pop("EfficientNet-Lite1") < 1.01 and min(slow.values()) > 1.2  # the others shared the cores
+    # More passes than steps: each of the rivals counts.
+    assert found.photographs.at["refine=True", "passes"] > 2 * refinement.STEPS

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from intriguing.attack.distortion import Distortion
-from intriguing.book import settings
+from intriguing.book import results, settings
 from intriguing.book.results import Table
 from intriguing.chapters.quocnet import __main__ as ahead_of_time
 from intriguing.chapters.quocnet import pictures, study
@@ -299,3 +299,8 @@ def test_pictures_of_filters_triptychs_and_lengths():
 def test_what_the_page_says_of_constants_and_tolerances():
     assert (quocnet.EPSILON, quocnet.FLOOR, quocnet.SPARSITY) == (0.01, 0.01, 0.1)
     assert {floor for column, floor in study.FLOORS.items() if column not in ("cars", "units")} == {0.0001}
+
+
+def test_the_three_networks_need_less_than_a_step_of_a_file_and_the_pixels_more():
+    steps = 255 * results.load("quocnet_distortions", "paper").to_frame()["mean distortion"]
+    assert steps.drop(study.PIXELS).max() < 1 < steps[study.PIXELS]
