@@ -59,9 +59,10 @@ run: $(READY) ## Execute every chapter here and now, build the executed book, sh
 	@$(INTRIGUING) run --profile $(PROFILE) $(HOW)
 
 # Each part runs even when an earlier one failed, so that one run shows all that is wrong. pytest comes last,
-# because its browser tests read the book that was just built, beside the checks of style. It works in several
-# processes, one file at a time in each, with one thread of arithmetic; the longest files are first. Weights are shared
-# by the chapters in a cache of their own, so that a test neither uses nor fills the reader's.
+# because its browser tests read the book that was just built, beside the checks of style. It works in three
+# processes, one file at a time in each, with one thread of arithmetic; the longest files are first. On two cores the
+# third has work while another waits for a browser, a kernel or a signal. Weights are shared by the chapters in a cache
+# of their own, so that a test neither uses nor fills the reader's.
 test: $(READY) ## Style, book build with warnings as errors, unit tests, chapters under nbval, the guard
 	@failed=""; \
 	echo "jupyter-book build -n -W --keep-going"; { $(BUILD); } & building=$$!; \
@@ -72,7 +73,7 @@ test: $(READY) ## Style, book build with warnings as errors, unit tests, chapter
 	export INTRIGUING_CACHE="$${INTRIGUING_CACHE:-$(CURDIR)/_build/cache}" INTRIGUING_PROFILE=quick; \
 	export OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}"; \
 	unset INTRIGUING_RECORD; \
-	$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest -n $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder \
 		--nbval-lax --nbval-current-env --nbval-cell-timeout 600 --nbval-kernel-startup-timeout 180 tests notebooks \
 		|| failed="$$failed pytest"; \
 	if [ -n "$$failed" ]; then echo "FAILED:$$failed" >&2; exit 1; fi
