@@ -634,7 +634,8 @@ def _formula(stored: Stored) -> Finding:
 def _guarantee(stored: Stored) -> Finding:
     frame = stored.frame("sandwich")
     worst, images = frame["largest ratio"], int(frame["images"].sum())
-    number = f"certified radius over distance found: at most {worst.max():.3f}, {images:,} images and networks"
+    number = f"certified radius over distance found, to the runner-up: at most {worst.max():.3f}"
+    number += f", {images:,} images and networks"
     return Finding(REPRODUCED, number) if worst.max() <= 1 else Finding(DIFFERS, number, f"broken for {worst.idxmax()}")
 
 
@@ -663,7 +664,9 @@ def _penalty(stored: Stored) -> Finding:
 
 def _rare(stored: Stored) -> Finding:
     rates = stored.part("density_rates", list(paper.MODELS), ["radius × 1"])["radius × 1"]
-    number = f"under noise of the same length, one in $10^{{{-rates.max():.0f}}}$ or fewer, on the networks of Table 1"
+    least = -rates.max()
+    number = f"under noise of the same length, in the median image, one in $10^{{{least:.0f}}}$ or fewer"
+    number += ", by network of Table 1"
     return Finding(REPRODUCED, number) if rates.max() < -6 else Finding(DIFFERS, number, "counted under noise")
 
 
