@@ -760,7 +760,7 @@ class Brittleness:
         return (
             f"On the {self.cars} cars that were drawn for both, the perturbation that the network without labels needs "
             f"is {self.ratio:.2f} times as long as the supervised one's "
-            f"(95 % interval {self.low:.2f} to {self.high:.2f})."
+            f"(geometric mean; 95 % interval {self.low:.2f} to {self.high:.2f})."
         )
 
 

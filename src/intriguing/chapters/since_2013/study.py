@@ -213,7 +213,7 @@ def claims(table: Table, length: Table, raised: Mapping[str, float], networks: S
         "One gradient sign of 0.1 makes every network trained as in 2013 misread more than half of the images": (
             (old["one gradient sign"] > 0.5).all()
         ),
-        "Random signs of the same size raise none of their errors by five points": (
+        "Random signs of the same size raise no error of a network trained as in 2013 by five points": (
             (old["random signs"] - old["as they are"] < 0.05).all()
         ),
         "Twenty signs are nowhere weaker than one by more than two images in a hundred": (
