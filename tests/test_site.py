@@ -158,6 +158,11 @@ def _first(names: tuple[str, ...]) -> str | None:
     return next((path for path in map(shutil.which, names) if path), None)
 
 
+def screen(width: int) -> dict[str, int | bool]:
+    """What Chromium is told of a screen; a narrow one is a phone's."""
+    return {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+
+
 ARRIVED = """
 const [wanted, here] = [arguments[0], location.href];
 const led = wanted.endsWith('/index.html') && here.endsWith('/book/welcome.html');
@@ -266,8 +271,7 @@ FITTED = "const done = arguments[0]; requestAnimationFrame(() => requestAnimatio
 
 
 def _complaints(browser, width: int, theme: str) -> list[str]:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen(width))
     root = "document.documentElement.dataset"
     browser.execute_script(
         f"{root}.theme = {root}.mode = arguments[0]; window.dispatchEvent(new Event('resize'))", theme
@@ -413,8 +417,7 @@ ARRIVING = [
 @pytest.mark.parametrize("width", [1400, 390])
 @pytest.mark.parametrize("name", ARRIVING)
 def test_hardly_anything_moves_while_a_page_arrives(watched, address: str, name: str, width: int) -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    watched.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    watched.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen(width))
     watched.get(f"{address}/{name}.html")
     watched.execute_async_script(SETTLED)
     watched.execute_async_script(PAINTED)
@@ -423,8 +426,7 @@ def test_hardly_anything_moves_while_a_page_arrives(watched, address: str, name:
 
 @pytest.mark.parametrize("width", [1400, 390])
 def test_what_moves_is_noticed(watched, address: str, width: int) -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    watched.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    watched.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen(width))
     watched.get(f"{address}/book/welcome.html")
     watched.execute_async_script(PAINTED)
     watched.execute_script("document.querySelector('article').insertAdjacentHTML('afterbegin', arguments[0])",
@@ -448,6 +450,13 @@ def test_layout_checks_see_what_is_wrong(browser, address: str) -> None:
     assert any(line.startswith("the page is ") for line in wrong)
 
 
+@pytest.fixture
+def sized(browser):
+    """Gives the browser a screen of some width until the test ends."""
+    yield lambda width: browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen(width))
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 EXPONENTS = """
 const size = (element) => parseFloat(getComputedStyle(element).fontSize);
 const small = [...document.querySelectorAll('article mjx-script mjx-c')];
@@ -456,11 +465,9 @@ return small.map((letter) => size(letter) / size(letter.closest('mjx-container')
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_exponents_are_smaller_than_what_they_stand_on(browser, address: str, width: int, request) -> None:
+def test_exponents_are_smaller_than_what_they_stand_on(browser, address: str, width: int, sized) -> None:
     """In the small letters of a table on a phone they were larger."""
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    request.addfinalizer(lambda: browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {}))
+    sized(width)
     browser.get(f"{address}/book/notation.html")
     browser.execute_async_script(SETTLED)
     ratios = browser.execute_script(EXPONENTS)
@@ -506,21 +513,17 @@ return found;
 
 
 @pytest.mark.parametrize("name", ["notebooks/transfer", "notebooks/disjoint_sets", "book/api/chapters_blind_spots"])
-def test_names_of_networks_stay_in_one_piece(browser, address: str, name: str, request) -> None:
-    phone = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-    request.addfinalizer(lambda: browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {}))
+def test_names_of_networks_stay_in_one_piece(browser, address: str, name: str, sized) -> None:
+    sized(390)
     browser.get(f"{address}/{name}.html")
     browser.execute_async_script(SETTLED)
     found = browser.execute_script(PIECES)
     assert found and [network for network, lines in found if lines > 1] == []
 
 
-def test_a_slider_does_not_move_the_drawing_below_it(browser, address: str, request) -> None:
+def test_a_slider_does_not_move_the_drawing_below_it(browser, address: str, sized) -> None:
     """Words beside it that took several lines pushed the drawing away below the finger."""
-    phone = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-    request.addfinalizer(lambda: browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {}))
+    sized(390)
     browser.get(f"{address}/notebooks/tilting.html")
     browser.execute_async_script(SETTLED)
     tops = browser.execute_script(
@@ -539,12 +542,10 @@ def test_a_slider_does_not_move_the_drawing_below_it(browser, address: str, requ
     assert len(tops) == 6 and len(set(tops)) == 1
 
 
-def test_a_figure_is_enlarged_by_touch_and_closed_again(browser, address: str, request) -> None:
+def test_a_figure_is_enlarged_by_touch_and_closed_again(browser, address: str, sized) -> None:
     from selenium.webdriver.common.keys import Keys
 
-    phone = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)  # where another picture is on the page
-    request.addfinalizer(lambda: browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {}))
+    sized(390)  # where another picture is on the page
     browser.get(f"{address}/notebooks/transfer.html")
     browser.execute_async_script(SETTLED)
     opener = browser.find_element("css selector", "figure button.larger")
