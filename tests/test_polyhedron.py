@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize as scipy_minimize
 
+from intriguing.attack import polyhedron
 from intriguing.attack.polyhedron import project_polyhedron
 
 
@@ -140,6 +141,15 @@ def test_another_box_is_the_same_problem(width):
     torch.testing.assert_close(moved / width, z, atol=1e-9, rtol=0)
 
 
+def test_a_box_below_zero_is_the_same_problem():
+    _, a, b = problem(9)
+    x = torch.tensor([[0.0], [0.0], [1.0], [1.0]], dtype=torch.float64).expand(4, 12)  # as far from its end as can be
+    z, _ = project_polyhedron(x, a, b)
+    moved, _ = project_polyhedron(x - 2, a, b - 2 * a.sum(2), -2.0, -1.0)
+    torch.testing.assert_close(moved + 2, z, atol=1e-9, rtol=0)
+    assert ((a @ z[:, :, None])[:, :, 0] > b - 1e-9).all()
+
+
 def test_nothing_to_move_and_nothing_to_satisfy():
     x, a, b = problem(8)
     assert project_polyhedron(x[:, :0], a[:, :, :0], b)[0].shape == (4, 0)
@@ -148,3 +158,42 @@ def test_nothing_to_move_and_nothing_to_satisfy():
         project_polyhedron([1.0], a, b)
     with pytest.raises(TypeError, match="got matrix of torch.float32 for x of torch.float64; expected all of"):
         project_polyhedron(x, a.float(), b)
+
+
+def test_one_pixel_under_two_constraints():
+    # 2 z >= 1.75 and 3 z >= 2.75: the second asks for more. Multipliers have two dimensions, the pixel has one.
+    x, a, b = torch.tensor([[0.25]]), torch.tensor([[[2.0], [3.0]]]), torch.tensor([[1.75, 2.75]])
+    z, y = project_polyhedron(x.double(), a.double(), b.double())
+    torch.testing.assert_close(z, torch.tensor([[2.75 / 3]], dtype=torch.float64))
+    torch.testing.assert_close(y, torch.tensor([[0.0, (2.75 / 3 - 0.25) / 3]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("dtype", "rounding", "missed"), [(torch.float64, 1e-9, 0.0), (torch.float32, 1e-4, 0.001)])
+def test_fewer_pixels_than_constraints(dtype, rounding, missed):
+    # Feasible points with multipliers that are complementary are the projections: a certificate for each problem.
+    generator, errors = torch.Generator().manual_seed(0), []
+    for n in range(1, 9):
+        for k in range(1, 9):
+            x, a, b = problem(100 * n + k, batch=60, n=n, k=k)
+            x = (1.6 * x - 0.3).clamp(0, 1)  # many pixels on the bounds
+            a[::3, 1:] = a[::3, :1] + 0.03 * a[::3, 1:]  # half-spaces that hardly differ
+            size = a.norm(dim=2)
+            inside = (1.6 * torch.rand(x.shape, generator=generator, dtype=x.dtype) - 0.3).clamp(0, 1)
+            b = (a @ inside[:, :, None])[:, :, 0] - 0.01 * size * torch.rand(
+                b.shape, generator=generator, dtype=b.dtype
+            )
+            z, y = (found.double() for found in project_polyhedron(x.to(dtype), a.to(dtype), b.to(dtype)))
+            slack = ((a @ z[:, :, None])[:, :, 0] - b) / size
+            assert (y >= 0).all()
+            errors.append(torch.minimum(y * size, slack).abs().amax(1))
+            errors.append((z - (x + (y[:, None] @ a)[:, 0]).clamp(0, 1)).abs().amax(1))
+    assert (torch.cat(errors) > rounding).double().mean() <= missed
+
+
+def test_what_no_point_satisfies_is_given_up_soon(monkeypatch):
+    steps = []
+    step = polyhedron._newton_step
+    monkeypatch.setattr(polyhedron, "_newton_step", lambda *given: steps.append(1) or step(*given))
+    x, a, b = problem(5)
+    project_polyhedron(x, a, b + 1e3)
+    assert len(steps) < 20

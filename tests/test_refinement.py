@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from intriguing.attack import penalty
+from intriguing.attack import penalty, refinement
 from intriguing.attack.distortion import MARGIN, minimum_distortion
 from intriguing.attack.oracles import exact_linear_distortion
 from intriguing.attack.perturbations import random_targets
@@ -46,6 +46,56 @@ def networks(brief):
     sets, models = brief
     images, labels = sets.test.images[DOZENS], sets.test.labels[DOZENS]
     return models, images, random_targets(labels)
+
+
+def test_the_shortest_on_linear_networks_of_few_pixels():
+    # Fewer free pixels than rivals: where projections stopped at their starts. The exact programme says what is right.
+    compared = 0
+    for seed in range(35):
+        generator = torch.Generator().manual_seed(seed)
+        pixels, classes = 1 + seed % 7, 3 + seed % 5
+        model = nn.Sequential(nn.Flatten(), nn.Linear(pixels, classes)).double().eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+            model[1].bias *= 0.3  # most targets are within reach
+        images = torch.rand(8, pixels, generator=generator).mul(1.6).sub(0.3).clamp(0, 1).double()
+        targets = torch.randint(classes, (8,), generator=generator)
+        found = minimum_distortion(model, images, targets, refine=True)
+        with torch.no_grad():
+            logits = model(images)
+        for row in (logits.argmax(1) != targets).nonzero()[:, 0].tolist():
+            weight, bias, image, target = model[1].weight, model[1].bias, images[row], int(targets[row])
+            asked = 1.1 * MARGIN * float(logits[row].max() - logits[row].min())
+            try:
+                exact = exact_linear_distortion(weight, bias, image, target, margin=asked).rms
+            except ValueError:  # no image of the box is read as the target
+                continue
+            if exact < 1e-3:  # what the exact programme forgives counts there
+                continue
+            assert found.success[row], (seed, row)
+            assert exact * (1 - 1e-4) <= found.rms[row] <= exact * 1.001, (seed, row)
+            compared += 1
+    assert compared > 80
+
+
+def test_the_last_step_asks_for_the_margin_alone(linear):
+    weight, bias, clean, targets = linear
+    margin = torch.full((12,), 0.01, dtype=torch.float64)
+    best, success, _ = refine(lambda x: x @ weight.T + bias, clean, targets, margin)
+    leads = lead(best @ weight.T + bias, targets)
+    assert success.all()
+    assert (leads >= margin).all() and (leads <= 1.05 * margin).all()
+
+
+def test_the_last_step_is_taken_where_the_steps_end(linear, monkeypatch):
+    weight, bias, clean, targets = linear
+    monkeypatch.setattr(refinement, "STEPS", 1)  # it asks for half of the lead that is missing
+    margin = torch.full((12,), 1e-7, dtype=torch.float64)
+    best, success, evaluations = refine(lambda x: x @ weight.T + bias, clean, targets, margin)
+    assert success.all() and (evaluations == 4 + 1).all()  # four rivals
+    for image, target, found in zip(clean, targets, (best - clean).square().mean(1).sqrt(), strict=True):
+        assert found == pytest.approx(exact_linear_distortion(weight, bias, image, int(target)).rms, rel=1e-5)
 
 
 @pytest.mark.parametrize("from_corner", [False, True])
@@ -161,6 +211,25 @@ def test_images_whose_projections_do_not_arrive_go_through_the_penalty_method(ne
     assert found.penalty.isfinite().logical_or(found.rms == 0).all()  # a c was sought, and found
     torch.testing.assert_close(found.rms.mean(), expected.rms.mean(), rtol=0.01, atol=0)
     assert (found.evaluations > expected.evaluations)[found.rms > 0].all()
+
+
+def test_a_failed_penalty_search_leaves_a_place_to_start_from(networks, monkeypatch):
+    models, images, targets = networks
+    real, halfway = penalty.closest, []
+
+    def fails_from_clean(classify, clean, *arguments, start=None, **options):
+        found, success, evaluations = real(classify, clean, *arguments, start=start, **options)
+        return (found, success, evaluations) if start is not None else (clean, success & False, evaluations)
+
+    def fails(search, margin, *_, sure):
+        search.begin(margin, sure=sure)
+        search.best += 0.5 * (1 - search.clean)
+        halfway.append(search.success.clone())
+
+    monkeypatch.setattr(penalty, "closest", fails_from_clean)
+    monkeypatch.setattr(penalty.Search, "run", fails)
+    found = minimum_distortion(models["FC100-100-10"], images, targets, refine=True)
+    assert not halfway[0].any() and found.success.all()
 
 
 class Flattering(nn.Module):

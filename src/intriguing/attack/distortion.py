@@ -234,7 +234,7 @@ def _solve(
     search.begin(margin, sure=sure)
     search.refine(fast, from_clean=True)
     left = search.left()
-    if len(left):  # no projection arrived: the edge of the penalty method is a place to start from
+    if len(left):  # no projection arrived: where the penalty method ends is a place to start from, even if it fails
         again = Search(classify, images[left], targets[left], norm)
         again.run(margin, 0.3, COARSE, *rest, sure=sure)
         again.refine(classify, from_clean=False)

@@ -350,7 +350,7 @@ def _direction(state: dict[str, Tensor], room: Tensor, history: int) -> tuple[Te
     # Inner products over the free coordinates: products[i, j] = <w_i, w_j>_F with w = (s..., y...), against g likewise.
     free_pairs = torch.mul(pairs, (~binding)[:, None, :].to(pairs.dtype), out=room[: len(pairs)])
     products = torch.bmm(free_pairs, free_pairs.transpose(1, 2))  # (b, 2m, 2m)
-    against_gradient = torch.bmm(pairs, free_gradient[:, :, None])[:, :, 0]  # (b, 2m)
+    against_gradient = torch.bmm(free_gradient[:, None, :], pairs.mT)[:, 0]  # (b, 2m)
 
     # Reorder the ring: age 0 is the newest pair.
     age = torch.arange(history, device=x.device)

@@ -276,7 +276,7 @@ class Search:
 
     def refine(self, fast: Classifier, *, from_clean: bool) -> None:
         """Shorten what was found, or, from the clean images, find and shorten, with another precision for the work."""
-        index = ((self.penalty != torch.inf) & (self.success | from_clean) & self.possible).nonzero()[:, 0]
+        index = ((self.penalty != torch.inf) & self.possible).nonzero()[:, 0]
         clean, start = self.clean[index].to(fast.dtype), self.best[index].to(fast.dtype)
         found, there, evaluations = closest(
             lambda x: fast(x.view(-1, *self.shape[1:])),

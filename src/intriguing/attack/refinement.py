@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .models import out_of_memory
+from .perturbations import logit_margin
 from .polyhedron import Rows, project_polyhedron
 
 STEPS = 30
@@ -27,6 +28,7 @@ SETTLED = 5e-3
 STAGE = 0.5  # part of the missing lead that the first step asks for
 NEAR = 0.02  # a lead this close to zero, as a fraction of the spread of the clean image's logits, is at the boundary
 HEAVIEST = 0.95  # largest pull towards the current image
+LAST = 1.02  # the lead that the last step asks for, in margins
 
 
 @dataclass(eq=False)
@@ -89,7 +91,8 @@ def refine(
 
     Returns:
         images (B, n), the shortest that were seen with their margin; success (B,) bool, whether there was one (where
-        not, the image is the start); and evaluations (B,) long, the backward passes made, one per rival and step.
+        not, the image is the start); and evaluations (B,) long: the backward passes made, one per rival and step, and
+        the last step.
 
     Source:
         Nocedal and Wright, Numerical Optimization, chapter 18 (sequential quadratic programming); the exact subproblem
@@ -122,27 +125,43 @@ def refine(
         moved=unknown,
         moved_before=unknown,
     )
-    for _ in range(STEPS):
+    for step in range(STEPS):
         state.x = state.x.to(dtype or clean.dtype).to(clean.dtype)
         lead, slope, rivals = _linearise(classify, state.x, state.target)
         evaluations[state.row] += lead.shape[1]
         low = lead.amin(1)
-        distance = (state.x - state.clean).norm(dim=1)
-        row = state.row
-        shorter = (low >= state.margin) & (distance < shortest[row])
-        best[row[shorter]], shortest[row[shorter]] = state.x[shorter], distance[shorter]
+        distance = _keep(state, low, best, shortest)
         _adapt(state, low)
         z, multipliers = _step(state, lead, slope, rivals)
         going = z.sub(state.x).norm(dim=1) > SETTLED * (1 - state.pull) * distance
         going |= low < state.margin
         state.multipliers = torch.zeros_like(state.multipliers).scatter_(1, rivals, multipliers)
         state.before, state.moved_before = low, state.moved
-        state.moved, state.x = (z - state.x).norm(dim=1), z
-        if not bool(going.any()):
+        state.moved = (z - state.x).norm(dim=1)
+        ended = ~going if step + 1 < STEPS else torch.ones_like(going)
+        if bool(ended.any()):
+            last = state.take(ended)
+            # Where the linearisation has settled it holds for less than twice the margin, and to rounding.
+            last.aim, last.moved = LAST * last.margin, torch.zeros_like(last.moved)
+            last.x = _step(last, lead[ended], slope[ended], rivals[ended])[0].to(dtype or clean.dtype).to(clean.dtype)
+            with torch.no_grad():
+                low = logit_margin(classify(last.x), last.target)
+            evaluations[last.row] += 1
+            _keep(last, low, best, shortest)
+        if bool(ended.all()):
             break
-        if not bool(going.all()):
-            state = state.take(going)
+        state.x = z
+        if bool(ended.any()):
+            state = state.take(~ended)
     return best, shortest.isfinite(), evaluations
+
+
+def _keep(state: State, low: Tensor, best: Tensor, shortest: Tensor) -> Tensor:
+    """Write down the images that have their margin and are the shortest so far; their distances (B,)."""
+    distance, row = (state.x - state.clean).norm(dim=1), state.row
+    shorter = (low >= state.margin) & (distance < shortest[row])
+    best[row[shorter]], shortest[row[shorter]] = state.x[shorter], distance[shorter]
+    return distance
 
 
 def _adapt(state: State, low: Tensor) -> None:
@@ -163,7 +182,7 @@ def _adapt(state: State, low: Tensor) -> None:
 def _step(state: State, lead: Tensor, slope: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
     """The projection onto lead + slope (z - x) >= aim, of a point between the clean and the current image."""
     x, clean, freedom = state.x, state.clean, 1 - state.pull[:, None]
-    bound = state.aim[:, None] - lead + torch.bmm(slope, x[:, :, None])[:, :, 0]
+    bound = state.aim[:, None] - lead + torch.bmm(x[:, None, :], slope.mT)[:, 0]
     rounding = 4 * x.shape[1] ** 0.5 * torch.finfo(x.dtype).eps
     z, multipliers = project_polyhedron(
         torch.lerp(x, clean, freedom),
