@@ -40,7 +40,8 @@ def test_what_is_no_finding_is_not_counted(store):
     assert found["table2", "FC10(1)", "distortion"] == "given"
     assert found["table2", "FC10(1)", "FC10(1)"] == "given"
     assert found["table2", "FC10(1)", "AE400-10"] == "error"
-    assert found["table4", "FC100-100-10 amplified to 0.1", "FC100-100-10"] == "given"
+    assert found["table4", "FC100-100-10", "FC100-100-10"] == "given"
+    assert found["table4", "FC100-100-10 amplified to 0.1", "FC100-100-10"] == "error"
     assert found["table5", "Conv. 1", "upper bound"] == "bound"
     assert found["table5", "Conv. 1", "stride"] == "given"
     assert numbers.counts(scores.entries())["printed"].to_dict() == {
@@ -49,7 +50,7 @@ def test_what_is_no_finding_is_not_counted(store):
         "table2, error": 42,
         "table3, distortion": 3,
         "table3, error": 9,
-        "table4, error": 18,
+        "table4, error": 21,
         "table5, bound": 8,
     }
 
@@ -473,7 +474,7 @@ def test_the_paper_s_own_tables_bear_its_claims(store):
 
 
 def test_what_is_said_of_the_own_amplified_examples():
-    """They are left out of the counts, and the page says what the three of them came to."""
+    """They are counted, and the page says what the three of them came to."""
     ours = results.load("table4", "paper").to_frame()
     own = [100 * ours.at[f"{name} amplified to 0.1", name] for name in paper.HALF_MODELS]
     assert (round(min(own)), round(max(own))) == (93, 96)

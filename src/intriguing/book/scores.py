@@ -37,8 +37,8 @@ def entries(profile: str | None = None) -> pd.DataFrame:
     Returns:
         The columns ``table``, ``row``, ``column``, ``kind``, ``paper`` and ``ours`` (NaN where nothing is stored).
         ``kind`` is ``error`` (a fraction), ``distortion``, ``bound``, or ``given`` for what is no finding: the error
-        of a model on the examples made for it, which the search brings to 100 %, the sizes of noise, and what
-        another table has printed already.
+        of a model on the examples made for it as they were found, which the search brings to 100 %, the sizes of
+        noise, and what another table has printed already.
 
     Raises:
         ValueError: There is no such profile.
@@ -108,8 +108,7 @@ def _entry(table: results.Table | None, row: str, column: str) -> float:
 
 
 def _kind(table: str, row: str, column: str) -> str:
-    own = row.removesuffix(" amplified to 0.1") == column
     repeated = column == "distortion" and table in ("table2", "table4")
-    if own or repeated or column in _SETTINGS:
+    if row == column or repeated or column in _SETTINGS:
         return "given"
     return {"upper bound": "bound"}.get(column, column) if column in _MEASURES else "error"

@@ -24,9 +24,10 @@ _WHOLE = {"training error": 60_000, "test error": 10_000, "error on P1": 30_000,
 
 
 def entries() -> pd.DataFrame:
-    """The printed numbers that could have come out otherwise.
+    """The printed numbers that protocols are judged by.
 
-    Left out are the rates of 100 % of networks on the examples made for them, and the sizes that Tables 2 and 4 repeat.
+    Left out are the rates of 100 % of networks on the examples made for them, amplified or not, and the sizes that
+    Tables 2 and 4 repeat.
 
     Returns:
         One row per number, indexed by ``table``, ``row`` and ``column``: ``group``, ``paper`` (fractions, root mean
