@@ -217,6 +217,8 @@ def test_curves_set_near_beside_noise(small):
     curve = study.near_curves({"FC10(1)": model}, images, around)["FC10(1)"]
     errors = study.noise_curve("FC10(1)", model, images)
     assert torch.equal(curve["noise"], errors["free"]) and torch.equal(curve["clipped"], errors["clipped"])
+    assert float(curve["more"].mean()) == pytest.approx(float(errors["clipped"][-1] - errors["free"][-1]))
+    assert len(curve["more"]) == 12
     at = study.EPSILONS.index(0.05)
     assert float(curve["radii"][at]) == 0.05 and float(curve["found"][at]) == pytest.approx(6 / 12)
     assert float(curve["low"][at]) < 0.5 < float(curve["high"][at])
@@ -358,6 +360,7 @@ def claimed(*, good: bool) -> dict[str, bool]:
     flat = torch.zeros(len(study.EPSILONS)).double()
     risen = torch.linspace(0, 1, len(study.EPSILONS)).double()
     curve = {"noise": flat, "clipped": risen} if good else {"noise": risen, "clipped": flat}
+    curve["more"] = torch.full((4,), 1.0 if good else -1.0).double()
     # The limit for one comparison on each of three networks is 2.39 standard errors, for one on each of two 2.24.
     check = study.Trust(2.38, 1, 2.23, 1, 9.0) if good else study.Trust(2.4, 1, 2.4, 1, 9.0)
     tables = (
@@ -386,6 +389,21 @@ def test_claims_follow_from_what_was_measured():
     assert not bad[everywhere]  # one image of two has a certain ball
 
 
+@pytest.mark.parametrize(
+    ("second", "holds"),
+    [
+        ([0.2, 0.4, 0.2, 0.4], True),  # 0.3, with a standard error of 0.058
+        ([0.2, 0.0, 0.2, 0.0], None),  # 0.1, with one of 0.058
+        ([-0.2, 0.0, -0.2, 0.0], None),
+        ([0.0, 0.0, 0.0, 0.0], None),
+        ([-0.2, -0.4, -0.2, -0.4], False),
+    ],
+)
+def test_that_cut_noise_errs_more_is_decided_by_two_standard_errors_over_images(second, holds):
+    networks = [torch.full((4,), 1.0).double(), torch.tensor(second).double()]
+    assert study._all_more(networks) is holds
+
+
 def test_the_hardest_decayed_network_may_stay_far():
     names = ("FC10(1)", "ConvNet")
     around = {name: surroundings(good=True) for name in names}
@@ -403,9 +421,7 @@ def test_the_hardest_decayed_network_may_stay_far():
         claims["Wherever errors can be counted, tilted sampling agrees with the count as nearly as luck allows"] is None
     )
     assert claims["The same for every network except FC10(1), whose weights are decayed hardest"]
-    assert claims[
-        "On fully connected networks noise of the adversarial distance errs under once in 10^50 in the median"
-    ]
+    assert claims["On fully connected networks noise of the adversarial distance errs under once in 10⁵⁰ in the median"]
 
 
 def test_a_median_lies_halfway_between_the_middle_two():
