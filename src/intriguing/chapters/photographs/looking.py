@@ -86,10 +86,9 @@ class Looking:
     @functools.cached_property
     def judges(self) -> Table:
         """What several judges say of the first network's units."""
-        seen = {
-            f"{name}, length one": study.judges(self.photos, self.answers[name].features)
-            for name in study.judging(self.first, self.answers)
-        }
+        first, *others = study.judging(self.first, self.answers)
+        seen = {f"{first}, length one": self.judged[self.first]}
+        seen |= {f"{name}, length one": study.judges(self.photos, self.answers[name].features) for name in others}
         old = recognition.alexnet_convolutions(self.photos, progress="asking AlexNet's convolutions")
         if old is not None:
             seen["AlexNet's convolutions, length one"] = study.judges(self.photos, old)
@@ -213,8 +212,8 @@ class Looking:
 
     @where_at_hand
     def saved(self) -> Styler:
-        """What becomes of ostriches that are magnified and saved."""
-        frame = study.survival(self.grown[self.first])
+        """What becomes of the first network's ostriches that are magnified and saved."""
+        frame = study.survival(self.grown[self.first], self.first)
         sizes = ["distortion", "distortion once saved"]
         frame.index = frame.index.map("{:g}".format)
         return frame.style.format("{:.0%}").format("{:.6f}", subset=sizes).format("{:.2f}", subset=["margin"])

@@ -46,7 +46,7 @@ KNOWN = {
     LITE0: Known(0.751, None, "all 50,000 validation photographs, cut out of larger ones"),
     LITE1: Known(0.767, None, "likewise, at 240 by 240 pixels"),
     LITE2: Known(0.776, None, "likewise, at 260 by 260 pixels"),
-    SQUEEZENET: Known(0.587, 0.810, "validation photographs 1 to 5,000"),
+    SQUEEZENET: Known(0.575, 0.803, "ImageNet's validation photographs, Iandola et al. 2016"),
     TORCHVISIONS: Known(0.58092, 0.80420, "all 50,000 validation photographs, torchvision's own measurement"),
     ALEXNET: Known(0.56522, 0.79066, "all 50,000 validation photographs, torchvision's own measurement"),
 }

@@ -628,15 +628,17 @@ def penalised_line(found: Penalised) -> str:
     )
 
 
-def survival(grown: Amplified) -> pd.DataFrame:
+def survival(grown: Amplified, network: str) -> pd.DataFrame:
     """What becomes of ostriches that are magnified and saved.
 
     Args:
         grown: perturbations multiplied by several factors.
+        network: name of that for which they were made and which reads them.
 
     Returns:
-        For each ``factor`` the mean distortion and margin, the shares of ostriches, of sure ones and of those that
-        survive being saved with 8 bits, and the mean distortion once saved.
+        For each factor, under the name of the network, the mean distortion and margin; the shares of all photographs
+        that are ostriches, that are so surely, and that are ostriches once saved with 8 bits; and the mean distortion
+        once saved.
     """
     return pd.DataFrame(
         {
@@ -644,10 +646,10 @@ def survival(grown: Amplified) -> pd.DataFrame:
             "margin": grown.margin.mean(1),
             "an ostrich": grown.hit.double().mean(1),
             "with probability 0.9": (grown.probability >= SURE).double().mean(1),
-            "an ostrich once saved": grown.rounded_hit.double().mean(1),
+            "share that is an ostrich once saved": grown.rounded_hit.double().mean(1),
             "distortion once saved": grown.rounded_rms.mean(1),
         },
-        index=pd.Index(grown.factors.tolist(), name="factor"),
+        index=pd.Index(grown.factors.tolist(), name=f"{network}, factor"),
     )
 
 
@@ -815,8 +817,8 @@ def claims(
     """What the page claims of ImageNet, and whether it has come out true.
 
     Args:
-        accuracy: as from :func:`accuracy_table`; the rows of its first network count.
-        units: as from :func:`coherence_table`; likewise.
+        accuracy: as from :func:`accuracy_table`; all rates that were published count.
+        units: as from :func:`coherence_table`; the rows of its first network count.
         drawn: as from :func:`figure5`.
         grown: the first network's ostriches multiplied by several factors.
         moved: as from :func:`travels`.
@@ -825,7 +827,7 @@ def claims(
     frame, distance, kind = units.to_frame(), MEASURES["feature_distance"], MEASURES["purity"]
     seen, blank, control = (frame.loc[f"{layer}: {distance}"] for layer in (LAST, TURNED, CLASSES))
     kinds, first = frame.loc[f"{LAST}: {kind}"], next(iter(drawn.found))
-    found, inside = drawn.found[first], accuracy.to_frame()["inside"].iloc[:2]
+    found, inside = drawn.found[first], accuracy.to_frame()["inside"].dropna()
     away, aimed = (part(moved[-1], goal, FIVE) for goal in (AWAY, TARGET))
     margins, kept = by_margin(grown)
     return {
