@@ -75,9 +75,8 @@ def test_table_claims_and_words(digits):
     assert "2 of 4 test images have a training image of their class within 0.07" in said
     assert "misread 1 to 1" in said and "0.030 to 0.030 from an adversarial" in said
     assert natural.allowed(made).loc["bright", "with a twin"] == 0
-    assert (
-        "more than half of all errors on 0 of 1 networks for certain; the smallest part is that of bright, 0%" in said
-    )
+    assert "By 95 % intervals for all networks together, such images are more than half of all errors on 0 of 1" in said
+    assert "the smallest part is that of bright, 0% (0% to " in said
 
 
 def real(**networks: tuple[int, int, int]) -> Table:

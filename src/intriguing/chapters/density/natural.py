@@ -234,9 +234,9 @@ def _parts(shares: pd.DataFrame) -> str:
     most, least = shares["low"] > 0.5, shares["share"].idxmin()
     low, high = shares.loc[least, ["low", "high"]]
     return (
-        f"Such images are more than half of all errors on {int(most.sum())} of {len(shares)} networks for certain; the "
-        f"smallest part is that of {least}, {shares.at[least, 'share']:.0%} (95 % interval for all networks together "
-        f"{low:.0%} to {high:.0%})."
+        f"By {100 * CONFIDENCE:.0f} % intervals for all networks together, such images are more than half of all "
+        f"errors on {int(most.sum())} of {len(shares)} networks; the smallest part is that of {least}, "
+        f"{shares.at[least, 'share']:.0%} ({low:.0%} to {high:.0%})."
     )
 
 
