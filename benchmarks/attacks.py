@@ -91,13 +91,13 @@ def _foolbox(name: str, *, started: bool = False, **options: object) -> Callable
 
 def _walk(steps: int, more: int = 0) -> Callable[[nn.Module], Attack]:
     def build(model: nn.Module) -> Attack:
-        from intriguing.chapters.photographs.shortest import onward, walk
+        from intriguing.chapters.photographs.shortest import moved, onward, walk
 
         def run(images: Tensor, targets: Tensor, _: Tensor) -> Tensor:
             found = walk(model, images, targets, away=False, sure=None, steps=steps)
             if more:
                 found = onward(model, images, targets, found, steps=more)
-            return (images + found["steps"] * found["unit"].view(-1, 1, 1, 1)).clamp(0, 1)
+            return moved(images, found)
 
         return run
 

@@ -22,7 +22,7 @@ from intriguing.book import results, settings
 from intriguing.book.results import Table
 from intriguing.chapters.photographs import everywhere, recognition, study
 from intriguing.chapters.photographs.ostriches import OSTRICH
-from intriguing.chapters.photographs.shortest import walk
+from intriguing.chapters.photographs.shortest import moved, walk
 from intriguing.data.free import free
 
 STARTS = 4
@@ -37,7 +37,7 @@ def distortions(start: int) -> list[float]:
     images = (images * (1 + min(start, 1) * 2 * torch.finfo(images.dtype).eps * noise)).clamp(0, 1)
     aims = torch.full((len(images),), OSTRICH)
     found = walk(model, images, aims, away=False, sure=None, steps=study.sizes().steps)
-    return rms(images, (images + found["steps"] * found["unit"].view(-1, 1, 1, 1)).clamp(0, 1)).tolist()
+    return rms(images, moved(images, found)).tolist()
 
 
 def store(distances: list[list[float]]) -> None:

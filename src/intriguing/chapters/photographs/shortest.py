@@ -115,8 +115,7 @@ def shortest(
                 key,
                 lambda some=some, aims=aims: walk(model, some, aims, away=away, sure=sure, steps=steps),
             )
-            changed = (some + kept["steps"] * kept["unit"].view(-1, 1, 1, 1)).clamp(0, 1)
-            parts.append((changed, kept["success"]))
+            parts.append((moved(some, kept), kept["success"]))
             bar.update(len(some))
     changed, success = (torch.cat(column) for column in zip(*parts, strict=True))
     sizes = rms(images, changed)
@@ -176,6 +175,19 @@ def walk(
     return _rounded(model, clean.view(-1, *shape), best.view(-1, *shape), firm / 2, goal)
 
 
+def moved(images: Tensor, found: Mapping[str, Tensor]) -> Tensor:
+    """The images after a walk.
+
+    Args:
+        images: as for :func:`walk`.
+        found: as from :func:`walk`, on the same device.
+
+    Returns:
+        (B, 3, height, width) in [0, 1].
+    """
+    return (images + found["steps"] * found["unit"].view(-1, 1, 1, 1)).clamp(0, 1)
+
+
 def onward(
     model: nn.Module,
     images: Tensor,
@@ -210,8 +222,8 @@ def onward(
     goal = functools.partial(lead, classes=classes, away=away, sure=sure)
 
     def of(kept: Mapping[str, Tensor]) -> Tensor:
-        moved = (kept["steps"] * kept["unit"].view(-1, 1, 1, 1)).to(device).flatten(1)
-        return (clean + moved).clamp(0, 1) - clean
+        way = (kept["steps"] * kept["unit"].view(-1, 1, 1, 1)).to(device).flatten(1)
+        return (clean + way).clamp(0, 1) - clean
 
     def ahead(flat: Tensor) -> Tensor:
         return goal(model(flat.view(-1, *shape)))
