@@ -34,7 +34,7 @@ def toy(count: int = 10) -> Digits:
     ],
 )
 def test_half_a_unit_of_the_last_digit(value, percent, expected):
-    assert seeds.half_unit(value, percent=percent) == pytest.approx(expected)
+    assert paper.half_unit(value, percent=percent) == pytest.approx(expected)
 
 
 def a_study(means: dict, deviations: dict) -> seeds.Study:

@@ -27,6 +27,10 @@ def test_every_printed_number_has_its_own_doubt():
     assert half[("table1", "FC10(1e-4)", "distortion")] == pytest.approx(0.0005)  # 0.062
     assert half[("table4", "FC100-100-10 amplified to 0.1", "FC123-456-10")] == pytest.approx(0.005)  # 98 %
     assert evidence.by_group()["numbers"].sum() == 90
+    assert evidence.by_group().loc[["distortions", "Table 2, as found"], "half a digit"].tolist() == [
+        "0.050",
+        "0.05 points",
+    ]
 
 
 def test_a_standard_error_by_hand():

@@ -90,6 +90,23 @@ WEIGHT_DECAY = MappingProxyType(
 """The lambdas of the quadratic weight decay, layer by layer, as Table 1 describes the models."""
 
 
+def half_unit(value: float, *, percent: bool = False) -> float:
+    """Half a unit of the last digit of a number that is not zero, behind the point or just before it.
+
+    It is the largest rounding error of a printed number, unless the number was printed with zeros at its end: 7.0 %
+    is not told from 7 %.
+
+    Args:
+        value: a number as the paper prints it.
+        percent: whether it is a fraction that is printed as percent.
+
+    Returns:
+        In the unit of ``value``.
+    """
+    text = f"{round(100 * value if percent else value, 6):g}"
+    return 0.5 * 10.0 ** -len(text.partition(".")[2]) / (100 if percent else 1)
+
+
 def _table(name: str, title: str, where: str, columns: tuple[str, ...], rows: dict) -> PaperTable:
     return PaperTable(name, title, where, columns, MappingProxyType(rows))
 

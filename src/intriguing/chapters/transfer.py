@@ -188,9 +188,9 @@ def target_line(classes: Table) -> str:
     share, fooled = frame["target among errors"], 1 - frame["still correct"]
     every = (share * fooled).sum() / fooled.sum()
     return (
-        f"Of all errors that the examples cause in other networks, **{every:.0%}** are the target; by set it is from "
-        f"{share.min():.0%} ({share.idxmin()}) to {share.max():.0%} ({share.idxmax()}). An error at random would be "
-        "the target one time in nine, 11%."
+        f"Of the errors that the examples cause in other networks, **{every:.0%}** are the target, with every pair "
+        f"of networks weighed alike; by set it is from {share.min():.0%} ({share.idxmin()}) to {share.max():.0%} "
+        f"({share.idxmax()}). An error at random would be the target one time in nine, 11%."
     )
 
 

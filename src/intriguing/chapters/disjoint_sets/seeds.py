@@ -147,7 +147,7 @@ def inside(found: Study, entries: pd.DataFrame, *, counted: int) -> pd.DataFrame
     rate = entries["kind"].eq("error").to_numpy()
     sampled = rate & entries["table"].isin(SAMPLED).to_numpy()
     doubt = np.where(sampled, np.sqrt(printed * (1 - printed) / counted), 0.0)
-    rounding = np.array([half_unit(value, percent=is_rate) for value, is_rate in zip(printed, rate, strict=True)])
+    rounding = np.array([paper.half_unit(value, percent=is_rate) for value, is_rate in zip(printed, rate, strict=True)])
     return entries.assign(
         ours=ours,
         mean=mean,
@@ -184,21 +184,6 @@ def sampled_rates(entries: pd.DataFrame) -> pd.Series:
         Fractions.
     """
     return entries.loc[entries["table"].isin(SAMPLED) & entries["column"].ne("distortion"), "paper"]
-
-
-def half_unit(value: float, *, percent: bool) -> float:
-    """Half a unit of the last digit that is printed.
-
-    Args:
-        value: a number as the paper prints it.
-        percent: whether it is a fraction that is printed as percent.
-
-    Returns:
-        The largest rounding error, in the unit of ``value``.
-    """
-    text = f"{round(100 * value if percent else value, 6):g}"
-    decimals = len(text.partition(".")[2])
-    return 0.5 * 10.0**-decimals / (100 if percent else 1)
 
 
 def counts(compared: pd.DataFrame) -> pd.DataFrame:

@@ -44,7 +44,7 @@ def entries() -> pd.DataFrame:
                 if row.removesuffix(" amplified to 0.1") == column or (size and name in ("table2", "table4")):
                     continue
                 lines.append([name, row, column, group(name, row, column), value, counted(name, row, column)])
-                lines[-1].append(half_unit(name, row, value, size=size) / np.sqrt(3))
+                lines[-1].append(rounding(name, row, value, size=size) / np.sqrt(3))
     columns = ["table", "row", "column", "group", "paper", "images", "rounding"]
     return pd.DataFrame(lines, columns=columns).set_index(["table", "row", "column"])
 
@@ -75,21 +75,17 @@ def counted(table: str, row: str, column: str) -> int:
     return SAMPLE
 
 
-def half_unit(table: str, row: str, value: float, *, size: bool) -> float:
-    """Half a unit of the last digit that is printed, the largest rounding error.
+def rounding(table: str, row: str, value: float, *, size: bool) -> float:
+    """The largest rounding error of a printed number.
 
-    Distortions have two or three decimals, rates of Tables 1 and 3 as many as they show, those of Tables 2 and 4 one in
+    Distortions and the rates of Tables 1 and 3 have as many decimals as they show, the rates of Tables 2 and 4 one in
     percent; the amplified rows of Table 4 are whole percents.
     """
     if size:
-        return 0.5 * 10.0 ** -_decimals(value)
+        return paper.half_unit(value)
     if "amplified" in row:
         return 0.005
-    return 0.0005 if table in ("table2", "table4") else max(0.5 * 10.0 ** -_decimals(100 * value), 0.005) / 100
-
-
-def _decimals(value: float) -> int:
-    return len(f"{round(value, 6):g}".partition(".")[2])
+    return 0.0005 if table in ("table2", "table4") else paper.half_unit(value, percent=True)
 
 
 def standard_errors(
@@ -126,11 +122,13 @@ def by_group() -> pd.DataFrame:
     """How many numbers of each kind are printed, on how many images each was counted, and how it is rounded.
 
     Returns:
-        By kind: ``numbers``, ``images`` (a span where they differ) and ``half a digit``, the largest rounding error.
+        By kind: ``numbers``, ``images`` (a span where they differ) and ``half a digit``, the largest rounding error
+        in words: of rates in percentage points, of distortions in the unit of the pixels.
     """
     rows = {}
     for name, part in entries().groupby("group", sort=False):
         counts = sorted(set(part["images"]))
         span = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-        rows[name] = [len(part), span, np.sqrt(3) * part["rounding"].max()]
+        half = np.sqrt(3) * part["rounding"].max()
+        rows[name] = [len(part), span, f"{half:.3f}" if name == "distortions" else f"{100 * half:.2f} points"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=["numbers", "images", "half a digit"])

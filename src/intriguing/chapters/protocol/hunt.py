@@ -246,7 +246,9 @@ def about_campaign(campaign: dict[str, Any]) -> str:
         f"Computed on {meta['hardware']} with PyTorch {meta['torch']} in {meta['seconds']:.0f} s: "
         f"{len(campaign['linear'])} trainings of the three linear networks, {meta['seeds']} of FC100-100-10 and of "
         f"AE400-10 on {meta['training images']:,} images, {meta['seeds of a half']} of FC100-100-10 on half of them, "
-        f"and the adversarial examples of {meta['images']:,} images drawn at random, for their nine wrong classes."
+        f"and the adversarial examples of {meta['images']:,} images drawn at random: for the networks of the base "
+        "towards all nine wrong classes, for the other trainings of the linear networks towards one of them, "
+        "drawn at random."
     )
 
 

@@ -1160,16 +1160,11 @@ def _sizes(ours: pd.Series, printed: pd.Series) -> Finding:
     number = f"{close} of {len(gap)} within a tenth; worst {worst}, {100 * gap[worst]:+.1f} %"
     if close == len(gap):
         return Finding(REPRODUCED, number)
-    half = printed.map(_half_unit)
+    half = printed.map(paper.half_unit)
     beyond = (ours < (1 - TENTH) * (printed - half)) | (ours > (1 + TENTH) * (printed + half))
     if beyond.any():
         return Finding(DIFFERS, number, "by more than a tenth")
     return Finding(UNDECIDED, number, "the rounding of the printed number holds both answers")
-
-
-def _half_unit(printed: float) -> float:
-    """Half a unit of the last digit of a printed number, the largest rounding error."""
-    return 0.5 * 10.0 ** -len(f"{printed:g}".partition(".")[2])
 
 
 def _rates(ours: pd.DataFrame, printed: pd.DataFrame) -> Finding:
