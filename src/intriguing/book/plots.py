@@ -176,8 +176,8 @@ def _legend_outside(figure: Figure, shown: Sequence[Axes], legend: Legend) -> No
     else:
         legend.remove()
     # Below a name that all panels share there is no room.
-    side = "upper" if figure.get_supxlabel() else "lower"
-    figure.legend(handles, labels, loc=f"outside {side} center", ncols=columns)
+    above = bool(figure.get_supxlabel())
+    figure.legend(handles, labels, loc="outside upper center" if above else "outside lower center", ncols=columns)
 
 
 def _covers(axes: Axes) -> bool:
