@@ -75,9 +75,10 @@ def main(arguments: list[str] | None = None) -> None:
         keys = [key for key in (MANY if digits else FEW) if key in options.methods]
         keys = [key for key in keys if key != "refined" or name not in UNREFINED]
         more, reference = measured(case, keys, each=len(case.images) if digits else 1)
+        reference |= {"created": settings.provenance(started)["created"], "load": os.getloadavg()[1]}
         rows, references = in_order(rows + more, known), in_order([*references, reference], known)
         meta = settings.provenance(started) | {
-            "engine": fingerprint.of(walk, onward), "hardware": hardware(), "load": os.getloadavg()[1],
+            "engine": fingerprint.of(walk, onward), "hardware": hardware(),
             "yardstick": METHODS[YARDSTICK].title, "data": "photographs inside packages", "images": options.images,
             "digits": f"{mnist().name}, {options.digits} test images",
         }  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from intriguing.book import results
 from intriguing.book.clock import Clock
 from intriguing.chapters.back_feeding import campaign
 from intriguing.chapters.back_feeding.bank import Plan
@@ -41,6 +42,19 @@ def test_everything_tried_has_a_name_of_its_own_and_an_activation(activation: st
         assert bool(entry.plan.pool) == (entry.family == "pools")
     for kind, sizes in (("dose", {0.5, 0.7, 1.0, 1.5, 2.0}), ("exit", {1.0, 1.5, 2.0})):
         assert sizes <= {entry.plan.size for entry in entries if entry.plan.kind == kind}
+
+
+def test_what_was_tried_is_what_the_stored_run_tried() -> None:
+    stored = results.measured("back_feeding")["selection"]
+    for activation in ACTIVATIONS:
+        names = {row["name"] for row in stored if row["activation"] == activation}
+        assert names <= _names(activation)
+        tried = [{name for name in known if "rate x" in name} for known in (names, _names(activation))]
+        assert tried[0] == tried[1] and tried[0]
+
+
+def _names(activation: str) -> set[str]:
+    return {entry.name for entry in campaign.selection(activation)}
 
 
 CHOSEN = [

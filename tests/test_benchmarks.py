@@ -247,7 +247,7 @@ def test_photographs_are_read_attacked_and_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(large, "Centred", lambda: network)
     row = large.one(tmp_path, 3, 2, "refine=True")
     assert row["images"] == 3 and row["shape"] == [3, 12, 12] and row["classes"] == 12
-    assert row["success"] == 1 and row["rms"] > 0 and row["passes"] > 1
+    assert row["success"] == 1 and row["rms"] > 0 and row["evaluations"] > 1
     assert set(large.COLUMNS) <= set(row)
 
 

@@ -34,9 +34,10 @@ def test_a_row_says_what_the_notebook_says() -> None:
 
 
 @pytest.mark.parametrize("took", ["5 s", "12 min 5 s", "2 h 7 min"])
-def test_the_device_is_found_however_long_the_run_was(took: str) -> None:
-    line = f"Run in profile paper on cpu (x86_64, 2 threads) in {took}, 2026-01-02 03:04 UTC, seed 0, with ..."
-    assert chapter_status.device(page(line)) == "cpu (x86_64, 2 threads)"
+@pytest.mark.parametrize("threads", ["1 thread", "1 threads", "2 threads"])
+def test_the_device_is_found_however_long_the_run_was(took: str, threads: str) -> None:
+    line = f"Run in profile paper on cpu (x86_64, {threads}) in {took}, 2026-01-02 03:04 UTC, seed 0, with ..."
+    assert chapter_status.device(page(line)) == f"cpu (x86_64, {threads})"
 
 
 def test_what_is_not_known_is_said() -> None:

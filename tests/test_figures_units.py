@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.text import Text
 
 from intriguing.book import coherence, plots
 from intriguing.book.plots import Figure
@@ -105,6 +106,20 @@ def test_mixing_and_explained_draw_their_points() -> None:
     assert [line.get_xydata().tolist() for line in figure.axes[0].lines[:2]] == [[[0.2, 0.5], [0.6, 0.8]], [[0.1, 0.4]]]
     assert {text.get_text() for text in figure.axes[0].texts} == {"p", "q", "r", "random sets"}
     assert drawn(figure)
+
+
+@pytest.mark.parametrize("inches", [6.5, 3.9])
+def test_no_name_covers_a_point_or_leaves_the_panel(inches: float) -> None:
+    trained = {"first, positions": (0.32, 0.65), "first, channels": (0.39, 0.65), "logits of sigmoids": (0.85, 0.9)}
+    points = {"trained": trained, "untrained": {"first, positions": (0.25, 0.58), "pixels": (0.21, 0.58)}}
+    figure = pictures.explained(points, chance=0.3, xlabel="x", ylabel="y", inches=inches)
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    marks = axes.transData.transform([place for named in points.values() for place in named.values()])
+    for words in axes.texts[:-1]:
+        box = Text.get_window_extent(words)
+        assert not box.count_contains(marks) and box.x0 >= axes.bbox.x0 and box.x1 <= axes.bbox.x1
+    assert (figure.redraw is not None) == (inches > 5)
 
 
 def test_names_are_kept_apart_and_near_their_points() -> None:

@@ -342,3 +342,16 @@ def test_lengths_at_the_ends():
     ends = torch.tensor([[0.0, 0.0], [5e-324, 0.0], [math.inf, 1.0], [1.7e308, 1.7e308]], dtype=torch.float64)
     found = norms.lengths(ends)
     assert float(found[0]) == 0 and 5e-324 <= float(found[1]) < 1e-300 and found[2:].tolist() == [math.inf] * 2
+
+
+@pytest.mark.parametrize("grid", [(5, 4), (3, 3), (3, 2), (2, 5), (1, 1)])
+def test_kernels_that_fit_the_circle_are_wound_as_those_that_do_not(grid):
+    blocks = torch.randn(2, 3, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    wound = torch.zeros(2, 3, *grid, dtype=torch.float64)
+    for down in range(3):
+        for across in range(3):
+            wound[:, :, down % grid[0], across % grid[1]] += blocks[:, :, down, across]
+    found, expected = (torch.fft.rfft2(part, s=grid) for part in (norms._folded(blocks, grid), wound))
+    if grid[0] >= 3 and grid[1] >= 3:  # nothing is added up, so that not a bit changes
+        assert torch.equal(found, expected)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)

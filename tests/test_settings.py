@@ -176,6 +176,17 @@ def test_the_run_line_says_the_provenance_in_one_sentence(monkeypatch):
     )
 
 
+def test_one_thread_is_one_device_however_it_was_written(monkeypatch):
+    monkeypatch.setattr(settings, "_LEDGER", {})
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setenv("INTRIGUING_DEVICE", "cpu")
+    now = settings.provenance()["device"]
+    assert now.endswith(", 1 thread)")
+    settings.rests_on("new", 1.0, now, made=True)
+    settings.rests_on("old", 1.0, now.replace("1 thread", "1 threads"), made=False)
+    assert settings.computing()["devices"] == [now]
+
+
 def test_the_kept_computing_is_counted_once_and_apart(monkeypatch, tmp_path):
     clock = iter(range(100))
     monkeypatch.setattr(settings.time, "monotonic", lambda: next(clock))

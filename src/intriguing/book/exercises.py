@@ -202,10 +202,10 @@ EXERCISES = {
         "this strength costs no error that can be seen, and the page says what it buys",
     ),
     "tilting": Exercise(
-        (5.0, 30.0, 68.0), "{:.0f} degrees", 10.0,
+        (5.0, 30.0, 65.0), "{:.0f} degrees", 10.0,
         lambda load: load("tilting_pairs")["mean angle (degrees)"]["1e-03"],
-        "with hardly any regularisation the boundary leans on directions in which digits of both classes do not "
-        "differ, and there it comes close to them",
+        "with hardly any regularisation the boundary leans on directions in which the means of both classes do not "
+        "differ, and so it comes close to the digits",
         "the last row of the table of pairs is the weakest regularisation",
     ),
     "explanation": Exercise(

@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import resources
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -176,8 +176,10 @@ def _legend_outside(figure: Figure, shown: Sequence[Axes], legend: Legend) -> No
     else:
         legend.remove()
     # Below a name that all panels share there is no room.
-    side = "upper" if figure.get_supxlabel() else "lower"
-    figure.legend(handles, labels, loc=f"outside {side} center", ncols=columns)
+    place: Literal["outside lower center", "outside upper center"] = "outside lower center"
+    if figure.get_supxlabel():
+        place = "outside upper center"
+    figure.legend(handles, labels, loc=place, ncols=columns)
 
 
 def _covers(axes: Axes) -> bool:

@@ -374,11 +374,12 @@ def rests_on(name: str, seconds: float | None, device: str | None, *, made: bool
     Args:
         name: Of the file that keeps it.
         seconds: What it took to make, at least 0; None where the file does not say.
-        device: On what it was made; None where the file does not say.
+        device: On what it was made; None where the file does not say. Older files have "1 threads".
         made: Whether this run made it, not an earlier one or another process.
     """
     if name in _LEDGER:
         return
+    device = device and device.replace(", 1 threads)", ", 1 thread)")
     _LEDGER[name] = {"name": name, "seconds": seconds, "device": device, "made": made}
     _write_down(_LEDGER[name])
 
@@ -445,7 +446,8 @@ def _device_name() -> str:
     chosen = device()
     if chosen.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(chosen)})"
-    return f"{chosen.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+    count = torch.get_num_threads()
+    return f"{chosen.type} ({platform.machine()}, {count} {'thread' if count == 1 else 'threads'})"
 
 
 def _own_checkout() -> Path | None:

@@ -35,6 +35,10 @@ LEFT_OUT = ("penalty-plain",)  # methods that the picture does not show
 SLOWER = 1.5  # times as long as 100 steps of DDN that a search may take
 
 
+SHARE = "{:.1%}"
+"""How tables write a rate of success."""
+
+
 LEVEL = 4000  # images from which on the time for one no longer grows with their number
 
 
@@ -84,6 +88,11 @@ class Measured:
         return rows
 
     @property
+    def networks(self) -> list[dict[str, Any]]:
+        """When each deep network was measured and under which load; one entry for all where that was not kept apart."""
+        return [about for about in self.deep.get("references", []) if "load" in about] or [self.deep["meta"]]
+
+    @property
     def grown(self) -> pd.DataFrame:
         """Time and memory by network and number of images."""
         rows = pd.DataFrame(self.growth["rows"])
@@ -95,7 +104,7 @@ class Measured:
     @property
     def photographs(self) -> pd.DataFrame:
         """Both of our methods on photographs."""
-        shown = ["images", "classes", "seconds_per_image", "mib_per_image", "success", "rms", "passes"]
+        shown = ["images", "classes", "seconds_per_image", "mib_per_image", "success", "rms", "evaluations"]
         titles = {"seconds_per_image": "seconds per image", "mib_per_image": "MiB per image"}
         return pd.DataFrame(self.large["rows"]).set_index("method")[shown].rename(columns=titles)
 
@@ -164,7 +173,7 @@ def methods(found: Measured, model: str) -> Styler:
     rows = found.methods
     frame = rows[rows["model"] == model][list(titles)].rename(columns=titles)
     frame["ms per image"] *= 1000
-    formats = {"success": "{:.1%}", "in float64": "{:.1%}", "distortion / minimum": "{:.5f}", "passes": "{:.0f}"}
+    formats = {"success": SHARE, "in float64": SHARE, "distortion / minimum": "{:.5f}", "passes": "{:.0f}"}
     shown = frame.style.hide(axis="index").format(precision=2, na_rep="–")
     return shown.format(formats, subset=list(formats), na_rep="–")
 
@@ -204,8 +213,8 @@ def findings(found: Measured) -> str:
         f"* *A margin loss gets close slowly.* Carlini and Wagner's attack ends {over('cw-foolbox', 2)} above the "
         f"minimum in foolbox and {over('cw-cleverhans', 2)} in cleverhans, after {span('passes', margin)} passes. With "
         f"the settings tried in ART and in torchattacks it ends far higher and misses {lost(shipped)} of the targets.\n"
-        f"* *Following the boundary goes lowest, where it succeeds.* Brendel and Bethge's attack with 200 steps ends "
-        f"{over(walk[0], 3)} above the minimum on the images that reach their target in single precision; "
+        "* *In single precision, following the boundary ends lowest in the mean.* Brendel and Bethge's attack with 200 "
+        f"steps ends {over(walk[0], 3)} above the minimum on the images that reach their target in single precision; "
         f"{lost(walk)} do not in both precisions, and it takes {span('times ours', walk)} times as long as the "
         "projections.\n"
         f"* *Projections succeed on every image and cost least.* They end {over('refined', 3)} above the minimum, "
@@ -261,9 +270,9 @@ def photographs(found: Measured) -> Styler:
     formats = {
         "seconds per image": "{:.0f}",
         "MiB per image": "{:.0f}",
-        "success": "{:.1%}",
+        "success": SHARE,
         "rms": "{:.6f}",
-        "passes": "{:.0f}",
+        "evaluations": "{:.0f}",
     }
     return found.photographs.style.format(formats)
 
@@ -278,9 +287,9 @@ def photographs_line(found: Measured) -> str:
     fast = rows.loc["refine=True"]
     ratio = rows.loc["penalty method"] / fast
     return (
-        f"On these {fast['images']:.0f} photographs the penalty method asked the network {ratio['passes']:.1f} times "
-        f"as often as the search by projections and took {ratio['seconds per image']:.0f} times as long; its "
-        f"perturbations are {ratio['rms'] - 1:.1%} longer."
+        f"On these {fast['images']:.0f} photographs the penalty method asked the network "
+        f"{ratio['evaluations']:.1f} times as often as the search by projections and took "
+        f"{ratio['seconds per image']:.0f} times as long; its perturbations are {ratio['rms'] - 1:.1%} longer."
     )
 
 
@@ -315,7 +324,7 @@ def deep(found: Measured) -> Styler:
         "peak_mib": "memory, MiB",
     }
     frame = found.walks.set_index(["model", "method"])[list(titles)].rename(columns=titles)
-    formats = {"success": "{:.1%}", "distortion / shortest": "{:.4f}", "passes": "{:.0f}", "memory, MiB": "{:,.0f}"}
+    formats = {"success": SHARE, "distortion / shortest": "{:.4f}", "passes": "{:.0f}", "memory, MiB": "{:,.0f}"}
     shown = frame.style.format(precision=2, na_rep="–")
     return shown.format(formats, subset=list(formats), na_rep="–").format("{:.3g}", subset=["images per second"])
 
@@ -327,15 +336,18 @@ def deep_line(found: Measured) -> str:
         found: what ``measured`` returns.
     """
     meta, rows = found.deep["meta"], found.walks
+    days = sorted({about["created"][:10] for about in found.networks})
+    loads = sorted({f"{about['load']:.0f}" for about in found.networks}, key=int)
     walk, lead = _walk(rows), _lead(rows)
     plain, longer = (walk[walk["key"] == key] for key in ("walk", "walk-onward"))
     gained = 1 - longer["rms"] / plain["rms"]
     behind = [name for name, ratio in lead.items() if ratio >= 1]
     text = (
-        f"Measured on {meta['created'][:10]}, {meta['hardware']['cpu']}, one thread, in one process, image by image "
-        f"and method by method in turn, while {meta['load']:.0f} threads shared {meta['hardware']['cores']} cores, so "
-        f"that ratios say more than seconds: {meta['images']} {meta['data']}, to become ostriches, and "
-        f"{meta['digits']}. The walk takes "
+        f"Measured on {' to '.join(days[:: len(days) - 1 or 1])}, {meta['hardware']['cpu']}, one thread, in one "
+        "process, method by method in turn, the photographs one by one and the digits in one batch, while "
+        f"{' to '.join(loads[:: len(loads) - 1 or 1])} threads shared {meta['hardware']['cores']} cores, so that "
+        f"ratios say more than seconds: {meta['images']} {meta['data']}, to become ostriches, and {meta['digits']}. "
+        "The walk takes "
         f"{plain['time_ratio'].min():.2f} to {plain['time_ratio'].max():.2f} times as long as 100 steps of DDN, and "
         f"{longer['time_ratio'].min():.2f} to {longer['time_ratio'].max():.2f} times with steps that go on from its "
         f"end and take {gained.min():.1%} to {gained.max():.1%} off its length. "
@@ -388,7 +400,7 @@ def graphics(found: Measured) -> Styler:
     processor = pd.DataFrame(found.floor["rows"]).set_index(["model", "method"])
     rows["one thread"] = (1 / processor["seconds_per_image"]).reindex(rows.index)
     formats = dict.fromkeys(("images per second", "the same on one thread"), "{:,.0f}")
-    formats |= {"success": "{:.1%}", "distortion": "{:.5f}", "in float64": "{:.5f}", "whole / floor": "{:.1f}"}
+    formats |= {"success": SHARE, "distortion": "{:.5f}", "in float64": "{:.5f}", "whole / floor": "{:.1f}"}
     return rows[list(titles)].rename(columns=titles).style.format(formats, na_rep="–")
 
 
@@ -537,8 +549,13 @@ def claims(measurements: Measured, found: Found, models: Mapping[str, nn.Module]
         "No other method that succeeds on every image ends lower by more than 0.02 %": all(
             ours["ratio"][name] < lowest[name] + 2e-4 for name in names
         ),
-        "A walk along the boundary ends lower where it succeeds, and loses images": all(
-            walks.at[name, "ratio"] < ours["ratio"][name] and walks.at[name, "success"] < 1 for name in names
+        "In single precision a walk along the boundary ends lower in the mean over all images, and in double it loses "
+        "some": all(
+            # Where both succeed on all images, the difference of the means is the mean of the differences.
+            walks.at[name, "success_float32"] == ours["success_float32"][name] == 1
+            and walks.at[name, "rms"] < ours["rms"][name]
+            and walks.at[name, "success_float64"] < 1
+            for name in names
         ),
         "Margin losses in foolbox and cleverhans come within half a percent, after thousands of passes": bool(
             (margins["ratio"] < 1.005).all() and (margins["passes"] > 1000).all()

@@ -475,6 +475,8 @@ def frequency_grid(
 def _folded(blocks: Tensor, grid: tuple[int, int]) -> Tensor:
     """Kernels larger than the circle, wound around it."""
     height, width = blocks.shape[2:]
+    if height <= grid[0] and width <= grid[1]:
+        return blocks  # the transform fills them up with zeros
     padded = F.pad(blocks, (0, -width % grid[1], 0, -height % grid[0]))
     return padded.unflatten(3, (-1, grid[1])).sum(3).unflatten(2, (-1, grid[0])).sum(2)
 

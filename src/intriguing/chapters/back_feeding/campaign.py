@@ -25,7 +25,7 @@ from intriguing.chapters.back_feeding.examples import ACTIVATIONS, Weights
 RATE = 2e-3
 PACES = {"ReLU": (0.4, 2.0), "sigmoid": (2.0, 5.0)}
 """Factors of the learning rate that the best known plans are tried with as well."""
-AT_OTHER_RATES = ("nothing", "weight decay 1e-05", "dropout 10/0/0 %", "exit x 1", "dose 1.5", "dose 2")
+AT_OTHER_RATES = ("nothing", "dose 1.5", "dose 2")
 """Plans that are tried with other learning rates as well."""
 FED = ("dose", "exit", "hidden", "pools")
 """Families of plans that feed adversarial examples back."""

@@ -951,7 +951,7 @@ def disagreements(made: Mapping[str, Table], claims: Sequence[Claim]) -> list[st
 def tolerances(table: Table) -> pd.DataFrame:
     """How far each entry of a rerun may lie from the stored run.
 
-    Another seed is the worst that another arithmetic can amount to; in the quick profile one changed next to nothing.
+    Another seed is the worst that another arithmetic can amount to.
 
     Args:
         table: one of the page's.

@@ -292,8 +292,9 @@ def cost_line(norms: Mapping[str, Any]) -> str:
         norms: what ``results.measured("norms")`` gives.
     """
     meta = norms["meta"]
+    threads = "1 thread" if meta["threads"] == 1 else f"{meta['threads']} threads"
     return (
-        f"Measured on {meta['created'][:10]}, {meta['hardware']['cpu']}, {meta['threads']} threads; "
+        f"Measured on {meta['created'][:10]}, {meta['hardware']['cpu']}, {threads}; "
         f"the bounds of all layers of AlexNet together: {meta['whole_seconds']:.1f} s "
         "(fc6 and fc7, which are missing, as random matrices of their sizes)."
     )

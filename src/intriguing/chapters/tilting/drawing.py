@@ -127,9 +127,9 @@ function draw([t, shift]) {
     point(px(start[0]), py(start[1]), '#000', 4); point(px(start[0]), py(start[1]), '#fff', 2.6); });
   ctx.restore();
   ctx.strokeStyle = '#bbb'; ctx.lineWidth = 1; ctx.strokeRect(left, 8, S, S);
-  const tip = to(0, 0.5 * R); word(`w, ${angle.toFixed(0)}°`, tip[0] + 6, tip[1] - 4, colour.edge, 14);
-  word(data.names[0], px(-data.half) - 14, py(0) - 8, colour.first, 17, 'right');
-  word(data.names[1], px(data.half) + 14, py(0) - 8, colour.second, 17);
+  // In corners, where no points are: w points up and to the right, so that each class has its own.
+  word(data.names[0], left + 8, S, colour.first, 17); word(data.names[1], left + S - 8, 28, colour.second, 17, 'right');
+  word(`w, ${angle.toFixed(0)}°`, left + S - 8, S, colour.edge, 14, 'right');
   word('along z, from mean to mean', left + S / 2, S + 28, '#222', 13, 'center');
   ctx.save(); ctx.translate(24, 8 + S / 2); ctx.rotate(-Math.PI / 2);
   word('along n', 0, 0, '#222', 13, 'center'); ctx.restore();

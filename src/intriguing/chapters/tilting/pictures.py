@@ -43,9 +43,10 @@ def toy_panels(panels: Mapping[str, tuple[ArrayLike, ArrayLike, tuple[float, flo
             bar = part & (np.abs(points[:, 1]) > np.abs(points[part, 1]).max() - 1e-9)
             axes.plot(points[bar, 0], points[bar, 1], color=colour, linewidth=5, solid_capstyle="butt")
             axes.plot(*points[part & ~bar].T, "o", color=colour, markersize=5)
-            axes.annotate(
-                name, (points[bar, 0].max(), points[bar, 1].mean()), xytext=(9, 0), textcoords="offset points",
-                va="center", color=colour, fontsize=11, fontweight="bold",
+            height = points[bar, 1].mean()
+            axes.annotate(  # away from the middle, where neither a point nor the boundary is near
+                name, (points[bar, 0].mean(), height), xytext=(0, 6 if height > 0 else -6), textcoords="offset points",
+                ha="center", va="bottom" if height > 0 else "top", color=colour, fontsize=11, fontweight="bold",
             )  # fmt: skip
         _line(axes, line)
         axes.set(xlim=limits[0], ylim=limits[1], aspect="equal", xticks=[-0.5, 0, 0.5], yticks=[-0.5, 0, 0.5])
@@ -229,11 +230,13 @@ def _plane(axes: Axes, view: View, names: tuple[str, str], limits: _LIMITS) -> N
         "", means[1], means[0], arrowprops={"arrowstyle": "<|-|>", "color": PALETTE["black"], "linewidth": 1.1,
                                             "shrinkA": 0, "shrinkB": 0}, zorder=5,
     )  # fmt: skip
-    _angle(axes, view.line, view.angle, limits)
-    for name, mean, colour, side in zip(names, means, (FIRST, SECOND), ("right", "left"), strict=True):
+    _angle(axes, view.line, view.angle, limits, points)
+    # The weight vector points up and to the right, so that these corners are on the sides of their classes.
+    for name, corner, colour, side in zip(names, (0, 1), (FIRST, SECOND), ("left", "right"), strict=True):
         axes.annotate(
-            name, mean, xytext=(-9 if side == "right" else 9, 9), textcoords="offset points", ha=side, color=colour,
-            fontsize=13, fontweight="bold", zorder=8, path_effects=_halo(),
+            name, (corner, corner), xycoords="axes fraction", xytext=(7 - 14 * corner, 5 - 10 * corner),
+            textcoords="offset points", ha=side, va="top" if corner else "bottom", color=colour, fontsize=13,
+            fontweight="bold", zorder=8, path_effects=_halo(),
         )  # fmt: skip
     axes.set(xlim=limits[0], ylim=limits[1], aspect="equal", adjustable="box")
     axes.set_xlabel("along z, from mean to mean")
@@ -241,8 +244,8 @@ def _plane(axes: Axes, view: View, names: tuple[str, str], limits: _LIMITS) -> N
     axes.tick_params(length=0, labelsize=7.5)
 
 
-def _angle(axes: Axes, line: tuple[float, float, float], angle: float, limits: _LIMITS) -> None:
-    """The weight vector and the arc between it and z."""
+def _angle(axes: Axes, line: tuple[float, float, float], angle: float, limits: _LIMITS, points: np.ndarray) -> None:
+    """The weight vector and the arc between it and z, and its angle where it covers as few points as can be."""
     a, b, c = line
     size = 0.3 * (limits[1][1] - limits[1][0])
     foot = np.array([-c * a, -c * b])
@@ -256,9 +259,18 @@ def _angle(axes: Axes, line: tuple[float, float, float], angle: float, limits: _
             Arc(foot, size, size, theta1=0, theta2=np.degrees(np.arctan2(b, a)), color=EDGE, lw=1.1, zorder=6)
         )
         axes.plot([foot[0], foot[0] + size * 0.6], [foot[1]] * 2, color=EDGE, linewidth=0.9, linestyle=":", zorder=6)
+    height = limits[1][1] - limits[1][0]
+    box = height * np.array([0.085, 0.055])  # half of what the number takes up
+    turns = np.radians(np.arange(0, 360, 15))
+    around = [tip + height * far * np.array([np.cos(turns), np.sin(turns)]).T for far in (0.12, 0.16, 0.2, 0.25, 0.3)]
+    centres = np.concatenate(around)
+    low, high = np.array(limits).T
+    centres = centres[((centres - box >= low) & (centres + box <= high)).all(1)]
+    centres = centres[centres @ [a, b] + c > box.sum()]  # beyond the boundary, where the vector points
+    covered = [(np.abs(points - centre) < box).all(1).sum() for centre in centres]
     axes.annotate(
-        f"{angle:.0f}°", tip, xytext=(5, 2), textcoords="offset points", color=EDGE, fontsize=10, zorder=8,
-        path_effects=_halo(),
+        f"{angle:.0f}°", centres[np.argmin(covered)] if covered else tip, ha="center", va="center", color=EDGE,
+        fontsize=10, zorder=8, path_effects=_halo(),
     )  # fmt: skip
 
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
 from intriguing.book import coherence, plots, sliders
-from intriguing.book.plots import DIRECTIONS, PALETTE, UNITS, WIDTH, Figure, as_array, as_images, mosaic, styled
+from intriguing.book.plots import (
+    DIRECTIONS,
+    NARROW,
+    PALETTE,
+    UNITS,
+    WIDTH,
+    Figure,
+    as_array,
+    as_images,
+    mosaic,
+    styled,
+)
 from intriguing.chapters.units import study
 from intriguing.data import Images
 
@@ -239,15 +253,22 @@ def mixing(layers: Mapping[str, tuple[Sequence[int], Mapping[str, ArrayLike]]], 
 
 @styled
 def explained(
-    points: Mapping[str, Mapping[str, tuple[float, float]]], *, chance: float, xlabel: str, ylabel: str
+    points: Mapping[str, Mapping[str, tuple[float, float]]],
+    *,
+    chance: float,
+    xlabel: str,
+    ylabel: str,
+    inches: float = 0.9 * WIDTH,
 ) -> Figure:
     """Two numbers of every layer against each other, each point with its name.
 
     Args:
-        points: Group -> layer -> (x, y), x from 0 to 1; two groups at most, named to the right and to the left.
+        points: Group -> layer -> (x, y), x from 0 to 1; two groups at most, named to the right and to the left, but for
+            names that would cover a point or leave the panel there.
         chance: The value of y for random sets of images.
         xlabel: What x is.
         ylabel: What y is.
+        inches: Width of the figure.
 
     Returns:
         The figure.
@@ -257,19 +278,18 @@ def explained(
     """
     if not points:
         raise ValueError("got no group of points; expected at least one.")
-    figure = Figure(figsize=(0.9 * WIDTH, 3.7))
+    figure = Figure(figsize=(inches, 3.7))
     axes = figure.subplots()
-    gap = 0.04 * np.ptp([y for named in points.values() for _, y in named.values()] + [chance])
-    colours = (PALETTE["blue"], PALETTE["green"])
+    colours, names = (PALETTE["blue"], PALETTE["green"]), []
     for (group, named), colour, marker, side in zip(points.items(), colours, ("o", "s"), (1, -1), strict=False):
         x, y = np.array(list(named.values()), dtype=float).T
         axes.plot(x, y, marker, color=colour, label=group, markersize=7, markeredgecolor="white", markeredgewidth=0.6)
-        for name, across, up, place in zip(named, x, y, _spaced(y, gap), strict=True):
-            axes.annotate(
-                name, (across, up), xytext=(across + 0.03 * side, place), ha="left" if side > 0 else "right",
-                va="center", fontsize=7.5, color="#555555",
+        for name, place in zip(named, zip(x, y, strict=True), strict=True):
+            words = axes.annotate(
+                name, place, ha="left" if side > 0 else "right", va="center", fontsize=7.5, color="#555555",
                 arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4},
             )  # fmt: skip
+            names.append(words)
     axes.axhline(chance, color=PALETTE["black"], linewidth=0.8, linestyle=(0, (2, 2)))
     axes.annotate("random sets", (1, chance), xycoords=axes.get_yaxis_transform(), xytext=(-2, 3),
                   textcoords="offset points", ha="right", fontsize=7, color="#666666")  # fmt: skip
@@ -277,7 +297,36 @@ def explained(
     axes.grid()
     axes.tick_params(length=0)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 0.1))
+    _beside(axes, names, 0.04 * np.ptp([words.xy[1] for words in names] + [chance]))
+    if inches > NARROW:
+        figure.redraw = functools.partial(explained, points, chance=chance, xlabel=xlabel, ylabel=ylabel, inches=NARROW)
     return figure
+
+
+def _beside(axes: Axes, names: Sequence[Annotation], gap: float) -> None:
+    """Writes names beside their points, a gap apart, each on the side where it is while it covers no point there."""
+    places = np.array([words.xy for words in names])
+    turned: set[Annotation] = set()
+    while True:
+        for side in ("left", "right"):
+            chosen = [i for i, words in enumerate(names) if words.get_horizontalalignment() == side]
+            heights = _spaced(places[chosen, 1], gap) if chosen else ()
+            for i, height in zip(chosen, heights, strict=True):
+                names[i].set_position((places[i, 0] + (0.03 if side == "left" else -0.03), height))
+        axes.figure.draw_without_rendering()
+        marks, room = axes.transData.transform(places), axes.get_window_extent()
+        # The box of its words alone: that of the annotation holds the line to its point as well.
+        boxes = {words: Text.get_window_extent(words).padded(5) for words in names}
+        new = {
+            words
+            for words, box in boxes.items()
+            if box.count_contains(marks) or not room.x0 <= box.x0 < box.x1 <= room.x1
+        } - turned
+        if not new:
+            return
+        for words in new:
+            words.set_horizontalalignment("right" if words.get_horizontalalignment() == "left" else "left")
+        turned |= new
 
 
 def _spaced(values: np.ndarray, gap: float) -> np.ndarray:
