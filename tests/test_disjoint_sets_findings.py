@@ -100,8 +100,8 @@ def test_kinds_and_pairs_in_words():
     mean = pd.DataFrame([[1, 0.25], [0.5, 1]], NAMES[:2], NAMES[:2])
     study = Study({"table4": mean}, {"table4": mean / 10}, Table("k", ["error"], {}), 2, "toy", 4, 2)
     assert findings.about_pair(study, *NAMES[:2]) == (
-        "FC100-100-10 read by FC123-456-10: **25.0% ± 2.5%** (paper 26.2%); "
-        "FC123-456-10 read by FC100-100-10: **50.0% ± 5.0%** (paper 6.2%)."
+        "FC100-100-10 read by FC123-456-10: **25.0% ± 2.5%** (paper 26.2 %); "
+        "FC123-456-10 read by FC100-100-10: **50.0% ± 5.0%** (paper 6.25 %)."
     )
 
 

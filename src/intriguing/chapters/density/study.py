@@ -806,8 +806,8 @@ def lines_words(along: Table, inside: Mapping[str, dict[str, Tensor]]) -> str:
         f"{fully[spaces].max().max():.2f} for subspaces, the convolutional network {bent[lines]:.2f} for lines and "
         f"{bent[spaces[0]]:.2f} and {bent[spaces[1]]:.2f} for subspaces"
         + (": its boundary bends towards the image further out" if bent[lines] < fully[lines].min() else "")
-        + f". In 100 random directions out of {PIXELS} the median image has an adversarial one at no more than "
-        f"{reach[furthest]:.1f} times the distance of the nearest of all, on every network."
+        + f". In the span of 100 random directions out of {PIXELS} the median image has an adversarial one at no more "
+        f"than {reach[furthest]:.1f} times the distance of the nearest of all, on every network."
     )
 
 

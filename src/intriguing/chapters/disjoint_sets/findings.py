@@ -158,7 +158,7 @@ def about_outside(outside: pd.DataFrame, compared: pd.DataFrame) -> str:
         outside: what ``seeds.outside`` returns.
         compared: what ``seeds.inside`` returns.
     """
-    return f"{len(outside)} of {len(compared)} numbers lie outside even then. Those furthest outside:"
+    return f"{len(outside)} of {len(compared)} numbers lie outside even then. Those with the largest differences:"
 
 
 def about_kinds(kinds: Table) -> str:
@@ -189,7 +189,7 @@ def about_pair(study: Study, one: str, other: str) -> str:
     """
     means, spreads, printed = study.means["table4"], study.deviations["table4"], paper.TABLE4.to_frame()
     parts = [
-        f"{a} read by {b}: **{means.at[a, b]:.1%} ± {spreads.at[a, b]:.1%}** (paper {printed.at[a, b]:.1%})"
+        f"{a} read by {b}: **{means.at[a, b]:.1%} ± {spreads.at[a, b]:.1%}** (paper {100 * printed.at[a, b]:g} %)"
         for a, b in ((one, other), (other, one))
     ]
     return "; ".join(parts) + "."

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import pandas as pd
@@ -275,6 +275,7 @@ def _alike(difference: float, low: float, high: float, others: str = "random dir
 
 def _units_of_digits(stored: Stored) -> Finding:
     found = _alike(*lead_of_units(stored))
+    found = replace(found, number=f"last hidden layer of the convolutional network: {found.number}")
     try:
         low = stored.value("units_matched", "dense, sets of a tenth", "matched, low")
     except results.MissingResult:
