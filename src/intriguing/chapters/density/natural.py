@@ -180,8 +180,8 @@ def words(made: Table, twins: Company) -> str:
         f"{float(twins.own.quantile(0.5)):.2f} from the nearest training image of its class, "
         f"{float(twins.other.quantile(0.5)):.2f} from the nearest one of another class; the median image of the sample "
         f"that a network reads rightly lies {right.min():.3f} to {right.max():.3f} from an adversarial one. Misread "
-        f"images lie {wrong.min():.3f} to {wrong.max():.3f} from the boundary in the median, and {shares.min():.1%} to {shares.max():.1%} of all test images are misread and "
-        f"within 0.02 of it. {_parts(parts)}"
+        f"images lie {wrong.min():.3f} to {wrong.max():.3f} from the boundary in the median, and {shares.min():.1%} "
+        f"to {shares.max():.1%} of all test images are misread and within 0.02 of it. {_parts(parts)}"
     )
 
 
