@@ -324,8 +324,8 @@ def test_the_verdict_is_that_of_the_stored_run():
         assert claims[claim] is True
     costs = results.load("units_ablated", "paper").to_frame()
     assert costs.at["loss", "low"] <= 0
-    first_form = "The natural basis of the hidden ReLU layer is purer than turned ones, on sets of a tenth of all images"
-    assert claims[first_form] is True
+    at_first = "The natural basis of the hidden ReLU layer is purer than turned ones, on sets of a tenth of all images"
+    assert claims[at_first] is True
 
 
 @pytest.mark.parametrize("words", ["sets of 8", "sets of a tenth"])
