@@ -319,6 +319,7 @@ def test_what_the_summary_says_of_minimal_examples_and_of_rates() -> None:
     content = findings.stored()
     paces = {name: findings.roles(content, name) for name in findings.ACTIVATIONS}
     assert [paces["ReLU"][role]["plan"]["pace"] for role in ("exit", "nothing")] == [1, 2]
+    assert [paces[name]["exit"]["name"] for name in findings.ACTIVATIONS] == ["exit x 1", "exit x 1.5"]
     assert {paces["sigmoid"][role]["plan"]["pace"] for role in ("weight decay", "dropout", "noise", "exit")} == {1}
     for activation, gains in (("ReLU", True), ("sigmoid", False)):
         pair = [(activation, "exit", "nothing"), (activation, "exit", "weight decay")]
