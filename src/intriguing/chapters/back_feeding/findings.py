@@ -208,7 +208,7 @@ def in_standard_errors(table: Table) -> pd.DataFrame:
 
 
 def rivals(content: Content) -> list[tuple[str, str, str]]:
-    """The best plan against each rival, and the rivals of the paper against each other."""
+    """The best plan against each rival, all but the second plan."""
     return [
         (activation, BEST, role)
         for activation in ACTIVATIONS
