@@ -244,7 +244,7 @@ def test_the_sentences_hold_their_numbers() -> None:
     assert "against weight decay 1.70%." in said
     assert said.endswith("Of these 8 networks with adversarial examples 3 come below 1.2 %.")
     found["meta"] |= {"seconds": 90.0, "hardware": {"cpu": "abacus", "torch": "2", "products": "float32"}}
-    assert findings.how(found).startswith("56 networks were trained in 90 s on abacus")
+    assert findings.how(found).startswith("56 networks were trained, costs and distances measured, in 90 s on abacus")
     assert "selection 300, confirmation 300, test 300" in findings.how(found)
     gains = findings.contrasts(found, "final", [("ReLU", "back-feeding", "weight decay")])
     assert "a standard error of 0.11%" in findings.power(found, gains)

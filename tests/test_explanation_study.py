@@ -235,6 +235,13 @@ def test_claims_tell_true_from_false(compared: study.Comparison) -> None:
     assert len(claims) == 18 and all(type(holds) is bool for holds in claims.values())
     assert claims["On the digits, closed form and autograd agree to 1e-10"]
     assert claims["Every digit changes class along its explanation vector"]
+    off = compared.explained.vectors.clone()
+    off[-1, 0] += 1e-6 * off.norm(dim=1).max()
+    wrong = dataclasses.replace(compared, explained=dataclasses.replace(compared.explained, vectors=off))
+    one = study.claims(study.Gaps(1e-12, 1e-8, 1e-4), wrong, networks(20.0, 30.0, 40.0), curved(10, 15, 25))
+    assert [claim for claim in claims if claims[claim] != one[claim]] == [
+        "On the digits, closed form and autograd agree to 1e-10"
+    ]
     lost = compared.explained.distances.clone()
     lost[3] = torch.nan
     worse = dataclasses.replace(compared, explained=dataclasses.replace(compared.explained, distances=lost, error=0.2))

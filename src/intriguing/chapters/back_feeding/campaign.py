@@ -39,7 +39,7 @@ EVERYWHERE = (0, 1, 2)
 LAYERS = {"input": (0,), "first hidden": (1,), "second hidden": (2,), "all layers": EVERYWHERE}
 EPOCHS = (300, 250, 200, 150, 120, 100, 80, 60, 50, 40, 30, 25, 20, 15, 12, 10, 8, 6, 5, 4, 3, 2, 1)
 """How long networks may be trained; the longest that fits is taken."""
-LARGER = (1.5, 2.0)  # than the best dose of short trainings: long ones want more
+LARGER = (1.5, 2.0)  # than the best dose of short trainings, in case longer ones want more
 
 
 @dataclass(frozen=True)

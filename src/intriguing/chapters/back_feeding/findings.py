@@ -208,7 +208,7 @@ def in_standard_errors(table: Table) -> pd.DataFrame:
 
 
 def rivals(content: Content) -> list[tuple[str, str, str]]:
-    """The best plan against each rival, and the rivals of the paper against each other."""
+    """The best plan against each rival, all but the second plan."""
     return [
         (activation, BEST, role)
         for activation in ACTIVATIONS
@@ -342,9 +342,10 @@ def how(content: Content) -> str:
     epochs += [f"test {_listed({row['epochs'] for row in content['final']})}"]
     epochs += [f"layers and doses {_listed({row['epochs'] for row in content['layers']})}"]
     return (
-        f"{networks:,} networks were trained in {meta['seconds']:.0f} s on {about.get('gpu', about['cpu'])} (PyTorch "
-        f"{about['torch']}; matrix products in {about['products']}). Epochs: {', '.join(epochs)}. Pixels and "
-        "outputs of units are cut to what they can be, [0, 1] or [0, inf), unless a name says otherwise. The weights "
+        f"{networks:,} networks were trained, costs and distances measured, in {meta['seconds']:.0f} s on "
+        f"{about.get('gpu', about['cpu'])} (PyTorch {about['torch']}; matrix products in {about['products']}). "
+        f"Epochs: {', '.join(epochs)}. Pixels and outputs of units are cut to what they can be, [0, 1] or "
+        "[0, inf), unless a name says otherwise. The weights "
         f"that are judged are means over the ends of the last {AVERAGED:.0%} of the epochs."
     )
 

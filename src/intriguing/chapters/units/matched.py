@@ -19,7 +19,7 @@ from intriguing.book import coherence, settings
 from intriguing.book.coherence import SHOWN
 
 TWO_SIDED = ("dense, before ReLU", "dense, axes turned", "logits", "sigmoid 1", "sigmoid 2", "sigmoid logits")
-"""Layers whose units have a lower end too: elsewhere many images share a unit's least value."""
+"""Layers of trained networks whose units have a lower end too: in the others many images share a unit's least value."""
 
 
 def skewed(features: Tensor, directions: Tensor | None = None) -> Tensor:
