@@ -26,7 +26,7 @@ from intriguing.chapters.photographs.shortest import STEPS, shortest
 from intriguing.data import photographs
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmarks" / "penalty.json"
-COLUMNS = ("file", "penalty", "walk", "ratio", "success", "passes")
+COLUMNS = ("file", "penalty", "walk", "ratio", "success", "evaluations")
 NEAR = 0.01
 """When the search stops: the target leads by at most a hundredth more than asked, the projected gradient is a hundredth
 of what it was. The book's other searches ask for a thousandth, which takes three times as long."""
@@ -78,7 +78,7 @@ def compared(model: nn.Module, images: Tensor, files: list[str]) -> list[dict[st
                 "walk": walk,
                 "ratio": penalty / walk,
                 "success": float(found.success[0] & walked.success[number]),
-                "passes": float(found.evaluations),
+                "evaluations": float(found.evaluations),
             }
         )
     return rows

@@ -291,7 +291,7 @@ def test_claims_follow_from_the_measurements(measured, found):
         ("In single precision a walk", "peers", {"key": "brendel-bethge-200"}, {"rms": 0.05}),
         ("In single precision a walk", "peers", {"key": "brendel-bethge-200"}, {"success_float32": 0.99}),
         ("In single precision a walk", "peers", {"key": "brendel-bethge-200"}, {"success_float64": 1.0}),
-        ("Margin losses in foolbox", "peers", {"key": "cw-cleverhans"}, {"ratio": 1.005}),
+        ("Carlini and Wagner's attack comes", "peers", {"key": "cw-cleverhans"}, {"ratio": 1.005}),
         ("No other method that succeeds", "peers", {"key": "scipy"}, {"ratio": 0.9997}),
         ("A loop over images with SciPy", "peers", {"key": "scipy"}, {"seconds": 0.1}),
         ("Sixty thousand images", "growth", {"images": 60000}, {"peak_mib": 1908.0}),

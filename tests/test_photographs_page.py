@@ -62,6 +62,13 @@ def test_everything_becomes_an_ostrich_and_noise_changes_nothing(free):
     assert all(type(holds) is bool for holds in claims.values()) and claims["Every photograph becomes an ostrich"]
     still = everywhere.Ostriches(free, made.found, torch.ones(3, dtype=torch.bool))
     assert not everywhere.claims(still, moved)["Noise of the same length changes fewer than half"]
+    *tables, elsewhere = moved
+    row = f"{travel.TARGET}, {travel.MINIMUM}"
+    hit = [0.5 if column == study.INTO else value for column, value in elsewhere.to_frame().loc[row].items()]
+    caught = replace(elsewhere, rows=elsewhere.rows | {row: hit})
+    none = "At that length none of those that every network reads is an ostrich to another"
+    for part, hits in ((elsewhere, elsewhere.to_frame().at[row, study.INTO]), (caught, 0.5)):
+        assert everywhere.claims(made, [*tables, part])[none] == (hits == 0)
 
 
 def test_tables_are_stored_and_compared(free, tmp_path, monkeypatch):

@@ -324,3 +324,8 @@ def test_nothing_to_do():
     empty = torch.zeros(0, 3, dtype=torch.float64)
     best, success, evaluations = refine(sphere, empty, torch.zeros(0, dtype=torch.long), torch.zeros(0).double())
     assert best.shape == (0, 3) and success.shape == evaluations.shape == (0,)
+
+
+def test_what_the_page_on_the_solver_says_of_constants():
+    assert (refinement.STEPS, refinement.RIVALS, refinement.HEAVIEST) == (30, 6, 0.95)
+    assert (refinement.STAGE, refinement.SETTLED, refinement.LAST) == (0.5, 0.005, 1.02)

@@ -177,8 +177,8 @@ EXERCISES = {
     "photographs": Exercise(
         (0.4, 4.0, 40.0), "{:.1f} grey levels", 1.0,
         lambda load: 255 * load("imagenet_ostriches")["mean distortion"]["to the ostrich"],
-        "so many numbers make up a photograph that each of them has to move by less than the file it is saved in "
-        "can hold",
+        "so many numbers make up a photograph that a root mean square of less than one step of the file it is saved in "
+        "is enough",
         "multiply the mean distortion, on a scale from 0 to 1, by the 255 steps between black and white",
     ),
     "quocnet": Exercise(

@@ -148,7 +148,7 @@ def claims(made: Ostriches, moved: list[Table]) -> dict[str, bool]:
         "Every photograph becomes an ostrich": bool(made.found.success.all()),
         "By less than one level of 255 in the mean": float(made.found.rms.mean()) < 1 / 255,
         "Noise of the same length changes fewer than half": float(made.noise.double().mean()) < 0.5,
-        "No other network takes them for an ostrich at that length": bool(
+        "At that length none of those that every network reads is an ostrich to another": bool(
             study.part(elsewhere, travel.TARGET, travel.MINIMUM)[study.INTO] == 0
         ),
     }

@@ -621,10 +621,11 @@ def penalised_line(found: Penalised) -> str:
     mean = frame.at["mean", "penalty method"]
     return (
         f"On {len(rows)} photographs and {found.network} the penalty method succeeds on "
-        f"{int(rows['success'].sum())}, after {rows['passes'].mean():,.0f} passes in the mean. Its mean distortion is "
-        f"{mean:.6f}, or {COLOURS * mean:.6f} per pixel, {COLOURS * mean / PRINTED:.0%} of what the paper prints. "
-        f"Divided by the walk's, photograph by photograph, lengths are {frame.at['mean', 'ratio']:.3f} in the mean, "
-        f"from {frame.at['smallest', 'ratio']:.3f} to {frame.at['largest', 'ratio']:.3f}."
+        f"{int(rows['success'].sum())}, after {rows['evaluations'].mean():,.0f} evaluations in the mean. Its mean "
+        f"distortion is {mean:.6f}, or {COLOURS * mean:.6f} per pixel, {COLOURS * mean / PRINTED:.0%} of what the "
+        f"paper prints. Divided by the walk's, photograph by photograph, lengths are "
+        f"{frame.at['mean', 'ratio']:.3f} in the mean, from {frame.at['smallest', 'ratio']:.3f} to "
+        f"{frame.at['largest', 'ratio']:.3f}."
     )
 
 
