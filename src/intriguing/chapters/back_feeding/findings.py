@@ -416,7 +416,7 @@ def claims(content: Content, gains: Table, layer_gains: Table) -> dict[str, bool
             ("dropout", "dropout"),
             ("noise", "noise of the best length tried"),
             ("nothing", "the same network without examples, at the best rate"),
-            ("exit", "the best plan with examples at the exit"),
+            ("exit", "the best plan with examples at the exit or beyond it"),
             ("deformed", "deformed images"),
         ):
             if role in named:
