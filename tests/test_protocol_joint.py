@@ -178,6 +178,8 @@ def test_what_is_said(search):
     told = {"joint": joint.reduced(made_up())}
     best = told["joint"]["best"]
     assert best["rates within two"] == 60 and best["numbers within two"] == 90
+    assert told["joint"]["most"] == 60 and "60 under the protocol that has most of them" in joint.about(told)
+    assert "from 1 starts" in joint.setting(told) and f"{COUNT} images were attacked" in joint.setting(told)
     assert "targets: always 3" in joint.about(told) and "**60** lie within two" in joint.about(told)
     assert joint.beyond(told) == "No number is further off than 3 standard errors."
     assert list(joint.table(told).index[:2]) == ["base", "chosen"] and "targets: random" in joint.table(told).index
@@ -191,7 +193,7 @@ def test_what_is_said(search):
     assert "here 76.1% with one network (66.2 and 65.9 points beyond the errors on clean images)" in joint.beyond(told)
     far |= {"nearest": 1.0, "seeds": 3}
     assert "fits the others worse" in joint.beyond(told) and "over 3 seeds" in joint.beyond(told)
-    assert all(joint.claims(told).values()) and len(pictures.deviations(joint.deviations(told), ("a", "b")).axes) > 4
+    assert all(joint.claims(told).values()) and len(pictures.together(told).axes) > 4
     assert sum(len(before) for before, _ in joint.deviations(told).values()) == 90
     best["rates within two"] = 49
     best["judged by"] = told["joint"]["base"]["judged by"]

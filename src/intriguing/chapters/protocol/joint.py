@@ -320,9 +320,10 @@ def reduced(found: Found) -> dict[str, Any]:
     """What the chapter reads of the search, as JSON has it.
 
     Returns:
-        ``missing`` numbers; how many ``protocols`` were tried; for ``best`` and ``base`` the protocol and its misfits;
-        the best with one answer ``changed`` at a time; and by number under the best, under the base, and the least and
-        largest of all protocols.
+        ``missing`` numbers; how many ``protocols`` were tried, the ``most`` rates that any brings within two standard
+        errors, and the ``images`` attacked; for ``best`` and ``base`` the protocol and its misfits; the best with one
+        answer ``changed`` at a time; and by number under the best, under the base, and the least and largest of all
+        protocols.
     """
     result = search(found)
     choose, rate = chooses(result.printed), ~result.printed["group"].isin(["distortions", "errors"]).to_numpy()
@@ -369,6 +370,8 @@ def reduced(found: Found) -> dict[str, Any]:
         for j, ((table, row, column), line) in enumerate(result.printed.iterrows())
     ]
     summary = {"protocols": len(result.protocols), "missing": [list(place) for place in result.missing.index]}
+    summary["most"] = int((np.abs(result.z[:, rate]) <= 2).sum(1).max())
+    summary["images"] = len(found.images[False][0])
     return rates.rounded(summary | {"best": about(best), "base": about(0), "changed": changed, "numbers": numbers})
 
 
@@ -423,7 +426,18 @@ def about(campaign: Mapping[str, Any]) -> str:
         f"goes from {base['chosen on']:.2f} to **{best['chosen on']:.2f}**; that of the numbers that judge {worse}, "
         f"from {base['judged by']:.2f} to **{best['judged by']:.2f}**. Of {rate} rates "
         f"**{best['rates within two']}** lie within two standard errors of the printed ones, "
-        f"{base['rates within two']} under the base."
+        f"{base['rates within two']} under the base, and {found['most']} under the protocol that has most of them."
+    )
+
+
+def setting(campaign: Mapping[str, Any]) -> str:
+    """What was trained and attacked for the search, in a sentence."""
+    found = campaign["joint"]
+    starts = [line["seeds"] for line in found["numbers"] if not _convex(*_place(line))]
+    many = f"{min(starts)}" if min(starts) == max(starts) else f"{min(starts)} to {max(starts)}"
+    return (
+        f"Each network with hidden units was trained from {many} starts, the linear ones once for each training, and "
+        f"{found['images']:,} images were attacked for each of them, each image for all nine wrong classes."
     )
 
 
