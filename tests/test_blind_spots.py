@@ -37,6 +37,12 @@ def test_errors_are_listed_in_percent():
     assert text == "| It is shown | error |\n| --- | --- |\n| noise | 1.2% |\n| nothing | 0.0% |"
 
 
+def test_paths_are_followed_at_sixteen_values_from_a_thirtieth_to_ten_times_as_much():
+    assert len(blind_spots.AROUND) == 16
+    assert (1 / blind_spots.AROUND[0]).item() == pytest.approx(30, rel=0.1)
+    assert blind_spots.AROUND[-1].item() == pytest.approx(10)
+
+
 def test_the_path_is_drawn_with_its_edge():
     penalties = torch.tensor([0.1, 1.0, 10.0])
     figure = blind_spots.path_curves(penalties, torch.tensor([0.3, 0.2, 0.1]), torch.tensor([2.0, 1.0, -1.0]), 2.0)

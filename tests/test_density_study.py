@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
 
 import pytest
@@ -45,6 +47,13 @@ def test_sample_is_random_and_always_the_same():
     assert torch.equal(one.labels, two.labels) and len(one) == 20
     assert not torch.equal(one.labels, images.labels[:20])
     assert sorted(data.sample(images, 50).labels.tolist()) == sorted(images.labels.tolist())
+
+
+def test_ten_lines_and_one_subspace_of_each_dimension_serve_every_image():
+    assert study.LINES == 10
+    calls = [node for node in ast.walk(ast.parse(inspect.getsource(study))) if isinstance(node, ast.Call)]
+    frames = [node for node in calls if ast.unparse(node.func) == "random_frames"]
+    assert {ast.unparse(node.args[0]) for node in frames} == {"1"} and not any(node.keywords for node in frames)
 
 
 def test_study_of_a_linear_network(small):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from intriguing.book import halves, paper, results
+from intriguing.book import halves, paper, results, scores
 from intriguing.book.results import Table
 from intriguing.chapters.disjoint_sets import seeds, study
 from intriguing.data import Digits, Images
@@ -186,3 +186,34 @@ def test_study_needs_two_repetitions():
 class _Model:
     def __init__(self, seed: int) -> None:
         self.seed, self.model = seed, self
+
+
+def stored_study() -> seeds.Study:
+    """The repetitions as they were stored at paper scale, without the sorted pairs."""
+    tables = {name: results.load(f"seeds_{name}", "paper").to_frame() for name in seeds.TABLES}
+    spread = {name: frame.filter(like="± ").rename(columns=lambda one: one[2:]) for name, frame in tables.items()}
+    return a_study({name: frame[spread[name].columns] for name, frame in tables.items()}, spread)
+
+
+def test_beside_full_trainings_the_spread_is_wider_for_most_rates_that_move():
+    campaign = results.measured("protocol")
+    assert campaign["meta"]["seeds"] == 5
+    few = stored_study().deviations["table2"][list(paper.MODELS)]
+    full = pd.DataFrame(campaign["table2"]["x1"]["spread"], few.index, few.columns, dtype=float)
+    moved = full.notna() & ((full > 0) | (few > 0))
+    more, less = (part.to_numpy()[moved.to_numpy()].sum() for part in (few > full, few < full))
+    assert more > moved.sum().sum() / 2 > less > 0
+
+
+def test_errors_of_a_linear_network_lie_further_outside_than_some_that_are_listed():
+    compared = seeds.inside(stored_study(), scores.entries("paper"), counted=256)
+    left = seeds.outside(compared)
+    listed = list(left.index[:12])
+    hidden = left.index[(left["table"] == "table1") & (left["row"] == "FC10(1)") & left["column"].str.endswith("error")]
+    rate = compared["kind"].eq("error")
+    drawn = (compared["paper"] * (1 - compared["paper"]) / 256).where(rate & compared["table"].isin(seeds.SAMPLED), 0)
+    rounded = [seeds.half_unit(one, percent=share) for one, share in zip(compared["paper"], rate, strict=True)]
+    allowed = seeds.WIDTH * np.sqrt(2 * compared["spread"] ** 2 + drawn) + rounded
+    beyond = (compared["paper"] - compared["ours"]).abs() - allowed
+    assert len(hidden) == 2 and not set(hidden) & set(listed)
+    assert (beyond[hidden].min() > beyond[listed]).sum() >= 2

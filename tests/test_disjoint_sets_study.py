@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import pytest
@@ -154,6 +155,13 @@ def test_attack_all_shortens_the_search_for_convolutions_alone(monkeypatch, tmp_
     sets = study.attack_all({"p": plain, "k": kinked}, images, torch.tensor([1]))
     assert list(sets) == ["p", "k"]
     assert seen == [{}, study.KINKED]
+
+
+def test_short_settings_stop_after_ten_iterations_in_place_of_a_hundred_and_ten_times_as_coarsely():
+    usual = {name: one.default for name, one in inspect.signature(minimum_distortion).parameters.items()}
+    assert usual["max_iterations"] == 100 and study.KINKED["max_iterations"] == 10
+    for name in ("tolerance", "margin_tolerance"):
+        assert study.KINKED[name] == pytest.approx(10 * usual[name])
 
 
 def test_tolerances_allow_rates_three_images_or_two_standard_errors_but_not_distortions(monkeypatch):

@@ -218,6 +218,16 @@ def test_noise_as_long_as_the_closest_picture_changes_no_answer(nearest):
         assert (after == before[:, None]).all()
 
 
+def test_the_penalty_ends_above_the_projections_or_on_them_to_within_a_thousandth(content):
+    digits = laboratory.stored_digits(content)
+    targets = (digits.labels + 1 + torch.arange(len(digits)) % (CLASSES - 1)) % CLASSES
+    for network in laboratory.stored_networks(content).values():
+        penalised, refined = (
+            minimum_distortion(network, digits.images, targets, refine=refine).rms for refine in (False, True)
+        )
+        assert (penalised >= 0.999 * refined).all()
+
+
 def test_more_than_half_of_the_frame_does_not_move(nearest):
     digits, networks = nearest
     frame = torch.ones(28, 28, dtype=torch.bool)

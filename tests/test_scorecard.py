@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from intriguing.book import paper, results, scores
+from intriguing.book import paper, results, scores, settings
 from intriguing.chapters.scorecard import claims, numbers, ours, summary
 
 
@@ -84,6 +84,11 @@ def test_the_paper_s_transfer_rates_fit_256_images(store):
     fits = scores.multiples(rates, range(50, 900))
     assert fits["score"].idxmax() == 256
     assert numbers.sample_line(fits).startswith("The best of all is **N = 256**")
+
+
+def test_the_page_names_the_numbers_of_images_that_it_tries():
+    page = (settings.checkout() / "notebooks" / "scorecard.md").read_text(encoding="utf-8")
+    assert "range(20, 501)" in page and "every $N$ from 20 to 500" in page
 
 
 def test_the_second_best_shares_no_factor_with_the_best():

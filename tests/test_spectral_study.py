@@ -125,6 +125,18 @@ def test_what_is_said_of_flattened_weights():
     assert abs(share["Conv. 1"] - 1) < 0.05 and share.drop("Conv. 1").max() < 0.5
 
 
+def test_weights_of_the_last_layer_are_as_few_steps_large_as_those_of_three_convolutions():
+    """So that the number of steps alone does not tell why the last layer moves when its weights are rounded again."""
+    weights = study.alexnet_weights()
+    if weights is None:
+        pytest.skip("AlexNet's weights are not on this computer")
+    steps = {name: float((128 * weight).abs().median()) for name, weight in weights.items()}
+    assert [name for name, median in steps.items() if median == 1] == ["conv2", "conv3", "conv4", "fc8"]
+    frame = results.load("table5", "paper").to_frame()
+    kept = frame["7 bits"] / frame["upper bound"]
+    assert kept["FC. 3"] < 0.8 and kept.drop("FC. 3").min() > 0.95
+
+
 def test_norms_that_have_moved_do_not_agree(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "checkout", lambda: tmp_path)
     norms = Table("table5", ["upper bound"], {"Conv. 1": [20.0]}, {"data": "made up"})

@@ -104,6 +104,11 @@ def test_machines_are_measured_on_images_that_they_have_not_seen(task: Task, tmp
         splits.study(task, splits.Plan(images=(31,), splits=2, moved=5), [1.0])
 
 
+def test_no_spread_of_a_table_of_tilting_is_stored() -> None:
+    """The page says that its tolerances were chosen, but for those of the networks."""
+    assert not list(results.location("tilting_splits", "quick").parent.glob("spread_tilting*.json"))
+
+
 def test_for_the_two_smallest_training_sets_the_cost_of_overfitting_is_not_decided() -> None:
     """So says the page of the stored run, and of the smallest that its gain by learning is not either."""
     parts = results.load("tilting_parts", "paper").to_frame()

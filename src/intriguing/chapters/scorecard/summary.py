@@ -41,6 +41,8 @@ WORDS = {REPRODUCED: "are reproduced", DIFFERS: "differ", UNDECIDED: "are not de
 GREY_LEVELS = 255
 """Steps between black and white in a photograph of 8 bits."""
 
+_EXCITED = "Among the eight digits that excite a unit in a convolutional network's last hidden layer most,"
+
 
 def summary(profile: str | None = None, folder: str = "./") -> str:
     """Returns the scorecard on one screen, in Markdown.
@@ -162,8 +164,8 @@ def _travel(stored: Stored) -> str:
         for frame, suffix in ((ours, ""), (noisy, ""), (louder, " amplified to 0.1"))
     ]
     return (
-        f"**They travel, but weakly.** A network trained on other images misreads {means[0]:.1f} % of them, against "
-        f"{means[1]:.1f} % under noise of the same length; lengthened to 0.1, {means[2]:.0f} %."
+        f"**They travel, but weakly.** A sigmoid network trained on other images misreads {means[0]:.1f} % of them, "
+        f"against {means[1]:.1f} % under noise of the same length; lengthened to 0.1, {means[2]:.0f} %."
     )
 
 
@@ -182,11 +184,11 @@ def _space(stored: Stored) -> str:
         head = "A unit leads by the end at which it is read"
     ends = (f"{8 * few[f'{lead}, low']:+.2f} to {8 * few[f'{lead}, high']:+.2f}" for lead in ("lead", "matched"))
     return (
-        f"**{head}.** Among the eight digits that excite a hidden unit most, {8 * abs(few['lead']):.2f} "
-        f"{'more' if few['lead'] > 0 else 'fewer'} share one class than along random directions (over networks "
-        f"{next(ends)}). But a unit is read at the end where few images do much. Read directions at that end too, and "
-        f"the difference is {8 * few['matched']:+.2f} ({next(ends)}); among a tenth of all images, "
-        f"{100 * many['lead']:+.1f} percentage points become {100 * many['matched']:+.1f}."
+        f"**{head}.** {_EXCITED} {8 * abs(few['lead']):.2f} {'more' if few['lead'] > 0 else 'fewer'} share one class "
+        f"than along random directions (over networks {next(ends)}). But such a unit is read at the end where few "
+        f"images do much. Read directions at that end too, and the difference is {8 * few['matched']:+.2f} "
+        f"({next(ends)}); among a tenth of all images, {100 * many['lead']:+.1f} percentage points become "
+        f"{100 * many['matched']:+.1f}."
     )
 
 
@@ -194,9 +196,9 @@ def _unmatched(stored: Stored) -> str:
     lead, low, high, others = lead_of_units(stored)
     beyond = low > 0 or high < 0
     return (
-        f"**Units are {'' if beyond else 'hardly '}special.** Among the eight digits that excite a hidden unit most, "
-        f"{8 * abs(lead):.2f} {'more' if lead > 0 else 'fewer'} share one class than along {others}, in the mean; the "
-        f"interval over networks, {8 * low:+.2f} to {8 * high:+.2f}, {'leaves zero out' if beyond else 'holds zero'}."
+        f"**Units are {'' if beyond else 'hardly '}special.** {_EXCITED} {8 * abs(lead):.2f} "
+        f"{'more' if lead > 0 else 'fewer'} share one class than along {others}, in the mean; the interval "
+        f"over networks, {8 * low:+.2f} to {8 * high:+.2f}, {'leaves zero out' if beyond else 'holds zero'}."
     )
 
 
