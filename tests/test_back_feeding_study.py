@@ -301,3 +301,28 @@ def test_what_the_page_says_of_examples_that_teach_the_layers_below(activation: 
 def test_what_the_page_says_of_a_rerun_s_tolerance() -> None:
     same = {"nothing": torch.tensor([0.05, 0.05]), "dose 1.5": torch.tensor([0.04, 0.04])}
     assert study.tolerances(same)["test error"] == pytest.approx(3e-3)
+
+
+def test_what_the_page_says_of_weight_decay_beside_examples_and_of_larger_doses() -> None:
+    content = findings.stored()
+    rows = [row for part in ("selection", "confirmation", "final", "layers") for row in content[part]]
+    assert not any(row["plan"]["decay"] for row in rows if row["family"] != "weight decay")
+    for activation in findings.ACTIVATIONS:
+        longer = {row["name"]: findings.mean(row) for row in findings.rows_of(content, "confirmation", activation)}
+        (best,) = {name.removesuffix(" x 1.50") for name in longer if name.endswith(" x 1.50")}
+        assert longer[f"{best} x 1.50"] > longer[best] < longer[f"{best} x 2.00"]
+        assert {row["epochs"] for row in findings.rows_of(content, "confirmation", activation)} == {12}
+        assert {row["epochs"] for row in findings.rows_of(content, "selection", activation)} == {6}
+
+
+def test_what_the_summary_says_of_minimal_examples_and_of_rates() -> None:
+    content = findings.stored()
+    paces = {name: findings.roles(content, name) for name in findings.ACTIVATIONS}
+    assert [paces["ReLU"][role]["plan"]["pace"] for role in ("exit", "nothing")] == [1, 2]
+    assert [paces[name]["exit"]["name"] for name in findings.ACTIVATIONS] == ["exit x 1", "exit x 1.5"]
+    assert {paces["sigmoid"][role]["plan"]["pace"] for role in ("weight decay", "dropout", "noise", "exit")} == {1}
+    for activation, gains in (("ReLU", True), ("sigmoid", False)):
+        pair = [(activation, "exit", "nothing"), (activation, "exit", "weight decay")]
+        steps = findings.in_standard_errors(findings.contrasts(content, "final", pair))["in standard errors"]
+        assert steps.iloc[0] < 2
+        assert bool(steps.iloc[1] > 2) is gains

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from intriguing.attack.distortion import Distortion, minimum_distortion
-from intriguing.book import two_classes
+from intriguing.book import results, two_classes
 from intriguing.book.results import Table
 from intriguing.chapters.explanation import gaussian, study
 from intriguing.data import Digits, Images
@@ -253,3 +253,8 @@ def test_the_winding_way_of_a_straight_process_is_the_straight_one(explained: st
     longer = dataclasses.replace(explained, distances=1.05 * explained.distances)
     assert study.wind(longer, 4) == 1
     assert study.wind(dataclasses.replace(explained, distances=0.5 * explained.distances), 4) == 0
+
+
+def test_what_the_page_says_of_the_length_scale_on_mnist() -> None:
+    frame = results.load("explanation_curved_mnist", "quick").to_frame()
+    assert frame.at["fitted", "length scale"] / 28 == pytest.approx(0.75, abs=0.05)

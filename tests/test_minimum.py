@@ -146,6 +146,28 @@ def test_the_stored_measurements_are_complete():
     assert stored.grown.index.get_level_values("images").max() == 60000 and len(stored.photographs) == 2
 
 
+def test_three_tables_are_of_the_same_kind_of_computer_as_the_comparison():
+    found = minimum.measured()
+    parts = [part["meta"] for part in (found.peers, found.floor, found.growth, found.large)]
+    assert all(meta["hardware"] == parts[0]["hardware"] for meta in parts)
+
+
+def test_what_the_text_says_of_memory_chunks_and_projections_is_so_in_the_stored_measurements():
+    found = minimum.measured()
+    for row in found.growth["rows"]:
+        more, images = row["peak_mib"] - row["before_mib"], row["images"] * 784 * 4 / 2**20  # in MiB
+        assert more == 0 if row["images"] <= 16000 else 0 < more < 2 * images
+    assert all(row["chunk"] == 2 for row in found.large["rows"])  # where the engine would have taken one at a time
+    ends = found.walks.set_index(["model", "key"])["ratio"]
+    assert ends["EfficientNet-Lite0", "refined"] > 1.2 * ends["EfficientNet-Lite0", "walk"]
+    assert "walk" in ends["SqueezeNet 1.0"] and ends["SqueezeNet 1.0", "refined"] > ends["SqueezeNet 1.0", "walk"]
+
+
+def test_one_attack_with_a_margin_loss_ends_far_out_as_shipped():
+    ends = minimum.measured().small.set_index("key")["ratio"]
+    assert ends["fmn"].min() > 1.3 and ends["cw-foolbox"].max() < 1.005 and ends["cw-cleverhans"].max() < 1.005
+
+
 def test_the_plane_shows_the_small_batch(measured):
     panels = minimum.panels(measured)
     assert list(panels) == ["one: the minimum is the optimum", "two: the minimum is the best known"]

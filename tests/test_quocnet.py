@@ -226,6 +226,14 @@ def test_a_network_is_its_stages_one_after_the_other(images):
     assert torch.equal(other.whitening, net.whitening)
 
 
+def test_random_filters_are_not_those_with_which_the_training_without_labels_begins(images):
+    untrained, _ = quocnet.learn(images, (SMALL, NEXT), [Schedule(0)] * 2, whitening=3, seed=0)
+    other = quocnet.random_network(untrained, seed=0)
+    for one, two in zip(untrained.weights, other.weights, strict=True):
+        assert one.shape == two.shape and not torch.isclose(one, two).all()
+        torch.testing.assert_close(one.norm(dim=1), two.norm(dim=1))  # drawn alike
+
+
 def test_labels_shape_a_copy(images):
     net = network(images).requires_grad_(False)
     before = [weight.clone() for weight in net.weights]

@@ -324,6 +324,15 @@ def test_the_verdict_is_that_of_the_stored_run():
         assert claims[claim] is True
     costs = results.load("units_ablated", "paper").to_frame()
     assert costs.at["loss", "low"] <= 0
+    at_first = "The natural basis of the hidden ReLU layer is purer than turned ones, on sets of a tenth of all images"
+    assert claims[at_first] is True
+
+
+@pytest.mark.parametrize("words", ["sets of 8", "sets of a tenth"])
+def test_units_have_their_longer_tail_above_in_the_logits_and_some_below_in_the_second_sigmoid_layer(words):
+    leads = results.load("units_matched", "paper").to_frame()[["matched", "both oriented"]]
+    assert leads.at[f"logits, {words}", "both oriented"] == leads.at[f"logits, {words}", "matched"]
+    assert leads.at[f"sigmoid 2, {words}", "both oriented"] > leads.at[f"sigmoid 2, {words}", "matched"] + 0.03
 
 
 def test_clouds_tell_trained_layers_from_the_others():

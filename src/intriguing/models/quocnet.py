@@ -544,7 +544,7 @@ def supervise(
 
 
 def random_network(like: QuocNet, *, seed: int = settings.SEED) -> QuocNet:
-    """A network with the sizes and the whitening of another one, and filters as they are before any training.
+    """A network with the sizes and the whitening of another one, and filters that are drawn as before any training.
 
     Args:
         like: the other one.

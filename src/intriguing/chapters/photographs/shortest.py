@@ -1,9 +1,9 @@
 """Short perturbations of photographs, at the price of a hundred passes through the network.
 
 The projections of :mod:`intriguing.attack.refinement` need a network that is nearly linear between a photograph and
-its goal. Networks with many layers and rectifiers that end at 6 are not, and there a walk on spheres ends lower: a
-step along the gradient of the lead, then back to a sphere about the photograph, which shrinks while the goal is held
-and grows while it is not.
+its goal. Networks with many layers and rectifiers that end at 6 need not be, and where both were measured a walk on
+spheres ended lower: a step along the gradient of the lead, then back to a sphere about the photograph, which shrinks
+while the goal is held and grows while it is not.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ class Networks:
 
     Attributes:
         unlabelled: its filters are learned without labels.
-        random: its filters are as they were before that.
+        random: its filters are drawn as the first ones of that, from other seeds.
         supervised: its filters are learned with labels, from the random ones.
         histories: mean error and sparsity by epoch, for each stage of the first.
     """
