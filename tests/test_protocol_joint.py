@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from intriguing.book import paper
-from intriguing.chapters.protocol import evidence, joint, pictures, rates
+from intriguing.chapters.protocol import evidence, hunt, joint, pictures, rates
 
 COUNT, NINE = 300, rates.CLASSES - 1
 FACTORS = (1.2, 1.4, 1.6, 1.8, 2.0, 2.4)
@@ -200,3 +200,25 @@ def test_what_is_said(search):
     assert list(joint.claims(told).values()) == [False, False, True]
     told["joint"]["numbers"][2]["ours"] *= 1.06
     assert not any(joint.claims(told).values())
+
+
+def test_what_the_text_says_of_the_joint_search_is_so_in_the_stored_run():
+    """Which answers the judges bear out, and which they do not."""
+    campaign = hunt.stored()
+    assert joint.lacking(campaign) == []
+    frame, best = joint.table(campaign), campaign["joint"]["best"]["protocol"]
+    chosen, judged = frame["chosen on"], frame["judged by"]
+    assert (best["linear"], best["average"], best["amplified"]) == ("x0.5, biases decayed", "joint", "set")
+    for other in ("average: mean", "amplified: each"):  # borne out
+        assert chosen[other] > chosen["chosen"] and judged[other] > 1.1 * judged["chosen"]
+    assert {judged[name] for name in frame.index if name.startswith("linear: ")} == {judged["chosen"]}
+    assert best["targets"].startswith("always") and 0.9 < judged["targets: random"] / judged["chosen"] < 1
+    assert abs(chosen["counted: raw"] / chosen["chosen"] - 1) < 0.02
+    assert abs(judged["counted: raw"] / judged["chosen"] - 1) < 0.02
+    far = {(line["row"], line["column"]): line for line in campaign["joint"]["numbers"] if line["table"] == "table1"}
+    assert abs(far["FC200-200-10", "distortion"]["z"]) > 5 and abs(far["AE400-10", "training error"]["z"]) > 5
+    linear = [line for (row, _), line in far.items() if row in paper.MODELS[:3] and line["column"] != "distortion"]
+    longer = [line for line in campaign["joint"]["numbers"] if "amplified" in line["row"]]
+    for lines in (linear, longer):
+        now, before = (np.square([line[name] for line in lines]).mean() for name in ("z", "z of the base"))
+        assert now < 0.5 * before

@@ -14,6 +14,9 @@ from intriguing.book import plots
 from intriguing.book.plots import MARKERS, PALETTE, Figure, as_array, coloured, repeated, styled
 from intriguing.chapters.protocol import hunt, joint
 
+EDGE = 10.0
+"""Standard errors beyond which a number is drawn no further off."""
+
 
 @styled
 def curves(
@@ -160,6 +163,9 @@ def together(campaign: dict[str, Any]) -> Figure:
         campaign: what ``hunt.stored`` returns.
 
     Returns:
-        The figure: one panel for each kind of number.
+        The figure: one panel for each kind of number; what is further off than ``EDGE`` stands there.
     """
-    return deviations(joint.deviations(campaign), ("the base", "the chosen protocol"))
+    near = {
+        title: tuple(np.clip(part, -EDGE, EDGE) for part in pair) for title, pair in joint.deviations(campaign).items()
+    }
+    return deviations(near, ("the base", "the chosen protocol"))
