@@ -461,7 +461,7 @@ def claims(campaign: Mapping[str, Any]) -> dict[str, bool]:
         "What Tables 1 and 2 and half of Table 4 choose lowers the misfit of the numbers that had no part in it": bool(
             best["judged by"] < base["judged by"]
         ),
-        "Under one protocol at least 50 of the 60 rates lie within two standard errors of the printed ones": bool(
+        "The chosen protocol brings at least 50 of the 60 rates within two standard errors of the printed ones": bool(
             best["rates within two"] >= 50
         ),
         "Under it every distortion of Table 1 lies within 5 % of the printed one": all(
@@ -485,9 +485,12 @@ def _sentence(line: Mapping[str, Any], *, over: bool) -> str:
     theirs, ours, least, largest = (shown.format(line[name]) for name in ("paper", "ours", "least", "largest"))
     both = " and ".join(f"{100 * part:.1f}" for part in line["excess"])
     beside = f" ({both} points beyond the errors on clean images)" if over and line["rate"] else ""
-    many = f"over {line['seeds']} seeds" if line["seeds"] > 1 else "with one network"
+    many = f"over {line['seeds']} starts" if line["seeds"] > 1 else "with one network"
     if line["nearest"] > 2:
-        rest = f"all protocols together give {least} to {largest}, and none comes within two standard errors"
+        span = (
+            f"all protocols together give {least} to {largest}" if least != largest else f"every protocol gives {ours}"
+        )
+        rest = f"{span}, and none comes within two standard errors"
     else:
         rest = "another protocol comes within two standard errors of it, but fits the others worse"
     numbers = f"printed {theirs}, here {ours} {many}{beside}, {line['z']:+.1f} standard errors"
