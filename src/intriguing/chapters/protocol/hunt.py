@@ -204,7 +204,7 @@ def amplified(campaign: dict[str, Any]) -> pd.DataFrame:
     for way, title in WAYS.items():
         tail = "" if way == "found" else " amplified to 0.1"
         pairs = found["other start"][way]
-        own = found["own"]["set, mean" if way == "x1.7" else way]
+        own = found["own"][way]
         there = [printed.value(one + tail, one), printed.value(one + tail, other), printed.value(other + tail, one)]
         rows[title] = [np.mean(own), np.mean(pairs), min(pairs), max(pairs), *there]
     columns = ["own set", "other start", "least", "largest", "paper, own set", f"paper, {one}", f"paper, {other}"]

@@ -12,7 +12,10 @@ from numpy.typing import ArrayLike
 
 from intriguing.book import plots
 from intriguing.book.plots import MARKERS, PALETTE, Figure, as_array, coloured, repeated, styled
-from intriguing.chapters.protocol import hunt
+from intriguing.chapters.protocol import hunt, joint
+
+EDGE = 10.0
+"""Standard errors beyond which a number is drawn no further off."""
 
 
 @styled
@@ -70,12 +73,15 @@ def curves(
 
 
 @styled
-def deviations(tables: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[str, str]) -> Figure:
+def deviations(
+    tables: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[str, str], *, columns: int = 3
+) -> Figure:
     """Standardised differences of two protocols, sorted, one panel per group.
 
     Args:
         tables: Name -> (before, after), each (n,) for the same findings.
         labels: What the two are called.
+        columns: Panels in a row at the most.
 
     Returns:
         The figure.
@@ -84,7 +90,8 @@ def deviations(tables: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[
         ValueError: No panel.
     """
     widths = [max(6, len(as_array(before))) for before, _ in tables.values()]
-    figure, grid = plots.panels(tables.items(), row=2.8, sharey=True, width_ratios=widths)
+    ratios = widths if len(widths) <= columns else None
+    figure, grid = plots.panels(tables.items(), row=2.4, rest=0.4, columns=columns, sharey=True, width_ratios=ratios)
     for axes, (before, after) in grid:
         before, after = as_array(before), as_array(after)
         order = np.argsort(before, kind="stable")
@@ -96,7 +103,8 @@ def deviations(tables: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[
         axes.plot(places, after[order], "D", color=PALETTE["blue"], markersize=3.2, label=labels[1])
         axes.set_xticks([])
         axes.grid(axis="y")
-    grid[0][0].set_ylabel("difference from the paper, standard errors")
+    for axes, _ in grid[::columns]:
+        axes.set_ylabel("difference from the paper,\nstandard errors")
     handles, names = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2)
     return figure
@@ -146,3 +154,18 @@ def judge(campaign: dict[str, Any], before: str, after: str) -> Figure:
         },
         tuple(hunt.words(variant) for variant in (before, after)),
     )
+
+
+def together(campaign: dict[str, Any]) -> Figure:
+    """All printed numbers under the base and under the protocol that the joint search chose.
+
+    Args:
+        campaign: what ``hunt.stored`` returns.
+
+    Returns:
+        The figure: one panel for each kind of number; what is further off than ``EDGE`` stands there.
+    """
+    near = {
+        title: tuple(np.clip(part, -EDGE, EDGE) for part in pair) for title, pair in joint.deviations(campaign).items()
+    }
+    return deviations(near, ("the base", "the chosen protocol"))
