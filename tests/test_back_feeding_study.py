@@ -270,7 +270,8 @@ def test_claims_follow_the_gains() -> None:
     claims = findings.claims(found, *tables)
     assert claims["ReLU: the chosen plan errs less than weight decay, by two standard errors"]
     assert not claims[
-        "ReLU: the chosen plan errs less than the best plan with examples at the exit or beyond it, by two standard errors"
+        "ReLU: the chosen plan errs less than the best plan with examples at the exit or beyond it, by two standard "
+        "errors"
     ]
     assert claims["ReLU: examples for the first hidden layer err less than those for the input"]
     assert claims["sigmoid: examples for the second hidden layer err less than those for the input"] is False
