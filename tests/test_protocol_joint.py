@@ -180,9 +180,9 @@ def test_what_is_said(search):
     assert best["rates within two"] == 60 and best["numbers within two"] == 90
     assert told["joint"]["most"] == 60 and "60 under the protocol that has most of them" in joint.about(told)
     assert "from 1 starts" in joint.setting(told) and f"{COUNT} images were attacked" in joint.setting(told)
-    assert "targets: always 3" in joint.about(told) and "**60** lie within two" in joint.about(told)
+    assert "class: always 3" in joint.about(told) and "**60** lie within two" in joint.about(told)
     assert joint.beyond(told) == "No number is further off than 3 standard errors."
-    assert list(joint.table(told).index[:2]) == ["base", "chosen"] and "targets: random" in joint.table(told).index
+    assert list(joint.table(told).index[:2]) == ["base", "chosen"] and "class: random" in joint.table(told).index
     far = next(line for line in told["joint"]["numbers"] if (line["row"], line["column"]) == ("FC10(1)", "FC10(1e-2)"))
     assert far["excess"] == pytest.approx([0.762 - 0.10, 0.762 - 0.10], abs=0.01)
     far |= {"z": -4.0, "nearest": 3.5, "seeds": 1}
@@ -211,12 +211,12 @@ def test_what_the_text_says_of_the_joint_search_is_so_in_the_stored_run():
     frame, best = joint.table(campaign), campaign["joint"]["best"]["protocol"]
     chosen, judged = frame["chosen on"], frame["judged by"]
     assert (best["linear"], best["average"], best["amplified"]) == ("x0.5, biases decayed", "joint", "set")
-    for other in ("average: mean", "amplified: each"):  # borne out
+    for other in ("sizes averaged over images", "amplified: each image by itself"):  # borne out
         assert chosen[other] > chosen["chosen"] and judged[other] > 1.1 * judged["chosen"]
-    assert {judged[name] for name in frame.index if name.startswith("linear: ")} == {judged["chosen"]}
-    assert best["targets"].startswith("always") and 0.9 < judged["targets: random"] / judged["chosen"] < 1
-    assert abs(chosen["counted: raw"] / chosen["chosen"] - 1) < 0.02
-    assert abs(judged["counted: raw"] / judged["chosen"] - 1) < 0.02
+    assert {judged[name] for name in frame.index if name.startswith("linear networks")} == {judged["chosen"]}
+    assert best["targets"].startswith("always") and 0.9 < judged["class: random"] / judged["chosen"] < 1
+    assert abs(chosen["rates as they are"] / chosen["chosen"] - 1) < 0.02
+    assert abs(judged["rates as they are"] / judged["chosen"] - 1) < 0.02
     far = {(line["row"], line["column"]): line for line in campaign["joint"]["numbers"] if line["table"] == "table1"}
     assert abs(far["FC200-200-10", "distortion"]["z"]) > 5 and abs(far["AE400-10", "training error"]["z"]) > 5
     linear = [line for (row, _), line in far.items() if row in paper.MODELS[:3] and line["column"] != "distortion"]

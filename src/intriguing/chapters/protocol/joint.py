@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from intriguing.book import paper
-from intriguing.chapters.protocol import evidence, rates, trials
+from intriguing.chapters.protocol import evidence, hunt, rates, trials
 
 IMAGES = {"train": 60_000, "part1": 30_000, "part2": 30_000, "test": 10_000}
 """Of MNIST, by part of the data: on how many an error was counted."""
@@ -378,6 +378,33 @@ def reduced(found: Found) -> dict[str, Any]:
 # What the chapter says.
 
 
+QUESTIONS = {
+    "linear": "linear networks with",
+    "sigmoid": "networks with hidden units",
+    "coder": "autoencoder",
+    "end": "iterations at the most:",
+    "targets": "class:",
+    "images": "images:",
+    "average": "sizes averaged",
+    "amplified": "amplified:",
+    "cut": "pixels",
+    "counted": "rates",
+}
+"""The fields of ``Protocol`` in words, an answer follows each."""
+
+ANSWERS = {
+    ("average", "mean"): "over images",
+    ("average", "joint"): "over all pixels",
+    ("amplified", "each"): "each image by itself",
+    ("amplified", "set"): "a set by one factor",
+    ("cut", True): "cut to the box",
+    ("cut", False): "not cut to the box",
+    ("counted", "raw"): "as they are",
+    ("counted", "excess"): "beyond the clean errors",
+}
+"""The answers whose own words do not say it."""
+
+
 ENOUGH = 3
 """Seeds without which the chapter says nothing of a number that depends on them."""
 
@@ -405,7 +432,7 @@ def table(campaign: Mapping[str, Any]) -> pd.DataFrame:
     found = campaign["joint"]
     lines = {"base": found["base"], "chosen": found["best"]}
     for one in sorted(found["changed"], key=lambda line: line["chosen on"]):
-        lines[f"{one['question']}: {_answer(one['answer'])}"] = one
+        lines[_said(one["question"], one["answer"])] = one
     columns = ["chosen on", "judged by", "rates within two"]
     return pd.DataFrame({title: [line[name] for name in columns] for title, line in lines.items()}, columns).T
 
@@ -415,11 +442,9 @@ def about(campaign: Mapping[str, Any]) -> str:
     found = campaign["joint"]
     best, base, rate = found["best"], found["base"], sum(line["rate"] for line in found["numbers"])
     answers = [
-        f"{question}: {_answer(answer)}"
-        for question, answer in best["protocol"].items()
-        if answer != base["protocol"][question]
+        _said(question, answer) for question, answer in best["protocol"].items() if answer != base["protocol"][question]
     ]
-    differs = f"It differs from the base in {'; '.join(answers)}." if answers else "It is the base."
+    differs = f"It differs from the base in these answers: {'; '.join(answers)}." if answers else "It is the base."
     worse = "falls" if best["judged by"] < base["judged by"] else "does not fall"
     return (
         f"Of {found['protocols']:,} protocols one comes nearest to the numbers that choose. {differs} Their misfit "
@@ -506,5 +531,8 @@ def _words(table: str, row: str, column: str) -> str:
     return f"{title}, {row}, {column}" if table in ("table1", "table3") else f"{title}, {row} → {column}"
 
 
-def _answer(answer: Any) -> str:
-    return {True: "yes", False: "no"}[answer] if isinstance(answer, bool) else str(answer)
+def _said(question: str, answer: Any) -> str:
+    """A question and its answer as a reader would say them."""
+    if question == "linear":
+        return f"{QUESTIONS[question]} {hunt.words(answer)}"
+    return f"{QUESTIONS[question]} {ANSWERS.get((question, answer), answer)}"
