@@ -329,15 +329,16 @@ def reduced(found: Found) -> dict[str, Any]:
     choose, rate = chooses(result.printed), ~result.printed["group"].isin(["distortions", "errors"]).to_numpy()
     chosen, judged = (result.misfits(some) if some.any() else np.zeros(len(result.z)) for some in (choose, ~choose))
     best, theirs = int(chosen.argmin()), printed_clean(result.printed)
+    within = np.abs(result.z) <= 2
+    rates_within = (within & rate).sum(1)
 
     def about(i: int) -> dict[str, Any]:
-        within = np.abs(result.z[i]) <= 2
         return {
             "protocol": asdict(result.protocols[i]),
             "chosen on": chosen[i],
             "judged by": judged[i],
-            "rates within two": int((within & rate).sum()),
-            "numbers within two": int(within.sum()),
+            "rates within two": int(rates_within[i]),
+            "numbers within two": int(within[i].sum()),
         }
 
     where = {protocol: i for i, protocol in enumerate(result.protocols)}
@@ -369,9 +370,12 @@ def reduced(found: Found) -> dict[str, Any]:
         }
         for j, ((table, row, column), line) in enumerate(result.printed.iterrows())
     ]
-    summary = {"protocols": len(result.protocols), "missing": [list(place) for place in result.missing.index]}
-    summary["most"] = int((np.abs(result.z[:, rate]) <= 2).sum(1).max())
-    summary["images"] = len(found.images[False][0])
+    summary = {
+        "protocols": len(result.protocols),
+        "missing": [list(place) for place in result.missing.index],
+        "most": int(rates_within.max()),
+        "images": len(found.images[False][0]),
+    }
     return rates.rounded(summary | {"best": about(best), "base": about(0), "changed": changed, "numbers": numbers})
 
 
