@@ -362,9 +362,9 @@ def summary(campaign: dict[str, Any]) -> str:
     but = f" That average fits {who} worse than the plain mean." if who else ""
     return (
         f"Linear networks with {words(variant)}, and the {_average(average)}, meet the nine numbers of Table 1 to "
-        f"{100 * ERROR * best['errors']:.2f} points and {SIZE * best['distortions']:.1%}.{but} Of {len(whole[1])} "
-        f"rates of Table 2, which had no part in the choice, {int((whole[1] <= 2).sum())} lie within two standard "
-        f"errors then, and {int((whole[0] <= 2).sum())} under the base."
+        f"{100 * ERROR * best['errors']:.2f} points and {SIZE * best['distortions']:.1%}, root mean square.{but} Of "
+        f"{len(whole[1])} rates of Table 2, which had no part in the choice, {int((whole[1] <= 2).sum())} lie within "
+        f"two standard errors then, and {int((whole[0] <= 2).sum())} under the base."
     )
 
 

@@ -263,7 +263,7 @@ def lead_of_units(stored: Stored) -> tuple[float, float, float, str]:
 
 def _alike(difference: float, low: float, high: float, others: str = "random directions") -> Finding:
     interval = f"95 % interval {8 * low:+.2f} to {8 * high:+.2f}"
-    number = f"in a row of eight, {8 * difference:+.2f} images more for units than for {others}, {interval}"
+    number = f"in a row of eight, the lead of units over {others} is {8 * difference:+.2f} images, {interval}"
     if low > 0:
         return Finding(DIFFERS, number, "units are ahead, though by little")
     if high < 0:
@@ -297,7 +297,7 @@ def _units_of_photographs(stored: Stored) -> Finding:
     except results.MissingResult:
         return Finding(found.verdict, number, found.because)
     side = "nearer to" if nearer < 0 else "further from"
-    number += f"; to another network the images of their rows lie {100 * abs(nearer):.1f} % {side} each other"
+    number += f"; to another network the images in the rows of units lie {100 * abs(nearer):.1f} % {side} each other"
     if high < 0:  # the judge that the chapter lets decide
         return Finding(DIFFERS, number, f"units are ahead there, if only by {-100 * high:.1f} to {-100 * low:.1f} %")
     return Finding(found.verdict, number, found.because)
