@@ -220,6 +220,13 @@ def test_squeezenet_counts_a_fire_module_as_one_layer(monkeypatch):
     assert imagenet.fire_kernel(fire).shape == (128, 16, 3, 3)
 
 
+def test_what_the_summary_says_of_how_far_a_proof_goes_is_so_in_the_stored_run():
+    frame = results.load("sandwich", "paper").to_frame()
+    share = frame["certified, local"] / frame["found"]
+    assert (share[list(study.LINEAR)] > 0.75).all()
+    assert share[list(study.SIGMOIDS)].between(0.35, 0.45).all()
+
+
 def test_pictures_show_the_numbers():
     field = np.ones((6, 6))
     field[1, 1] = 3
