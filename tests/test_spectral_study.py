@@ -214,8 +214,17 @@ def test_squeezenet_counts_a_fire_module_as_one_layer(monkeypatch):
     assert study.squeezenet_bound() is None
     assert "its bound is left out" in study.squeezenet_line()
     monkeypatch.setattr(study, "squeezenet_bound", lambda: NetworkBound(("a", "b"), ((1,), (1,)), (20.0, 61.7)))
-    assert study.squeezenet_line() == "SqueezeNet, 2 layers, a Fire module counting as one: product 1.23e+03."
+    assert study.squeezenet_line() == (
+        "SqueezeNet, 2 layers, those without weights among them and a Fire module counting as one: product 1.23e+03."
+    )
     assert imagenet.fire_kernel(fire).shape == (128, 16, 3, 3)
+
+
+def test_what_the_summary_says_of_how_far_a_proof_goes_is_so_in_the_stored_run():
+    frame = results.load("sandwich", "paper").to_frame()
+    share = frame["certified, local"] / frame["found"]
+    assert (share[list(study.LINEAR)] > 0.75).all()
+    assert share[list(study.SIGMOIDS)].between(0.35, 0.45).all()
 
 
 def test_pictures_show_the_numbers():
@@ -229,6 +238,7 @@ def test_pictures_show_the_numbers():
     assert safe[0] == 1 and safe[-1] == 0
     assert float(safe[np.searchsorted(radii, 0.35)]) == 0.5
     assert math.isclose(figure.axes[1].get_ylim()[1], 1)
+    assert all(text.get_text().startswith("runner-up ") for text in figure.legends[0].get_texts())
     for draw in (pictures.symbols, pictures.sandwiches):
         with pytest.raises(ValueError, match="expected at least one"):
             draw({})

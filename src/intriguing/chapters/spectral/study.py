@@ -184,7 +184,10 @@ def squeezenet_line() -> str:
     found = squeezenet_bound()
     if found is None:
         return "SqueezeNet's weights are not on this computer (INTRIGUING_DATA); its bound is left out."
-    return f"SqueezeNet, {len(found.norms)} layers, a Fire module counting as one: product {found.product:.3g}."
+    return (
+        f"SqueezeNet, {len(found.norms)} layers, those without weights among them and a Fire module counting as one: "
+        f"product {found.product:.3g}."
+    )
 
 
 def networks(images: Images, *, seed: int = settings.SEED) -> dict[str, nn.Sequential]:
@@ -364,7 +367,7 @@ def table5_words(norms: Table) -> str:
 
 
 def _as_printed(name: str, weight: Tensor) -> float | None:
-    """Formula (1) to the letter, the largest of the groups; None for a matrix."""
+    """Formula (1) at the frequencies of its own transform, the largest of the groups; None for a matrix."""
     if name not in ALEXNET:
         return None
     parts = weight.chunk(ALEXNET[name].groups)
