@@ -49,15 +49,15 @@ def test_contradictions_are_counted():
     assert study.Sandwich(1.0, half, half, one, ~both).contradictions == 0
     table = study.sandwich_table({"a": study.Sandwich(1.5, half, half, one, both)}, "none").to_frame()
     assert table.loc["a", "Lipschitz bound"] == 1.5
-    assert table.loc["a", "safe at the median, global"] == 1
+    assert table.loc["a", "runner-up excluded at the median, global"] == 1
     assert table.loc["a", "largest ratio"] == pytest.approx(1.25)
     # Half of these are fooled within 0.2: the first image is certified so far by neither proof, the last by both.
     whole, local, one = torch.tensor([0.0, 0.1, 0.3]), torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.1, 0.2, 0.6])
     found = study.Sandwich(1.0, whole, local, one, torch.ones(3, dtype=torch.bool))
     row = study.sandwich_table({"a": found}, "none").to_frame().loc["a"]
     assert row["images"] == 3 and row["median found"] == pytest.approx(0.2)
-    assert (row["safe images, global"], row["safe images, local"]) == (1, 2)
-    assert row["safe at the median, local"] == pytest.approx(2 / 3)
+    assert (row["runner-up excluded, global"], row["runner-up excluded, local"]) == (1, 2)
+    assert row["runner-up excluded at the median, local"] == pytest.approx(2 / 3)
 
 
 def test_groups_together_are_a_root_of_squares(monkeypatch):

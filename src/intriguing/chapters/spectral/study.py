@@ -34,7 +34,7 @@ AGREE = 1e-4  # norms of stored weights are deterministic
 LINEAR, CONVOLUTIONAL = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)"), "ConvNet"
 SIGMOIDS = tuple(name for name in TABLE1_MODELS if name not in LINEAR)
 DISTANCES = ["Lipschitz bound", "certified, global", "certified, local", "found", "largest ratio"]
-COUNTS = ["median found", "images", "safe images, global", "safe images, local"]
+COUNTS = ["median found", "images", "runner-up excluded, global", "runner-up excluded, local"]
 """Columns of :func:`sandwich_table` that belong together."""
 
 
@@ -233,9 +233,9 @@ def sandwich_table(found: Mapping[str, Sandwich], data: str) -> Table:
         data: what the images are.
 
     Returns:
-        A ``Table`` named ``sandwich``: how many images, Lipschitz bound, mean distances, the share of images that is
-        certified, by either certificate, at the radius within which half of the images are fooled, how many images that
-        is, and the largest ratio of a certified to a found distance.
+        A ``Table`` named ``sandwich``: how many images, Lipschitz bound, mean distances, the share of images
+        whose runner-up is excluded, by either certificate, at the radius within which half of the images are fooled,
+        how many images that is, and the largest ratio of a certified to a found distance.
     """
     rows = {}
     for name, one in found.items():
@@ -247,7 +247,8 @@ def sandwich_table(found: Mapping[str, Sandwich], data: str) -> Table:
         ratio = float((one.local / one.found)[one.found > 0].max())
         rows[name] = [len(one.found), one.bound, *means, half, *shares, *counts, ratio]
     columns = ["images", "Lipschitz bound", "certified, global", "certified, local", "found", "median found"]
-    columns += ["safe at the median, global", "safe at the median, local", "safe images, global", "safe images, local"]
+    excluded = ("runner-up excluded at the median", "runner-up excluded")
+    columns += [f"{what}, {how}" for what in excluded for how in ("global", "local")]
     return Table("sandwich", [*columns, "largest ratio"], rows, {"data": data})
 
 
