@@ -342,11 +342,7 @@ def _reason(campaign: dict[str, Any], maker: str, reader: str) -> str:
     """A sentence on a rate that stays off: whether a target of one class for the whole set could have given it."""
     if maker.startswith("Gaussian"):
         return "noise: no reading of the attack touches it"
-    frame = fixed_targets(campaign)
-    pair = f"{maker} → {reader}"
-    if pair not in frame.index:
-        return "one network only was trained"
-    low, _, high, printed = frame.loc[pair]
+    low, _, high, printed = fixed_targets(campaign).loc[f"{maker} → {reader}"]
     inside = low <= printed <= high
     what = f"one class for all gives {low:.1%} to {high:.1%}"
     return f"{what}: it would do" if inside else f"{what}: not enough"
