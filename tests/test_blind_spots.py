@@ -292,6 +292,7 @@ def test_each_claim_fails_where_its_number_does():
     assert failing(found=0.99) == [2, 4, 8]
     assert failing(plain=0.98) == [3, 4, 8]
     assert failing(exact=dict.fromkeys(ratios, [1.0, 1.0])) == [5, 8]
+    assert failing(exact={"FC10(1e-2)": [1.3, 1.0]}) == [4, 5, 8]  # the middle one counts
     assert failing(exact={"FC10(1e-2)": [1.01, 1.002]}) == [4, 6, 8]
     assert failing(ratio=1.0) == [4, 7, 8]
     assert failing(held=0.6) == [4]
