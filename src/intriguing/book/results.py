@@ -31,10 +31,6 @@ Tolerance: TypeAlias = float | Mapping[str, float] | pd.DataFrame
 """Largest absolute difference allowed: one number, one by column, or a frame with one by row and column."""
 
 
-_NOTHING = 1e-6
-"""A tolerance that only rounding uses up; it is wide for no entry, not even for zero."""
-
-
 class ResultError(RuntimeError):
     """A stored run cannot be found, read or placed."""
 
@@ -195,15 +191,13 @@ def compare(table: Table, tolerance: Tolerance) -> Verdict:
         *_unmatched(table.rows, stored.rows, lambda row: (row, None)),
         *_unmatched(table.columns, stored.columns, lambda column: (None, column)),
     ]
-    entries = loose = 0
+    entries = 0
     for row, column, got in _entries(table):
         if row in stored.rows and column in stored.columns:
             entries += 1
             kept = _rounded(stored.rows[row][stored.columns.index(column)])
-            loose += kept is not None and allowed[row, column] > max(abs(kept) / 2, _NOTHING)
             if not _close(_rounded(got), kept, allowed[row, column]):
                 differences.append(Difference(row, column, _rounded(got), kept, allowed[row, column]))
-    settings.guarded(table.name, entries, loose)
     within = f"{entries} of {entries} entries within tolerance."
     return _verdict(subject, entries, differences, f"{subject} agrees with the stored run: {within}")
 
