@@ -779,7 +779,7 @@ def _overfitting_of_one_machine(stored: Stored) -> Finding:
 
 def _explanation(stored: Stored) -> Finding:
     share = stored.value("explanation_usps", "along η, cut to [0, 1]", "class changes")
-    number = f"{100 * share:.0f} % of the twos and eights"
+    number = f"{100 * share:.0f} % of the twos and eights get there, with pixels kept in [0, 1]"
     return Finding(REPRODUCED, number) if share == 1 else Finding(DIFFERS, number, "not for all")
 
 
@@ -1132,8 +1132,8 @@ COMPANIONS = (
     ),
     Claim(
         "Explanation",
-        "Moved along its explanation vector, a digit becomes one of the other class",
-        "slides, twos and eights of USPS",
+        "Along its explanation vector a digit moves towards the other class",
+        "slides, twos and eights of USPS, after Baehrens et al.",
         "explanation",
         _explanation,
         "the digits of USPS",
