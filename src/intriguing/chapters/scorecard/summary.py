@@ -137,8 +137,8 @@ def _near(stored: Stored) -> str:
     return (
         f"**Every digit has a twin.** For each of six networks, every training image has another one beside it that "
         f"is read as a class drawn at random, at a mean distance of {sizes.min():.3f} to {sizes.max():.3f} (root mean "
-        f"square per pixel, between black at 0 and white at 1). Random noise of the same length adds at most "
-        f"{100 * added:.1f} percentage points of error."
+        f"square per pixel, between black at 0 and white at 1; zero for an image that is read so already). Random "
+        f"noise of the same length adds at most {100 * added:.1f} percentage points of error."
     )
 
 
