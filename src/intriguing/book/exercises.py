@@ -212,7 +212,8 @@ EXERCISES = {
         (0.03, 0.3, 3.0), "{:.0%}", 0.08,
         lambda load: load("explanation_usps")["over the shortest"]["along η, cut to [0, 1]"] - 1,
         "over so short a way the latent mean is nearly straight, and along its gradient the two steps would be nearly "
-        "the same; the explanation vector also follows the uncertainty of the process, which aims a little elsewhere",
+        "the same; the explanation vector also follows the uncertainty of the process, which probably aims a little "
+        "elsewhere",
         "the table that compares steps has a column with the length over that of the shortest",
     ),
     "since_2013": Exercise(
