@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from intriguing.book import results
 from intriguing.book.results import Table
 from intriguing.chapters.back_feeding import findings, pictures, study
 from intriguing.chapters.back_feeding.bank import Bank, Plan, Setup
@@ -327,3 +328,27 @@ def test_what_the_summary_says_of_minimal_examples_and_of_rates() -> None:
         steps = findings.in_standard_errors(findings.contrasts(content, "final", pair))["in standard errors"]
         assert steps.iloc[0] < 2
         assert bool(steps.iloc[1] > 2) is gains
+
+
+@pytest.mark.parametrize("activation", findings.ACTIVATIONS)
+def test_what_the_page_says_of_twice_as_long_a_training(activation: str) -> None:
+    content = findings.stored()
+    short, longer = (
+        {row["name"]: row for row in findings.rows_of(content, part, activation)}
+        for part in ("selection", "confirmation")
+    )
+    both = set(short) & set(longer)
+    assert len(both) == 4
+    assert all(findings.mean(longer[name]) < findings.mean(short[name]) for name in both)
+    assert {short[name]["images"] for name in both} == {longer[name]["images"] for name in both}
+
+
+def test_what_the_page_says_of_the_order_of_the_small_networks_and_of_the_rivals_rates() -> None:
+    small = results.load("back_feeding_small", "paper").to_frame()["test error"]
+    large = results.load("back_feeding", "paper").to_frame()["test error"]
+    rows = ("ReLU, back-feeding", "ReLU, exit", "ReLU, nothing", "ReLU, noise")
+    assert list(small.sort_values().index) == ["dose 1.5", "exit x 1", "nothing", "noise 1.5"]
+    assert large[list(rows)].is_monotonic_increasing
+    for activation in findings.ACTIVATIONS:
+        judged = findings.roles(findings.stored(), activation)
+        assert {judged[role]["plan"]["pace"] for role in ("weight decay", "dropout", "noise")} == {1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pandas as pd
@@ -15,7 +16,7 @@ from intriguing.book import plots, results
 from intriguing.book.results import Table
 from intriguing.chapters import blind_spots
 from intriguing.data import Images
-from intriguing.models.recipes import TABLE1_MODELS
+from intriguing.models.recipes import TABLE1_MODELS, weight_layers
 
 
 def solved(images: torch.Tensor, sizes: torch.Tensor, *, success: bool = True) -> Distortion:
@@ -175,6 +176,26 @@ def test_refinement_goes_down(few):
     assert rows["ratio"].to_numpy() == pytest.approx((rows["penalty method"] / rows["refined"]).to_numpy())
 
 
+def test_the_waste_is_a_matter_of_how_far_apart_the_logits_lie(brief):
+    """What two pages and an answer say: all logits times a number move no boundary, but do move the penalty method."""
+    digits, models = brief
+    images = digits.train.take(slice(0, 12))
+    targets = (images.labels + 1) % 10
+    for model in models.values():
+        excess, weight = [], []
+        for factor in (0.05, 1.0, 10.0):
+            scaled = copy.deepcopy(model)
+            layer = weight_layers(scaled)[-1]
+            layer.weight *= factor
+            layer.bias *= factor
+            pair = [minimum_distortion(scaled, images.images, targets, refine=refine) for refine in (False, True)]
+            excess.append(float(pair[0].rms.mean() / pair[1].rms.mean()) - 1)
+            rivals = scaled(pair[0].images).scatter(1, targets[:, None], -torch.inf).softmax(1)
+            weight.append(float(rivals.amax(1).mean()))
+        assert excess[0] > 3 * excess[1] and excess[2] < excess[1] / 2
+        assert weight[0] < 0.3 and weight[0] < weight[1] < weight[2] and weight[2] > 0.6
+
+
 def test_the_batched_search_agrees_with_the_loop(few):
     models, images, targets = few
     agreement = blind_spots.scipy_agreement({"FC10(1e-2)": models["FC10(1e-2)"]}, images.take(slice(0, 2)), targets[:2])
@@ -271,6 +292,7 @@ def test_each_claim_fails_where_its_number_does():
     assert failing(found=0.99) == [2, 4, 8]
     assert failing(plain=0.98) == [3, 4, 8]
     assert failing(exact=dict.fromkeys(ratios, [1.0, 1.0])) == [5, 8]
+    assert failing(exact={"FC10(1e-2)": [1.3, 1.0]}) == [4, 5, 8]  # the middle one counts
     assert failing(exact={"FC10(1e-2)": [1.01, 1.002]}) == [4, 6, 8]
     assert failing(ratio=1.0) == [4, 7, 8]
     assert failing(held=0.6) == [4]

@@ -271,3 +271,19 @@ def test_what_the_text_says_is_so_in_the_stored_run():
     rows = sigmoid[sigmoid.index.str.startswith(PENALTY)]
     assert rows.at[rows["validation error"].idxmin(), "certified"] == 0
     assert rows.at[rows["validation error"].idxmin(), "test error"] < sigmoid.at[NONE, "test error"]
+
+
+@pytest.mark.parametrize("name", ["ReLU", "sigmoid"])
+def test_what_the_text_says_of_equal_products_and_of_distances_is_so_in_the_stored_run(name: str):
+    frame = results.load(f"bounded_{name}", "paper").to_frame()
+    none, product = frame.loc[NONE], "log10 of the product"
+    held = pd.concat([frame.loc[[NONE]], frame[frame.index.str.startswith(PENALTY)]]).sort_values(product)
+    decayed = frame[frame.index.str.startswith(DECAY)]
+    beside = {
+        column: np.interp(decayed[product], held[product], held[column]) for column in ("test error", "distortion")
+    }
+    harmed = decayed["test error"] > none["test error"] + study.COST
+    mild = decayed["test error"] <= none["test error"] + study.COST
+    assert harmed.any() and (decayed["test error"] > beside["test error"])[harmed].all()
+    assert mild.sum() > 1 and (decayed["distortion"] > beside["distortion"])[mild].all()
+    assert 1.5 < frame["distortion"].max() / none["distortion"] < 2.2

@@ -480,10 +480,14 @@ def test_what_is_said_of_random_ways():
         name: {"subspaces": torch.tensor([[9.0, 8.0, 7.0, factor, 1.0]])} for name, factor in (("a", 2.5), ("b", 2))
     }
     said = study.lines_words(along, inside)
-    assert (
-        "0.90 to 0.90 for lines and 0.80 to 1.00 for subspaces" in said and "0.50 and 0.70 for subspaces: its" in said
-    )
+    assert "0.90 to 0.90 for lines and 0.80 to 1.00 for subspaces" in said
+    assert "0.50 and 0.70 for subspaces: of all networks it is left soonest along random lines" in said
     assert "at no more than 2.5 times" in said
+
+
+def test_what_the_page_says_of_the_frames_that_were_tried():
+    assert {size**0.5 % 1 for size in study.ALIGNED if size != 2} == {0.0}
+    assert (math.floor(5.25**2), max(size for size in study.ALIGNED if size <= 5.25**2)) == (27, 25)
 
 
 def test_shares_of_images_with_something_near():

@@ -65,6 +65,9 @@ def test_inside_by_hand():
     assert compared["sized"].tolist() == [True, False, False, False, False, True, False, False]
     assert compared["fair"].tolist() == [True, False, True, True, False, True, True, False]
     assert compared["ours"].iat[5] == 0.060
+    assert compared["allowed"].iat[2] == pytest.approx(
+        2 * math.sqrt(2) * spreads["table3"].loc["m", "distortion"] + 5e-4
+    )
     counts = seeds.counts(compared)
     assert counts.loc["table3"].tolist() == [6, 2, 2, 4]
     assert counts.loc["table4"].tolist() == [2, 2, 0, 1]
@@ -210,10 +213,6 @@ def test_errors_of_a_linear_network_lie_further_outside_than_some_that_are_liste
     left = seeds.outside(compared)
     listed = list(left.index[:12])
     hidden = left.index[(left["table"] == "table1") & (left["row"] == "FC10(1)") & left["column"].str.endswith("error")]
-    rate = compared["kind"].eq("error")
-    drawn = (compared["paper"] * (1 - compared["paper"]) / 256).where(rate & compared["table"].isin(seeds.SAMPLED), 0)
-    rounded = [seeds.half_unit(one, percent=share) for one, share in zip(compared["paper"], rate, strict=True)]
-    allowed = seeds.WIDTH * np.sqrt(2 * compared["spread"] ** 2 + drawn) + rounded
-    beyond = (compared["paper"] - compared["ours"]).abs() - allowed
+    beyond = (compared["paper"] - compared["ours"]).abs() - compared["allowed"]
     assert len(hidden) == 2 and not set(hidden) & set(listed)
     assert (beyond[hidden].min() > beyond[listed]).sum() >= 2

@@ -265,3 +265,10 @@ def test_the_winding_way_of_a_straight_process_is_the_straight_one(explained: st
 def test_what_the_page_says_of_the_length_scale_on_mnist() -> None:
     frame = results.load("explanation_curved_mnist", "quick").to_frame()
     assert frame.at["fitted", "length scale"] / 28 == pytest.approx(0.75, abs=0.05)
+
+
+def test_what_is_left_of_the_angle_is_about_what_the_vector_turns_by() -> None:
+    """And the mean alone hardly turns on that way, so that the second term is what the page takes for the cause."""
+    fitted = results.load("explanation_curved_usps", "paper").to_frame().loc["fitted"]
+    assert fitted["turn"] == pytest.approx(fitted["angle, cut to [0, 1]"], rel=0.15)
+    assert fitted["turn of ∇μ"] < 0.1 * fitted["turn"]

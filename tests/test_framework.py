@@ -216,3 +216,22 @@ def test_but_for_the_sigmoid_networks_the_order_by_error_is_the_paper_s():
             assert frame[column][sigmoid].max() < frame[column].drop(sigmoid).min()
             assert frame[column][sigmoid].diff().abs().max() < 0.002
     assert (ours["test error"].diff()["FC200-200-10"] > 0) != (theirs["test error"].diff()["FC200-200-10"] > 0)
+
+
+def test_what_the_text_says_of_errors_and_of_both_readings_is_so_in_the_stored_runs():
+    errors, printed = results.load("table1_errors", "paper").to_frame(), paper.TABLE1.to_frame()
+    off = (errors - printed[errors.columns]).drop("FC10(1)").abs()
+    assert off.to_numpy().max() < 0.01 and 0.065 <= (errors - printed).loc["FC10(1)", "test error"] < 0.075
+    hidden = [name for name in errors.index if name not in framework.LINEAR]
+    test = errors["test error"]
+    assert test[hidden].max() < test[list(framework.LINEAR)].min() / 3 and test["FC10(1)"] > 0.25
+    theirs, *read = framework.versions(results.load("decay_readings", "paper")).values()
+    least, most = np.minimum(*read), np.maximum(*read)
+    assert (theirs["distortion"] > most["distortion"]).all()
+    for column in ("training error", "test error"):  # between the readings, or next to one
+        assert ((least - 2e-3 < theirs)[column] & (theirs < most + 2e-3)[column]).all()
+    decay = results.load("decay_readings", "paper").to_frame()["distortion"]
+    short = {name: decay[f"{name}, per unit"] / printed.at[name, "distortion"] for name in framework.LINEAR}
+    assert sum(ratio <= 0.75 for ratio in short.values()) == 2
+    both = results.load("distortion_populations", "paper").to_frame().loc["FC10(1)"]
+    assert both["correctly read"] > 1.1 * both["all images"]

@@ -175,6 +175,8 @@ def test_the_plane_shows_the_small_batch(measured):
     frame = panels["one: the minimum is the optimum"]
     assert set(frame["model"]) == {"one"} and len(frame) == 9
     assert frame["key"].iloc[[0, 3, -1]].tolist() == ["refined", "brendel-bethge-200", "scipy"]
+    measured.peers["references"][1][minimum.ATTACKED] = 1
+    assert list(minimum.panels(measured))[1] == "two: the minimum is the shortest any search found"
 
 
 def test_tables_are_shown_in_their_units(measured):

@@ -150,6 +150,14 @@ def test_both_other_averages_are_larger_on_every_linear_network_and_why(campaign
         assert np.argsort(joint / mean).tolist() == np.argsort(uneven).tolist()
 
 
+def test_the_mean_of_each_pixel_matters_only_where_biases_are_decayed(campaign):
+    every = hunt.ranked(campaign)["both"]
+    free, decayed = "x0.5", "x0.5, biases decayed"
+    assert ((every[f"{free}, mean taken off"] - every[free]).abs() < 0.02).all()
+    assert (every[f"{decayed}, mean taken off"] > every[decayed]).all()
+    assert every[f"{decayed}, mean taken off"].min() > 4 * every[decayed].min()
+
+
 def test_networks_of_a_half_are_faultless_sooner_and_their_last_level_is_later(campaign):
     whole, half = (
         {level: np.mean(found["iterations"]) for level, found in campaign[part].items()}

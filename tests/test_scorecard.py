@@ -193,8 +193,8 @@ def test_numbers_of_sentences_stand_beside_those_of_tables(store):
     assert shown.at["mean distortion on AlexNet", "what ours is"] == "on SqueezeNet"
     # Twice the printed distortion is five widths of the last bin away, and an error nineteen points off not two.
     assert numbers.worst_lines(found, 2) == [
-        "in the text, mean distortion on AlexNet, on SqueezeNet, +100 %",
-        "in the text, test error of 100-100-10 with dropout, with sigmoids, +18.7 points",
+        "in the text, mean distortion on AlexNet, here on SqueezeNet, +100 %",
+        "in the text, test error of 100-100-10 with dropout, here with sigmoids, +18.7 points",
     ]
     assert numbers.worst_first(found, 1).splitlines()[-1].endswith("| 0.01302 | 0.006508 | +100 % |")
 
@@ -302,7 +302,10 @@ def test_directions_are_read_as_units_are_where_that_was_measured(store):
     assert "**A unit leads by the end at which it is read.**" in said
     assert "0.16 more share one class than along random directions (over networks -0.08 to +0.40)" in said
     assert "the difference is +0.01 (-0.08 to +0.10)" in said
-    assert "+3.0 percentage points become -1.0" in said
+    assert "+3.0 percentage points (+1.0 to +5.0) become -1.0 (-2.0 to +1.0)" in said
+    # A lead whose intervals hold zero on both kinds of sets is none that the end at which a unit is read could explain.
+    store("units_matched", columns=columns, rows=rows | {"dense, sets of a tenth": [0.03, -0.01, *many[2:]]})
+    assert "**Units are hardly special.**" in summary.findings()
 
 
 def test_a_lead_on_large_sets_counts_as_well(store):
@@ -340,8 +343,10 @@ def test_tilt_is_parted_into_learning_and_overfitting(store):
     }
     store("tilting_parts", columns=list(parts), rows={"250": list(parts.values())})
 
-    def verdict(most):
-        store("tilting_claims", claims={"The level chosen leans by more than half of the way to the weakest": most})
+    def verdict(most, nearer=None):
+        leans = "The level chosen leans by more than half of the way to the weakest"
+        comes = "Learning brings the boundary nearer by more than overfitting does"
+        store("tilting_claims", claims={leans: most, comes: nearer})
         return decided("Overfitting").verdict
 
     # The longer part of the distance does not decide it: the interval of the tilt does.
@@ -352,6 +357,8 @@ def test_tilt_is_parted_into_learning_and_overfitting(store):
     found = summary.findings()
     assert "A linear machine that learns tilts." in found and "by 50 degrees and saves 3.0 points" in found
     assert "overfitting by 25 degrees more; of the distance they take 30 and 40 %" in found
+    assert "though which of the two brings the boundary nearer by more is open" in found
+    assert verdict(True, nearer=True) == claims.DIFFERS and "is open" not in summary.findings()
 
 
 def test_units_of_photographs_are_judged_by_another_network_too(store):
@@ -488,6 +495,12 @@ def test_what_is_said_of_the_own_amplified_examples():
     assert all(
         paper.TABLE4.value(name, "distortion") == paper.TABLE3.value(name, "distortion") for name in paper.HALF_MODELS
     )
+
+
+def test_the_page_names_the_measure_by_which_the_change_of_a_car_is_hard_to_see():
+    hard = "The change is hard to see: a mean distortion below 4 of 255 levels"
+    page = (settings.checkout() / "notebooks" / "scorecard.md").read_text(encoding="utf-8")
+    assert hard in claims.Stored("paper").outcomes("quocnet_claims") and "below 4 of 255 grey" in page
 
 
 def test_purity_by_chance_is_that_of_random_draws():

@@ -49,15 +49,15 @@ def test_contradictions_are_counted():
     assert study.Sandwich(1.0, half, half, one, ~both).contradictions == 0
     table = study.sandwich_table({"a": study.Sandwich(1.5, half, half, one, both)}, "none").to_frame()
     assert table.loc["a", "Lipschitz bound"] == 1.5
-    assert table.loc["a", "safe at the median, global"] == 1
+    assert table.loc["a", "runner-up excluded at the median, global"] == 1
     assert table.loc["a", "largest ratio"] == pytest.approx(1.25)
     # Half of these are fooled within 0.2: the first image is certified so far by neither proof, the last by both.
     whole, local, one = torch.tensor([0.0, 0.1, 0.3]), torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.1, 0.2, 0.6])
     found = study.Sandwich(1.0, whole, local, one, torch.ones(3, dtype=torch.bool))
     row = study.sandwich_table({"a": found}, "none").to_frame().loc["a"]
     assert row["images"] == 3 and row["median found"] == pytest.approx(0.2)
-    assert (row["safe images, global"], row["safe images, local"]) == (1, 2)
-    assert row["safe at the median, local"] == pytest.approx(2 / 3)
+    assert (row["runner-up excluded, global"], row["runner-up excluded, local"]) == (1, 2)
+    assert row["runner-up excluded at the median, local"] == pytest.approx(2 / 3)
 
 
 def test_groups_together_are_a_root_of_squares(monkeypatch):
@@ -214,8 +214,17 @@ def test_squeezenet_counts_a_fire_module_as_one_layer(monkeypatch):
     assert study.squeezenet_bound() is None
     assert "its bound is left out" in study.squeezenet_line()
     monkeypatch.setattr(study, "squeezenet_bound", lambda: NetworkBound(("a", "b"), ((1,), (1,)), (20.0, 61.7)))
-    assert study.squeezenet_line() == "SqueezeNet, 2 layers, a Fire module counting as one: product 1.23e+03."
+    assert study.squeezenet_line() == (
+        "SqueezeNet, 2 layers, those without weights among them and a Fire module counting as one: product 1.23e+03."
+    )
     assert imagenet.fire_kernel(fire).shape == (128, 16, 3, 3)
+
+
+def test_what_the_summary_says_of_how_far_a_proof_goes_is_so_in_the_stored_run():
+    frame = results.load("sandwich", "paper").to_frame()
+    share = frame["certified, local"] / frame["found"]
+    assert (share[list(study.LINEAR)] > 0.75).all()
+    assert share[list(study.SIGMOIDS)].between(0.35, 0.45).all()
 
 
 def test_pictures_show_the_numbers():
@@ -229,6 +238,7 @@ def test_pictures_show_the_numbers():
     assert safe[0] == 1 and safe[-1] == 0
     assert float(safe[np.searchsorted(radii, 0.35)]) == 0.5
     assert math.isclose(figure.axes[1].get_ylim()[1], 1)
+    assert all(text.get_text().startswith("runner-up ") for text in figure.legends[0].get_texts())
     for draw in (pictures.symbols, pictures.sandwiches):
         with pytest.raises(ValueError, match="expected at least one"):
             draw({})

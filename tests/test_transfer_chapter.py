@@ -10,7 +10,7 @@ from torch import nn
 
 from intriguing.attack.distortion import Distortion, distortion_to_all
 from intriguing.attack.perturbations import moved_by, rms
-from intriguing.book import paper, tables
+from intriguing.book import paper, results, tables
 from intriguing.book.results import Table
 from intriguing.chapters import transfer
 from intriguing.data import Images
@@ -261,3 +261,33 @@ def test_each_claim_fails_where_its_number_does():
     rows = [list(raised.rows[name][:-1]) for name in names]
     changes = [((i, j), rows[i][j]) for i in range(6) for j in range(6)]
     assert 9 not in failing(changes, clean=printed_clean() + 0.03)
+
+
+def test_what_the_text_says_of_tables_1_and_2_is_so_in_the_stored_runs():
+    """The sentences and captions that no cell writes."""
+
+    def stored(name):
+        return results.load(name, "paper").to_frame()
+
+    table1, sizes = stored("table1"), stored("distortion_populations")
+    linear, sigmoid = transfer.LINEAR, list(transfer.SIGMOID)
+    lengths, errors = table1["distortion"], table1[["training error", "test error"]]
+    for column in (lengths, errors["test error"], sizes["correctly read"]):
+        assert column[sigmoid].max() < column.drop(sigmoid).min()
+    printed = paper.TABLE1.to_frame()["distortion"]
+    assert (printed[sigmoid] > printed["FC10(1e-4)"]).sum() == 1
+    assert errors.loc[linear, "training error"].is_monotonic_increasing and lengths[linear].is_monotonic_increasing
+    assert errors.at["FC10(1)", "training error"] > 0.25 and lengths["FC10(1)"] > 2 * lengths[sigmoid].max()
+    added = transfer.others(stored("table2_excess"))
+    assert 0 < added.min(axis=None) < 0.03 and added.max(axis=None) > 0.5
+    strong = ["FC10(1e-2)", "FC10(1)"]
+    for column in (added.mean(axis=1), lengths):
+        assert column[strong].min() > column.drop(strong).max()
+    off = (added - transfer.others(transfer.paper_excess())).abs()
+    assert off.melt()["value"].median() < 0.06
+    clean = errors["training error"]
+    assert (stored("equal_noise")[list(clean.index)] - clean).abs().max(axis=None) < 0.01
+    choice = stored("target_choice")
+    assert (choice["nearest"] < 0.7 * choice["random"]).all()
+    assert (choice["transfer, nearest"] < choice["transfer, random"]).all()
+    assert (choice["mean of nine"] / choice["random"] - 1).abs().max() < 0.02

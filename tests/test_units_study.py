@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -374,3 +375,8 @@ def test_matched_leads_have_intervals_and_a_power():
     assert list(costs.rows) == ["variance", "loss", "otherwise", "concentration"]
     loss = [one["ablated"].loc["units", "loss"] - one["ablated"].loc["directions", "loss"] for one in MADE]
     assert costs.to_frame().loc["loss", "difference"] == pytest.approx(sum(loss) / 3)
+
+
+def test_the_page_says_when_the_training_of_its_sigmoid_networks_is_stopped():
+    text = (Path(__file__).parents[1] / "notebooks" / "units.md").read_text(encoding="utf-8")
+    assert f"stopped after {study.SIZES['paper'].iterations} iterations at paper scale" in text

@@ -163,8 +163,8 @@ EXERCISES = {
     "minimum": Exercise(
         (0.001, 0.01, 0.1), "{:.1%}", 0.004,
         lambda load: load("minimum")["ratio"]["FC100-100-10"] - 1,
-        "a confident network has one strong rival, which dominates the sum in the cross-entropy, so that little "
-        "of the step is spent on other classes",
+        "the logits of this network lie so far apart that the strongest rival has most of the weight in the "
+        "cross-entropy; the last exercise of the first chapter makes them quieter, and the step grows",
         "the table of what was computed here and now has the ratio of both methods",
     ),
     "units": Exercise(
@@ -212,7 +212,8 @@ EXERCISES = {
         (0.03, 0.3, 3.0), "{:.0%}", 0.08,
         lambda load: load("explanation_usps")["over the shortest"]["along η, cut to [0, 1]"] - 1,
         "over so short a way the latent mean is nearly straight, and along its gradient the two steps would be nearly "
-        "the same; the explanation vector also follows the uncertainty of the process, which aims a little elsewhere",
+        "the same; the explanation vector also follows the uncertainty of the process, which probably aims a little "
+        "elsewhere",
         "the table that compares steps has a column with the length over that of the shortest",
     ),
     "since_2013": Exercise(

@@ -805,7 +805,7 @@ def lines_words(along: Table, inside: Mapping[str, dict[str, Tensor]]) -> str:
         f"{fully[lines].min():.2f} to {fully[lines].max():.2f} for lines and {fully[spaces].min().min():.2f} to "
         f"{fully[spaces].max().max():.2f} for subspaces, the convolutional network {bent[lines]:.2f} for lines and "
         f"{bent[spaces[0]]:.2f} and {bent[spaces[1]]:.2f} for subspaces"
-        + (": its boundary bends towards the image further out" if bent[lines] < fully[lines].min() else "")
+        + (": of all networks it is left soonest along random lines" if bent[lines] < fully[lines].min() else "")
         + f". In the span of 100 random directions out of {PIXELS} the median image has an adversarial one at no more "
         f"than {reach[furthest]:.1f} times the distance of the nearest of all, on every network."
     )

@@ -137,7 +137,7 @@ def inside(found: Study, entries: pd.DataFrame, *, counted: int) -> pd.DataFrame
 
     Returns:
         The entries of Tables 1 to 4 that are findings, with the further columns ``mean`` and ``spread`` of the study,
-        and the booleans ``raw``, ``sized`` and ``fair``.
+        the booleans ``raw``, ``sized`` and ``fair``, and ``allowed``, the difference at which the fairest ends.
     """
     entries = entries[entries["table"].isin(TABLES) & entries["kind"].ne("given")].reset_index(drop=True)
     places = list(zip(entries["table"], entries["row"], entries["column"], strict=True))
@@ -148,13 +148,15 @@ def inside(found: Study, entries: pd.DataFrame, *, counted: int) -> pd.DataFrame
     sampled = rate & entries["table"].isin(SAMPLED).to_numpy()
     doubt = np.where(sampled, np.sqrt(printed * (1 - printed) / counted), 0.0)
     rounding = np.array([paper.half_unit(value, percent=is_rate) for value, is_rate in zip(printed, rate, strict=True)])
+    allowed = WIDTH * np.hypot(np.sqrt(2) * spread, doubt) + rounding
     return entries.assign(
         ours=ours,
         mean=mean,
         spread=spread,
         raw=np.abs(printed - mean) <= WIDTH * spread,
         sized=np.abs(printed - ours) <= WIDTH * spread,
-        fair=np.abs(printed - ours) <= WIDTH * np.hypot(np.sqrt(2) * spread, doubt) + rounding,
+        fair=np.abs(printed - ours) <= allowed,
+        allowed=allowed,
     )
 
 

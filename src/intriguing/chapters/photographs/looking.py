@@ -192,7 +192,7 @@ class Looking:
     @where_at_hand
     def distribution(self) -> Figure:
         """The distortions of every network beside the paper's mean, read in both ways."""
-        marks = {"paper": study.PRINTED, "paper, per pixel": study.PRINTED / study.COLOURS}
+        marks = {"paper": study.PRINTED, "paper, if per pixel": study.PRINTED / study.COLOURS}
         return pictures.cumulative(
             {name: found.rms for name, found in self.drawn.found.items()},
             marks=marks, xlabel="distortion (root mean square over all numbers)",

@@ -833,7 +833,7 @@ def claims(
     margins, kept = by_margin(grown)
     return {
         "The published accuracies lie in the exact intervals of the photographs at hand": bool(inside.all()),
-        "Random directions are more alike than strangers, as another network sees it": bool(
+        "Random directions are more alike in the mean than strangers, as another network sees it": bool(
             seen["directions"] < seen["strangers"]
         ),
         "In the last features units are more alike than directions, to the same judge": bool(seen["high"] < 0),

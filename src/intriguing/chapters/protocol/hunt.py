@@ -342,11 +342,7 @@ def _reason(campaign: dict[str, Any], maker: str, reader: str) -> str:
     """A sentence on a rate that stays off: whether a target of one class for the whole set could have given it."""
     if maker.startswith("Gaussian"):
         return "noise: no reading of the attack touches it"
-    frame = fixed_targets(campaign)
-    pair = f"{maker} → {reader}"
-    if pair not in frame.index:
-        return "one network only was trained"
-    low, _, high, printed = frame.loc[pair]
+    low, _, high, printed = fixed_targets(campaign).loc[f"{maker} → {reader}"]
     inside = low <= printed <= high
     what = f"one class for all gives {low:.1%} to {high:.1%}"
     return f"{what}: it would do" if inside else f"{what}: not enough"
@@ -362,9 +358,9 @@ def summary(campaign: dict[str, Any]) -> str:
     but = f" That average fits {who} worse than the plain mean." if who else ""
     return (
         f"Linear networks with {words(variant)}, and the {_average(average)}, meet the nine numbers of Table 1 to "
-        f"{100 * ERROR * best['errors']:.2f} points and {SIZE * best['distortions']:.1%}.{but} Of {len(whole[1])} "
-        f"rates of Table 2, which had no part in the choice, {int((whole[1] <= 2).sum())} lie within two standard "
-        f"errors then, and {int((whole[0] <= 2).sum())} under the base."
+        f"{100 * ERROR * best['errors']:.2f} points and {SIZE * best['distortions']:.1%}, root mean square.{but} Of "
+        f"{len(whole[1])} rates of Table 2, which had no part in the choice, {int((whole[1] <= 2).sum())} lie within "
+        f"two standard errors then, and {int((whole[0] <= 2).sum())} under the base."
     )
 
 

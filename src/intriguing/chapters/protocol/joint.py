@@ -521,7 +521,7 @@ def _sentence(line: Mapping[str, Any], *, over: bool) -> str:
         )
         rest = f"{span}, and none comes within two standard errors"
     else:
-        rest = "another protocol comes within two standard errors of it, but fits the others worse"
+        rest = "another protocol comes within two standard errors of it, but fits the numbers that choose worse"
     numbers = f"printed {theirs}, here {ours} {many}{beside}, {line['z']:+.1f} standard errors"
     return f"{_words(*_place(line))}: {numbers}; {rest}."
 

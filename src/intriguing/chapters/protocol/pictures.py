@@ -17,6 +17,9 @@ from intriguing.chapters.protocol import hunt, joint
 EDGE = 10.0
 """Standard errors beyond which a number is drawn no further off."""
 
+COLUMNS = 3
+"""Panels of :func:`deviations` in a row at the most."""
+
 
 @styled
 def curves(
@@ -73,15 +76,12 @@ def curves(
 
 
 @styled
-def deviations(
-    tables: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[str, str], *, columns: int = 3
-) -> Figure:
+def deviations(tables: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: tuple[str, str]) -> Figure:
     """Standardised differences of two protocols, sorted, one panel per group.
 
     Args:
         tables: Name -> (before, after), each (n,) for the same findings.
         labels: What the two are called.
-        columns: Panels in a row at the most.
 
     Returns:
         The figure.
@@ -90,8 +90,8 @@ def deviations(
         ValueError: No panel.
     """
     widths = [max(6, len(as_array(before))) for before, _ in tables.values()]
-    ratios = widths if len(widths) <= columns else None
-    figure, grid = plots.panels(tables.items(), row=2.4, rest=0.4, columns=columns, sharey=True, width_ratios=ratios)
+    ratios = widths if len(widths) <= COLUMNS else None
+    figure, grid = plots.panels(tables.items(), row=2.4, rest=0.4, columns=COLUMNS, sharey=True, width_ratios=ratios)
     for axes, (before, after) in grid:
         before, after = as_array(before), as_array(after)
         order = np.argsort(before, kind="stable")
@@ -103,7 +103,7 @@ def deviations(
         axes.plot(places, after[order], "D", color=PALETTE["blue"], markersize=3.2, label=labels[1])
         axes.set_xticks([])
         axes.grid(axis="y")
-    for axes, _ in grid[::columns]:
+    for axes, _ in grid[::COLUMNS]:
         axes.set_ylabel("difference from the paper,\nstandard errors")
     handles, names = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2)

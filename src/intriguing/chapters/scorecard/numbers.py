@@ -114,7 +114,10 @@ def worst_lines(found: pd.DataFrame, count: int) -> list[str]:
         found: What :func:`everything` returns.
         count: How many.
     """
-    return [f"{_where(one)}, {one['row']}, {one['column']}, {away}" for one, away in _furthest(found, count)]
+    return [
+        f"{_where(one)}, {one['row']}, {'here ' * (one['table'] == TEXT)}{one['column']}, {away}"
+        for one, away in _furthest(found, count)
+    ]
 
 
 def computed(found: pd.DataFrame) -> pd.DataFrame:

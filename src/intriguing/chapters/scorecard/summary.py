@@ -137,8 +137,8 @@ def _near(stored: Stored) -> str:
     return (
         f"**Every digit has a twin.** For each of six networks, every training image has another one beside it that "
         f"is read as a class drawn at random, at a mean distance of {sizes.min():.3f} to {sizes.max():.3f} (root mean "
-        f"square per pixel, between black at 0 and white at 1). Random noise of the same length adds at most "
-        f"{100 * added:.1f} percentage points of error."
+        f"square per pixel, between black at 0 and white at 1; zero for an image that is read so already). Random "
+        f"noise of the same length adds at most {100 * added:.1f} percentage points of error."
     )
 
 
@@ -148,8 +148,8 @@ def _photographs(stored: Stored) -> str:
     ).iloc[0]
     return (
         f"**Photographs need less.** {images * success:.0f} of {images:.0f} photographs become an ostrich for "
-        f"SqueezeNet by changes of {size:.4f} in the mean, {GREY_LEVELS * size:.2f} of one grey level among "
-        f"{GREY_LEVELS + 1}. On a digit the change can be seen."
+        f"SqueezeNet by changes of {size:.4f} in the mean (root mean square over all colour values), "
+        f"{GREY_LEVELS * size:.2f} of one level among {GREY_LEVELS + 1}. On a digit the change can be seen."
     )
 
 
@@ -164,8 +164,8 @@ def _travel(stored: Stored) -> str:
         for frame, suffix in ((ours, ""), (noisy, ""), (louder, " amplified to 0.1"))
     ]
     return (
-        f"**They travel, but weakly.** A sigmoid network trained on other images misreads {means[0]:.1f} % of them, "
-        f"against {means[1]:.1f} % under noise of the same length; lengthened to 0.1, {means[2]:.0f} %."
+        f"**They travel, but weakly.** A sigmoid network trained on other images misreads {means[0]:.1f} % of them "
+        f"in the mean, against {means[1]:.1f} % under noise of the same length; brought to 0.1, {means[2]:.0f} %."
     )
 
 
@@ -178,17 +178,18 @@ def _space(stored: Stored) -> str:
     except MissingResult:
         return _unmatched(stored)
     ahead = few["matched, low"] > 0 or many["matched, low"] > 0
-    gone = few["lead"] > 0 and not ahead
+    gone = max(few["lead, low"], many["lead, low"]) > 0 and not ahead
     head = "Units are special" if ahead else "Units are hardly special"
     if gone:
         head = "A unit leads by the end at which it is read"
     ends = (f"{8 * few[f'{lead}, low']:+.2f} to {8 * few[f'{lead}, high']:+.2f}" for lead in ("lead", "matched"))
+    wide = (f"{100 * many[f'{lead}, low']:+.1f} to {100 * many[f'{lead}, high']:+.1f}" for lead in ("lead", "matched"))
     return (
         f"**{head}.** {_EXCITED} {8 * abs(few['lead']):.2f} {'more' if few['lead'] > 0 else 'fewer'} share one class "
         f"than along random directions (over networks {next(ends)}). But such a unit is read at the end where few "
         f"images do much. Read directions at that end too, and the difference is {8 * few['matched']:+.2f} "
-        f"({next(ends)}); among a tenth of all images, {100 * many['lead']:+.1f} percentage points become "
-        f"{100 * many['matched']:+.1f}."
+        f"({next(ends)}); among a tenth of all images, {100 * many['lead']:+.1f} percentage points "
+        f"({next(wide)}) become {100 * many['matched']:+.1f} ({next(wide)})."
     )
 
 
@@ -212,6 +213,6 @@ def _tilt(stored: Stored) -> str:
         UNDECIDED: "A linear machine tilts, learning or not.",
     }
     return (
-        f"**{heads[finding.verdict]}** For a linear machine that tells twos from threes, {finding.number}, as its "
-        f"regularisation falls{f': {finding.because}' if finding.because else ''}."
+        f"**{heads[finding.verdict]}** As the regularisation of a linear machine that tells twos from threes falls, "
+        f"{finding.number}{f': {finding.because}' if finding.because else ''}."
     )

@@ -193,7 +193,7 @@ def sizes_line(model: nn.Module, images: Images) -> str:
 def transfer_line(raised: Mapping[str, float]) -> str:
     """What :func:`transfer` returns, as a sentence."""
     listed = ", ".join(f"{name} {100 * value:.1f} points" for name, value in raised.items())
-    return f"One gradient sign made for {NETWORK} as the paper trained it raises the error of others: {listed}."
+    return f"One gradient sign made for {NETWORK}, trained as in the paper, raises the error of others: {listed}."
 
 
 def claims(table: Table, length: Table, raised: Mapping[str, float], networks: Sequence[str]) -> dict[str, bool | None]:

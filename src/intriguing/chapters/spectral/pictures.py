@@ -61,7 +61,7 @@ class Distances(Protocol):
 
 @styled
 def sandwiches(panels: Mapping[str, Distances], *, columns: int = 4) -> Figure:
-    """For each network the share of images that is proved safe, and that is fooled, within a radius.
+    """For each network the share of images whose runner-up class is excluded, and found, within a radius.
 
     Args:
         panels: Network -> its distances.
@@ -86,9 +86,9 @@ def sandwiches(panels: Mapping[str, Distances], *, columns: int = 4) -> Figure:
         axes.fill_between(radii, 1 - share["local"], color=PALETTE["sky"], alpha=0.35, linewidth=0)
         axes.fill_between(radii, 1 - share["whole"], color=PALETTE["blue"], alpha=0.55, linewidth=0)
         axes.fill_between(radii, 1 - share["found"], 1, color=PALETTE["vermilion"], alpha=0.45, linewidth=0)
-        axes.plot(radii, 1 - share["whole"], color=PALETTE["blue"], label="proved safe, global bound")
-        axes.plot(radii, 1 - share["local"], color=PALETTE["sky"], label="proved safe, local bound")
-        axes.plot(radii, 1 - share["found"], color=PALETTE["vermilion"], label="fooled by the search (from above)")
+        axes.plot(radii, 1 - share["whole"], color=PALETTE["blue"], label="runner-up excluded, globally")
+        axes.plot(radii, 1 - share["local"], color=PALETTE["sky"], label="runner-up excluded, locally")
+        axes.plot(radii, 1 - share["found"], color=PALETTE["vermilion"], label="runner-up found (from above)")
         axes.set(xlim=(0, top), ylim=(0, 1), title=title)
         axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -34,7 +34,7 @@ AGREE = 1e-4  # norms of stored weights are deterministic
 LINEAR, CONVOLUTIONAL = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)"), "ConvNet"
 SIGMOIDS = tuple(name for name in TABLE1_MODELS if name not in LINEAR)
 DISTANCES = ["Lipschitz bound", "certified, global", "certified, local", "found", "largest ratio"]
-COUNTS = ["median found", "images", "safe images, global", "safe images, local"]
+COUNTS = ["median found", "images", "runner-up excluded, global", "runner-up excluded, local"]
 """Columns of :func:`sandwich_table` that belong together."""
 
 
@@ -184,7 +184,10 @@ def squeezenet_line() -> str:
     found = squeezenet_bound()
     if found is None:
         return "SqueezeNet's weights are not on this computer (INTRIGUING_DATA); its bound is left out."
-    return f"SqueezeNet, {len(found.norms)} layers, a Fire module counting as one: product {found.product:.3g}."
+    return (
+        f"SqueezeNet, {len(found.norms)} layers, those without weights among them and a Fire module counting as one: "
+        f"product {found.product:.3g}."
+    )
 
 
 def networks(images: Images, *, seed: int = settings.SEED) -> dict[str, nn.Sequential]:
@@ -230,9 +233,9 @@ def sandwich_table(found: Mapping[str, Sandwich], data: str) -> Table:
         data: what the images are.
 
     Returns:
-        A ``Table`` named ``sandwich``: how many images, Lipschitz bound, mean distances, the share of images that is
-        certified, by either certificate, at the radius within which half of the images are fooled, how many images that
-        is, and the largest ratio of a certified to a found distance.
+        A ``Table`` named ``sandwich``: how many images, Lipschitz bound, mean distances, the share of images
+        whose runner-up is excluded, by either certificate, at the radius within which half of the images are fooled,
+        how many images that is, and the largest ratio of a certified to a found distance.
     """
     rows = {}
     for name, one in found.items():
@@ -244,7 +247,8 @@ def sandwich_table(found: Mapping[str, Sandwich], data: str) -> Table:
         ratio = float((one.local / one.found)[one.found > 0].max())
         rows[name] = [len(one.found), one.bound, *means, half, *shares, *counts, ratio]
     columns = ["images", "Lipschitz bound", "certified, global", "certified, local", "found", "median found"]
-    columns += ["safe at the median, global", "safe at the median, local", "safe images, global", "safe images, local"]
+    excluded = ("runner-up excluded at the median", "runner-up excluded")
+    columns += [f"{what}, {how}" for what in excluded for how in ("global", "local")]
     return Table("sandwich", [*columns, "largest ratio"], rows, {"data": data})
 
 
@@ -364,7 +368,7 @@ def table5_words(norms: Table) -> str:
 
 
 def _as_printed(name: str, weight: Tensor) -> float | None:
-    """Formula (1) to the letter, the largest of the groups; None for a matrix."""
+    """Formula (1) at the frequencies of its own transform, the largest of the groups; None for a matrix."""
     if name not in ALEXNET:
         return None
     parts = weight.chunk(ALEXNET[name].groups)
