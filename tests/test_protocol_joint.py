@@ -83,6 +83,11 @@ def test_half_of_table_4_chooses_and_the_halves_are_apart():
         "table3": 0,
         "table4": 9,
     }
+    # A network's rates on its own set are no evidence and not counted, so that those of two others come first.
+    first = printed.index[tables == "table4"][:2]
+    assert first.tolist() == [("table4", "FC100-100-10", name) for name in ("FC123-456-10", "FC100-100-10'")]
+    assert choose[tables == "table4"][:2].tolist() == [True, False]
+    assert not any(row.removesuffix(" amplified to 0.1") == column for _, row, column in printed.index)
     amplified = printed["group"] == "Table 4, amplified"
     assert 0 < int((choose & amplified).sum()) < int(amplified.sum())
 
