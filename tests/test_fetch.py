@@ -13,8 +13,10 @@ import urllib.request
 
 import numpy as np
 import pytest
+from torchvision.datasets import CIFAR10, MNIST, USPS
+from torchvision.models import AlexNet_Weights, SqueezeNet1_0_Weights
 
-from intriguing.data import MANIFEST, DataError, manifest
+from intriguing.data import MANIFEST, DataError, cifar, manifest
 from intriguing.press import commands, fetch
 
 
@@ -52,6 +54,15 @@ def test_every_address_is_https_and_has_a_sum() -> None:
     for source in sources:
         assert source.address.startswith("https://")
         assert len(source.sum) == 32 if source.algorithm == "md5" else len(source.sum) >= 8
+
+
+def test_sums_are_those_that_torchvision_has() -> None:
+    """The page on reproducing says whose they are."""
+    listed = {digits for _, digits in MNIST.resources} | {digits for _, _, digits in USPS.split_list.values()}
+    networks = (AlexNet_Weights.IMAGENET1K_V1, SqueezeNet1_0_Weights.IMAGENET1K_V1)
+    listed |= {CIFAR10.tgz_md5} | {weights.url.rpartition("-")[2].removesuffix(".pth") for weights in networks}
+    assert {source.sum for recipe in fetch.RECIPES.values() for source in recipe.sources} == listed
+    assert cifar.SUMS.items() <= {(name, digits) for name, digits in CIFAR10.train_list + CIFAR10.test_list}
 
 
 def test_the_public_form_of_usps_gives_the_very_file_of_the_book() -> None:
