@@ -193,8 +193,8 @@ def test_numbers_of_sentences_stand_beside_those_of_tables(store):
     assert shown.at["mean distortion on AlexNet", "what ours is"] == "on SqueezeNet"
     # Twice the printed distortion is five widths of the last bin away, and an error nineteen points off not two.
     assert numbers.worst_lines(found, 2) == [
-        "in the text, mean distortion on AlexNet, here on SqueezeNet, +100 %",
-        "in the text, test error of 100-100-10 with dropout, here with sigmoids, +18.7 points",
+        "outside the tables, mean distortion on AlexNet, here on SqueezeNet, +100 %",
+        "outside the tables, test error of 100-100-10 with dropout, here with sigmoids, +18.7 points",
     ]
     assert numbers.worst_first(found, 1).splitlines()[-1].endswith("| 0.01302 | 0.006508 | +100 % |")
 

@@ -371,7 +371,7 @@ def _furthest(found: pd.DataFrame, count: int) -> list[tuple[pd.Series, str]]:
 
 
 def _where(one: pd.Series) -> str:
-    return one["table"].replace("table", "Table ") if one["table"] != TEXT else "in the text"
+    return one["table"].replace("table", "Table ") if one["table"] != TEXT else "outside the tables"
 
 
 def _title(name: str) -> str:
