@@ -329,3 +329,19 @@ def test_nothing_to_do():
 def test_what_the_page_on_the_solver_says_of_constants():
     assert (refinement.STEPS, refinement.RIVALS, refinement.HEAVIEST) == (30, 6, 0.95)
     assert (refinement.STAGE, refinement.SETTLED, refinement.LAST) == (0.5, 0.005, 1.02)
+
+
+def test_the_projections_work_with_a_tenth_more_margin_than_is_verified(linear, monkeypatch):
+    """What the page on the solver says of the two margins."""
+    weight, bias, clean, targets = linear
+    asked, real = [], penalty.closest
+
+    def spy(classify, clean, targets, margin, **options):
+        asked.append(margin)
+        return real(classify, clean, targets, margin, **options)
+
+    monkeypatch.setattr(penalty, "closest", spy)
+    minimum_distortion(lambda x: x @ weight.T + bias, clean, targets, refine=True)
+    logits = clean @ weight.T + bias
+    assert len(asked) == 1
+    torch.testing.assert_close(asked[0], 1.1 * MARGIN * (logits.amax(1) - logits.amin(1)))
