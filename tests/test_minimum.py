@@ -228,7 +228,7 @@ def test_a_graphics_processor_stands_beside_one_thread(measured):
     assert told.endswith("Not run there for want of time: peers.")
 
 
-def test_deep_networks_are_told_by_what_was_measured(measured):
+def test_deep_networks_are_told_by_what_was_measured(measured, monkeypatch):
     panels = minimum.deep_panels(measured)
     assert list(panels) == [f"{name}: above the shortest found" for name in ("three", "four")]
     assert [len(panel) for panel in panels.values()] == [5, 5]
@@ -242,6 +242,10 @@ def test_deep_networks_are_told_by_what_was_measured(measured):
     assert "take 10.0% to 10.0% off its length." in told
     assert "On 2 of 2 networks it then ends lower than every peer" in told and "by at least 10.0% of" in told
     assert told.endswith("Not measured: ALMA on four (no such).")
+    lead = minimum._lead(measured.walks)
+    monkeypatch.setattr(minimum, "_lead", lambda rows: dict.fromkeys(lead, 0.98443))
+    assert "by at least 1.5% of" in minimum.deep_line(measured)
+    monkeypatch.undo()
     about = {"created": "2026-11-27T01:00", "load": 1.1}, {"created": "2026-11-25T01:00", "load": 10.2}, {"load": 2.0}
     measured.deep["references"] = [{"created": "2026-11-26T01:00"} | entry for entry in about]
     told = minimum.deep_line(measured)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -363,9 +364,10 @@ def deep_line(found: Measured) -> str:
         text += f"On {', '.join(behind)} a peer that takes at most {SLOWER:g} times as long as that ends lower. "
     ahead = {name: ratio for name, ratio in lead.items() if ratio < 1}
     if ahead:
+        least = math.floor(1000 * (1 - max(ahead.values())) + 1e-9) / 1000  # a bound is rounded downward
         text += (
             f"On {len(ahead)} of {len(lead)} networks it then ends lower than every peer that takes no longer than "
-            f"{SLOWER:g} times that and succeeds on every image, by at least {1 - max(ahead.values()):.1%} of the "
+            f"{SLOWER:g} times that and succeeds on every image, by at least {least:.1%} of the "
             "best one's distortion. "
         )
     failed = [row for row in found.deep["rows"] if "failed" in row]
