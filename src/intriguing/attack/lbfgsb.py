@@ -50,7 +50,7 @@ class Status(IntEnum):
 
 @dataclass(frozen=True)
 class Minimum:
-    """The outcome of ``minimize``, one entry per row.
+    """The outcome of ``minimize_box``, one entry per row.
 
     Attributes:
         x: (B, n), the best point found, inside the box.

@@ -102,8 +102,9 @@ def exact_linear_distortion(weight: Tensor, bias: Tensor, image: Tensor, target:
         ValueError: no image of the box reaches the target, so that the dual is unbounded.
 
     Source:
-        Szegedy et al. 2013, section 4.1: the penalty method is exact for convex losses, up to the classes that the
-        loss also weighs; this programme has no such remainder. Boyd and Vandenberghe, Convex Optimization, chapter 5.
+        Szegedy et al. 2013, section 4.1, which calls the penalty method exact for convex losses. With more than two
+        classes it need not be, as the loss weighs them all; this programme has no such remainder. Boyd and
+        Vandenberghe, Convex Optimization, chapter 5.
     """
     w, b = weight.detach().double().cpu().numpy(), bias.detach().double().cpu().numpy()
     x = image.detach().double().flatten().cpu().numpy()

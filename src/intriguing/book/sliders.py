@@ -1,6 +1,6 @@
 """Pictures that a reader moves through: on a printed page without a kernel, and in a notebook with one.
 
-Two kinds, and this is the only module that imports ipywidgets.
+Two kinds. Beside this module only ``uploads``, the form of the chapter on photographs, imports ipywidgets.
 
 * :func:`pages` lays out pictures that were drawn beforehand, one for each position of one or several sliders. The
   output is plain HTML: the browser's own slider, the pictures, and a few lines of script inside the output itself. It

@@ -1,1 +1,1 @@
-"""The networks: the recipes of the paper, their training, two networks of ImageNet, and QuocNet scaled down."""
+"""The networks: the recipes of the paper, their training, networks of ImageNet, and QuocNet scaled down."""
