@@ -1,6 +1,6 @@
 """CIFAR-10: small colour photographs of ten kinds of things, read without executing what a pickle may hold.
 
-The set is distributed as Python pickles. A file's MD5 sum is compared with the official one before anything in it is
+The set is distributed as Python pickles. A file's MD5 sum is compared with torchvision's before anything in it is
 looked at, and what is then read are the very bytes that were summed. They go through an unpickler that knows how to
 build NumPy arrays and plain containers and refuses everything else.
 """
@@ -37,7 +37,7 @@ SUMS = {
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
-"""The files that are read, with their official MD5 sums: two of the five training batches, and the test batch."""
+"""The files that are read, with the MD5 sums of torchvision: two of the five training batches, and the test batch."""
 
 # All that the files ask for beside plain containers; ``ndarray`` and ``dtype`` build arrays and run no code of others.
 _ADMITTED: dict[tuple[str, str], Callable] = {
@@ -116,7 +116,7 @@ def cifar(*, download: bool = False) -> Cifar | None:
         The pictures; None where they are nowhere and cannot be fetched.
 
     Raises:
-        DataError: a file is there and is not the official one, or what was fetched cannot be kept.
+        DataError: a file is there and is not the one that torchvision knows, or what was fetched cannot be kept.
     """
     folders = [folder / FOLDER for folder in looked_in("cifar-10")]
     folder = next((place for place in folders if all((place / name).is_file() for name in SUMS)), None)
@@ -144,7 +144,7 @@ def absence() -> str:
 
 
 def read(path: Path, wanted: str) -> tuple[Tensor, Tensor]:
-    """The pictures of one file, after its sum was found to be the official one.
+    """The pictures of one file, after its sum was found to be torchvision's.
 
     Args:
         path: the file.

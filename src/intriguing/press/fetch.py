@@ -38,7 +38,7 @@ class Source:
 
     Attributes:
         address: Where it lies; https only.
-        algorithm: ``sha256`` or ``md5``, as its publisher gives the sum.
+        algorithm: ``sha256`` or ``md5``, as the sum is given.
         sum: The sum in hexadecimal digits, or its beginning where the publisher gives no more.
     """
 

@@ -357,7 +357,7 @@ def noise_curve(name: str, model: nn.Module, images: Images, *, draws: int = 5) 
 
 
 def penalty_check(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]:
-    """The nearest of nine targets by the paper's method, carried on to a local minimum, beside the nearest exit.
+    """The nearest of nine targets by the refined search, beside the nearest exit.
 
     Args:
         name: of the network.
@@ -558,7 +558,7 @@ def what_sample_says(images: Images, few: Images) -> str:
 
 
 def check_ratios(checks: Mapping[str, dict[str, Tensor]]) -> pd.DataFrame:
-    """How long the nearest exits are beside what the paper's search finds.
+    """How long the nearest exits are beside what the refined search finds.
 
     Args:
         checks: name -> what ``penalty_check`` returns.

@@ -139,7 +139,7 @@ def at_hand() -> Cars | None:
     The quick profile fetches nothing.
 
     Raises:
-        DataError: a file is there and is not the official one.
+        DataError: a file is there and is not the one that torchvision knows.
     """
     found = cifar.cifar(download=settings.profile().name == "paper")
     return None if found is None else pictures(found, SIZES[settings.profile().name])
