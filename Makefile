@@ -111,8 +111,8 @@ spread: $(READY) ## Measure how the tables of the quick profile move from seed t
 	@$(BIN)/python benchmarks/spread_photographs.py
 
 bench: $(READY) ## Compare D(x, l) with every other implementation: distortion and cost
-	@$(BIN)/python benchmarks/peers.py
-	@$(BIN)/python benchmarks/floor.py
+	@INTRIGUING_PROFILE=paper $(BIN)/python benchmarks/peers.py
+	@INTRIGUING_PROFILE=paper $(BIN)/python benchmarks/floor.py
 	@.venv-peers/bin/python benchmarks/photographs.py
 	@if [ -d "$${INTRIGUING_DATA:-}/imagenet" ]; then $(BIN)/python benchmarks/norms.py; \
 		else echo "The norms of AlexNet are left out: they need INTRIGUING_DATA/imagenet."; fi
@@ -120,7 +120,7 @@ bench: $(READY) ## Compare D(x, l) with every other implementation: distortion a
 		else echo "Photographs are left out: they need INTRIGUING_DATA/imagenet."; fi
 
 growth: $(READY) ## Measure time and memory from 1,000 to 60,000 images
-	@$(BIN)/python benchmarks/growth.py
+	@INTRIGUING_PROFILE=paper $(BIN)/python benchmarks/growth.py
 
 gpu: $(READY) ## Tests, speed, distortion and Tables 1 to 4 on a GPU, in eight minutes; then the comparison of back-feeding
 	@$(BIN)/python benchmarks/gpu.py
