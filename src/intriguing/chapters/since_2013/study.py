@@ -131,7 +131,7 @@ def budget(errors: Mapping[str, Sequence[float]]) -> plots.Figure:
 
 
 def lengths(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -> Table:
-    """The paper's own measure on each network: the mean distortion of the closest example of a random wrong class.
+    """In the paper's unit: the mean distortion of the closest example of a random wrong class, by the refined search.
 
     Args:
         models: name -> network.
