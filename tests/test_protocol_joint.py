@@ -10,6 +10,7 @@ from intriguing.chapters.protocol import evidence, hunt, joint, pictures, rates
 
 COUNT, NINE = 300, rates.CLASSES - 1
 FACTORS = (1.2, 1.4, 1.6, 1.8, 2.0, 2.4)
+WAYS = ("steps of 1.2", "steps of 2", "steps of 10")
 
 
 def made_up(*, halves=True, without=()):
@@ -71,6 +72,43 @@ def test_the_protocol_that_made_the_numbers_is_found(search):
     assert (best.targets, best.amplified, best.cut) == ("always 3", "set", False)
     assert chosen.min() < 0.2 < chosen[0] and len(search.printed) == 90 and search.missing.empty
     assert search.misfits(~joint.chooses(search.printed))[int(chosen.argmin())] < 0.2
+
+
+def test_a_paper_whose_search_was_coarse_is_found_again():
+    """Sets found on a grid of ratio 2 show the printed numbers, for the class drawn at random alone."""
+    found = made_up()
+    for key, (labels, drawn) in found.images.items():
+        cast = next(casts[0] for (half, *_), casts in found.casts.items() if half == key)
+        second = paper.TABLES["table4" if key else "table2"]
+        for name, maker in cast.items():
+            size = paper.TABLES["table3" if key else "table1"].value(name, "distortion")
+            for ratio, factor in ((1.2, 0.5), (2.0, 1.0), (10.0, 0.5)):
+                found.rms[joint.searched(maker, ratio)] = np.full(COUNT, factor * size)
+                for other, by in cast.items():
+                    clean = round(COUNT * float((found.read[maker, by]["clean"] != np.repeat(labels, NINE)).mean()))
+                    ways = {way: labels.astype(np.uint8) for way in found.read[maker, by]}
+                    ways["clean"][:clean] = drawn[:clean]
+                    for way in ways:
+                        if way == "clean":
+                            continue
+                        row = name if way == "found" else f"{name} amplified to 0.1"
+                        share = second.value(row, other) * (factor if way == "found" or way[0] == "x" else 0.5)
+                        ways[way] = labels.astype(np.uint8)
+                        ways[way][: round(share * COUNT)] = drawn[: round(share * COUNT)]
+                    found.read[joint.searched(maker, ratio), by] = ways
+        for maker in cast.values():  # to the edge itself, and for one class, nothing fits
+            found.rms[maker][:] *= 0.3
+    result = joint.search(found)
+    chosen = result.misfits(joint.chooses(result.printed))
+    best = result.protocols[int(chosen.argmin())]
+    assert (best.grid, best.targets, best.amplified) == (2.0, "random", "set")
+    assert {protocol.targets for protocol in result.protocols if protocol.grid > 1} == {"random"}
+    told = {"joint": joint.reduced(found)}
+    frame = joint.coarse(told)
+    assert frame.index.tolist() == [f"search over c: {how}" for how in ("the edge itself", *WAYS)]
+    assert frame["chosen on"].idxmin() == "search over c: steps of 2"
+    assert frame.loc["search over c: steps of 2", "chosen on"] == pytest.approx(chosen.min(), abs=1e-4)
+    assert "search over c: steps of 2" in joint.about(told)
 
 
 def test_half_of_table_4_chooses_and_the_halves_are_apart():

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from intriguing.attack import files
+from intriguing.attack.penalty import grid_distortion
 from intriguing.book import paper
 from intriguing.book.halves import small
 from intriguing.chapters.protocol import joint, plan, stacked, units
@@ -175,6 +176,32 @@ def test_readings_are_made_once_and_hold_what_the_reader_takes_them_for(bench, t
     assert kept(tmp_path) == before
 
 
+def test_a_search_on_a_grid_takes_longer_steps_to_the_random_target(bench):
+    maker, reader = (Network("FC100-100-10", "part1", seed, end=20) for seed in (0, 1))
+    for one in (maker, reader):
+        units.train([one], bench)
+    exact, part = units.examples(maker, bench), bench.data.made_of_test
+    rows = units.trials.random_rows(part)
+    targets, found = units.trials.nine(part)[1][rows], exact["success"][rows]
+    assert found.sum() >= 3 and exact["edge"][rows][found].isfinite().all()
+    edges = exact["edge"][rows][found]
+    for ratio in (1.2, 10.0):
+        coarse, read = units.on_grid(maker, ratio, bench), units.reading(maker, maker, bench, ratio)
+        assert coarse["step"].shape == (6, 784) and len(read["found"]) == 6 == len(read["x2, cut"])
+        assert (read["found"] == targets)[found].all()
+        assert (coarse["rms"] >= exact["rms"][rows] * 0.999)[found].all()
+        assert torch.allclose(coarse["rms"], coarse["step"].float().square().mean(1).sqrt(), rtol=1e-3)
+        # the short way is the way of the whole grid: the minimiser of the last value below the edge
+        below = ratio ** (edges.log() / np.log(ratio)).floor()
+        model = units._alone(units.layers(maker, bench))
+        wanted, gaps = grid_distortion(model, part.images[found], targets[found], below[:, None])
+        hit = (gaps > 0)[:, 0]
+        torch.testing.assert_close((wanted[:, 0] - part.images[found])[hit].half(), coarse["step"][found][hit])
+    assert not torch.equal(units.on_grid(maker, 1.2, bench)["rms"], units.on_grid(maker, 10.0, bench)["rms"])
+    with pytest.raises(units.Missing, match="on a grid is not there"):
+        units.on_grid(reader, 2.0, bench, make=False)
+
+
 def test_casts_are_those_of_the_paper():
     casts = plan.wanted()
     assert len(set(casts)) == len(casts)
@@ -211,10 +238,10 @@ def test_two_processes_share_the_work_and_a_third_start_makes_nothing(bench, tmp
     assert plan.work([cast], bench) and kept(tmp_path) == before
     for one in list((tmp_path / "weights").glob("reading-*"))[:1]:
         one.rename(one.with_suffix(".away"))
-        assert len(plan.found([cast], bench).read) == 8
+        assert len(plan.found([cast], bench).read) == 35
         one.with_suffix(".away").rename(one)
     found = plan.found([cast], bench)
-    assert len(found.read) == 9 and found.errors and found.casts
+    assert len(found.read) == 36 and len(found.rms) == 12 and found.errors and found.casts
     monkeypatch.setattr(joint, "BASE", joint.Protocol(end="8"))
     result = joint.search(found)
     assert set(result.printed.index.get_level_values("table")) == {"table3", "table4"}

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from intriguing.book import paper
-from intriguing.chapters.protocol import evidence, hunt, rates, trials
+from intriguing.chapters.protocol import evidence, hunt, rates, trials, units
 
 IMAGES = {"train": 60_000, "part1": 30_000, "part2": 30_000, "test": 10_000}
 """Of MNIST, by part of the data: on how many an error was counted."""
@@ -34,6 +34,7 @@ class Protocol:
         coder: how the layer of the autoencoder is.
         end: iterations after which training stops.
         targets: of ``TARGETS``.
+        grid: ratio of neighbouring values of c in the search, 1 for the edge itself; with the random target alone.
         images: whose perturbations count: ``"all"``, or those that the network they were made for ``"read rightly"``.
         average: of distortions: ``"mean"`` over images or ``"joint"`` root mean square over all pixels.
         amplified: ``"each"`` image to 0.1, or the ``"set"`` by one factor, so that its average is 0.1.
@@ -46,6 +47,7 @@ class Protocol:
     coder: str = "as in the book"
     end: str = "1500"
     targets: str = "random"
+    grid: float = 1.0
     images: str = "all"
     average: str = "mean"
     amplified: str = "each"
@@ -56,6 +58,7 @@ class Protocol:
 BASE = Protocol()
 FREE = {
     "targets": TARGETS,
+    "grid": (1.0, *units.GRIDS),
     "images": ("all", "read rightly"),
     "average": ("mean", "joint"),
     "amplified": ("each", "set"),
@@ -73,8 +76,8 @@ class Found:
         images: whether test images -> labels (N,) and random targets (N,).
         casts: (half, linear, sigmoid, coder, end) -> seed -> name in the paper's table -> key of the network.
         errors: network -> part of the data -> error on clean images, then under each noise, uncut and cut.
-        rms: network -> (9 N,) sizes of the perturbations made for it.
-        read: (made for, read by) -> way -> (9 N,) uint8 classes.
+        rms: set of examples, see ``searched`` -> (9 N,) sizes of the perturbations, (N,) on a grid.
+        read: (set, read by) -> way -> (9 N,) or (N,) uint8 classes.
     """
 
     images: dict[bool, tuple[np.ndarray, np.ndarray]]
@@ -82,6 +85,11 @@ class Found:
     errors: dict[str, dict[str, np.ndarray]]
     rms: dict[str, np.ndarray]
     read: dict[tuple[str, str], dict[str, np.ndarray]]
+
+
+def searched(network: str, grid: float) -> str:
+    """The name of the examples for a network that a search of some coarseness found, 1 for the edge itself."""
+    return network if grid == 1 else f"{network}, c in steps of {grid:g}"
 
 
 def excess(rate: ArrayLike, clean: ArrayLike) -> np.ndarray:
@@ -114,7 +122,7 @@ class Count:
             no such thing; spread over seeds, NaN for one; how many seeds; on how many images each was counted; and the
             deviation of a distortion over images.
         """
-        half, asked = table in ("table3", "table4"), (protocol.targets, protocol.images)
+        half, asked = table in ("table3", "table4"), (protocol.grid, protocol.targets, protocol.images)
         if row.startswith("Gaussian noise"):
             count, asked = self._noise, (protocol.cut,)
         elif column == "distortion":
@@ -137,11 +145,12 @@ class Count:
         spread = values.std(ddof=1) if len(values) > 1 else np.nan
         return values.mean(), clean.mean(), spread, len(values), images, over
 
-    def _networks(self, trained: tuple, *names: str) -> list[tuple[str, ...]]:
+    def _networks(self, trained: tuple, *names: str, grid: float = 1.0) -> list[tuple[str, ...]]:
         """Networks of some names, seed by seed, with examples that were read; a linear one, which all share, once."""
         casts = self.found.casts.get(trained, {}).values()
         every = dict.fromkeys(tuple(cast[name] for name in names) for cast in casts if set(names) <= set(cast))
-        return [one for one in every if one[0] in self.found.rms and (one[0], one[-1]) in self.found.read]
+        sets = {one: searched(one[0], grid) for one in every}
+        return [one for one, name in sets.items() if name in self.found.rms and (name, one[-1]) in self.found.read]
 
     def _error(self, trained: tuple, row: str, column: str):
         part = {"training error": "train", "error on P1": "part1", "error on P2": "part2"}.get(column, "test")
@@ -156,14 +165,16 @@ class Count:
         values, clean = np.array(both).reshape(-1, 2).T
         return values, clean, IMAGES[part], 0.0
 
-    def _distortion(self, trained: tuple, row: str, _: str, targets: str, images: str, average: str):
-        every = [self._once(self._size, trained[0], *one, targets, images) for one in self._networks(trained, row)]
+    def _distortion(self, trained: tuple, row: str, _: str, grid: float, targets: str, images: str, average: str):
+        networks = self._networks(trained, row, grid=grid)
+        every = [self._once(self._size, trained[0], *one, grid, targets, images) for one in networks]
         *sizes, counts = np.array(every).reshape(-1, 5).T
         values, over = sizes[2 * (average == "joint") :][:2]
         return values, 0 * values, *((counts.mean(), over.mean()) if len(values) else (1.0, 0.0))
 
-    def _read(self, trained: tuple, row: str, column: str, *asked):
-        every = [self._once(self._rate, trained[0], *pair, *asked) for pair in self._networks(trained, row, column)]
+    def _read(self, trained: tuple, row: str, column: str, grid: float, *asked):
+        networks = self._networks(trained, row, column, grid=grid)
+        every = [self._once(self._rate, trained[0], *pair, grid, *asked) for pair in networks]
         values, clean, counts = np.array(every).reshape(-1, 3).T
         return values, clean, counts.mean() if len(counts) else 1.0, 0.0
 
@@ -173,39 +184,50 @@ class Count:
             self._kept[name] = count(*key)
         return self._kept[name]
 
-    def _chosen(self, half: bool, maker: str, targets: str, images: str) -> np.ndarray:
+    def _chosen(self, half: bool, maker: str, grid: float, targets: str, images: str) -> np.ndarray:
         """Rows of the entries of a set that a reading counts."""
         labels, drawn = self.found.images[half]
-        rows = rates.chosen(labels, self.found.rms[maker], drawn)[targets]
+        name = searched(maker, grid)
+        # sets of a grid hold the random target alone
+        rows = rates.chosen(labels, self.found.rms[name], drawn)[targets] if grid == 1 else np.arange(len(labels))
         if images == "all":
             return rows
-        right = self.found.read[maker, maker]["clean"][rows] == np.repeat(labels, rates.CLASSES - 1)[rows]
-        return rows[right]
+        return rows[self.found.read[name, maker]["clean"][rows] == self._labels(half, grid)[rows]]
 
-    def _size(self, half: bool, maker: str, targets: str, images: str) -> tuple[float, ...]:
+    def _labels(self, half: bool, grid: float) -> np.ndarray:
+        """The label of each entry of a set: nine for each image, one on a grid."""
+        return np.repeat(self.found.images[half][0], rates.CLASSES - 1 if grid == 1 else 1)
+
+    def _size(self, half: bool, maker: str, grid: float, targets: str, images: str) -> tuple[float, ...]:
         """Mean distortion of a set and its deviation over images, the joint one and its, and the number of images."""
-        rows = self._once(self._chosen, half, maker, targets, images)
-        rms, count = self.found.rms[maker][rows], len(np.unique(rows // (rates.CLASSES - 1)))
+        rows = self._once(self._chosen, half, maker, grid, targets, images)
+        rms, count = self.found.rms[searched(maker, grid)][rows], self._images(rows, grid)
         joint = np.sqrt(np.square(rms).mean())
         return rms.mean(), rms.std(), joint, np.square(rms).std() / (2 * joint), count
 
-    def _rate(self, half: bool, maker: str, reader: str, targets: str, images: str, *longer) -> tuple[float, ...]:
+    @staticmethod
+    def _images(rows: np.ndarray, grid: float) -> int:
+        return len(np.unique(rows // (rates.CLASSES - 1)) if grid == 1 else rows)
+
+    def _rate(
+        self, half: bool, maker: str, reader: str, grid: float, targets: str, images: str, *longer
+    ) -> tuple[float, ...]:
         """How often a reader errs on a set and on the clean images of it, and on how many images."""
-        rows = self._once(self._chosen, half, maker, targets, images)
-        labels = np.repeat(self.found.images[half][0], rates.CLASSES - 1)[rows]
-        ways = self.found.read[maker, reader]
+        rows = self._once(self._chosen, half, maker, grid, targets, images)
+        labels = self._labels(half, grid)[rows]
+        ways = self.found.read[searched(maker, grid), reader]
 
         def off(way: str) -> float:
             return float((ways[way][rows] != labels).mean())
 
-        clean, count = off("clean"), len(np.unique(rows // (rates.CLASSES - 1)))
+        clean, count = off("clean"), self._images(rows, grid)
         if not longer:
             return off("found"), clean, count
         average, amplified, cut = longer
         tail = ", cut" if cut else ""
         if amplified == "each":
             return off(f"each{tail}"), clean, count
-        mean, _, joint, *_ = self._once(self._size, half, maker, targets, images)
+        mean, _, joint, *_ = self._once(self._size, half, maker, grid, targets, images)
         ladder = [1.0, *sorted(float(way[1:]) for way in ways if way[0] == "x" and "cut" not in way)]
         steps = [off("found"), *(off(f"x{factor:g}{tail}") for factor in ladder[1:])]
         size = joint if average == "joint" else mean
@@ -216,7 +238,9 @@ def protocols(found: Found) -> Iterator[Protocol]:
     """Every combination of the ways to train that a folder knows with all that need no other network."""
     trained = dict.fromkeys(key[1:] for key in found.casts if not key[0])
     for names, free in product(trained, product(*FREE.values())):
-        yield Protocol(*names, **dict(zip(FREE, free, strict=True)))
+        protocol = Protocol(*names, **dict(zip(FREE, free, strict=True)))
+        if protocol.grid == 1 or protocol.targets == "random":
+            yield protocol
 
 
 @dataclass(frozen=True)
@@ -322,7 +346,8 @@ def reduced(found: Found) -> dict[str, Any]:
     Returns:
         ``missing`` numbers; how many ``protocols`` were tried, the ``most`` rates that any brings within two standard
         errors, and the ``images`` attacked; for ``best`` and ``base`` the protocol and its misfits; the best with one
-        answer ``changed`` at a time; and by number under the best, under the base, and the least and largest of all
+        answer ``changed`` at a time; for each grid the best of a random class, as ``coarse``; and by number under the
+        best, under the base, and the least and largest of all
         protocols.
     """
     result = search(found)
@@ -342,6 +367,13 @@ def reduced(found: Found) -> dict[str, Any]:
         }
 
     where = {protocol: i for i, protocol in enumerate(result.protocols)}
+    coarse = []
+    for grid in FREE["grid"]:
+        some = [
+            i for i, protocol in enumerate(result.protocols) if (protocol.grid, protocol.targets) == (grid, "random")
+        ]
+        if some:
+            coarse.append(about(min(some, key=lambda i: chosen[i])))
     changed = []
     for question in fields(Protocol):
         answers = dict.fromkeys(getattr(protocol, question.name) for protocol in result.protocols)
@@ -376,7 +408,8 @@ def reduced(found: Found) -> dict[str, Any]:
         "most": int(rates_within.max()),
         "images": len(found.images[False][0]),
     }
-    return rates.rounded(summary | {"best": about(best), "base": about(0), "changed": changed, "numbers": numbers})
+    told = {"best": about(best), "base": about(0), "changed": changed, "coarse": coarse, "numbers": numbers}
+    return rates.rounded(summary | told)
 
 
 # What the chapter says.
@@ -388,6 +421,7 @@ QUESTIONS = {
     "coder": "autoencoder",
     "end": "iterations at the most:",
     "targets": "class:",
+    "grid": "search over c:",
     "images": "images:",
     "average": "sizes averaged",
     "amplified": "amplified:",
@@ -397,6 +431,8 @@ QUESTIONS = {
 """The fields of ``Protocol`` in words, an answer follows each."""
 
 ANSWERS = {
+    ("grid", 1.0): "the edge itself",
+    **{("grid", ratio): f"steps of {ratio:g}" for ratio in units.GRIDS},
     ("average", "mean"): "over images",
     ("average", "joint"): "over all pixels",
     ("amplified", "each"): "each image by itself",
@@ -438,6 +474,13 @@ def table(campaign: Mapping[str, Any]) -> pd.DataFrame:
     for one in sorted(found["changed"], key=lambda line: line["chosen on"]):
         lines[_said(one["question"], one["answer"])] = one
     columns = ["chosen on", "judged by", "rates within two"]
+    return pd.DataFrame({title: [line[name] for name in columns] for title, line in lines.items()}, columns).T
+
+
+def coarse(campaign: Mapping[str, Any]) -> pd.DataFrame:
+    """The nearest protocol with a class drawn at random, by how finely c was searched."""
+    columns = ["chosen on", "judged by", "rates within two"]
+    lines = {_said("grid", one["protocol"]["grid"]): one for one in campaign["joint"]["coarse"]}
     return pd.DataFrame({title: [line[name] for name in columns] for title, line in lines.items()}, columns).T
 
 

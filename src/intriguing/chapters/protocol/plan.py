@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 from intriguing.attack.perturbations import random_targets
@@ -102,41 +103,47 @@ def work(casts: Sequence[Cast], bench: Bench, *, part: tuple[int, int] = (0, 1),
     Args:
         casts: what is wanted, in order.
         bench: what units are made with.
-        part: number of this process and how many share the work; the first also makes examples and readings.
+        part: number of this process and how many share the work; the first reads what is left at the end.
         together: networks trained side by side, 1 on a CPU.
 
     Returns:
         Whether all is there now.
     """
     order = networks(casts)
+    mine = order[part[0] :: part[1]]
     try:
         for cast in casts:
             for network in missing([cast], bench):
                 if order.index(network) % part[1] == part[0] and not units.there(network, bench):
                     units.train(alike(network, missing(casts, bench), together), bench)
-            if part[0] == 0:
-                read([cast], bench)
-        if part[0] == 0:
-            read(casts, bench)  # with what the others have made meanwhile
+            read([cast], bench, mine)
+        read(casts, bench, mine if part[0] else order)  # with what the others have made meanwhile
     except TimeOver:
         bench.say("the time is over")
     return not missing(casts, bench)
 
 
-def read(casts: Sequence[Cast], bench: Bench) -> None:
-    """Makes errors, examples and readings of all networks that are there.
+def read(casts: Sequence[Cast], bench: Bench, makers: Collection[Network]) -> None:
+    """Makes errors, examples and readings of the networks that are there.
+
+    Args:
+        casts: whose networks read one another's examples.
+        bench: what units are made with.
+        makers: the networks whose examples are made and read.
 
     Raises:
         TimeOver: the time is over.
     """
     for cast in casts:
         there = [network for network in cast.networks().values() if units.there(network, bench)]
-        for pair in [(maker, reader) for maker in there for reader in there if (maker, reader) not in bench.read]:
+        for maker, reader, ratio in product([one for one in there if one in makers], there, (1.0, *units.GRIDS)):
+            if (maker, reader, ratio) in bench.read:
+                continue
             if bench.over():
                 raise TimeOver
-            units.errors(pair[0], bench)
-            units.reading(*pair, bench)
-            bench.read.add(pair)
+            units.errors(maker, bench)
+            units.reading(maker, reader, bench, ratio)
+            bench.read.add((maker, reader, ratio))
 
 
 def found(casts: Sequence[Cast], bench: Bench) -> joint.Found:
@@ -149,16 +156,18 @@ def found(casts: Sequence[Cast], bench: Bench) -> joint.Found:
         named = {name: net for name, net in cast.networks().items() if units.there(net, bench)}
         key = (cast.half, cast.linear, cast.sigmoid, cast.coder, str(cast.end))
         result.casts.setdefault(key, {})[cast.seed] = {name: str(net) for name, net in named.items()}
-        for maker, reader in product(named.values(), repeat=2):
-            pair = str(maker), str(reader)
+        for maker, reader, ratio in product(named.values(), named.values(), (1.0, *units.GRIDS)):
+            shown = joint.searched(str(maker), ratio)
+            pair = shown, str(reader)
             with suppress(Missing):
-                if pair[0] not in result.errors:
+                if str(maker) not in result.errors:
                     errors = units.errors(maker, bench, make=False)
-                    result.errors[pair[0]] = {part: many.numpy() / sizes[part] for part, many in errors.items()}
+                    result.errors[str(maker)] = {part: many.numpy() / sizes[part] for part, many in errors.items()}
                 if pair not in result.read:
-                    seen = units.reading(maker, reader, bench, make=False)
+                    seen = units.reading(maker, reader, bench, ratio, make=False)
                     result.read[pair] = {way: one.numpy() for way, one in seen.items()}
-                if pair[0] not in result.rms:
-                    units.reading(maker, maker, bench, make=False)  # which images count depends on it
-                    result.rms[pair[0]] = units.examples(maker, bench, make=False)["rms"].numpy().astype(float)
+                if shown not in result.rms:
+                    units.reading(maker, maker, bench, ratio, make=False)  # which images count depends on it
+                    made = units.examples if ratio == 1 else partial(units.on_grid, ratio=ratio)
+                    result.rms[shown] = made(maker, bench=bench, make=False)["rms"].numpy().astype(float)
     return result

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from intriguing.attack import files
 from intriguing.attack.distortion import minimum_distortion
+from intriguing.attack.penalty import coarse_search
 from intriguing.book import cache, fingerprint
 from intriguing.chapters.protocol import stacked, trials
 from intriguing.chapters.protocol.trials import BASE, BASE_LEVEL, FACTORS, LEVELS, Coder, Part, Variant
@@ -27,6 +28,7 @@ Layers = list[tuple[Tensor, Tensor]]
 END = int(BASE_LEVEL)
 PARTS = ("train", "part1", "part2", "test")
 NOISE = {"train": trials.TRAIN_NOISE, "part1": (), "part2": (), "test": trials.TEST_NOISE}
+GRIDS = (1.2, 2.0, 10.0)  # ratios of neighbouring values of c, of searches coarser than the edge itself
 EVERY = 120.0  # seconds of a training that a killed process may lose
 
 
@@ -85,10 +87,11 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.data = trials.data(self.digits, self.images, self.device)
-        self.read: set[tuple[Network, Network]] = set()  # pairs that have been seen to be there
+        self.read: set[tuple[Network, Network, float]] = set()  # pairs that have been seen to be there
         self.weights: dict[Network, str] = {}  # sums of networks that have been read
         self.code = fingerprint.of(*stacked.STEPS)
         self.attack = fingerprint.of(minimum_distortion)
+        self.search = fingerprint.of(coarse_search)
 
     def over(self) -> bool:
         """Whether the time is over."""
@@ -243,30 +246,64 @@ def errors(network: Network, bench: Bench, *, make: bool = True) -> dict[str, Te
 
 
 def examples(maker: Network, bench: Bench, *, make: bool = True) -> dict[str, Tensor]:
-    """The adversarial examples for a network, nine targets for each image, as ``step`` (9 N, 784) half, and ``rms``."""
+    """The adversarial examples for a network, nine targets for each image, as ``step`` (9 N, 784) half, and ``rms``.
+
+    ``edge`` (9 N,) is the largest c that succeeds, as ``Distortion.penalty`` has it.
+    """
 
     def search() -> dict[str, Tensor]:
         began = time.monotonic()
         entries, targets, _ = trials.nine(bench.attacked(maker))
         found = minimum_distortion(_alone(layers(maker, bench)), entries.images, targets)
         bench.say(f"attacked {maker}: {len(targets)} problems, {time.monotonic() - began:.0f} s")
-        return {"step": (found.images - entries.images).half(), "rms": found.rms.float(), "success": found.success}
+        plain = {"rms": found.rms.float(), "success": found.success, "edge": found.penalty}
+        return {"step": (found.images - entries.images).half(), **plain}
 
     return cache.load_or_make("examples", _of_set(maker, bench), search if make else _absent(f"the set for {maker}"))
 
 
-def reading(maker: Network, reader: Network, bench: Bench, *, make: bool = True) -> dict[str, Tensor]:
-    """What one network takes the examples for another one for: way -> (9 N,) uint8.
+def on_grid(maker: Network, ratio: float, bench: Bench, *, make: bool = True) -> dict[str, Tensor]:
+    """What a search over c on a grid finds, one target for each image, drawn at random: ``step`` (N, 784) and ``rms``.
+
+    Where no value of the grid near the edge succeeds, what the search for the edge found stands in.
+
+    Args:
+        maker: the network that is attacked.
+        ratio: of neighbouring values of c, above 1.
+        bench: what units are made with.
+        make: whether it is made where it is not there.
+    """
+
+    def search() -> dict[str, Tensor]:
+        part, edge = bench.attacked(maker), examples(maker, bench)
+        rows = trials.random_rows(part)
+        targets = trials.nine(part)[1][rows]
+        model, edges = _alone(layers(maker, bench)), edge["edge"].to(bench.device)[rows]
+        found, reached = coarse_search(model, part.images, targets, edges, ratio)
+        step = torch.where(reached[:, None], found - part.images, edge["step"].to(part.images)[rows])
+        return {"step": step.half(), "rms": step.square().mean(1).sqrt().float()}
+
+    key = _of_set(maker, bench, ratio)
+    return cache.load_or_make("examples", key, search if make else _absent(f"the set for {maker} on a grid"))
+
+
+def reading(
+    maker: Network, reader: Network, bench: Bench, ratio: float = 1.0, *, make: bool = True
+) -> dict[str, Tensor]:
+    """What one network takes the examples for another one for: way -> (9 N,) uint8, (N,) for those found on a grid.
 
     Examples for networks of a half are amplified as well, those for the others are not (see ``steps``).
     """
 
     def read() -> dict[str, Tensor]:
-        stack, clean = stacked.Stack(layers(reader, bench)), trials.nine(bench.attacked(maker))[0].images
-        shown = steps(clean, examples(maker, bench), longer=maker.part != "train")
+        stack, part = stacked.Stack(layers(reader, bench)), bench.attacked(maker)
+        exact = ratio == 1
+        found = examples(maker, bench) if exact else on_grid(maker, ratio, bench)
+        shown = steps(trials.nine(part)[0].images if exact else part.images, found, longer=maker.part != "train")
         return {way: stack.read(images)[0] for way, images in shown}
 
-    key = _of_set(maker, bench) | {"reader": _weights(reader, bench), "longer": [maker.part != "train", *FACTORS]}
+    key = _of_set(maker, bench, ratio)
+    key |= {"reader": _weights(reader, bench), "longer": [maker.part != "train", *FACTORS]}
     return cache.load_or_make("reading", key, read if make else _absent(f"the set for {maker}, read by {reader},"))
 
 
@@ -304,7 +341,8 @@ def _weights(network: Network, bench: Bench) -> str:
     return bench.weights[network]
 
 
-def _of_set(maker: Network, bench: Bench) -> dict:
+def _of_set(maker: Network, bench: Bench, ratio: float = 1.0) -> dict:
     images = bench.attacked(maker)
     pixels = files.digest({"images": images.images, "labels": images.labels})
-    return {"maker": _weights(maker, bench), "images": pixels, "code": bench.attack}
+    grid = {} if ratio == 1 else {"ratio": ratio, "search": bench.search}
+    return {"maker": _weights(maker, bench), "images": pixels, "code": bench.attack} | grid
