@@ -79,7 +79,7 @@ def reduce(folder: Path) -> int:
     drawn = [random_targets(torch.from_numpy(job["labels"].astype(np.int64))).numpy() for job in (whole, halves)]
     kept = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     found = rates.reduced(whole, halves, *drawn, list(trials.LINEAR_VARIANTS))
-    write_json(RESULT, found | {name: kept[name] for name in ("joint",) if name in kept})
+    write_json(RESULT, found | {name: kept[name] for name in ("joint", "blocks") if name in kept})
     return 0
 
 
@@ -90,7 +90,7 @@ def units(options: argparse.Namespace, began: float) -> int:
     os.environ["INTRIGUING_CACHE"] = str(options.units)
     from harness import write_json
 
-    from intriguing.chapters.protocol import joint, plan
+    from intriguing.chapters.protocol import joint, plan, rates
     from intriguing.chapters.protocol.units import Bench
     from intriguing.data import mnist
 
@@ -106,7 +106,8 @@ def units(options: argparse.Namespace, began: float) -> int:
     casts = plan.wanted()
     if options.reduce:
         found = json.loads(RESULT.read_text(encoding="utf-8"))
-        write_json(RESULT, found | {"joint": joint.reduced(plan.found(casts, bench))})
+        told = {"joint": joint.reduced(plan.found(casts, bench)), "blocks": plan.blocks_of(casts, bench)}
+        write_json(RESULT, found | rates.rounded(told))
         return 0
     number, many = map(int, options.part.split("/"))
     with (options.units / f"part-{number}-of-{many}.lock").open("w") as lock:

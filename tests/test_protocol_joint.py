@@ -69,7 +69,7 @@ def search():
 def test_the_protocol_that_made_the_numbers_is_found(search):
     chosen = search.misfits(joint.chooses(search.printed))
     best = search.protocols[int(chosen.argmin())]
-    assert (best.targets, best.amplified, best.cut) == ("always 3", "set", False)
+    assert (best.targets, best.amplified, best.cut, best.noise_cut) == ("always 3", "set", False, False)
     assert chosen.min() < 0.2 < chosen[0] and len(search.printed) == 90 and search.missing.empty
     assert search.misfits(~joint.chooses(search.printed))[int(chosen.argmin())] < 0.2
 
@@ -191,6 +191,21 @@ def test_one_seed_has_the_spread_of_the_base():
     assert result.seeds[alone[0], place] == 1 and result.spread[alone[0], place] == result.spread[0, place]
     linear = list(result.printed.index).index(("table1", "FC10(1)", "test error"))
     assert (result.spread[:, linear] == 0).all()
+
+
+def test_noise_and_amplified_images_are_cut_apart(search):
+    """Cut noise gives a half in the made-up folder, whatever is done to amplified images."""
+    places = list(search.printed.index)
+    noise, longer = (
+        places.index(("table4", row, "FC100-100-10'"))
+        for row in ("Gaussian noise 0.1", "FC100-100-10 amplified to 0.1")
+    )
+    plain, only, other = (
+        search.protocols.index(joint.Protocol(targets="always 3", amplified="set", cut=cut, noise_cut=noisy))
+        for cut, noisy in ((False, False), (False, True), (True, False))
+    )
+    assert search.mean[only, noise] == 0.5 != search.mean[plain, noise] == search.mean[other, noise]
+    assert search.mean[only, longer] == search.mean[plain, longer] > search.mean[other, longer]
 
 
 def test_the_standard_error_of_a_distortion_by_hand():

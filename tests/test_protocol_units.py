@@ -12,7 +12,7 @@ from intriguing.attack import files
 from intriguing.attack.penalty import grid_distortion
 from intriguing.book import paper
 from intriguing.book.halves import small
-from intriguing.chapters.protocol import joint, plan, stacked, units
+from intriguing.chapters.protocol import blocks, joint, plan, stacked, units
 from intriguing.chapters.protocol.trials import VARIANTS, Coder, Variant
 from intriguing.chapters.protocol.units import Bench, Network
 from intriguing.data import mnist
@@ -174,6 +174,21 @@ def test_readings_are_made_once_and_hold_what_the_reader_takes_them_for(bench, t
     before = kept(tmp_path)
     units.reading(maker, reader, bench)
     assert kept(tmp_path) == before
+
+
+def test_what_is_misread_under_noise_is_what_is_counted_of_it(bench, monkeypatch):
+    cast = plan.Cast(False, 0, end=3)
+    linear = [cast.networks()[name] for name in paper.MODELS[:3]]
+    for one in linear:
+        units.train([one], bench)
+        errors, noisy = units.errors(one, bench)["train"], units.noisy(one, bench)
+        assert noisy["uncut"].sum(1).tolist() == errors[1::2].tolist()
+        assert noisy["cut"].sum(1).tolist() == errors[2::2].tolist()
+    monkeypatch.setattr(blocks, "DRAWS", 10)
+    told = plan.blocks_of([plan.Cast(True, 0), cast, plan.Cast(False, 1, "x0.5")], bench)
+    assert list(told) == ["x1"] and set(told["x1"]) == {"uncut", "cut"}
+    wanted = 256 * np.array([units.noisy(one, bench)["uncut"].double().mean(1).numpy() for one in linear]).T
+    assert told["x1"]["uncut"]["mean"] == pytest.approx(wanted)
 
 
 def test_a_search_on_a_grid_takes_longer_steps_to_the_random_target(bench):

@@ -38,7 +38,8 @@ class Protocol:
         images: whose perturbations count: ``"all"``, or those that the network they were made for ``"read rightly"``.
         average: of distortions: ``"mean"`` over images or ``"joint"`` root mean square over all pixels.
         amplified: ``"each"`` image to 0.1, or the ``"set"`` by one factor, so that its average is 0.1.
-        cut: whether amplified and noisy images are cut to the box.
+        cut: whether amplified images are cut to the box.
+        noise_cut: whether noisy images are.
         counted: ``"raw"`` rates, or the ``"excess"`` over the error on clean images, on both sides.
     """
 
@@ -52,6 +53,7 @@ class Protocol:
     average: str = "mean"
     amplified: str = "each"
     cut: bool = False
+    noise_cut: bool = False
     counted: str = "raw"
 
 
@@ -63,6 +65,7 @@ FREE = {
     "average": ("mean", "joint"),
     "amplified": ("each", "set"),
     "cut": (False, True),
+    "noise_cut": (False, True),
     "counted": ("raw", "excess"),
 }
 """The questions that need no other network, and their answers."""
@@ -124,7 +127,7 @@ class Count:
         """
         half, asked = table in ("table3", "table4"), (protocol.grid, protocol.targets, protocol.images)
         if row.startswith("Gaussian noise"):
-            count, asked = self._noise, (protocol.cut,)
+            count, asked = self._noise, (protocol.noise_cut,)
         elif column == "distortion":
             count, asked = self._distortion, (*asked, protocol.average)
         elif table in ("table1", "table3"):
@@ -425,7 +428,8 @@ QUESTIONS = {
     "images": "images:",
     "average": "sizes averaged",
     "amplified": "amplified:",
-    "cut": "pixels",
+    "cut": "amplified pixels",
+    "noise_cut": "noisy pixels",
     "counted": "rates",
 }
 """The fields of ``Protocol`` in words, an answer follows each."""
@@ -437,8 +441,8 @@ ANSWERS = {
     ("average", "joint"): "over all pixels",
     ("amplified", "each"): "each image by itself",
     ("amplified", "set"): "a set by one factor",
-    ("cut", True): "cut to the box",
-    ("cut", False): "not cut to the box",
+    **{(name, True): "cut to the box" for name in ("cut", "noise_cut")},
+    **{(name, False): "not cut to the box" for name in ("cut", "noise_cut")},
     ("counted", "raw"): "as they are",
     ("counted", "excess"): "beyond the clean errors",
 }
@@ -500,6 +504,19 @@ def about(campaign: Mapping[str, Any]) -> str:
         f"**{best['rates within two']}** lie within two standard errors of the printed ones, "
         f"{base['rates within two']} under the base, and {found['most']} under the protocol that has most of them."
     )
+
+
+def residuals(campaign: Mapping[str, Any]) -> pd.DataFrame:
+    """Every number of the search beside the printed one, under the chosen protocol and under the base.
+
+    Returns:
+        By table, row and column: the printed number, ours as a mean over starts, their standard deviation, how many
+        starts, and the difference in standard errors, under the chosen protocol (``z``) and under the base.
+    """
+    lines = campaign["joint"]["numbers"]
+    index = pd.MultiIndex.from_tuples([_place(line) for line in lines], names=["table", "row", "column"])
+    frame = pd.DataFrame(lines, index)[["paper", "ours", "spread", "seeds", "z", "z of the base"]]
+    return frame.rename(columns={"seeds": "starts"})
 
 
 def setting(campaign: Mapping[str, Any]) -> str:

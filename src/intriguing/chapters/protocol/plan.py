@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
+import numpy as np
+
 from intriguing.attack.perturbations import random_targets
 from intriguing.book import paper
 from intriguing.book.halves import HALVES
-from intriguing.chapters.protocol import joint, units
+from intriguing.chapters.protocol import blocks, joint, units
 from intriguing.chapters.protocol.trials import BASE, LINEAR_VARIANTS, VARIANTS, Coder, Variant
 from intriguing.chapters.protocol.units import Bench, Missing, Network, TimeOver
 
@@ -144,6 +146,25 @@ def read(casts: Sequence[Cast], bench: Bench, makers: Collection[Network]) -> No
             units.errors(maker, bench)
             units.reading(maker, reader, bench, ratio)
             bench.read.add((maker, reader, ratio))
+
+
+def blocks_of(casts: Iterable[Cast], bench: Bench) -> dict[str, dict]:
+    """How the linear networks misread blocks of training images under noise; made where it is not there.
+
+    Returns:
+        Name of the training -> ``uncut`` or ``cut`` pixels -> what ``blocks.compared`` returns.
+    """
+    told = {}
+    for cast in casts:
+        named = {} if cast.half else cast.networks()
+        linear = [named[name] for name in paper.MODELS[:3] if named and units.there(named[name], bench)]
+        if len(linear) == 3 and cast.linear not in told:
+            misread = [units.noisy(network, bench) for network in linear]
+            told[cast.linear] = {
+                way: blocks.compared(np.stack([one[way].numpy() for one in misread], 1), blocks.printed())
+                for way in ("uncut", "cut")
+            }
+    return told
 
 
 def found(casts: Sequence[Cast], bench: Bench) -> joint.Found:

@@ -142,6 +142,8 @@ def rounded(thing: Any) -> Any:
         return [rounded(part) for part in thing]
     if isinstance(thing, float | np.floating):
         return round(float(thing), DIGITS) if np.isfinite(thing) else None
+    if isinstance(thing, np.integer):
+        return int(thing)
     return thing
 
 

@@ -245,6 +245,22 @@ def errors(network: Network, bench: Bench, *, make: bool = True) -> dict[str, Te
     return cache.load_or_make("errors", key, count if make else _absent(f"what {network} misreads"))
 
 
+def noisy(network: Network, bench: Bench, *, make: bool = True) -> dict[str, Tensor]:
+    """Whether a network misreads each training image under the noise of Table 2, ``uncut`` and ``cut``: (2, N) bool."""
+
+    def look() -> dict[str, Tensor]:
+        stack, part = stacked.Stack(layers(network, bench)), bench.data.train
+        generator, found = torch.Generator(device=bench.device).manual_seed(0), {"uncut": [], "cut": []}
+        for size in trials.TRAIN_NOISE:
+            images = part.images + size * torch.randn(part.images.shape, generator=generator, device=bench.device)
+            for way, shown in (("uncut", images), ("cut", images.clamp(0, 1))):
+                found[way].append(stack.read(shown)[0] != part.labels.to(torch.uint8))
+        return {way: torch.stack(off) for way, off in found.items()}
+
+    key = {"network": _weights(network, bench), "noise": trials.TRAIN_NOISE, "data": bench.digits.train.digest}
+    return cache.load_or_make("noisy", key, look if make else _absent(f"what {network} misreads under noise"))
+
+
 def examples(maker: Network, bench: Bench, *, make: bool = True) -> dict[str, Tensor]:
     """The adversarial examples for a network, nine targets for each image, as ``step`` (9 N, 784) half, and ``rms``.
 
