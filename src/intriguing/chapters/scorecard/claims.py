@@ -406,7 +406,7 @@ def _figure7_noise(stored: Stored) -> Finding:
 
 
 ACTIVATIONS = ("sigmoid", "ReLU")
-"""Of the network of the back-feeding paragraph, which does not name one; the paper's other networks have sigmoids."""
+"""Of the network of the back-feeding paragraph, which does not name one; in Tables 1 to 4 hidden units are sigmoids."""
 
 FINISHED = 100
 """Epochs after which an error of a trained network may be held against a printed one."""
