@@ -92,6 +92,14 @@ def test_a_network_without_convolutions_takes_thirty_to_sixty_evaluations():
     assert set(taken) == set(paper.MODELS) and all(30 < count < 60 for count in taken.values())
 
 
+def test_initial_weights_move_the_errors_of_a_linear_network_by_a_tenth_of_a_point():
+    """The page says so of five starts; n numbers lie no further apart than sqrt(2 (n - 1)) standard deviations."""
+    stored = results.load("seeds_table1", "paper")
+    spread = stored.to_frame().loc[["FC10(1e-4)", "FC10(1e-2)", "FC10(1)"], ["± training error", "± test error"]]
+    furthest = math.sqrt(2 * (stored.meta["repetitions"] - 1)) * spread.max(axis=None)
+    assert 5e-4 < furthest < 1e-3 + 1e-8  # hundredths would be too few
+
+
 def test_kinds_and_pairs_in_words():
     assert findings.about_kinds(Table("k", ["error", "over pairs", "clean", "pairs"], KINDS)) == (
         "On the clean images these networks err on 4.0%. Above that, another architecture alone leaves **72%** of the "

@@ -41,6 +41,15 @@ def test_a_lead_that_is_one_of_orientation_is_found_out():
     assert row["both oriented"] != row["both oriented"], "only layers with two ends are read both ways"
 
 
+def test_channels_have_two_ends_and_are_read_upwards_as_the_page_says():
+    assert not any("channels" in name for name in matched.TWO_SIDED)
+    generator = torch.Generator().manual_seed(0)
+    positions = (torch.randn(2000, 8, 16, generator=generator) - 0.5).clamp(min=0)  # after a ReLU
+    least = [(part == part.amin(0)).double().mean() for part in (positions.flatten(1), positions.amax(2))]
+    assert least[0] > 0.5, "many images share the least value of a position"
+    assert least[1] < 0.05, "few share that of a channel, the largest value over its positions"
+
+
 def test_removing_a_unit_by_hand():
     labels = torch.arange(40) % 2
     features = functional.one_hot(labels, 3).float() * torch.linspace(1, 2, 40)[:, None]

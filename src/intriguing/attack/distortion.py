@@ -1,10 +1,10 @@
 """D(x, l): the closest image to x that a network classifies as l, for a whole batch of images at once.
 
 The paper's penalty method: for a weight c > 0, box-constrained L-BFGS minimises c |r| + loss(x + r, l) with x + r in
-[0, 1]; a search over c, one per image, finds the largest c whose minimiser is still classified as l, because the more
-the perturbation costs, the smaller it is. ("Minimum c" in the paper, which writes c in front of |r|, can only mean
-this edge.) Here the search follows the logit margin of l, which is a smooth decreasing function of log c along a path
-of minimisers, so that a few safeguarded secant steps replace a long bisection.
+[0, 1]; a search over c, one per image, looks for the largest c whose minimiser is still classified as l, because the
+more the perturbation costs, the smaller it is. ("Minimum c" in the paper, which writes c in front of |r|, can only mean
+this edge.) Here the search follows the logit margin of l, which as a rule falls as log c grows along a path of
+minimisers, so that a few safeguarded secant steps replace a long bisection.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ def distortion_to_all(
 
     Args:
         model: as for ``minimum_distortion``.
-        images: (B, *shape) in [0, 1].
+        images: as for ``minimum_distortion``.
         labels: (B,) long, the true classes.
         classes: k.
         **options: passed on to ``minimum_distortion``.

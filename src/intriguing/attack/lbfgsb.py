@@ -1,9 +1,9 @@
 """Limited-memory BFGS inside a box, for many independent problems at once.
 
 ``minimize_box`` takes a batch of B problems of the same size n, each with its own bounds, history, step length and
-verdict. It knows tensors and nothing else: no network, no data set, no plot. One iteration of one problem costs one
-evaluation of the objective and O(m n) memory traffic for a history of m pairs; no step runs over coordinates or rows
-in Python.
+verdict. It knows tensors and nothing else: no network, no data set, no plot. One trial step of one problem, accepted or
+not, costs one evaluation of the objective and O(m n) memory traffic for a history of m pairs; no step runs over
+coordinates or rows in Python.
 
 The method is a two-metric projection (Bertsekas 1982) with a limited-memory metric. At a point x of the box:
 

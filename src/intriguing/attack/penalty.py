@@ -442,7 +442,8 @@ def coarse_search(
     """What a search over c on a coarse grid would have returned, computed from where the exact search ended.
 
     The grid holds the powers of the ratio, and the search returns the minimiser of the largest c on it whose minimiser
-    reaches the target. As the lead of the target falls with c, that is the last grid value below the edge.
+    reaches the target. As a rule the lead of the target falls as c grows, and that is the last grid value below the
+    edge; where it fails, the next smaller one is tried, and no further one.
 
     Args:
         model: as for ``grid_distortion``.

@@ -1,8 +1,8 @@
 """The closest point of a box that satisfies a few linear inequalities, for a whole batch at once.
 
 A convex quadratic programme with n variables and k constraints has a dual with k variables. Given multipliers y >= 0
-the primal point is clip(x + A'y), so the dual is a smooth, piecewise quadratic function of a handful of numbers, which
-a projected Newton method minimises in a few steps: no loop over coordinates, rows or constraints.
+the primal point is clip(x + A'y), so the dual is a smooth, concave, piecewise quadratic function of a handful of
+numbers, which a projected Newton method maximises in a few steps: no loop over coordinates, rows or constraints.
 """
 
 from __future__ import annotations

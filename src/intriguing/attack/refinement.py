@@ -96,7 +96,7 @@ def refine(
 
     Source:
         Nocedal and Wright, Numerical Optimization, chapter 18 (sequential quadratic programming); the exact subproblem
-        is the projection that Szegedy et al. 2013, section 4.1, states for a linear network.
+        is the problem of Szegedy et al. 2013, section 4.1, for the linearised network.
     """
     best = (clean if start is None else start).clone()
     shortest = clean.new_full((len(clean),), torch.inf)

@@ -64,7 +64,7 @@ class Run:
 
     Args:
         model: as for ``minimum_distortion``.
-        images: (N, *shape) float32 or float64 in [0, 1], on any device; only one chunk at a time is copied.
+        images: (N, *shape) float32 or float64, inside the bounds, on any device; only one chunk at a time is copied.
         targets: (N,) long, the class that each image shall be taken for.
         chunk: images per file and solved at a time, at least 1; by default 400,000 pixels on the CPU and 8 million on
             an accelerator, that is 510 and 10,204 images of 28 by 28 pixels.
@@ -81,8 +81,8 @@ class Run:
 
     Raises:
         TypeError: images or targets of a wrong dtype, or a setting that ``minimum_distortion`` does not have.
-        ValueError: pixels outside [0, 1], shapes that do not fit, a chunk below 1, a model in training mode, a function
-            without a name, or a folder that holds another run.
+        ValueError: pixels outside the bounds, shapes that do not fit, a chunk below 1, a model in training mode, a
+            function without a name, or a folder that holds another run.
         OSError: the folder cannot be written, for instance because the disk is full.
     """
 
@@ -359,7 +359,7 @@ def attack(
 
     Args:
         model: as for ``minimum_distortion``.
-        images: (N, *shape) float32 or float64 in [0, 1], on any device.
+        images: (N, *shape) float32 or float64, inside the bounds, on any device.
         targets: (N,) long, the class that each image shall be taken for.
         progress: title of a progress bar; None for none.
         **options: those of :class:`Run`, the settings of ``minimum_distortion`` among them.

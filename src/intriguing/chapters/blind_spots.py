@@ -393,7 +393,7 @@ def penalty_norms(models: Mapping[str, nn.Module], images: Images, targets: Tens
 
 
 def refined(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -> Table:
-    """The paper's method beside the search that goes on to a local minimum of |r|.
+    """The paper's method beside the search for a local minimum of |r|, which starts anew from the clean images.
 
     Args:
         models: name -> trained network.
@@ -418,7 +418,7 @@ def scipy_agreement(models: Mapping[str, nn.Module], images: Images, targets: Te
 
     Args:
         models: name -> trained network.
-        images: clean images; the loop takes about half a second for each image and network.
+        images: clean images; the loop takes them one at a time.
         targets: (N,) long.
 
     Returns:

@@ -57,7 +57,7 @@ def noise_rows(forms: Mapping[str, Table]) -> pd.DataFrame:
 
 
 def shortened(sets: Mapping[str, Distortion], table4: Table) -> str:
-    """How many perturbations amplification makes shorter, and how many of each own set fail after it.
+    """How many perturbations amplification makes shorter, and what each network misreads of its own set after it.
 
     Args:
         sets: name -> adversarial examples.

@@ -1,7 +1,7 @@
 """What the paper claims, what its companion texts claim, and the one number of the stored runs that decides each.
 
 A claim has an identifier, a sentence, its place in the source, the chapter where it is tried, and a rule. The rule
-reads the stored runs and nothing else, so that no number here is typed in, and gives one of four verdicts:
+reads the stored runs and what the sources print, so that no result here is typed in, and gives one of four verdicts:
 reproduced, differs, not decided, not run. A run that is not stored is no error: the claim is then not run.
 """
 
@@ -36,7 +36,7 @@ LINEAR = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)")
 
 
 class Stored:
-    """The stored runs of one profile, each read once.
+    """The stored runs of one profile, each table read once.
 
     Args:
         profile: ``quick`` or ``paper``; None takes the one of this run.
@@ -104,7 +104,8 @@ class Finding:
     Attributes:
         verdict: One of :data:`VERDICTS`.
         number: The number that decides it, in words; empty where nothing was run.
-        because: In what way it differs, what leaves it open, or what is needed to run it; empty where it holds.
+        because: In what way it differs, what leaves it open, or what is needed to run it; where it holds, what is to be
+            added to that, mostly nothing.
     """
 
     verdict: str
@@ -405,7 +406,7 @@ def _figure7_noise(stored: Stored) -> Finding:
 
 
 ACTIVATIONS = ("sigmoid", "ReLU")
-"""Of the network of the back-feeding paragraph, which does not name one; the paper's other networks have sigmoids."""
+"""Of the network of the back-feeding paragraph, which does not name one; in Tables 1 to 4 hidden units are sigmoids."""
 
 FINISHED = 100
 """Epochs after which an error of a trained network may be held against a printed one."""
@@ -1092,7 +1093,7 @@ OF_THE_PAPER = (
         _dense,
     ),
 )
-"""The paper's claims, in its order."""
+"""The paper's claims, by subject: units, blind spots, training on them, the tables, bounds, and how rare they are."""
 
 COMPANIONS = (
     Claim(

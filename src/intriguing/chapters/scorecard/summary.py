@@ -1,4 +1,7 @@
-"""The scorecard on one screen, and five findings: the same sentences for the chapter, the first page and the README."""
+"""The scorecard on one screen, in the same sentences for the chapter, the first page and the README, and five findings.
+
+The findings are those of the first page.
+"""
 
 from __future__ import annotations
 

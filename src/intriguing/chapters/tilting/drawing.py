@@ -1,8 +1,9 @@
-"""Two drawings that the reader's own browser makes: a boundary that tilts, and the plane in which it turns.
+"""Two drawings that the reader's own browser makes: a boundary that tilts, and three dimensions in which it turns.
 
 Nothing of it is a picture. The output holds a few vectors, two digits and some hundred points, as numbers of two bytes,
-and one script that draws whatever the sliders ask for: it projects points, moves a digit across the boundary inside the
-box and cuts a cube with a plane, all in closed form. So the sliders have no steps to speak of and the page stays light.
+and one script that draws whatever the sliders ask for: it projects points and cuts a cube with a plane in closed form,
+and finds by bisection how far a digit has to go across the boundary inside the box. So the sliders have no steps to
+speak of and the page stays light.
 """
 
 from __future__ import annotations

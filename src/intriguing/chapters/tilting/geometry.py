@@ -328,7 +328,8 @@ def toy(
         ValueError: fewer than two dimensions.
 
     Source:
-        Tanay 2018, Figures 3 and 4; which numbers its figures use the text does not say.
+        Tanay 2018, Figures 3 and 4; of the numbers behind its figures the text gives those of the dimensions alone, 2
+        and 785.
     """
     if dimension < 2:
         raise ValueError(f"got {dimension} dimensions; expected at least 2.")

@@ -19,7 +19,11 @@ from intriguing.book import coherence, settings
 from intriguing.book.coherence import SHOWN
 
 TWO_SIDED = ("dense, before ReLU", "dense, axes turned", "logits", "sigmoid 1", "sigmoid 2", "sigmoid logits")
-"""Layers of trained networks whose units have a lower end too: in the others many images share a unit's least value."""
+"""Layers of trained networks whose units are read towards their longer tails too.
+
+After a ReLU many images share a unit's least value, and such a unit has no lower end. The largest value of a channel
+over all positions seldom is that value, so that channels have two ends; they are read upwards all the same.
+"""
 
 
 def skewed(features: Tensor, directions: Tensor | None = None) -> Tensor:

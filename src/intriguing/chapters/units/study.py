@@ -629,8 +629,8 @@ def likewise(found: Population) -> pd.DataFrame:
 
     Returns:
         A row for each layer of ``HIDDEN`` and size of the sets; columns ``lead``, ``lead, low`` and ``lead, high`` over
-        directions as they were drawn, ``mean``, ``low`` and ``high`` with both read alike. A unit that has one end
-        only is read as it is.
+        directions as they were drawn, ``mean``, ``low`` and ``high`` with both read alike. Units of layers outside
+        ``matched.TWO_SIDED`` are read upwards: those with one end only, and channels.
     """
     numbers = found.numbers["oriented"]
     plain = interval(numbers["plain"]).set_axis(["lead", "lead, low", "lead, high"], axis=1)
