@@ -28,6 +28,7 @@ CODERS: Mapping[str, Coder] = {
     "activity 0.02": Coder(activity=0.02),
     "a tenth of the decay": Coder(decay=1.5e-4),
     "a tenth of the pull": Coder(pull=0.3),
+    "a tenth of the decay above": Coder(head=1e-7),
 }
 
 
