@@ -241,6 +241,15 @@ def test_what_is_said(search):
     assert "class: always 3" in joint.about(told) and "**60** lie within two" in joint.about(told)
     assert joint.beyond(told) == "No number is further off than 3 standard errors."
     assert list(joint.table(told).index[:2]) == ["base", "chosen"] and "class: random" in joint.table(told).index
+    frame = joint.residuals(told)
+    assert len(frame) == 90 and (frame["z"].abs() < 1).all() and frame["z of the base"].abs().max() > 2
+    assert frame.loc[("table1", "FC10(1)", "distortion")].tolist()[:2] == [0.14, 0.14]
+    sizes = told["joint"]["sizes"]
+    assert sizes["protocol"]["targets"] == "always 3" and sizes["ratio"]["least"] == pytest.approx(65 / 58, rel=1e-4)
+    assert all(abs(off) < 1e-4 for off in sizes["off"].values())
+    sizes["off"]["FC10(1)"] = -0.07
+    assert "off by 7.0 % for FC10(1)" in joint.about_sizes(told) and "FC10(1) -7.0 %" in joint.about_sizes(told)
+    assert "class: always 3" in joint.about_sizes(told) and "printed are 1.12 times" in joint.about_sizes(told)
     far = next(line for line in told["joint"]["numbers"] if (line["row"], line["column"]) == ("FC10(1)", "FC10(1e-2)"))
     assert far["excess"] == pytest.approx([0.762 - 0.10, 0.762 - 0.10], abs=0.01)
     far |= {"z": -4.0, "nearest": 3.5, "seeds": 1}

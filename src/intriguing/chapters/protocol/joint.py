@@ -21,6 +21,7 @@ from intriguing.chapters.protocol import evidence, hunt, rates, trials, units
 IMAGES = {"train": 60_000, "part1": 30_000, "part2": 30_000, "test": 10_000}
 """Of MNIST, by part of the data: on how many an error was counted."""
 
+SIZES_OF = ("table1", "distortion")
 TARGETS = ("random", "nearest", "mean of nine", *(f"always {k}" for k in range(rates.CLASSES)))
 
 
@@ -349,9 +350,8 @@ def reduced(found: Found) -> dict[str, Any]:
     Returns:
         ``missing`` numbers; how many ``protocols`` were tried, the ``most`` rates that any brings within two standard
         errors, and the ``images`` attacked; for ``best`` and ``base`` the protocol and its misfits; the best with one
-        answer ``changed`` at a time; for each grid the best of a random class, as ``coarse``; and by number under the
-        best, under the base, and the least and largest of all
-        protocols.
+        answer ``changed`` at a time; for each grid the best of a random class, as ``coarse``; what ``_sizes`` gives;
+        and by number under the best, under the base, and the least and largest of all protocols.
     """
     result = search(found)
     choose, rate = chooses(result.printed), ~result.printed["group"].isin(["distortions", "errors"]).to_numpy()
@@ -411,8 +411,27 @@ def reduced(found: Found) -> dict[str, Any]:
         "most": int(rates_within.max()),
         "images": len(found.images[False][0]),
     }
-    told = {"best": about(best), "base": about(0), "changed": changed, "coarse": coarse, "numbers": numbers}
+    told = {"best": about(best), "base": about(0), "changed": changed, "coarse": coarse}
+    told |= {"numbers": numbers, "sizes": _sizes(result)}
     return rates.rounded(summary | told)
+
+
+def _sizes(result: Search) -> dict[str, Any]:
+    """The protocol whose distortions of Table 1 are nearest to the printed ones, the furthest of them counted.
+
+    Returns:
+        The ``protocol``; how far each network's distortion is ``off``, as a part of the printed one; and the least and
+        largest ``ratio`` of those of FC200-200-10 and FC100-100-10 over all protocols. Empty where one is missing.
+    """
+    places = {row: j for j, (table, row, what) in enumerate(result.printed.index) if (table, what) == SIZES_OF}
+    if set(places) != set(paper.MODELS):
+        return {}
+    columns = list(places.values())
+    off = result.mean[:, columns] / result.printed["paper"].to_numpy()[columns] - 1
+    best = int(np.abs(off).max(1).argmin())
+    ratio = result.mean[:, places["FC200-200-10"]] / result.mean[:, places["FC100-100-10"]]
+    ends = {"least": ratio.min(), "largest": ratio.max()}
+    return {"protocol": asdict(result.protocols[best]), "off": dict(zip(places, off[best], strict=True)), "ratio": ends}
 
 
 # What the chapter says.
@@ -492,10 +511,8 @@ def about(campaign: Mapping[str, Any]) -> str:
     """The outcome of the search, in sentences."""
     found = campaign["joint"]
     best, base, rate = found["best"], found["base"], sum(line["rate"] for line in found["numbers"])
-    answers = [
-        _said(question, answer) for question, answer in best["protocol"].items() if answer != base["protocol"][question]
-    ]
-    differs = f"It differs from the base in these answers: {'; '.join(answers)}." if answers else "It is the base."
+    answers = _answers(best["protocol"])
+    differs = f"It differs from the base in these answers: {answers}." if answers else "It is the base."
     worse = "falls" if best["judged by"] < base["judged by"] else "does not fall"
     return (
         f"Of {found['protocols']:,} protocols one comes nearest to the numbers that choose. {differs} Their misfit "
@@ -519,6 +536,12 @@ def residuals(campaign: Mapping[str, Any]) -> pd.DataFrame:
     return frame.rename(columns={"seeds": "starts"})
 
 
+def _answers(protocol: Mapping[str, Any]) -> str:
+    """The answers in which a protocol differs from the base."""
+    usual = asdict(BASE)
+    return "; ".join(_said(name, answer) for name, answer in protocol.items() if answer != usual[name])
+
+
 def setting(campaign: Mapping[str, Any]) -> str:
     """What was trained and attacked for the search, in a sentence."""
     found = campaign["joint"]
@@ -538,6 +561,22 @@ def deviations(campaign: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, np.nd
         title = name if line["rate"] else "Tables 1 and 3"
         found.setdefault(title, []).append((line["z of the base"], line["z"]))
     return {title: tuple(np.array(pairs).T) for title, pairs in found.items()}
+
+
+def about_sizes(campaign: Mapping[str, Any]) -> str:
+    """How near any protocol brings the distortions of Table 1, all at once, in sentences."""
+    found = campaign["joint"]["sizes"]
+    answers = _answers(found["protocol"])
+    each = ", ".join(f"{name} {100 * off:+.1f} %" for name, off in found["off"].items())
+    furthest = max(found["off"], key=lambda name: abs(found["off"][name]))
+    first, second = (paper.TABLE1.value(name, "distortion") for name in ("FC200-200-10", "FC100-100-10"))
+    ends = found["ratio"]
+    return (
+        f"Of all protocols the one that meets the six distortions of Table 1 best, the furthest of them counted, is "
+        f"off by {abs(100 * found['off'][furthest]):.1f} % for {furthest} ({each}). It differs from the base in these "
+        f"answers: {answers}. FC200-200-10 needs {ends['least']:.2f} to {ends['largest']:.2f} times the distortion of "
+        f"FC100-100-10 under any protocol, printed are {first / second:.2f} times."
+    )
 
 
 def claims(campaign: Mapping[str, Any]) -> dict[str, bool]:
