@@ -1,6 +1,6 @@
 """Training by full-batch L-BFGS with quadratic weight decay, as the paper trained its networks, or by Adam.
 
-L-BFGS goes on until it has converged or made as many iterations as the profile allows. Adam trains the convolutional
+L-BFGS goes on until it has converged or made as many iterations as it is allowed. Adam trains the convolutional
 network, without weight decay.
 """
 
