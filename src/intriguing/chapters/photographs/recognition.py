@@ -122,9 +122,9 @@ def _ready(model: Normalised) -> Normalised:
 
 
 def networks() -> dict[str, Normalised]:
-    """The networks that look at ImageNet here by name, the one that a page looks at first: AlexNet, as in the paper.
+    """The networks that look at ImageNet here by name, in the order of a page: AlexNet, as in the paper, comes first.
 
-    The two EfficientNets are on every computer, the others where their weights are.
+    The two EfficientNets are on every computer, the others, AlexNet among them, where their weights are.
     """
     small = squeezenet()
     other = torchvision_squeezenet() if small is None else None  # one of them is enough
@@ -139,7 +139,7 @@ def networks() -> dict[str, Normalised]:
 
 
 def embedded() -> dict[str, Normalised]:
-    """The networks that come with the book by name; three of one family, which differ in depth."""
+    """The networks that come with the book by name; three of one family, which differ in depth or width."""
     return {name: efficientnet(name) for name in LITE}
 
 
