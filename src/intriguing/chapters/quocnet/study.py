@@ -511,7 +511,7 @@ def all_units(networks: Networks, cars: Cars) -> dict[str, Units]:
 
 
 def unit_table(units: Mapping[str, Units], data: str) -> Table:
-    """The best single unit of each kind, and one drawn at random.
+    """The best single unit of each kind, and how good all of them are.
 
     Args:
         units: by the name of their layer.

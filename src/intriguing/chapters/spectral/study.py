@@ -347,7 +347,7 @@ def _group_norms(name: str, weight: Tensor) -> list[float]:
 
 
 def table5_words(norms: Table) -> str:
-    """How near two conventions come to the paper's Table 5, in a sentence with its numbers.
+    """How near several conventions come to the paper's Table 5, in sentences with their numbers.
 
     Args:
         norms: the table of ``alexnet_norms``.
