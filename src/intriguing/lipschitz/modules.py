@@ -1,8 +1,8 @@
 """A network as it is: the weights that its layers apply, copies to work on, and refusals by name.
 
 A bound is true of what a module does when it is called. What stands in ``weight`` may be something else: pruning, the
-old weight and spectral normalisation compute it anew at every call, and a hook may change what a layer returns. Nothing
-of the user's is touched: layers are only run as copies.
+old weight and spectral normalisation compute it anew at every call, and a hook may change what a layer returns. No
+layer of the user's is touched: layers are only run as copies, and what computes a weight runs where it stands.
 """
 
 from __future__ import annotations
