@@ -19,7 +19,7 @@ Weights = Sequence[tuple[Tensor, Tensor]]
 
 SHORTEST = 1e-12  # below this a gradient has no direction, and the example stays where it is
 NEAR = 1.0  # how far from the image virtual adversarial training looks for the worst direction
-STEPS = 4  # of the smooth field that bends an image, in each direction
+STEPS = 4  # one more than the waves of the field that bends an image, in each direction
 
 
 @dataclass(frozen=True)
