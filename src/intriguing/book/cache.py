@@ -33,10 +33,12 @@ def load_or_make(name: str, key: Mapping[str, Any], make: Callable[[], Mapping[s
     The file's name holds a hash of the key, so that tensors of several keys lie side by side and a
     changed key makes new ones. A file that cannot be trusted is reported by a warning and made anew.
     Processes that ask for the same tensors at once make them once: the first makes them while the others wait, and
-    one that dies meanwhile holds up nobody. The file says how long it took and on what, for the page's account.
+    one that dies meanwhile holds up nobody. Where files cannot be locked, as on Windows, each makes them, with equal
+    results. The file says how long it took and on what, for the page's account.
 
     Args:
-        name: What the tensors are, in letters, digits and ``. _ ( ) ' -``, for instance ``FC10(1e-4)``.
+        name: What the tensors are, in letters, digits and ``. _ ( ) ' -``, not starting with a dot, for instance
+            ``FC10(1e-4)``.
         key: JSON values that say all that determines the tensors: settings, data, seed, code.
         make: Called without arguments where nothing usable is kept; returns named tensors.
 
@@ -44,7 +46,7 @@ def load_or_make(name: str, key: Mapping[str, Any], make: Callable[[], Mapping[s
         The tensors by name, on the CPU, detached and contiguous: the same ones whether made or read.
 
     Raises:
-        ValueError: The name holds other characters, or the key holds something that is not JSON.
+        ValueError: The name is none of that kind, or the key holds something that is not JSON.
         TypeError: ``make`` returned something else than named tensors.
         OSError: The file cannot be written, for instance because the disk is full.
     """
@@ -85,7 +87,7 @@ def described(model: nn.Module) -> dict[str, str]:
 
 
 def own_code(kind: type) -> str:
-    """Fingerprint of a class that is not PyTorch's own; empty where there is no source."""
+    """Fingerprint of a class; empty for PyTorch's own, and where there is no source."""
     if kind.__module__.partition(".")[0] == "torch":
         return ""
     try:

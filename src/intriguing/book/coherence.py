@@ -95,7 +95,7 @@ def features(
 
     Raises:
         ValueError: no such layer or kind of unit, no image, a model in training mode, or a layer that the model does
-            not call.
+            not call once.
 
     Source:
         Szegedy et al. 2013, section 3.
@@ -189,8 +189,8 @@ def mixtures(count: int, dimension: int, size: int, generator: torch.Generator, 
         dimension: D.
         size: how many units take part in each, from 1 to D; they are drawn without replacement.
         generator: on the CPU.
-        positive: True makes all weights positive; False leaves normal weights their signs, except that the largest
-            one is positive, so that a mixture of one is a unit read upwards.
+        positive: True makes all weights positive; False turns all signs of normal weights where the largest one is
+            negative, so that it is positive and a mixture of one is a unit read upwards.
 
     Returns:
         (count, D) float32 of length 1.
@@ -349,7 +349,8 @@ def compare(
         confidence: of the interval.
 
     Returns:
-        A ``Comparison``. Its p is never below 1 / (resamples + 1), because the observed order counts as one shuffle.
+        A ``Comparison``. Its p is never below 2 / (resamples + 1), because the observed order counts as one shuffle
+        and the test has two sides.
 
     Raises:
         ValueError: fewer than two values on a side.
@@ -521,7 +522,8 @@ class Survey:
         of_units: coherence of the first ``SHOWN`` images of each such unit, distances over those of all images.
         of_directions: the same for the directions.
         measures: measure -> comparison of the two.
-        by_k: k -> comparison of the purities of the first k images; a tenth of all images comes last.
+        by_k: k -> comparison of the purities of the first k images, for each k of ``KS`` and for a tenth of all images,
+            where two units or more fire on at least k images.
         between: share of the variance of phi(x) that lies between the means of the classes, from 0 to 1.
         foretold: share of the directions whose most frequent label is that of the class mean that lies furthest along.
     """

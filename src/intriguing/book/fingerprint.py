@@ -1,11 +1,12 @@
-"""Fingerprints of code: hashes that change with what the code does and with nothing else.
+"""Fingerprints of code: hashes that change with what the code says, whatever it looks like and wherever it stands.
 
 What a function, a class or a page rests on are definitions: the functions, classes and constants of the package that it
 reaches by name, however indirectly. A definition counts by its meaning. Comments, formatting, docstrings and
-annotations, the words of an error, the name of its module and the way in which it is imported leave it as it is, so
-moving code is free. All is read from the source text; no module is imported for it. What cannot be followed in the text
-counts as reached: a name that is looked up in a module at run time reaches all of the module, and ``eval`` all of the
-package.
+annotations, the words of Python's common errors, the name of its module and the way in which it is imported leave it as
+it is, so moving code is free. Another name of a local variable, or other words for the same, do count, and so do the
+few annotations on which a dataclass or ``functools.singledispatch`` depends. All is read from the source text; no
+module is imported for it. What cannot be followed in the text counts as reached: a name that is looked up in a module
+at run time reaches all of the module, and ``eval`` all of the package.
 
 Three things are not seen: what another package does, a name that a module is given from outside while the program
 runs, and objects that are handed to a function as arguments; their weights and pixels belong into a key by

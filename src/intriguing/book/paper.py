@@ -225,4 +225,4 @@ NUMBERS = MappingProxyType(
         "normalisation exponent, highest": Printed(1.0, "usual range of gamma", "section 4.3, page 9"),
     }
 )
-"""The numbers outside the tables."""
+"""Numbers outside the tables; the paper prints more of them."""

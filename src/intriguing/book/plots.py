@@ -44,7 +44,8 @@ PALETTE = {
     "black": "#333333",
     "grey": "#8c8c8c",
 }
-"""The colours of Okabe and Ito by name (yellow left out, too pale on white), with two greys for what stands behind."""
+"""The colours of Okabe and Ito by name: yellow is left out, too pale on white, black is a dark grey, and a paler grey
+is there for what stands behind."""
 
 WIDTH = 7.2
 """Width of a full figure in inches; a page shows 100 pixels for each."""
@@ -95,11 +96,11 @@ class Figure(_Figure):
         return file.getvalue()
 
     def published(self) -> bytes:
-        """Returns the picture as a page carries it, with a palette where that is hardly seen: a third of the bytes."""
+        """Returns the picture as a page carries it, with a palette where that is hardly seen: with fewer bytes."""
         return _lighter(self.png())
 
     def narrow(self) -> bytes | None:
-        """Returns the same picture for a phone, with its panels one below the other, or None where there is none."""
+        """Returns the same picture for a phone, with fewer panels beside one another, or None where there is none."""
         with _in_style():
             drawn = self.redraw() if self.redraw is not None else _relaid(self)
             return None if drawn is None else drawn.published()
@@ -401,7 +402,7 @@ def triptych(
     shift: float = 128 / 255,
     columns: int | None = None,
 ) -> Figure:
-    """Originals, magnified differences and distorted images in three rows, like the paper's Figure 5.
+    """Originals, magnified differences and distorted images in three rows: what the paper's Figure 5 has in columns.
 
     Args:
         originals: N images, as for :func:`digits`.
@@ -472,7 +473,7 @@ def heatmap(
         percent: Whether the numbers are fractions to be written as percent.
         decimals: Digits after the point.
         diverging: Whether zero is the middle of the colours, for differences; signs are then written out.
-        limit: The value with the strongest colour (and, if diverging, minus it); None takes the largest one.
+        limit: The value with the strongest colour (and, if diverging, minus it); None takes the largest size.
         xlabel: What the columns are.
         ylabel: What the rows are.
         width: Inches at most; where cells are narrow, the names of the columns stand upright.
@@ -704,10 +705,10 @@ def histograms(
     """One histogram for each group, above each other over one axis, with the mean marked and written.
 
     Args:
-        groups: Label -> (n,) values; NaN is left out.
+        groups: Label -> (n,) values; those that are not finite are left out.
         xlabel: What the values are, with their unit.
         bins: How many bins the axis is cut into.
-        limits: Ends of the axis; None takes those of the values.
+        limits: Ends of the axis; None takes those of the values, and 0 for the lower one where none is negative.
 
     Returns:
         The figure.

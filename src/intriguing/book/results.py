@@ -145,13 +145,13 @@ def load(name: str, profile: str | None = None) -> Table:
 
 
 def measured(name: str) -> dict[str, Any]:
-    """Returns a stored measurement of time or memory: what ``make bench`` and ``make growth`` write.
+    """Returns what a program of the folder ``benchmarks`` has measured or computed, and stored.
 
     Args:
-        name: ``peers``, ``floor`` or ``growth``.
+        name: Of the file, for instance ``peers``, ``growth`` or ``back_feeding``.
 
     Returns:
-        The content of ``results/benchmarks/<name>.json``; its ``meta`` names the machine and the day.
+        The content of ``results/benchmarks/<name>.json``; its ``meta`` names the machine, and in most files the day.
 
     Raises:
         MissingResult: No such measurement is stored.
@@ -178,7 +178,7 @@ def compare(table: Table, tolerance: Tolerance) -> Verdict:
         tolerance: The largest absolute difference allowed: for all entries, by column, or by row and column.
 
     Raises:
-        ValueError: A tolerance is negative or not finite, or a column has none.
+        ValueError: A tolerance is negative or not finite, or a row or a column has none.
         ResultError: This is no checkout of the source, or the stored file holds no table.
     """
     allowed = _tolerances(table, tolerance)

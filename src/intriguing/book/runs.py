@@ -20,7 +20,7 @@ class Run(runs.Run):
     """A long run whose chunks outlive edits that change no meaning, and stand in the account of the page."""
 
     def code(self, thing: type | Callable) -> str:
-        """The fingerprint of a function or class over the definitions that it reaches."""
+        """The fingerprint of a function or class over the definitions that it reaches; empty for PyTorch's own."""
         return fingerprint.of(thing) if thing is minimum_distortion else cache.own_code(thing)
 
     def about(self, seconds: float) -> dict[str, Any]:

@@ -21,7 +21,8 @@ IN_TEXT = {
     "dropout error": ("back_feeding", "sigmoid, dropout", "test error", "with sigmoids"),
     "back-feeding error": ("back_feeding", "sigmoid, back-feeding", "test error", "with sigmoids, a fixed dose"),
 }
-"""Findings in the paper's sentences: key of ``paper.NUMBERS`` -> table, row and column of ours, and what ours is."""
+"""Findings in the paper's sentences and captions: key of ``paper.NUMBERS`` -> table, row and column of ours, and what
+ours is."""
 
 _FORERUNNERS = {"table1": "table1_errors"}  # what an earlier chapter stores of a table
 _MEASURES = ("distortion", "upper bound")
@@ -37,8 +38,9 @@ def entries(profile: str | None = None) -> pd.DataFrame:
     Returns:
         The columns ``table``, ``row``, ``column``, ``kind``, ``paper`` and ``ours`` (NaN where nothing is stored).
         ``kind`` is ``error`` (a fraction), ``distortion``, ``bound``, or ``given`` for what is no finding: the error
-        of a model on the examples made for it as they were found, which the search brings to 100 %, the sizes of
-        noise, and what another table has printed already.
+        of a model on the examples made for it as they were found, which the search brings to 100 %, the distortions
+        in Tables 2 and 4, which are sizes of noise or of amplified steps or stand in another table already, and the
+        sizes of AlexNet's layers.
 
     Raises:
         ValueError: There is no such profile.

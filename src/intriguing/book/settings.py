@@ -49,21 +49,24 @@ class Profile:
 
     Attributes:
         name: ``quick`` or ``paper``.
-        attack_images: How many training images are turned into adversarial examples.
-        target_images: How many of them are tried with each of the nine wrong targets.
+        attack_images: How many training images, or test images for halves, are turned into adversarial examples.
+        target_images: How many images are looked at where not all are needed; on the page of transfer they are tried
+            with each of the nine wrong targets.
         oracle_images: How many are solved once more by an independent method.
         training_iterations: The most L-BFGS iterations of a classifier's training.
         autoencoder_iterations: The most L-BFGS iterations of the autoencoder's training.
         epochs: Passes over the training set of the convolutional network.
-        seeds: How many seeds a measured seed-to-seed spread rests on.
+        seeds: Asked for by nothing in the book: each measured spread rests on a number of seeds of its own.
         convolutional_images: How many images are attacked for a convolutional network, which costs far more.
-        table_seeds: How many times the networks of Tables 1 to 4 are trained anew for the spread of their entries.
+        table_seeds: How many times the networks of Tables 1 to 4 are trained anew for the spread of their entries, and
+            those with bounded layers for theirs.
         seed_images: How many training images they are then trained on.
         seed_attacks: How many images are then attacked for each of them.
         protocol_images: How many images are attacked under each reading of the paper's method.
-        density_images: How many test images have their surroundings searched.
+        density_images: How many test images have their surroundings searched, or are attacked on networks with
+            bounded layers.
         noise_samples: How many random perturbations of one image and radius are counted.
-        resamples: How often images are drawn again for an interval, or their labels shuffled for a test.
+        resamples: How often units and directions are drawn again for an interval, and shuffled for a test.
         photographs: How many ImageNet validation images are looked at, the first ones by number.
         ostriches: How many of them, drawn at random, are turned into another class.
         certified_images: How many test images have their certified radius set beside the distance found.
@@ -224,7 +227,8 @@ def seed_everything(seed: int = SEED) -> torch.Generator:
         A generator on the CPU, started from the same seed.
 
     Raises:
-        ValueError: The seed is no integer in that range.
+        ValueError: The seed is no integer in that range, or ``INTRIGUING_DEVICE`` names no known kind of device.
+        RuntimeError: It names a device that is not there.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed!r}; expected an integer from 0 to 2**32 - 1.")
@@ -329,7 +333,10 @@ def run_line(started: float | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Returns a duration, rounded to the second, as a reader would say it: ``12 s``, ``3 min 5 s``, ``2 h 7 min``."""
+    """Returns a duration as a reader would say it: ``12 s``, ``3 min 5 s``, ``2 h 7 min``.
+
+    It is rounded to the second; from an hour on the seconds are left out.
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours = minutes // 60
     if hours:

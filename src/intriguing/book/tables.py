@@ -96,7 +96,7 @@ def tolerances(name: str, *, floor: float = 3e-3) -> pd.DataFrame:
     """How far each entry of a rerun may lie from the stored run: a multiple of its measured seed-to-seed spread.
 
     Training a sigmoid network amplifies rounding, so that another processor or number of threads ends in other
-    weights, much like another seed. The spread over seeds therefore bounds what machines do to a fixed seed.
+    weights, much like another seed. The spread over seeds therefore stands for what machines do to a fixed seed.
 
     Args:
         name: of the table; ``results/quick/spread_<name>.json`` holds the standard deviation of each entry over seeds.
@@ -136,8 +136,9 @@ def pooled_tolerances(table: Table, *, by: str, floor: float | Mapping[str, floa
 
     Args:
         table: what is compared; entries that are not measured over seeds may stand in it if ``by`` is ``"column"``.
-        by: ``"row"`` allows a rate that moved at all the root mean square of its row at least, and leaves distortions
-            as they are; ``"column"`` allows every entry the median of its column at least.
+        by: ``"row"`` allows a rate whose own tolerance is not the least of the table the root mean square of these in
+            its row at least, and leaves distortions as they are; ``"column"`` allows every entry the median of its
+            column at least.
         floor: the least tolerance, in the unit of the entries: one for all, or by column where ``by`` is ``"column"``.
 
     Returns:
@@ -201,8 +202,8 @@ def error_matrix(
         ValueError: an image set has another number of images than there are labels.
 
     Source:
-        Szegedy et al. 2013, Tables 2 and 4: "the columns show the error induced by distorted examples fed to the
-        given model".
+        Szegedy et al. 2013, Tables 2 and 4; the caption of the first: "The columns of the Tables show the error
+        induced by distorted examples fed to the given model."
     """
     for name, images in image_sets.items():
         if len(images) != len(labels):

@@ -1,4 +1,4 @@
-"""The data sets: real images in [0, 1], found in one way, checked before use."""
+"""The data sets: real images, which networks see in [0, 1], and a manifest of files with their sums."""
 
 from .digits import CLASSES, Digits, Images, card, mnist, sample, usps
 from .manifest import MANIFEST, DataError, DataSet, File, MissingData, data_folder, find, looked_in, verify

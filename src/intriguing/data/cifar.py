@@ -113,7 +113,7 @@ def cifar(*, download: bool = False) -> Cifar | None:
         download: whether to fetch the set through torchvision, 170 MB, where it is in neither.
 
     Returns:
-        The pictures; None where they are nowhere and cannot be fetched.
+        The pictures; None where they are nowhere and are not to be fetched, or cannot be.
 
     Raises:
         DataError: a file is there and is not the one that torchvision knows, or what was fetched cannot be kept.

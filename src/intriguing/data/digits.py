@@ -19,7 +19,7 @@ CLASSES = 10
 """How many classes the sets of digits have."""
 
 SPLIT = 0
-"""The seed of all splits and samples: they are the same in every run, whatever else is drawn."""
+"""The seed of the splits and samples of this module: they are the same in every run, whatever else is drawn."""
 
 PROFILES = ("quick", "paper")
 """The profiles by name: 5,000 images of MNIST, or all of it."""
@@ -215,7 +215,7 @@ def _chance() -> np.random.RandomState:
 
 
 def sample(images: Images, count: int) -> Images:
-    """A random sample, always the same: the halves of MNIST's test set come from different sources.
+    """A random sample, the same at every call: the halves of MNIST's test set come from different sources.
 
     Args:
         images: what to choose from.

@@ -1,4 +1,4 @@
-"""Which files a data set has, where they are looked for, and a checksum for each of them."""
+"""Which files a data set has, where they are looked for, and their checksums."""
 
 from __future__ import annotations
 
@@ -178,7 +178,11 @@ MANIFEST = {
         ),
     ),
 }
-"""Every data set that the book reads, by name."""
+"""Data sets and weights that the book reads, by name.
+
+CIFAR-10, torchvision's networks and the EfficientNets are not among them: their readers know their sums. Nor are the
+photographs inside packages, which are read as they are.
+"""
 
 
 def find(name: str) -> Path:
@@ -192,8 +196,8 @@ def find(name: str) -> Path:
 
     Raises:
         KeyError: The manifest has no such data set.
-        MissingData: A file is missing everywhere (and, for MNIST, cannot be downloaded).
-        DataError: A file is corrupt or cannot be read.
+        MissingData: No folder holds all of the files (and, for MNIST, they cannot be downloaded).
+        DataError: A file is corrupt or cannot be read or kept, or of those with an asterisk there are too few or many.
         ValueError: ``INTRIGUING_DATA`` is set and is no folder.
     """
     if not isinstance(name, str) or name not in MANIFEST:

@@ -25,10 +25,10 @@ from tqdm.auto import tqdm
 from intriguing.data import manifest
 
 SIZE = 227
-"""Height and width at which AlexNet and SqueezeNet see a photograph."""
+"""Height and width to which a photograph is brought, and at which the convolutions of Caffe's AlexNet see it."""
 
 SEEN = 224
-"""Height and width of the middle of a photograph that every network of the book can look at."""
+"""Height and width of the middle of a photograph, at which every other network of photographs looks."""
 
 CLASSES = 1000
 FOLDER = "imagenet"
@@ -55,7 +55,7 @@ class Photographs:
         wnids: (1000,) the number of each class in WordNet, in increasing order.
         layout: how the files lay, in a few words.
         resized: how many had another size.
-        converted: how many were not RGB: grey, CMYK, with a palette or transparent.
+        converted: how many were not RGB: grey, CMYK, with a palette or with a channel for what is transparent.
         pinned: whether the files are, byte by byte, those of :data:`intriguing.data.manifest.MANIFEST`.
     """
 
@@ -97,7 +97,7 @@ class Photographs:
         return torch.cat([F.avg_pool2d(part.float() / 255, factor) for part in self.pixels.split(100)])
 
     def summary(self) -> str:
-        """One sentence on what was read, with all that was done to it."""
+        """One sentence on what was read, and on how many were made RGB or warped."""
         done = [f"{self.converted} grey or CMYK ones made RGB"] if self.converted else []
         if self.resized:
             done.append(f"{self.resized} of another size warped to {SIZE} by {SIZE} pixels")
@@ -144,8 +144,8 @@ def read(root: Path | str, count: int | None = None, *, progress: str | None = N
 
     Returns:
         The photographs, with ``pinned`` False. They stand upright, as their EXIF data say. Whatever has another size
-        than 227 by 227 is warped to it, as Caffe's networks were trained to see it; what is grey, of 8 or 16 bits, has
-        a palette or is CMYK is made RGB, and what is transparent lies on white. Files may end in jpeg, jpg or png.
+        than 227 by 227 is warped to it, whatever its proportions; what is grey, of 8 or 16 bits, has a palette or is
+        CMYK is made RGB, and what is transparent lies on white. Files may end in jpeg, jpg or png.
 
     Raises:
         DataError: nothing to read, a broken list of classes or of labels, a photograph without a label, or a file that
@@ -207,7 +207,7 @@ def families(wnids: Sequence[str]) -> Tensor:
 
     WordNet numbers nouns by kind: animals come first and in the order of their taxonomy, so that the first three
     digits part fish and birds from dogs; then things that people make, in alphabetical order, which cannot be parted
-    by number; then food, landscapes and plants.
+    by number; then food, landscapes, persons, and plants and the rest.
 
     Args:
         wnids: of all classes, such as ``n01440764``.

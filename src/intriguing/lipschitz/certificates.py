@@ -19,12 +19,12 @@ from .modules import applied, kind, layers, run, wide
 from .network import chain_bound
 from .norms import SIGMOID, lengths, linear_norm
 
-ROUNDING = 1e-13  # of what is added up: hundreds of times what rounding in float64 can take from a sum or give to it
+ROUNDING = 1e-13  # of what is added up: some nine hundred units of rounding in float64
 MODERATE = 200  # powers of two that the largest weights of all layers may be away from 1, taken together
 
 # The local bound is renewed at radii that grow by a factor, from a fraction of what is certified globally.
 STEPS, GROWTH, FIRST = 64, 1.08, 1 / 8
-CHUNK = 100  # images at a time; a square matrix per image and layer is kept
+CHUNK = 100  # images at a time, each with matrices of as many rows as a layer has units
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Certificate:
         predictions: (B,) long, the classes that the network gives to the images.
         margins: (B,) float64, logit of the prediction minus that of the target.
         radius: (B,) float64, Euclidean, rounded downward; 0 where the image is already taken for the target, infinity
-            where no image ever is.
+            where it is proved that no image ever is.
     """
 
     predictions: Tensor
@@ -57,7 +57,7 @@ def global_certificate(
     """Margin over Lipschitz bound.
 
     The bound for the difference of two logits is the product over all layers before the last, times the norm of the
-    difference of two rows of the last: sharper than the norm of the whole last matrix.
+    difference of two rows of the last, which is at most the root of 2 times the norm of the whole last matrix.
 
     Args:
         model: ends in a linear layer; images (B, *shape) -> logits (B, k). It counts as it stands, in exact arithmetic.
@@ -71,8 +71,8 @@ def global_certificate(
     Raises:
         TypeError: a layer without a known bound, with complex weights or with a hook; a network that does not end in a
             linear layer; images that are not floating, or targets that are not int64.
-        ValueError: a layer in training mode, pixels outside [0, 1], not one target per image, or weights or logits that
-            are not finite.
+        ValueError: a layer in training mode, pixels outside [0, 1], not one target per image or one that is no class,
+            or weights or logits that are not finite, but for a bias of minus infinity, whose class never wins.
 
     Source:
         Szegedy et al. 2013, section 4.3; Tsuzuku et al. 2018, "Lipschitz-margin training".
@@ -86,7 +86,8 @@ def local_certificate(model: nn.Sequential, images: Tensor, targets: Tensor) -> 
     At the image itself the Jacobian is known. In a ball around it each pre-activation moves by no more than the
     integral of a bound of its own gradient, so that the slopes of its sigmoid stay within an interval, and with them
     the Jacobian of the next layer. The bound of the gradient of the margin is integrated over the radius in upper sums
-    until it has used up the margin. Never below the global certificate; exact for linear networks.
+    until it has used up the margin or a fixed number of steps has been made. Never below the global certificate, and
+    the same for linear networks.
 
     Args:
         model: ``Flatten``, then ``Linear`` and ``Sigmoid`` in turn, ending in ``Linear``.

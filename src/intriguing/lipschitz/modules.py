@@ -1,8 +1,8 @@
 """A network as it is: the weights that its layers apply, copies to work on, and refusals by name.
 
 A bound is true of what a module does when it is called. What stands in ``weight`` may be something else: pruning, the
-old weight and spectral normalisation compute it anew at every call, and a hook may change what a layer returns. Nothing
-of the user's is touched: layers are only run as copies.
+old weight and spectral normalisation compute it anew at every call, and a hook may change what a layer returns. No
+layer of the user's is touched: layers are only run as copies, and what computes a weight runs where it stands.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def layers(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> list[tupl
         known: classes that are layers by themselves.
 
     Raises:
-        TypeError: it is no module.
+        TypeError: as for :func:`checked_module`.
         ValueError: a layer in training mode.
     """
     known = frozenset(known)
@@ -123,6 +123,8 @@ def applied(layer: nn.Module, name: str) -> Tensor | None:
 
 def step(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     """What a layer does, in float64 on the CPU, without the layer itself.
+
+    A convolution whose weight is computed anew at every call is taken to be padded with zeros.
 
     Args:
         layer: in evaluation mode; its weights and its memory stay as they are.

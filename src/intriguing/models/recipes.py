@@ -13,12 +13,13 @@ CLASSES = 10
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a network of Table 1 is made of and how hard its weights are decayed.
+    """What a network of digits is made of and how hard its weights are decayed.
 
     Attributes:
-        name: the paper's name for it.
+        name: the paper's name for it, where it has one.
         hidden: units of each hidden sigmoid layer, in order.
-        decay: lambda of each layer with weights, in order (for an autoencoder: of the softmax on top).
+        decay: lambda of each layer with weights, in order (for an autoencoder: of the softmax on top; for the
+            convolutional network: none).
         kind: ``"fc"`` (trained end to end), ``"autoencoder"`` (features learned without labels, then frozen) or
             ``"convolutional"``.
         description: one line for tables.

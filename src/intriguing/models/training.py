@@ -1,4 +1,8 @@
-"""Training until convergence: full-batch L-BFGS with quadratic weight decay, as the paper trained its networks."""
+"""Training by full-batch L-BFGS with quadratic weight decay, as the paper trained its networks, or by Adam.
+
+L-BFGS goes on until it has converged or made as many iterations as it is allowed. Adam trains the convolutional
+network, without weight decay.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +27,16 @@ SPARSITY, SPARSITY_WEIGHT, AUTOENCODER_DECAY = 0.1, 3.0, 1.5e-3
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and how its training ended.
+    """A trained network and how its training ended; of an autoencoder, that of the softmax on top.
 
     Attributes:
         model: in evaluation mode, on the device of ``settings.device()``, gradients of the weights off.
-        loss: the final total loss, weight decay included.
+        loss: the total loss that L-BFGS computed last, weight decay included (for the convolutional network a running
+            mean of the cross-entropy of its batches).
         iterations: L-BFGS iterations (epochs for the convolutional network).
-        gradient: the largest entry of the final gradient of the total loss.
-        seconds: wall time of the training, on the day when the weights were made.
+        gradient: the largest entry of the gradient that was computed last, that of the total loss (for the
+            convolutional network that of its last batch).
+        seconds: wall time of the whole training, on the day when the weights were made.
     """
 
     model: nn.Module

@@ -26,7 +26,7 @@ def stage(root: Path, folder: Path, notebooks: Mapping[str, NotebookNode]) -> No
 
     Args:
         root: The root of the checkout, from which the pages and the settings are taken.
-        folder: Where to lay it out; what it held before, a built book aside, is removed.
+        folder: Where to lay it out; pages and notebooks that were laid out there before are removed.
         notebooks: The executed notebook of each chapter by its stem. Chapters that are not among them
             are shown with their stored outputs.
     """
@@ -42,7 +42,9 @@ def stage(root: Path, folder: Path, notebooks: Mapping[str, NotebookNode]) -> No
 
 
 def ingredients(root: Path, executed: Mapping[str, Path]) -> str:
-    """Returns a text that changes with anything that the built book is made from.
+    """Returns a text that changes with anything of the checkout that the built book is made from.
+
+    Of the programs that build it, Python counts with its version and the packages as far as they are locked.
 
     Args:
         root: The root of the checkout.

@@ -1,7 +1,7 @@
 """The commands of ``python -m intriguing``: run, paper, record, fetch, sync, status, welcome, attack, laboratory
 and touch.
 
-The Makefile calls them.
+The Makefile calls all of them but the last three.
 """
 
 from __future__ import annotations
@@ -40,8 +40,12 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: The words of the command line; None takes them from the process.
 
     Returns:
-        The exit status: 0 when all went well, 1 when a chapter failed or the command was impossible, 130 and 143
-        when it was interrupted or terminated.
+        The exit status: 0 when all went well, 1 when a chapter failed or the command was impossible, 130 when it was
+        interrupted, and 143 when chapters were executed, or their book was built, and that was terminated.
+
+    Raises:
+        SystemExit: With 2 where the words are no command, with 0 where they ask for help.
+        KeyboardInterrupt: ``attack`` or ``fetch`` was interrupted.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m intriguing", description="Run and look after the book.")

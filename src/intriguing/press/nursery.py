@@ -94,7 +94,7 @@ class Kernel:
 
 
 class Nursery:
-    """The process that is copied; it starts with the first kernel and ends with this one."""
+    """The process that is copied; it starts with the first kernel and ends with ``close``, or with this process."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None

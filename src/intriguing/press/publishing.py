@@ -4,7 +4,8 @@ A chapter is a pair of files in ``notebooks``, listed in ``_toc.yml``: the text 
 and the notebook ``topic.ipynb``, which keeps the outputs of its last run at paper scale. Two kinds of stamps make those
 outputs trustworthy. Each code cell carries the hashes of the source that was executed and of the outputs that
 came out. The notebook carries the profile, the commit of ``src`` and the fingerprints of the definitions of the
-package that it rests on. The guard in ``tests`` reads the first kind, :func:`status` the second.
+package that it rests on. The guard in ``tests`` reads the first kind, :func:`status` the second, and of the first the
+hashes of the source.
 
 What reads and executes notebooks is imported where it is used: the answer to :func:`status` needs none of it.
 """
@@ -37,13 +38,13 @@ STAMP = "intriguing"
 """The metadata key of the stamps, in cells and in notebooks."""
 
 CHECKED = "nbval-check-output"
-"""The tag of the cells whose output every test run compares with the stored one."""
+"""The tag of the cells whose output is compared with the stored one when the chapters are tested."""
 
 TRY = "try-it"
 """The tag of a cell in which a reader tries an answer: it stands by itself, and no other output rests on it."""
 
 LAST = "scorecard"
-"""The chapter that reads the results of all others, and is executed after them."""
+"""The chapter that reads the results of others, and is executed after all of them."""
 
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 """The MIME type under which a notebook keeps the state of its widgets."""
@@ -77,7 +78,8 @@ class PageStatus:
         page: The stem of the chapter's files, for instance ``framework``.
         stamp: The notebook's stamp, empty when the page was never run.
         changed: Names of the definitions that differ from those of the run, sorted.
-        changed_cells: Numbers of the code cells, counted from 1, whose outputs belong to another source.
+        changed_cells: Numbers of the code cells, counted from 1, that have no outputs, or those of another source;
+            cells for trying are left out.
     """
 
     page: str
@@ -87,7 +89,10 @@ class PageStatus:
 
     @property
     def current(self) -> bool:
-        """Whether the page was run and neither its cells nor its code have changed since."""
+        """Whether the page was run and neither a cell, those for trying aside, nor the code has changed since.
+
+        That a cell was taken out or moved is not seen here, unless the code that the cells reach is another one then.
+        """
         return bool(self.stamp) and not self.changed and not self.changed_cells
 
     def __str__(self) -> str:
@@ -177,10 +182,11 @@ def outputs_hash(cell: NotebookNode) -> str:
 
 
 def read(path: Path, stored: Path | None = None) -> NotebookNode:
-    """Reads a chapter from its text and adds what its notebook knows: outputs, counts, stamps and cell ids.
+    """Reads a chapter from its text and adds what its notebook knows: outputs, counts and stamps.
 
     A code cell whose source has changed keeps the outputs of the cell that it replaces together with their
-    stamp, so that the guard can see that they are no longer its own.
+    stamp, so that the guard can see that they are no longer its own; where the number of code cells is another one,
+    it has none. The ids of the cells are made from the text.
 
     Args:
         path: The chapter's ``.md`` file.
@@ -265,13 +271,13 @@ def execute(
     """Executes a chapter from its text, from first cell to last in a new kernel, and stamps the result.
 
     Args:
-        path: The chapter's ``.md`` file. Nothing is written.
+        path: The chapter's ``.md`` file. Neither it nor its notebook is written.
         profile: ``quick`` or ``paper``.
         record: Whether the chapter writes the stored results instead of comparing with them.
         progress: Called before each code cell with its number from 1, the number of code cells, and the cell.
 
     Returns:
-        The executed notebook: counts 1 to n, no times, the same widget names in every run, stamped.
+        The executed notebook: counts 1 to n, no times of cells, the same widget names in every run, stamped.
 
     Raises:
         ChapterFailed: A cell raised an error or its kernel died.

@@ -144,7 +144,8 @@ class Keeper:
             grounds: What :meth:`grounds` says of it now.
 
         Returns:
-            The notebook and an empty text; or None and what has changed, empty where nothing was kept.
+            The notebook and an empty text; or None and what has changed, empty where nothing was kept that can be
+            used.
         """
         kept = self.path(path.stem)
         try:
@@ -220,7 +221,8 @@ def run(paths: Sequence[Path], keeper: Keeper, watcher: Watcher, *, jobs: int, a
         paths: The texts of the chapters.
         keeper: Where they are kept as soon as they are done.
         watcher: Who is told.
-        jobs: How many at a time, at least 1. With more than one, each gets one thread of arithmetic.
+        jobs: How many at a time, at least 1. With more than one, and several chapters, each gets one thread of
+            arithmetic.
         again: Whether chapters are executed even when they were kept and are still true.
 
     Returns:
@@ -307,9 +309,9 @@ def _signals(stop: Any) -> Iterator[None]:
 
 
 def _data() -> Iterator[list]:
-    """Yields the names and sizes of the data that are on this computer, two folders deep.
+    """Yields the names and sizes of the data that are on this computer, two folders deep; of folders their times.
 
-    What is downloaded into the cache is left out: it is the same for everybody, by its checksum.
+    MNIST in the cache is left out: it is the same for everybody, by its checksum.
     """
     folder = data.data_folder()
     for place in [folder] if folder is not None else []:

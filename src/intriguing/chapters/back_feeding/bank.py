@@ -1,8 +1,10 @@
 """Many networks 784-100-100-10 trained at once, each by its own plan and from its own seed.
 
-The networks of a bank share the schedule and the number of epochs; everything else may differ.
-Half of what a network learns from in each update is a batch of the training set, the other half are examples made of
-that batch for the weights as they are at that moment. On a GPU the whole update is one CUDA graph.
+The networks of a bank share the training set, the size of a batch, the schedule and the number of epochs; their plans
+and seeds may differ. Half of the images in each update are a batch of the training set, the other half are examples
+made of that batch for the weights as they are at that moment, or drawn from a pool of earlier ones; a plan without
+examples gives them no weight. On a GPU the whole update is one CUDA graph, or one for each turn where layers take
+turns.
 """
 
 from __future__ import annotations
@@ -83,7 +85,7 @@ class Plan:
 
     @property
     def made_like(self) -> Plan:
-        """What networks that lie side by side have in common: all but sizes, shares and regularisation."""
+        """What networks that lie side by side have in common: all but sizes, shares, regularisation and gain."""
         return replace(self, size=0.0, share=0.5, decay=0.0, dropout=(0.0, 0.0, 0.0), gain=1.0)
 
 

@@ -1,7 +1,7 @@
 """The large comparison: plans chosen on images held out of the training set, the best of them judged on the test set.
 
 Everything is decided by the mean error over seeds on 10,000 images of the training set. The test set is read at the
-very end of a part, once for each network, and decides nothing.
+very end of a part, with the averaged and with the last weights of each network, and decides nothing.
 """
 
 from __future__ import annotations

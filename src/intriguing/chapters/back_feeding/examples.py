@@ -19,7 +19,7 @@ Weights = Sequence[tuple[Tensor, Tensor]]
 
 SHORTEST = 1e-12  # below this a gradient has no direction, and the example stays where it is
 NEAR = 1.0  # how far from the image virtual adversarial training looks for the worst direction
-STEPS = 4  # of the smooth field that bends an image, in each direction
+STEPS = 4  # one more than the waves of the field that bends an image, in each direction
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def bent(images: Tensor, size: Tensor) -> Tensor:
     row_y = torch.stack([turn.sin(), (1 + high) * turn.cos(), shift[:, 1]], 1)
     grid = F.affine_grid(torch.stack([row_x, row_y], 1), list(images.shape), align_corners=False)
     waves = (torch.arange(side, device=images.device)[:, None] + 0.5) * torch.arange(1, STEPS, device=images.device)
-    waves = (math.pi / side * waves).cos()  # (side, STEPS - 1), smooth and of the same strength everywhere
+    waves = (math.pi / side * waves).cos()  # (side, STEPS - 1), smooth, and stronger at the edges than in the middle
     field = 2 / side * size[:, :, None, None] * torch.randn(len(images), 2, STEPS - 1, STEPS - 1, device=images.device)
     field = waves @ field @ waves.mT * (2 / (STEPS - 1))
     return F.grid_sample(images, grid + field.permute(0, 2, 3, 1), align_corners=False).clamp(0, 1).reshape(shape)

@@ -333,7 +333,7 @@ def headline(content: Content) -> str:
 
 
 def how(content: Content) -> str:
-    """The sentence that says where and how the comparison was run."""
+    """The sentences that say where and how the comparison was run."""
     about, meta = content["meta"]["hardware"], content["meta"]
     networks = sum(
         len(row["errors"]) for part in ("selection", "confirmation", "final", "layers") for row in content[part]
@@ -374,7 +374,7 @@ def fed(content: Content) -> list[str]:
 
 
 def power(content: Content, gains: Table) -> str:
-    """The sentence that says which difference can be seen at all.
+    """The sentences that say which difference can be seen at all.
 
     Args:
         content: as from ``stored``.

@@ -131,7 +131,7 @@ def draws(samples: int, pixels: int, *, seed: int = 0, chunk: int = 4000) -> Ite
         samples: how many rows in all.
         pixels: n, numbers per row.
         seed: of the whole stream.
-        chunk: rows per chunk, rounded up to whole blocks.
+        chunk: rows per chunk, rounded down to whole blocks, one at least.
 
     Yields:
         (b, n) float32.

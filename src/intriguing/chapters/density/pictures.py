@@ -63,7 +63,7 @@ def ratios(groups: Mapping[str, ArrayLike], pixels: int) -> Figure:
     """Histograms of the distance along random lines over the nearest distance, on a logarithmic axis.
 
     The grey curve is what a single plane would give: sqrt(n) / |g| with g the component of a random unit vector along
-    its normal, times sqrt(n), which is a standard normal number.
+    its normal, times sqrt(n), which is very nearly a standard normal number.
 
     Args:
         groups: Network -> (n,) ratios; infinite ones are left out of the bars and not of the count.

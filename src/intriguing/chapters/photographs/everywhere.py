@@ -52,7 +52,7 @@ class Ostriches:
     Attributes:
         free: the photographs.
         found: what turned them.
-        noise: (N,) bool, whether noise of the same length changes what the network reads.
+        noise: (N,) bool, whether noise of the same length, cut back to [0, 1], changes what the network reads.
     """
 
     free: Free

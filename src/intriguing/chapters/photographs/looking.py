@@ -36,7 +36,7 @@ def where_at_hand(method: Callable[..., T]) -> Callable[..., T | None]:
 
 
 class Looking:
-    """Networks that look at ImageNet's photographs. Without photographs every picture and table is None.
+    """Networks that look at ImageNet's photographs. Without photographs methods that show pictures or tables give None.
 
     Args:
         photos: the photographs; None where there are none.

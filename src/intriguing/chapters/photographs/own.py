@@ -177,7 +177,7 @@ def fool(
 def save(
     fooled: Fooled, path: Path, *, network_name: str = "efficientnet-lite0", magnified: int = MAGNIFIED
 ) -> tuple[Path, Path]:
-    """Writes the picture and its difference, whole or not at all, and reads the picture back.
+    """Writes the picture and its difference, each whole or not at all, and reads the picture back.
 
     Args:
         fooled: as from :func:`fool`.

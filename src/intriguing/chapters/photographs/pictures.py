@@ -30,7 +30,7 @@ QUALITY = 70  # of a JPEG, from 1 to 95
 
 
 class Photo(Figure):
-    """A figure that a notebook shows as a JPEG, a tenth of the size of a PNG where it holds photographs."""
+    """A figure that a notebook shows as a JPEG, a fraction of the size of a PNG where it holds photographs."""
 
     def jpeg(self) -> bytes:
         """Returns the picture as the bytes of a JPEG file, cropped to what is drawn."""

@@ -69,7 +69,7 @@ class Normalised(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, k) of images (B, 3, height, width) in [0, 1]."""
-        # Channels last in memory make convolutions on a CPU a quarter faster.
+        # Channels last in memory make convolutions on a CPU faster.
         return self.network(((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last))
 
 
@@ -122,9 +122,9 @@ def _ready(model: Normalised) -> Normalised:
 
 
 def networks() -> dict[str, Normalised]:
-    """The networks that look at ImageNet here by name, the one that a page looks at first: AlexNet, as in the paper.
+    """The networks that look at ImageNet here by name, in the order of a page: AlexNet, as in the paper, comes first.
 
-    The two EfficientNets are on every computer, the others where their weights are.
+    The two EfficientNets are on every computer, the others, AlexNet among them, where their weights are.
     """
     small = squeezenet()
     other = torchvision_squeezenet() if small is None else None  # one of them is enough
@@ -139,7 +139,7 @@ def networks() -> dict[str, Normalised]:
 
 
 def embedded() -> dict[str, Normalised]:
-    """The networks that come with the book by name; three of one family, which differ in depth."""
+    """The networks that come with the book by name; three of one family, which differ in depth or width."""
     return {name: efficientnet(name) for name in LITE}
 
 
@@ -351,7 +351,7 @@ def _in_chunks(
     with torch.no_grad(), tqdm(total=len(photos), desc=progress, unit="photograph", leave=False, **quiet) as bar:
         for start in range(0, len(photos), CHUNK):
             images = photos.images(slice(start, start + CHUNK), size)
-            # Channels last in memory halve the time of convolutions on a CPU.
+            # Channels last in memory make convolutions on a CPU faster.
             parts.append(function(images.to(memory_format=torch.channels_last)))
             bar.update(len(images))
     return {field: torch.cat([part[field] for part in parts]) for field in parts[0]}

@@ -26,7 +26,7 @@ from intriguing.book import cache, fingerprint
 STEPS = 100
 NEAREST, FURTHEST = 1 / 388, 0.1  # RMS of the first sphere: at least a length of 1 at 224 by 224 pixels; and at most
 GROWTH = (5.0, 0.5)  # by what part a sphere changes in the first step and in the last, times the number of steps
-STRIDE = (1.0, 0.01)  # length of a step over the first radius, likewise
+STRIDE = (1.0, 0.01)  # length of a step over the first radius, in the first step and in the last
 CHUNK = 8  # photographs at a time, kept as one file
 LEVELS = 127  # a perturbation is kept in whole multiples, up to so many, of a step of its own
 FACTORS = (1.0, 1.01, 1.1)  # that is made longer, in this order, where rounding lost the goal

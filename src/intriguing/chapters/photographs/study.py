@@ -659,7 +659,7 @@ def by_margin(grown: Amplified, bins: int = 8) -> tuple[list[float], list[float]
 
     Args:
         grown: perturbations multiplied by several factors.
-        bins: of equal numbers of photographs.
+        bins: of equal numbers of photographs as nearly as may be, each counted once for every factor.
 
     Returns:
         The mean margin of each bin, in increasing order, and the share.

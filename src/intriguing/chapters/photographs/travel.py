@@ -30,8 +30,8 @@ class Travel:
     Attributes:
         networks: their names.
         misread: (goal, maker, size, reader) -> (B,) bool, whether a photograph is read wrongly. Makers are networks,
-            ``NOISE`` of the mean length of what the networks made, and, as ``Lite0: made for another photograph``, the
-            perturbation of the next photograph.
+            ``NOISE`` of the mean length of what the networks made, and, as ``AlexNet: made for another photograph``,
+            the perturbation of the photograph before, for the first one that of the last.
         hit: likewise, whether it is taken for the target; for the goal ``TARGET`` alone.
         lengths: (goal, maker) -> mean RMS at the minimum.
     """

@@ -51,7 +51,7 @@ class Sizes:
     """How large a campaign is.
 
     Attributes:
-        seeds: of the networks, per job.
+        seeds: of the networks in the job ``halves``; ``whole`` takes one less, and two at least.
         levels: of iterations.
         base: the one among them at which the book's own networks end.
         encoder: iterations of the autoencoder.

@@ -64,9 +64,10 @@ def group(table: str, row: str, column: str) -> str:
 def counted(table: str, row: str, column: str) -> int:
     """On how many images a printed number rests.
 
-    The errors of Tables 1 and 3 are those of whole sets of images. The rates of Table 2 and of the examples in Table 4
-    are multiples of 1/256; the noise rows of Table 4 are none, and stand for all test images. A mean distortion is
-    taken for that of the 256 images whose rates stand beside it.
+    The errors of Tables 1 and 3 are those of whole sets of images. Most rates of Table 2 and all of the examples as
+    found in Table 4 are multiples of 1/256, and so all rates of both tables are taken for counts of 256 images, but for
+    the noise rows of Table 4: these are no such multiples, with one exception, and stand for all test images. A mean
+    distortion is taken for that of 256 images.
     """
     if column in _WHOLE and table in ("table1", "table3"):
         return _WHOLE[column]
@@ -79,7 +80,7 @@ def rounding(table: str, row: str, value: float, *, size: bool) -> float:
     """The largest rounding error of a printed number.
 
     Distortions and the rates of Tables 1 and 3 have as many decimals as they show, the rates of Tables 2 and 4 one in
-    percent; the amplified rows of Table 4 are whole percents.
+    percent, 6.25 % among them, which is printed with two; the amplified rows of Table 4 are whole percents.
     """
     if size:
         return paper.half_unit(value)
@@ -96,13 +97,14 @@ def standard_errors(
     Args:
         printed: rows of ``entries``.
         mean: (n,) ours, over seeds.
-        spread: (n,) the standard deviation over seeds of a rate; of a distortion, that over images at [1], see below.
+        spread: (n,) the standard deviation over seeds; for a distortion it holds as well what the choice of images
+            adds, since no binomial count does.
         seeds: (n,) on how many seeds the mean rests.
         images: (n,) on how many images ours is counted.
 
     Returns:
-        (n,) one standard deviation: the binomial count on both sides, with the rate that both together suggest; the
-        spread over seeds, once for the paper's networks and once for our mean; and the rounding.
+        (n,) one standard deviation: for rates the binomial count on both sides, with the rate that both together
+        suggest; the spread, once for the paper's networks and once for our mean; and the rounding.
     """
     mean, spread, seeds, images = (np.asarray(part, dtype=float) for part in (mean, spread, seeds, images))
     theirs, count = printed["paper"].to_numpy(), printed["images"].to_numpy(dtype=float)

@@ -1,6 +1,6 @@
 """The hunt for the paper's protocol in the stored campaign: which training of the linear networks, which average.
 
-The linear networks come first because nothing about them is luck: each has one optimum, and the images are the paper's.
+The linear networks come first because their errors hold no luck: each has one optimum, and the images are the paper's.
 A reading is chosen by Table 1 and judged by Table 2, which it has not seen.
 """
 
@@ -307,7 +307,7 @@ def about_averages(campaign: dict[str, Any], average: str) -> str:
 
 
 def about_table2(campaign: dict[str, Any], variant: str) -> str:
-    """What Table 2 says of the training that Table 1 chose, in two sentences."""
+    """What Table 2 says of the training that Table 1 chose, in a sentence."""
     counts = []
     for one in (BASE[0], variant):
         part = table2(campaign, one)

@@ -71,8 +71,9 @@ def rates(readings: Mapping[str, np.ndarray], labels: np.ndarray, targets: np.nd
 
     Returns:
         way -> ``raw``, ``right`` and ``target``, each (readers,): the error; the error on what the reader reads rightly
-        when clean; and how often it takes what it misreads of these for the target. One factor for the whole set is
-        among the ways: to a mean and to a joint root mean square of ``SIZE``.
+        when clean; and how often it takes what it misreads of these for the target. Where the readings hold more than
+        one factor of ``LADDER`` beside 1, one factor for the whole set is among the ways, interpolated: to a mean and
+        to a joint root mean square of ``SIZE``.
     """
     before = readings["clean"] == labels
 
@@ -135,7 +136,7 @@ class Campaign:
 
 
 def rounded(thing: Any) -> Any:
-    """The same with numbers of ``DIGITS`` digits, as JSON has it; what is no number is null."""
+    """The same with ``DIGITS`` decimals, as JSON has it; a number that is not finite is null."""
     if isinstance(thing, Mapping):
         return {name: rounded(part) for name, part in thing.items()}
     if isinstance(thing, np.ndarray | Sequence) and not isinstance(thing, str):

@@ -91,7 +91,7 @@ def cubic(x1: float, f1: float, g1: float, x2: float, f2: float, g2: float, low:
 def line_search(
     step: float, value: float, slope: float, longest: float
 ) -> Generator[float, tuple[float, float], float]:
-    """A step that satisfies the strong Wolfe conditions, found on the value and the slope alone.
+    """A step that satisfies the strong Wolfe conditions, or the best one tried, found on value and slope alone.
 
     Args:
         step: the first one to try, above 0.

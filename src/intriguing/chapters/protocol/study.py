@@ -1,12 +1,9 @@
 """What the paper leaves open, as a protocol that can be varied: Tables 1 to 4 under any choice of it.
 
-The paper names its networks and its loss, and leaves the rest to the reader: how strongly the weights are decayed, when
-training ends, which wrong class is asked for, how finely the price of distortion is searched. A ``Protocol`` is one
-answer to all of these questions, and a ``Sweep`` computes the four tables for it on a moderate number of images. What
-two protocols have in common is computed once.
-
-The first half holds what such a search computes for given networks and images, on a grid of values of c; it knows
-nothing of protocols.
+The paper names its networks and its loss, and leaves other things to the reader: what the printed decay is divided by,
+what it calls convergence, which wrong class is asked for, how finely the price of distortion is searched. A
+``Protocol`` is one answer to all of these questions, and a ``Sweep`` computes the four tables for it on a moderate
+number of images. What two protocols have in common is computed once by a sweep.
 """
 
 from __future__ import annotations
@@ -35,13 +32,14 @@ TARGETS = ("random", "next class", "mean of nine", "nearest")
 
 @dataclass(frozen=True)
 class Protocol:
-    """One reading of everything that the paper does not say.
+    """One reading of what the paper leaves open, as far as it is varied here.
 
     Attributes:
         linear: factor on the printed decay of the three linear networks, above 0.
-        sigmoid: factor on the printed decay of the sigmoid networks, above 0.
+        sigmoid: factor on the printed decay of the sigmoid networks, the autoencoder apart, above 0.
         per_unit: whether the linear networks divide their decay by the number of units, as the formula is printed.
-        iterations: L-BFGS iterations after which the training of a classifier stops; None trains until convergence.
+        iterations: L-BFGS iterations after which the training of a classifier stops; None takes the cap of the profile,
+            at which some networks have not converged.
         target: one of ``TARGETS``: the wrong class that an image shall be taken for.
         norm: ``"squared"`` or ``"plain"``, as for ``minimum_distortion``.
         ratio: of neighbouring values on the grid in which c is sought, above 1; 1 finds the edge itself;
@@ -68,7 +66,8 @@ class Protocol:
 
 
 BASE = Protocol()
-"""The protocol of the other chapters: k dropped, converged, random target, squared norm, exact edge, no clipping."""
+"""The protocol of the other chapters: k dropped, trained until convergence or the cap of the profile, random target,
+squared norm, exact edge, no clipping."""
 
 
 @dataclass(frozen=True)

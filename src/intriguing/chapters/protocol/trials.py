@@ -143,7 +143,7 @@ def data(digits, count: int, device: torch.device, *, train: int | None = None) 
 
 
 class Store:
-    """Arrays by name, written to one file as soon as there are new ones.
+    """Arrays by name, all of them written to one file by ``write``.
 
     Args:
         path: of the ``.npz`` file.

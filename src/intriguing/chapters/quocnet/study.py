@@ -511,7 +511,7 @@ def all_units(networks: Networks, cars: Cars) -> dict[str, Units]:
 
 
 def unit_table(units: Mapping[str, Units], data: str) -> Table:
-    """The best single unit of each kind, and one drawn at random.
+    """The best single unit of each kind, and how good all of them are.
 
     Args:
         units: by the name of their layer.
@@ -550,9 +550,9 @@ class Stimulus:
         unit: which.
         top: (8, 3, 32, 32), the test pictures that excite it most, whatever they show.
         cars: how many of them are cars.
-        image: (1, 3, 32, 32), the picture of bounded contrast that excites it most.
-        value: what the unit does there.
-        largest: what it does at the first of the test pictures.
+        image: (1, 3, 32, 32), the picture of bounded contrast that excites it most of those found.
+        value: what the unit does there, times its sign.
+        largest: what it does at the first of the test pictures, likewise.
     """
 
     unit: int
@@ -566,9 +566,9 @@ class Stimulus:
 def stimulus(network: QuocNet, found: Units, cars: Cars, *, seed: int = settings.SEED) -> Stimulus:
     """The optimal stimulus of the unit that the training pictures call the best detector of cars.
 
-    Among pictures in [0, 1] no further from grey than the test pictures are on average, the one at which the unit is
-    largest. The box is kept by the solver, the distance from grey by a penalty and a last step back. The search begins
-    at faint noise.
+    Among pictures in [0, 1] no further from grey than the test pictures are on average, the one at which the unit,
+    times its sign, is largest, of those where searches from several pictures of faint noise end. The box is kept by the
+    solver, the distance from grey by a penalty and a last step back.
 
     Args:
         network: images -> features.
@@ -689,7 +689,7 @@ def distortion_table(heads: Mapping[str, Head], unmade: Mapping[str, Unmade], si
     Returns:
         A ``Table`` named ``quocnet_distortions``: how many cars, the share that was unmade, the mean distortion with
         its bootstrap interval of 95 %, the median, and the shares that are lost to noise of the same length, to noise
-        ``FAR`` times as long, and to the perturbation of the next car at that length.
+        ``FAR`` times as long, and to the perturbation of another car at that length.
     """
     rows = {}
     for name, one in unmade.items():
@@ -723,8 +723,8 @@ def recognised_at(head: Head, one: Unmade, factors: Sequence[float], noises: int
         noises: draws of noise for each car.
 
     Returns:
-        For each ``factor`` the shares along the car's own perturbation, along that of the next car, and along noise;
-        all pictures are cut to [0, 1].
+        For each ``factor`` the shares along the car's own perturbation, along that of the car before, for the first one
+        that of the last, and along noise; all pictures are cut to [0, 1].
     """
     step = one.found.images - one.images
     length = one.found.rms.clamp(min=1e-12)
@@ -745,7 +745,7 @@ class Brittleness:
     """Distortions of one network over those of another, car by car; ``str`` makes a sentence of it.
 
     Attributes:
-        cars: how many cars both recognise.
+        cars: how many of the cars that were drawn for one were drawn for the other too.
         ratio: geometric mean of the ratios.
         low: lower end of its bootstrap interval of 95 %.
         high: its upper end.
@@ -951,7 +951,7 @@ def disagreements(made: Mapping[str, Table], claims: Sequence[Claim]) -> list[st
 def tolerances(table: Table) -> pd.DataFrame:
     """How far each entry of a rerun may lie from the stored run.
 
-    Another seed is the worst that another arithmetic can amount to.
+    Another arithmetic is taken to amount to no more than another seed.
 
     Args:
         table: one of the page's.

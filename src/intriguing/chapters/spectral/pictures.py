@@ -169,7 +169,7 @@ def two_layers(first: ArrayLike, second: ArrayLike) -> Figure:
         second: (2, 2).
 
     Returns:
-        The figure; above each panel stands the norm so far.
+        The figure; above the second and the third panel stands the norm so far.
     """
     first, second = as_array(first), as_array(second)
     figure = Figure(figsize=(SLID, 1.9))

@@ -23,7 +23,7 @@ from intriguing.models.recipes import TABLE1_MODELS, Standardize
 from intriguing.models.training import trained
 
 KNOWN = {Standardize: lambda layer, size: 1 / layer.std}
-"""The bounds of this book's own layers, for ``network_bound``."""
+"""The bound of the layer of this book's own that its networks of digits have, for ``network_bound``."""
 
 ROWS = dict(zip(("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"), paper.TABLE5.rows, strict=True))
 TORCHVISION_LAYERS = ("features.0", "features.3", "features.6", "features.8", "features.10",
@@ -347,7 +347,7 @@ def _group_norms(name: str, weight: Tensor) -> list[float]:
 
 
 def table5_words(norms: Table) -> str:
-    """How near two conventions come to the paper's Table 5, in a sentence with its numbers.
+    """How near several conventions come to the paper's Table 5, in sentences with their numbers.
 
     Args:
         norms: the table of ``alexnet_norms``.

@@ -1,9 +1,9 @@
 """Two fairer opponents of a unit: directions read towards the end that a unit would be read at, and what removal does.
 
-A unit is read upwards, where training wants something of it, and there its values have a long tail: few images do much.
-A random direction has no such end; its sign is a coin. So the lead of units over directions may be one of *orientation*
-and say nothing about axes. The matched opponent is the same direction, read towards the end at which its values have
-their longer tail. No label takes part in that choice.
+A unit is read upwards, where training wants something of it, and there its values often have a long tail: few images do
+much. A random direction has no such end; its sign is a coin. So the lead of units over directions may be one of
+*orientation* and say nothing about axes. The matched opponent is the same direction, read towards the end at which its
+values have their longer tail. No label takes part in that choice.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The comparison of units with random directions over layers and networks: what the chapter on units rests on.
 
 A network is a draw of lots: other initial weights, or another rounding of sums on another processor, end in other
-units. So every number that the chapter compares is a mean over several networks, and every claim is decided by the
-interval of its effect over them.
+units. So the numbers of the chapter's tables are means over several networks, but for the one that shows each network
+by itself, and every claim is decided by the interval of its effect over them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from intriguing.models.training import error_rate, trained
 TURNED = "dense, axes turned"  # a layer without a natural basis, on which nothing may be found
 BASES = ("dense", "sigmoid 2", "logits")  # layers that are turned as a whole, and whose units are mixed
 HIDDEN = ("conv 2, channels", "conv 2, positions", "dense, before ReLU", "dense", "sigmoid 1", "sigmoid 2")
-"""Trained layers whose axes neither the pixels nor the labels have chosen."""
+"""Trained hidden layers, without the channels of the first convolution and the layer whose axes are turned."""
 
 MIXED = (1, 2, 4, 8, 16, 32, 64)  # units in a mixture, before all of them
 
@@ -213,7 +213,7 @@ def numbers(
     count: int,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """What is averaged over networks, from one of them: see ``Network.numbers``.
+    """What is averaged over networks, from one of them: see ``Network.numbers``; all but ``ablated``.
 
     Args:
         surveys: layer -> units and directions.

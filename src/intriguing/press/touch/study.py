@@ -35,7 +35,8 @@ FINER, BEFORE, AFTER = 8, 14, 12
 """Prices of the path: how many to a power of ten, and how many below and above the edge."""
 
 RADII, BEYOND = 33, 1.5
-"""Radii of the third figure, and how far they go, as a multiple of the shortest perturbation found."""
+"""Evenly spaced radii of the figure of that name, and how far they go, as a multiple of the shortest perturbation
+found; the three at which the answer changes come on top."""
 
 TRIED, SHOWN = 100, 5
 """Test digits behind a cell of the table, and how many of them it opens."""
