@@ -166,6 +166,36 @@ def test_status_tells_new_changed_and_current_pages(checkout: Path) -> None:
     assert [page.current for page in (never, current, code, cell)] == [False, True, False, False]
 
 
+def test_cells_that_were_moved_or_taken_out_make_a_page_old(checkout: Path) -> None:
+    def run(*sources: str) -> Path:
+        path = _chapter(checkout / "notebooks", *sources, name="page")
+        notebook = publishing.read(path)
+        for i, cell in enumerate([cell for cell in notebook.cells if cell.cell_type == "code"], 1):
+            cell.execution_count = i
+            cell.metadata[publishing.STAMP] = {"source": publishing.source_hash(cell)}
+        notebook.metadata[publishing.STAMP] = {"profile": "paper", "commit": "0123abc", "definitions": {}}
+        publishing.write(notebook, path.with_suffix(".ipynb"))
+        return path
+
+    def changed(*sources: str) -> tuple[int, ...]:
+        """Before the two files are made one again, and after."""
+        path = run("a = 1", "b = 2", "c = 3", "d = 4")
+        assert publishing.status(checkout)[0].current
+        _chapter(checkout / "notebooks", *sources, name="page")
+        before = publishing.status(checkout)[0].changed_cells
+        publishing.write(publishing.read(path), path.with_suffix(".ipynb"))
+        assert publishing.status(checkout)[0].changed_cells == before
+        return before
+
+    assert changed("a = 1", "c = 3", "b = 2", "d = 4") == (2, 3, 4)
+    assert changed("a = 1", "c = 3", "d = 4") == (2,)
+    assert changed("b = 2", "c = 3", "d = 4") == (1,)
+    assert changed("a = 1", "new = 5", "b = 2", "c = 3", "d = 4") == (2,)
+    assert changed("a = 1", "b = 2", "c = 3") == ()  # nothing that is shown ran after it
+    path = run("a = 1", "a = 1", "c = 3")
+    assert publishing.status(checkout)[0].current and path.exists()
+
+
 def test_status_command_lists_the_pages_and_always_succeeds(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _chapter(checkout / "notebooks", "x = 1")
     assert command.main(["status"]) == 0

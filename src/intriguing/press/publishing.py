@@ -78,8 +78,8 @@ class PageStatus:
         page: The stem of the chapter's files, for instance ``framework``.
         stamp: The notebook's stamp, empty when the page was never run.
         changed: Names of the definitions that differ from those of the run, sorted.
-        changed_cells: Numbers of the code cells, counted from 1, that have no outputs, or those of another source;
-            cells for trying are left out.
+        changed_cells: Numbers of the code cells, counted from 1, that have no outputs, or those of another source,
+            cells for trying left out; and of those that another cell came before when they were run.
     """
 
     page: str
@@ -89,10 +89,7 @@ class PageStatus:
 
     @property
     def current(self) -> bool:
-        """Whether the page was run and neither a cell, those for trying aside, nor the code has changed since.
-
-        That a cell was taken out or moved is not seen here, unless the code that the cells reach is another one then.
-        """
+        """Whether the page was run and neither its cells, those for trying aside, nor their order nor code changed."""
         return bool(self.stamp) and not self.changed and not self.changed_cells
 
     def __str__(self) -> str:
@@ -530,7 +527,9 @@ def _page_status(path: Path) -> PageStatus:
     if not stamp:
         return PageStatus(path.stem, {}, (), ())
     old = [
-        SimpleNamespace(source="".join(cell["source"]), stamp=cell["metadata"].get(STAMP, {}))
+        SimpleNamespace(
+            source="".join(cell["source"]), stamp=cell["metadata"].get(STAMP, {}), count=cell["execution_count"]
+        )
         for cell in notebook["cells"]
         if cell["cell_type"] == "code"
     ]
@@ -541,8 +540,23 @@ def _page_status(path: Path) -> PageStatus:
         for i, (cell, source) in enumerate(zip(code, made, strict=True), 1)
         if not cell.apart and source != source_hash(cell)
     ]
+    stale = sorted({*stale, *_out_of_order([getattr(partners.get(id(cell)), "count", None) for cell in code])})
     now = stamp_definitions((cell.source for cell in code if not cell.apart), stamp["profile"])
     return PageStatus(path.stem, stamp, tuple(fingerprint.changed(stamp.get("definitions", {}), now)), tuple(stale))
+
+
+def _out_of_order(counts: Iterable[int | None]) -> list[int]:
+    """Numbers of the cells that did not run next after the one before: cells were moved, or one was taken out.
+
+    Args:
+        counts: The place of each cell in the run; None for one that has no outputs.
+    """
+    found, before = [], 0
+    for i, count in enumerate(counts, 1):
+        if count is not None:
+            found += [i] if count != before + 1 else []
+            before = count
+    return found
 
 
 def verdicts(notebook: NotebookNode) -> list[str]:
