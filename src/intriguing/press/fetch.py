@@ -1,7 +1,8 @@
 """Data that anybody can fetch: each file from its public place over https, checked before it is used.
 
-A file is compared with its sum in memory and then written in one step, so nothing half-written is ever read. What is
-there already is left alone: MNIST and USPS are checked here, CIFAR-10, AlexNet and SqueezeNet by those who read them.
+A file is compared with its sum in memory and then written in one step, so nothing half-written is ever read. A data set
+whose files are all there is left alone: MNIST and USPS are checked here, CIFAR-10, AlexNet and SqueezeNet by those who
+read them. Where one is missing, all of them are fetched and written anew.
 ImageNet's photographs may not be passed on; :func:`own_imagenet` says how to lay out one's own.
 """
 
@@ -171,7 +172,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 
 
 def fetch(name: str, folder: Path, *, get: Callable[[str], bytes] | None = None) -> list[Path]:
-    """Fetches one data set into a folder, unless its files are there already.
+    """Fetches one data set into a folder, unless all its files are there already.
 
     Args:
         name: A name in :data:`RECIPES`.

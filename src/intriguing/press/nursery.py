@@ -4,8 +4,9 @@ PyTorch, SciPy, pandas and matplotlib take seconds to import, and every chapter 
 copy a process, one of them imports all this once; each kernel is a copy of it that has run nothing yet. Elsewhere, and
 where arithmetic may use several threads, which no copy would have, kernels start as usual.
 
-Copied or not, a kernel is spoken to through sockets in a folder of its own. Network ports would be chosen before it
-binds them, and another program may take one in between: then the kernel dies.
+Copied or not, a kernel is spoken to through sockets in a folder of its own, where Unix has them and the path of that
+folder is short enough. Network ports, which are left elsewhere, are chosen before it binds them, and another program
+may take one in between: then the kernel dies.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class Nursery:
             command: ``[python, ..., "-m", module, *arguments]``.
             environment: Of the kernel. Its number of threads is that of the first kernel's.
             folder: In which the kernel starts; None for the present one.
-            quiet: Whether what it writes to its standard error is thrown away.
+            quiet: Whether what it writes to its standard output and its standard error is thrown away.
 
         Raises:
             OSError: The process that is copied has ended.

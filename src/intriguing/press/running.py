@@ -118,6 +118,8 @@ class Keeper:
     def grounds(self, path: Path) -> dict[str, str]:
         """Returns all that the outputs of a chapter rest on, each as a short text that changes with it.
 
+        Of the data the names and the sizes of their files count, not what is in them.
+
         Args:
             path: The chapter's text.
         """

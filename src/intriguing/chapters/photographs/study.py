@@ -185,7 +185,10 @@ def judges(photos: Photographs, other: Tensor, *, length: bool = True) -> Judges
 
 
 def opposite(name: str, answers: Mapping[str, Responses]) -> str:
-    """The network that judges another: the first EfficientNet all others, and the first other one that EfficientNet.
+    """The network that judges another, one of another family where there is one.
+
+    The first EfficientNet judges all that are none. An EfficientNet is judged by the first of those, and by the second
+    EfficientNet where there are none.
 
     Args:
         name: of the network that is judged.

@@ -26,10 +26,14 @@ TENTH = 0.1
 """How far, relatively, a single number may lie from the printed one and still count as reproduced."""
 
 POINT = 0.01
-"""The same for the error of a network under noise, or on images as they are: one percentage point."""
+"""By how much noise may raise the error of a network and count as harmless: one percentage point.
+
+An error rate of a table may lie three of these from the printed one and still count as reproduced.
+"""
 
 HALF_IMAGE = 1 / 16
-"""Half an image in a row of eight: up to that, units and directions count as alike."""
+"""Half an image in a row of eight: units and directions count as alike where the interval of their difference holds
+zero and reaches no further than that."""
 
 LINEAR = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)")
 """The linear networks, the least decayed first."""

@@ -12,7 +12,8 @@ SOFTWARE = re.compile(
     r"\bagrees? (?!to 1 %)|\bdiffer by less than 0|to 1e-\d+|share no image and together|that was timed|"
     r"end at the same images|double precision|exact intervals|less than 2 GB"
 )
-"""What gives a check of software away: two ways to one number, or the run compared with itself."""
+"""What gives a check of software away: two ways to one number, the run compared with itself, or what it does with data
+and memory."""
 
 CHAPTERS = {"imagenet": "photographs", "free": "photographs", "disjoint": "disjoint_sets"}
 """Beginnings of files that are not named as their chapter."""

@@ -23,7 +23,7 @@ from intriguing.models.recipes import TABLE1_MODELS, Standardize
 from intriguing.models.training import trained
 
 KNOWN = {Standardize: lambda layer, size: 1 / layer.std}
-"""The bound of the layer of this book's own that its networks of digits have, for ``network_bound``."""
+"""The bound of the one layer of this book's own in the networks of the chapter, for ``network_bound``."""
 
 ROWS = dict(zip(("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"), paper.TABLE5.rows, strict=True))
 TORCHVISION_LAYERS = ("features.0", "features.3", "features.6", "features.8", "features.10",
@@ -103,7 +103,7 @@ def beside_table5(norms: Table) -> pd.DataFrame:
 
     Returns:
         The layers in the order of Table 5: ``ours``, ``paper``, ``difference``, and the other columns of ``norms``; NaN
-        where a layer is not at hand.
+        where a layer is not at hand, or has no entry.
     """
     shown = results.frame_against(norms, paper.TABLE5)["upper bound"].loc[list(paper.TABLE5.rows)]
     return shown.join(norms.to_frame().drop(columns="upper bound"))

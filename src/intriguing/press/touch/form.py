@@ -1,7 +1,7 @@
 """The form of a figure that a reader touches: a chooser, a sentence that answers, and small pictures beside it.
 
 All that a figure can show stands in the page, as a list of states; ``touch.js`` shows the one that is chosen. Before
-the script runs, and where none does, the page shows the first choice. Pictures lie in one sheet for a figure.
+the script runs, and where none does, the page shows the state to begin with. Pictures lie in one sheet for a figure.
 """
 
 from __future__ import annotations
