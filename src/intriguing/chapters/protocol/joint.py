@@ -22,6 +22,9 @@ IMAGES = {"train": 60_000, "part1": 30_000, "part2": 30_000, "test": 10_000}
 """Of MNIST, by part of the data: on how many an error was counted."""
 
 SIZES_OF = ("table1", "distortion")
+LIGHTER = "a tenth of the decay above"
+"""The training of an autoencoder whose softmax is decayed less."""
+
 TARGETS = ("random", "nearest", "mean of nine", *(f"always {k}" for k in range(rates.CLASSES)))
 
 
@@ -585,7 +588,7 @@ def claims(campaign: Mapping[str, Any]) -> dict[str, bool]:
     sizes = [
         line for line in campaign["joint"]["numbers"] if line["table"] == "table1" and line["column"] == "distortion"
     ]
-    return {
+    found = {
         "What Tables 1 and 2 and half of Table 4 choose lowers the misfit of the numbers that had no part in it": bool(
             best["judged by"] < base["judged by"]
         ),
@@ -596,6 +599,30 @@ def claims(campaign: Mapping[str, Any]) -> dict[str, bool]:
             abs(line["ours"] / line["paper"] - 1) <= 0.05 for line in sizes
         ),
     }
+    asked = (
+        ("Noise that is not cut fits the numbers that choose better", "noise_cut", False, True, "chosen on"),
+        ("One factor for a set fits the numbers that judge better", "amplified", "set", "each", "judged by"),
+        (
+            f"An autoencoder with {LIGHTER} fits the numbers that choose better",
+            "coder",
+            LIGHTER,
+            BASE.coder,
+            "chosen on",
+        ),
+    )
+    for claim, question, answer, other, which in asked:
+        lines = [_answered(campaign["joint"], question, one) for one in (answer, other)]
+        if all(lines):
+            found[claim] = bool(lines[0][which] < lines[1][which])
+    return found
+
+
+def _answered(found: Mapping[str, Any], question: str, answer: Any) -> Mapping[str, Any] | None:
+    """The chosen protocol with this answer; None where it was not tried."""
+    if found["best"]["protocol"][question] == answer:
+        return found["best"]
+    lines = [line for line in found["changed"] if (line["question"], line["answer"]) == (question, answer)]
+    return lines[0] if lines else None
 
 
 def beyond(campaign: Mapping[str, Any], *, errors: float = 3.0) -> str:

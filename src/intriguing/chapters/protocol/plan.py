@@ -22,14 +22,13 @@ LINEAR = ("x1", "x0.5, biases decayed", "x0.6, biases decayed", "x1, biases deca
 
 ALIKE = "half decay, biases decayed"
 SIGMOID: Mapping[str, Variant] = {"as printed": BASE, **VARIANTS}
-LIGHTER = "a tenth of the decay above"
 CODERS: Mapping[str, Coder] = {
     "as in the book": Coder(),
     "activity 0.05": Coder(activity=0.05),
     "activity 0.02": Coder(activity=0.02),
     "a tenth of the decay": Coder(decay=1.5e-4),
     "a tenth of the pull": Coder(pull=0.3),
-    LIGHTER: Coder(head=1e-7),
+    joint.LIGHTER: Coder(head=1e-7),
 }
 
 
@@ -74,7 +73,7 @@ def wanted() -> list[Cast]:
     settings += [{"seed": 0, "sigmoid": ALIKE}]
     settings += [{"seed": 0, "coder": name} for name in list(CODERS)[1:]]
     settings += [{"seed": seed} for seed in (3, 4)] + [{"seed": 1, "sigmoid": ALIKE}]
-    settings += [{"seed": seed, "coder": LIGHTER} for seed in range(1, 5)]  # its encoders are those of the book
+    settings += [{"seed": seed, "coder": joint.LIGHTER} for seed in range(1, 5)]  # its encoders are those of the book
     settings += [{"seed": 0, "sigmoid": name} for name in VARIANTS if name != ALIKE]
     return [
         Cast(half, linear=linear, **each)
