@@ -353,7 +353,7 @@ def reduced(found: Found) -> dict[str, Any]:
     Returns:
         ``missing`` numbers; how many ``protocols`` were tried, the ``most`` rates that any brings within two standard
         errors, and the ``images`` attacked; for ``best`` and ``base`` the protocol and its misfits; the best with one
-        answer ``changed`` at a time; for each grid the best of a random class, as ``coarse``; what ``_sizes`` gives;
+        answer ``changed`` at a time; the best by ``trained`` networks and, with a random class, by grid, ``coarse``;
         and by number under the best, under the base, and the least and largest of all protocols.
     """
     result = search(found)
@@ -373,13 +373,12 @@ def reduced(found: Found) -> dict[str, Any]:
         }
 
     where = {protocol: i for i, protocol in enumerate(result.protocols)}
-    coarse = []
-    for grid in FREE["grid"]:
-        some = [
-            i for i, protocol in enumerate(result.protocols) if (protocol.grid, protocol.targets) == (grid, "random")
-        ]
-        if some:
-            coarse.append(about(min(some, key=lambda i: chosen[i])))
+    kinds: dict[tuple, list[int]] = {}
+    for i, protocol in enumerate(result.protocols):
+        kinds.setdefault(("trained", protocol.sigmoid, protocol.coder), []).append(i)
+        if protocol.targets == "random":
+            kinds.setdefault(("coarse", protocol.grid), []).append(i)
+    nearest = {kind: about(min(some, key=lambda i: chosen[i])) for kind, some in kinds.items()}
     changed = []
     for question in fields(Protocol):
         answers = dict.fromkeys(getattr(protocol, question.name) for protocol in result.protocols)
@@ -414,8 +413,9 @@ def reduced(found: Found) -> dict[str, Any]:
         "most": int(rates_within.max()),
         "images": len(found.images[False][0]),
     }
-    told = {"best": about(best), "base": about(0), "changed": changed, "coarse": coarse}
-    told |= {"numbers": numbers, "sizes": _sizes(result)}
+    told = {"best": about(best), "base": about(0), "changed": changed, "numbers": numbers}
+    told |= {name: [one for kind, one in nearest.items() if kind[0] == name] for name in ("trained", "coarse")}
+    told["sizes"] = _sizes(result)
     return rates.rounded(summary | told)
 
 
@@ -500,6 +500,16 @@ def table(campaign: Mapping[str, Any]) -> pd.DataFrame:
     for one in sorted(found["changed"], key=lambda line: line["chosen on"]):
         lines[_said(one["question"], one["answer"])] = one
     columns = ["chosen on", "judged by", "rates within two"]
+    return pd.DataFrame({title: [line[name] for name in columns] for title, line in lines.items()}, columns).T
+
+
+def trained(campaign: Mapping[str, Any]) -> pd.DataFrame:
+    """The nearest protocol by how the networks with hidden units and the autoencoder were trained."""
+    columns = ["chosen on", "judged by", "rates within two"]
+    lines = {
+        "; ".join(_said(name, one["protocol"][name]) for name in ("sigmoid", "coder")): one
+        for one in campaign["joint"]["trained"]
+    }
     return pd.DataFrame({title: [line[name] for name in columns] for title, line in lines.items()}, columns).T
 
 
