@@ -1,7 +1,8 @@
 """Which images the paper counted under noise: blocks of the training set that show the printed errors.
 
-Printed as multiples of 1/256, the errors of the linear networks in the noise rows of Table 2 are small whole numbers.
-A linear network has one optimum, so that only the images, the noise and the protocol can make ours differ.
+Taken for counts of 256 images, the errors of the linear networks in the noise rows of Table 2 are small whole numbers;
+under the weaker noise these are the nearest ones and not what is printed, for none rounds to it. A linear network has
+one optimum, so that only the images, the noise and the protocol can make ours differ.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ DRAWS = 20_000
 
 
 def printed() -> np.ndarray:
-    """(2, 3) misread images of 256 that Table 2 prints: by noise, for the three linear networks."""
+    """(2, 3) misread images of 256 nearest to what Table 2 prints: by noise, for the three linear networks."""
     rates = [[paper.TABLE2.value(f"Gaussian noise {size}", name) for name in paper.MODELS[:3]] for size in NOISE]
     return np.rint(SAMPLE * np.array(rates)).astype(int)
 

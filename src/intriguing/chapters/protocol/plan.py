@@ -68,7 +68,7 @@ class Cast:
 
 
 def wanted() -> list[Cast]:
-    """All casts, the most telling first: three repetitions, the other ways to train, then more repetitions."""
+    """All casts, the most telling first: three repetitions, other ways to train, repetitions, the other ways."""
     settings = [{"seed": seed} for seed in range(3)]
     settings += [{"seed": 0, "sigmoid": ALIKE}]
     settings += [{"seed": 0, "coder": name} for name in list(CODERS)[1:]]
@@ -111,7 +111,7 @@ def work(casts: Sequence[Cast], bench: Bench, *, part: tuple[int, int] = (0, 1),
         together: networks trained side by side, 1 on a CPU.
 
     Returns:
-        Whether all is there now.
+        Whether all networks are there now; readings may still be missing where the time is over.
     """
     order = networks(casts)
     mine = order[part[0] :: part[1]]

@@ -158,7 +158,9 @@ def layers(network: Network, bench: Bench) -> Layers:
 
 
 def train(batch: Sequence[Network], bench: Bench) -> None:
-    """Trains networks of one shape on one part side by side, and keeps them at every level of iterations on the way.
+    """Trains networks of one shape on one part side by side, and keeps them.
+
+    Classifiers with hidden units are kept at every level of iterations on the way as well.
 
     Args:
         batch: networks that differ in seed and way alone; one only for an autoencoder.
