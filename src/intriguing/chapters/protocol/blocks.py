@@ -86,7 +86,7 @@ def table(campaign: Mapping[str, Any], trainings: Sequence[str]) -> pd.DataFrame
             (weak, both), many = one["chance"], one["blocks"]
             shown = [f"{one['noise']} of {many}", f"{weak:.2f}", f"{one['both']} of {many}", f"{both:.2f}"]
             rows[f"{words(training)}; {way}"] = [*(three(counts, 1) for counts in one["mean"]), *shown]
-    columns = [*(f"noise {size}" for size in NOISE), "as printed, 0.1", "by chance", "both", "both by chance"]
+    columns = [*(f"noise {size}" for size in NOISE), "as near, 0.1", "by chance", "both", "both by chance"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
@@ -98,7 +98,7 @@ def about(campaign: Mapping[str, Any]) -> str:
     least = min(ways["cut"]["mean"][1][0] for ways in campaign["blocks"].values())
     return (
         f"Over {len(campaign['blocks'])} trainings, with pixels uncut and cut, **{weak}** blocks of {many} show the "
-        f"three printed numbers of the weaker noise in any case, and {both} those of both. Of {many} sets of {SAMPLE} "
-        f"images drawn at random {most:.2f} would, at the most. Under the stronger noise {paper.MODELS[0]} misreads "
-        f"at least {least:.0f} images where pixels are cut, printed are {printed()[1, 0]}."
+        f"three counts of the weaker noise that are nearest to the print in any case, and {both} those of both. Of "
+        f"{many} sets of {SAMPLE} images drawn at random {most:.2f} would, at the most. Under the stronger noise "
+        f"{paper.MODELS[0]} misreads at least {least:.0f} images where pixels are cut, printed are {printed()[1, 0]}."
     )

@@ -561,8 +561,9 @@ def setting(campaign: Mapping[str, Any]) -> str:
     starts = [line["seeds"] for line in found["numbers"] if not _convex(*_place(line))]
     many = f"{min(starts)}" if min(starts) == max(starts) else f"{min(starts)} to {max(starts)}"
     return (
-        f"Each network with hidden units was trained from {many} starts, the linear ones once for each training, and "
-        f"{found['images']:,} images were attacked for each of them, each image for all nine wrong classes."
+        f"Each network with hidden units was trained from {many} starts, as printed or as chosen, the linear ones once "
+        f"for each training, and {found['images']:,} images were attacked for each of them, each image for all nine "
+        f"wrong classes."
     )
 
 
