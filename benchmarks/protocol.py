@@ -106,8 +106,8 @@ def units(options: argparse.Namespace, began: float) -> int:
     casts = plan.wanted()
     if options.reduce:
         found = json.loads(RESULT.read_text(encoding="utf-8"))
-        told = {"joint": joint.reduced(plan.found(casts, bench)), "blocks": plan.blocks_of(casts, bench)}
-        write_json(RESULT, found | rates.rounded(told))
+        counted = rates.rounded(plan.blocks_of(casts, bench))
+        write_json(RESULT, found | {"joint": joint.reduced(plan.found(casts, bench)), "blocks": counted})
         return 0
     number, many = map(int, options.part.split("/"))
     with (options.units / f"part-{number}-of-{many}.lock").open("w") as lock:

@@ -89,6 +89,8 @@ class Bench:
         self.data = trials.data(self.digits, self.images, self.device)
         self.read: set[tuple[Network, Network, float]] = set()  # pairs that have been seen to be there
         self.weights: dict[Network, str] = {}  # sums of networks that have been read
+        attacked = (self.data.made_of_train, self.data.made_of_test)
+        self.pixels = [files.digest({"images": part.images, "labels": part.labels}) for part in attacked]
         self.code = fingerprint.of(*stacked.STEPS)
         self.attack = fingerprint.of(minimum_distortion)
         self.search = fingerprint.of(coarse_search)
@@ -360,7 +362,6 @@ def _weights(network: Network, bench: Bench) -> str:
 
 
 def _of_set(maker: Network, bench: Bench, ratio: float = 1.0) -> dict:
-    images = bench.attacked(maker)
-    pixels = files.digest({"images": images.images, "labels": images.labels})
+    pixels = bench.pixels[maker.part != "train"]  # of the images that Bench.attacked gives
     grid = {} if ratio == 1 else {"ratio": ratio, "search": bench.search}
     return {"maker": _weights(maker, bench), "images": pixels, "code": bench.attack} | grid
