@@ -1,8 +1,8 @@
 """Networks whose layers are held back while they learn: a penalty on each bound, weight decay, spectral normalisation.
 
 The section on operator norms ends with a proposal: to penalise the bound of each layer during training. The bound of a
-matrix is its largest singular value. Weight decay penalises the sum of the squares of all singular values, the bound
-only the largest of them; spectral normalisation prescribes it.
+matrix is its largest singular value. Weight decay penalises the sum of the squares of all singular values, a
+penalty on the bound only that of the largest; spectral normalisation prescribes it.
 """
 
 from __future__ import annotations
@@ -112,9 +112,10 @@ def bounded(activation: str, method: str, strength: float, images: Images, *, se
     Args:
         activation: a key of ``ACTIVATIONS``.
         method: one of ``METHODS``.
-        strength: of the penalty; for spectral normalisation one over the norm that every layer is given; 0 for none.
+        strength: of the penalty; for spectral normalisation one over the norm that every layer is given,
+            but for what power iteration leaves open; 0 for none.
         images: the training set.
-        seed: of the initial weights and of the order of the images.
+        seed: of the initial weights, of the order of the images, and of where power iterations start.
 
     Returns:
         The network in evaluation mode, an ordinary chain of layers, gradients of its weights off.
@@ -149,7 +150,7 @@ def fit(model: nn.Sequential, method: str, strength: float, images: Images, *, s
         method: one of ``METHODS``.
         strength: as for ``bounded``.
         images: the training set.
-        seed: of the order of the images.
+        seed: of the order of the images, and of the vectors that power iterations start from.
 
     Returns:
         The model, with plain weights.

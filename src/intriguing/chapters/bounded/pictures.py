@@ -71,7 +71,9 @@ def curves(
 
 @styled
 def against(outcomes: Mapping[str, pd.DataFrame], measures: Mapping[str, str], *, none: str, product: str) -> Figure:
-    """Measures against the product of the norms, a dot for each setting, joined in the order of strength.
+    """Measures against the product of the norms: a mark for each setting, joined in the order of strength.
+
+    Marks are means over the seeds, the lines through them one standard deviation up and down; the star has none.
 
     Args:
         outcomes: as for :func:`curves`.

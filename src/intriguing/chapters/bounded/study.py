@@ -56,7 +56,7 @@ def draw(digits: Digits, count: int, seed: int) -> tuple[Images, Images]:
         The two sets, which share no image.
 
     Raises:
-        ValueError: more images than there are.
+        ValueError: no images, or with those held out more than there are.
     """
     held = count // 2
     if not 0 < count <= len(digits.train) - held:
@@ -103,7 +103,7 @@ def measure(model: nn.Sequential, held_out: Images, test: Images, attacked: Imag
     Returns:
         One number for each of ``MEASURES``: two errors; the decimal logarithm of the product of the layers' norms,
         factors 1/4 of the sigmoids included; the share of the test images that are read rightly and certified at
-        ``RADIUS`` against all other classes by the global bound; the mean distance found.
+        ``RADIUS`` against all other classes by the global bound; the mean distortion of the attacks that succeeded.
     """
     key = {
         "model": cache.described(model),

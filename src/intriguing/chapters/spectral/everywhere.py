@@ -46,7 +46,7 @@ LEAST = {
         "logits, noise": 0.01,
     },
 }
-"""Name of a table -> its columns, each with the least that a rerun may differ: see :func:`allowed`."""
+"""Name of a table -> its columns, each with its least tolerance: see :func:`allowed`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Everywhere:
     Attributes:
         radius: (N,), within which the answer cannot change: the smallest certificate over the nine other classes.
         second: (N,), the certificate for the class with the second largest logit.
-        found: (N,), the nearest adversarial image of the nine searches.
+        found: (N,), the distance of the nearest adversarial image of the nine searches; infinite where none found one.
         grown: (4,), mean ratio of a change after the first layer with weights, and in the logits, to the change of the
             input: for the perturbations found, then for noise of the same lengths.
         first: the Lipschitz bound up to the end of the first layer with weights.
@@ -132,7 +132,9 @@ def growth(found: Mapping[str, Everywhere], data: str) -> Table:
 
 
 def allowed(made: Table) -> pd.DataFrame:
-    """How far each entry of a rerun may lie from the stored run: a multiple of its spread over seeds, or ``LEAST``.
+    """How far each entry of a rerun may lie from the stored run: a multiple of its spread over seeds.
+
+    It is at least the median of such multiples in its column, and at least what ``LEAST`` says.
 
     Args:
         made: one of the two tables of this module.

@@ -42,7 +42,7 @@ def outside(x: ArrayLike, place: float, bound: float) -> np.ndarray:
         bound: slope of the cone's sides, at least 0.
 
     Returns:
-        A mask of the shape of ``x``: True where |f(x) - f(place)| > bound |x - place|.
+        A mask of the shape of ``x``: True where |f(x) - f(place)| > bound |x - place|, by more than rounding.
     """
     x = np.asarray(x, dtype=float)
     return np.abs(wave(x) - wave(place)) > bound * np.abs(x - place) + 1e-12

@@ -18,14 +18,15 @@ SLID = 4.2
 
 @styled
 def symbols(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, width: float = WIDTH) -> Figure:
-    """The norm of a convolution's transform over all frequencies, with the frequencies of a coarse grid marked.
+    """The norm of a convolution's transform over a fine grid of frequencies, with those of a coarse one marked.
 
     Args:
         panels: Title -> (values (P, P) over one period in both directions, marks (M,) fractions of the period).
         width: In inches; where it is less than a full one, the panels stand one below the other.
 
     Returns:
-        The figure; the largest value over all frequencies and the largest at a mark stand below each panel.
+        The figure; below each panel stand the largest of the values, as the supremum that it comes near, and the
+        largest of those next to a mark.
 
     Raises:
         ValueError: No panel.

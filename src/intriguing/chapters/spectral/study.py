@@ -207,7 +207,7 @@ def sandwich(name: str, model: nn.Sequential, images: Images) -> Sandwich:
     """Certified and found distances to the class with the second largest logit.
 
     Args:
-        name: of the network, for the file in which the search is kept.
+        name: of the network, for the files in which search and certificates are kept.
         model: one of ``recipes.RECIPES``, trained.
         images: (N, 1, 28, 28).
 
@@ -233,9 +233,9 @@ def sandwich_table(found: Mapping[str, Sandwich], data: str) -> Table:
         data: what the images are.
 
     Returns:
-        A ``Table`` named ``sandwich``: how many images, Lipschitz bound, mean distances, the share of images
-        whose runner-up is excluded, by either certificate, at the radius within which half of the images are fooled,
-        how many images that is, and the largest ratio of a certified to a found distance.
+        A ``Table`` named ``sandwich``: how many images, Lipschitz bound, mean distances, the median of those found, the
+        share of images whose runner-up is excluded at that radius, by either certificate, how many images that is, and
+        the largest ratio of a certified to a found distance.
     """
     rows = {}
     for name, one in found.items():
