@@ -124,6 +124,7 @@ def usps() -> Digits:
     Raises:
         MissingData: The file is on none of the places where it is looked for.
         DataError: It is corrupt.
+        ValueError: ``INTRIGUING_DATA`` is set and is no folder.
     """
     folder = find("usps")
     with np.load(folder / MANIFEST["usps"].files[0].path) as arrays:
@@ -145,6 +146,7 @@ def card(profile: str | None = None) -> pd.DataFrame:
         ``origin`` and ``licence``.
 
     Raises:
+        ValueError: As for :func:`mnist`.
         DataError: A file is missing and cannot be downloaded, or it is corrupt.
     """
     profile = _profile(profile)

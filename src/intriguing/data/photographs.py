@@ -117,6 +117,7 @@ def validation(count: int | None = None, *, progress: str | None = None) -> Phot
 
     Raises:
         DataError: there is one, and something in it cannot be read.
+        ValueError: a count below 1, or ``INTRIGUING_DATA`` is set and is no folder.
     """
     root = next((folder / FOLDER for folder in manifest.looked_in(FOLDER) if (folder / FOLDER / "val").is_dir()), None)
     if root is None:

@@ -181,7 +181,7 @@ def alexnet_weights() -> dict[str, Tensor] | None:
 
 
 def squeezenet() -> nn.Sequential | None:
-    """SqueezeNet 1.0 with its weights, as a chain of layers for images (B, 3, 227, 227) in [0, 1] less their mean.
+    """SqueezeNet 1.0 with its weights, as a chain of layers for images (B, 3, height, width) in [0, 1] less their mean.
 
     Returns:
         The network in evaluation mode; None where the file is not on this computer.

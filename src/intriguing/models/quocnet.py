@@ -332,7 +332,7 @@ class QuocNet(nn.Module):
 
 
 def whitened(images: Tensor, kernel: Tensor) -> Tensor:
-    """Images after the fixed whitening; their border is continued outwards.
+    """Images, less one half, after the fixed whitening; their border is continued outwards.
 
     Args:
         images: (B, C, H, W) in [0, 1].
@@ -457,7 +457,8 @@ def learn(
         schedules: one for each stage.
         whitening: height and width of the patches that the whitening is computed from, an odd number.
         seed: of all stages; each has its own stream.
-        folder: where the state is kept until all stages are finished; None keeps nothing.
+        folder: where the state is kept until all stages are finished; then it is removed with all that is in it. None
+            keeps nothing.
         progress: title of the progress bars; None for none.
 
     Returns:

@@ -78,6 +78,9 @@ def build(name: str, *, seed: int = 0) -> nn.Sequential:
 
     Returns:
         A module from images (B, 1, 28, 28) float32 in [0, 1] to logits (B, 10).
+
+    Raises:
+        KeyError: no network of that name.
     """
     kind, hidden = recipe(name).kind, recipe(name).hidden
     generator = torch.Generator().manual_seed(seed)

@@ -1,7 +1,7 @@
 """Training by full-batch L-BFGS with quadratic weight decay, as the paper trained its networks, or by Adam.
 
-L-BFGS goes on until it has converged or made as many iterations as it is allowed. Adam trains the convolutional
-network, without weight decay.
+L-BFGS goes on until it has converged, or made as many iterations as it is allowed, or twice as many evaluations. Adam
+trains the convolutional network, without weight decay.
 """
 
 from __future__ import annotations
@@ -111,9 +111,10 @@ def trained(
     Args:
         name: a key of ``recipes.RECIPES``.
         images: the training set, pixels in [0, 1].
-        seed: of the initial weights.
+        seed: of the initial weights, and of the order of the images where Adam trains.
         per_unit: the reading of the weight decay, see ``weight_decay``.
-        max_iterations: cap on L-BFGS iterations; by default that of the profile.
+        max_iterations: cap on the L-BFGS iterations of a classifier; by default that of the profile. For the features
+            of an autoencoder the profile's cap always holds, and for Adam its number of epochs.
         decay: lambda per layer instead of the recipe's.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What the paper claims, what its companion texts claim, and the one number of the stored runs that decides each.
+"""What the paper claims, what its companion texts claim, and the rules by which the stored runs decide each.
 
 A claim has an identifier, a sentence, its place in the source, the chapter where it is tried, and a rule. The rule
 reads the stored runs and what the sources print, so that no result here is typed in, and gives one of four verdicts:
@@ -107,7 +107,7 @@ class Finding:
 
     Attributes:
         verdict: One of :data:`VERDICTS`.
-        number: The number that decides it, in words; empty where nothing was run.
+        number: The number that decides it, or that goes with what does, in words; empty where nothing was run.
         because: In what way it differs, what leaves it open, or what is needed to run it; where it holds, what is to be
             added to that, mostly nothing.
     """

@@ -275,7 +275,8 @@ def yardsticks(found: pd.DataFrame, size: int, profile: str | None = None) -> pd
     """Returns our differences from the printed transfer rates, in standard errors.
 
     Two uncertainties are told apart: that of a rate counted on ``size`` images, and that of two networks which differ
-    by their seeds, each with the spread that was measured on few images.
+    by their seeds, each with the spread that was measured on few images. The variance of one image, p (1 - p), is taken
+    to be 1 / N at least, so that a printed 0 or 100 % leaves room, too.
 
     Args:
         found: What :func:`intriguing.book.scores.entries` returns.

@@ -202,8 +202,8 @@ def error(boundary: Boundary, points: Tensor, second: Tensor) -> float:
 def bisecting_law(boundary: Boundary, points: Tensor, second: Tensor) -> float:
     """Half the distance between the two class means, times the cosine of the tilting angle.
 
-    It equals the mean signed distance of a class to the boundary, averaged over the two classes, on any data and for
-    any bias: of all a linear boundary can do to that distance, it can only tilt.
+    It equals the mean signed distance of a class to the boundary, positive on its own side, averaged over the two
+    classes, on any data and for any bias: of all a linear boundary can do to that distance, it can only tilt.
 
     Args:
         boundary: the classifier.

@@ -240,7 +240,7 @@ def shared_angle(first: Boundary, second: Boundary, z: Tensor) -> float:
 
 
 def study(task: Task, plan: Plan, levels: Sequence[float] = tuple(LEVELS)) -> Splits:
-    """Trains two machines of each level on each split and each size, and measures them on images that neither has seen.
+    """Trains two machines of each level on each split and each size; measures them there and on images new to both.
 
     Args:
         task: whose training images are split.
