@@ -304,7 +304,7 @@ def two_planes(model: nn.Module, image: Images, target: Tensor, found: Distortio
 
 @plots.styled
 def regions(planes: Mapping[str, Plane]) -> plots.Figure:
-    """The regions of the classes on planes, each named by its class, with the images that span them.
+    """The regions of the classes on planes, all but the smallest named, with the images that span them.
 
     Args:
         planes: title -> what :func:`plane` returns.
