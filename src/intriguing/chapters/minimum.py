@@ -454,8 +454,8 @@ def table(found: Found, data: str) -> Table:
         data: the name of the images.
 
     Returns:
-        A ``Table`` named ``minimum``: per network both means, the first over the second, and for how many images the
-        search by projections succeeded.
+        A ``Table`` named ``minimum``: per network both means, the first over the second, and the share of the images
+        for which the search by projections succeeded.
     """
     rows = {
         name: [
@@ -609,13 +609,13 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: floa
         panels: Title -> a frame with one row per method and the columns ``method`` (its name), ``seconds`` (per
             image), ``ratio`` (mean distortion over the smallest known, at least about 1) and ``success`` (a
             fraction). Rows with NaN are left out.
-        ours: Methods whose name begins like this are filled and blue.
+        ours: Methods whose name begins like this are diamonds, the others circles.
         width: In inches; where it is less than a full one, the list stands below its panel.
 
     Returns:
         The figure, one panel below the other. Methods are numbered in the order of their cost in the first panel and
-        named in a list beside it, each panel its own; ours stand there in blue, and an open symbol in vermilion has
-        failures.
+        named in a list beside it, each panel its own. What has failures is open and in vermilion, of the rest ours are
+        blue.
 
     Raises:
         ValueError: There is no panel.
