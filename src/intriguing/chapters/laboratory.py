@@ -116,8 +116,9 @@ def document(models: Mapping[str, nn.Module], test: Images, about: Mapping[str, 
         about: what is to be told about the run.
 
     Returns:
-        ``about``; ``networks``, with layers in base64, the largest stretch of all layers before the last, and the test
-        errors of the trained network and of its copy; and ``digits``, pixels in base64 and classes.
+        ``about``; ``networks``, with layers in base64, an upper bound on how much all layers before the last can
+        stretch a distance, and the test errors of the trained network and of its copy; and ``digits``, pixels in
+        base64 and classes.
     """
     networks = []
     for name, model in models.items():

@@ -21,7 +21,7 @@ LINEAR = ["FC10(1e-4)", "FC10(1e-2)", "FC10(1)"]
 """The networks without hidden layers."""
 
 SIGMOID = ("FC100-100-10", "FC200-200-10")
-"""The networks with layers of sigmoids."""
+"""The networks with two layers of sigmoids; AE400-10 has one."""
 
 LENGTHS = (0.06, 0.1)
 """Distortions at which sets are compared when all perturbations are equally long: those of the paper's Table 4."""

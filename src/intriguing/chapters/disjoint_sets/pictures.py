@@ -54,7 +54,7 @@ def intervals(
 
 
 def findings(compared: pd.DataFrame, *, width: float = 2.0) -> Figure:
-    """Every finding of Tables 1 to 4 beside the interval of ours over seeds.
+    """Every error rate among the findings of Tables 1 to 4 beside the interval of ours over seeds.
 
     Args:
         compared: what ``seeds.inside`` returns.

@@ -30,7 +30,7 @@ def draw(total: int, count: int, seed: int = settings.SEED) -> Tensor:
         (count,) long, in the order of the draw.
 
     Raises:
-        ValueError: more are asked for than there are.
+        ValueError: none is asked for, or more than there are.
     """
     if not 1 <= count <= total:
         raise ValueError(f"got {count} photographs to draw; expected 1 to {total} of {total}.")

@@ -220,8 +220,8 @@ def numbers(
         layers: see :func:`layers`.
         labels: (N,) long.
         rotations: bases turned at random.
-        count: mixtures of each size.
-        seed: of bases and mixtures.
+        count: mixtures of each size; directions that are read towards their longer tails are twice as many.
+        seed: of bases, mixtures and directions.
     """
     return {
         "layers": pd.DataFrame({name: _numbers(one, len(labels) // 10) for name, one in surveys.items()}).T,
