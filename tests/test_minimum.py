@@ -164,6 +164,28 @@ def test_what_the_text_says_of_memory_chunks_and_projections_is_so_in_the_stored
     assert "walk" in ends["SqueezeNet 1.0"] and ends["SqueezeNet 1.0", "refined"] > ends["SqueezeNet 1.0", "walk"]
 
 
+def test_what_the_text_says_of_the_walk_along_the_boundary_is_so_in_the_stored_measurements():
+    rows = minimum.measured().small.set_index(["model", "key"])
+    lower = {name: set(part.index[part < part["refined"]]) for name in ("FC10(1e-4)", "FC100-100-10")
+             for part in [rows.loc[name, "ratio"]]}  # fmt: skip
+    assert lower == {"FC10(1e-4)": {"brendel-bethge-200"}, "FC100-100-10": set()}
+    walk = rows.xs("brendel-bethge-200", level="key")
+    assert walk["ratio"].max() < 1.0002 and walk["success_float32"].min() == 1 and walk["success_float64"].max() < 1
+
+
+def test_what_the_text_says_of_a_thousand_images_is_so_in_the_stored_measurements():
+    each = minimum.measured().grown["ms per image"]
+    assert 1.05 < each["FC10(1e-4)", 4000] / each["FC10(1e-4)", 1000] < 1.25
+    assert each["FC100-100-10", 4000] <= each["FC100-100-10", 1000]
+
+
+def test_the_first_line_looks_at_four_measurements_only(measured, found):
+    searches, models, targets = found
+    claim = "The code of the engine is the code that was timed"
+    measured.deep["meta"]["engine"] = measured.gpu["meta"]["engine"] = "an earlier one"
+    assert minimum.claims(measured, searches, models, targets)[claim]
+
+
 def test_one_attack_with_a_margin_loss_ends_far_out_as_shipped():
     ends = minimum.measured().small.set_index("key")["ratio"]
     assert ends["fmn"].min() > 1.3 and ends["cw-foolbox"].max() < 1.005 and ends["cw-cleverhans"].max() < 1.005

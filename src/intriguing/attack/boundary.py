@@ -38,7 +38,8 @@ class Exits:
     Attributes:
         ways: (B, n) float64, the shortest perturbation found that leaves the class; NaN where none was found.
         rms: (B,) float64, its root mean square per pixel; infinite where none was found.
-        normals: (B, n) float64, unit normals of the boundary there, pointing out; NaN where none was found.
+        normals: (B, n) float64, unit normals of the boundary there, pointing out, from the lead over the rival that
+            the way was found for, also where another one overtakes a little before; NaN where none was found.
         each: (B, J, n) float64, the shortest way found for each rival to overtake, in increasing order of class, NaN
             where none was found or looked for.
     """

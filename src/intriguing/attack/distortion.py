@@ -40,7 +40,9 @@ class Distortion:
             as its target; where False, ``images`` holds the closest attempt: the one with the largest margin of the
             target.
         penalty: (B,) float64, the c found; infinite where r = 0, NaN where no c succeeded or none was sought.
-        evaluations: (B,) long, forward and backward passes that the image took part in.
+        evaluations: (B,) long, what the search asked of the network for this image: a forward pass counts as one, with
+            a backward pass or without; a step of the projections counts as one for each rival's gradient, though it
+            makes one forward pass. The passes that judge, and the one with which the projections begin, do not count.
     """
 
     images: Tensor
@@ -76,8 +78,9 @@ def minimum_distortion(
         images: (B, *shape) float32 or float64, inside the bounds.
         targets: (B,) long, the class l that each image shall be taken for.
         refine: False is the paper's method: the minimiser of the penalised loss at the edge in c. True looks for a
-            local minimum of |r| itself by a sequence of projections, which is shorter and faster to find; an image for
-            which these do not arrive is sent through the penalty method and on from there. A float32 module works in
+            local minimum of |r| itself by a sequence of projections, which is faster to find and as a rule shorter,
+            though not on every network with convolutions; an image for which these do not arrive is sent through the
+            penalty method and on from there. A float32 module works in
             float32 then, and each result is verified in float64.
         norm: ``"squared"`` penalises c |r|^2, ``"plain"`` c |r|, the printed form; the stationary points are the same
             with c' = c / (2 |r|). Where the loss is nearly straight along the way (quiet logits, an image close to the
@@ -256,7 +259,8 @@ def distortion_to_all(
 
     Returns:
         A ``Distortion`` whose fields have one more dimension, (B, k - 1, ...): the wrong classes in increasing order.
-        Its ``rms.min(1)`` is the distortion to the nearest class, its ``rms.mean(1)`` the mean over the targets.
+        Where all of them succeed, its ``rms.amin(1)`` is the distortion to the nearest class and its ``rms.mean(1)``
+        the mean over the targets.
     """
     others = wrong_classes(labels, classes)  # (B, k - 1)
     repeated = images.repeat_interleave(classes - 1, 0)

@@ -93,7 +93,7 @@ class Classifier:
         return logits.to(self.dtype)
 
     def coarser(self, least: torch.dtype) -> Classifier:
-        """The same model in float32 where its weights and ``least`` are no finer, else this one."""
+        """The same model in float32 where its weights and ``least`` are float32, else this one."""
         if self.dtype != torch.float64 or {self._weights, least} != {torch.float32}:
             return self
         found = copy.copy(self)

@@ -23,7 +23,9 @@ class Exact:
     Attributes:
         image: (m,) float64, x + r.
         rms: the distortion.
-        gap: relative duality gap, (primal - dual) / primal; the distance to the optimum is at most this fraction.
+        gap: relative duality gap, abs(primal - dual) / primal, of half the squared length of r. Where all inequalities
+            hold, that number exceeds its least value by at most this fraction of itself, and the image lies no further
+            from the best one than the root of this fraction times the length of r.
     """
 
     image: Tensor

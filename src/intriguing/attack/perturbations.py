@@ -20,9 +20,9 @@ def amplify(images: Tensor, distorted: Tensor, size: float = AMPLIFIED, *, form:
         images: (N, *shape) in [0, 1].
         distorted: (N, *shape), x + r; an image with r = 0 has no direction and is returned as it is.
         size: root mean square per pixel that is asked for, above 0.
-        form: ``"printed"`` is x + size r / rms(r), which leaves the box; ``"clipped"`` cuts that back to [0, 1], which
-            makes it smaller than ``size``; ``"boxed"`` goes along r until the image, cut back to [0, 1], has moved by
-            ``size``, or by as much as the box allows.
+        form: ``"printed"`` is x + size r / rms(r), which may leave the box; ``"clipped"`` cuts that back to [0, 1],
+            and where it cuts, the step is smaller than ``size``; ``"boxed"`` goes along r until the image, cut back to
+            [0, 1], has moved by ``size``, or by as much as the box allows up to 4,096 times as far as the printed form.
 
     Returns:
         (N, *shape) of the dtype of ``images``.
@@ -81,7 +81,7 @@ def moved_by(images: Tensor, distorted: Tensor, sizes: Tensor) -> Tensor:
 
     Returns:
         (N, *shape) of the dtype of ``images``: x + t r cut back to [0, 1], with t such that the image has moved by its
-        size, or by as much as the box allows.
+        size, or by as much as the box allows up to 4,096 times the t that it would take without the box.
 
     Raises:
         TypeError: one is no floating tensor.

@@ -109,9 +109,9 @@ def project_polyhedron(
         lower: number or tensor that broadcasts to (B, n).
         upper: likewise.
         multipliers: (B, k), a guess of y, for instance from a problem nearby; zero by default.
-        tolerance: largest violation of a constraint, or slack of one with a positive multiplier, as a distance (the
-            constraint's value over the norm of its row), a number or one per row, (B,); by default a little above
-            rounding.
+        tolerance: largest violation of a constraint, as a distance (the constraint's value over the norm of its row);
+            where one has slack, either that or its multiplier, as a distance (times that norm), is no larger. A number
+            or one per row, (B,); by default a little above rounding.
 
     Returns:
         z (B, n), in the box exactly and inside the half-spaces to the tolerance, and y (B, k), the multipliers. A row

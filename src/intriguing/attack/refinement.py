@@ -1,11 +1,12 @@
 """The smallest |r| itself: a sequence of projections onto the linearised region of the target.
 
-The constraint f(x + r) = l is written as what it is, one inequality on logits per rival of the target. At the current
+The constraint f(x + r) = l is taken as what it is, one inequality on logits per rival of the target. At the current
 image the network is replaced by its linearisation, and the closest point of the box that satisfies the linearised
-inequalities is found exactly (``project_polyhedron``). On a linear network one such step is the optimum. Elsewhere two
-precautions make the steps converge from the clean image itself: the lead that is asked for grows in stages, and where
-a step moves too far for the linearisation to hold, the point that is projected is not the clean image but one on the
-way from it to the current image, which is the same as a charge for moving.
+inequalities of the strongest rivals there is found exactly (``project_polyhedron``). On a linear network one such step
+for the whole lead is the optimum, if the rivals that count at its end are among them. Elsewhere two precautions make
+the steps converge from the clean image itself: the lead that is asked for grows in stages, and where a step moves too
+far for the linearisation to hold, the point that is projected is not the clean image but one on the way from it to the
+current image, which is the same as a charge for moving.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ class Run:
         chunk: images per file and solved at a time, at least 1; by default 400,000 pixels on the CPU and 8 million on
             an accelerator, that is 510 and 10,204 images of 28 by 28 pixels.
         folder: where the chunks are kept; by default ``runs/<key>`` in the cache.
-        device: where chunks are solved; by default where the model's weights are, or the images for a plain function.
+        device: where a plain function is given its images; a module works where its weights are, whatever is said here.
+            By default where the model's weights are, or the images for a plain function. Its kind is part of the key.
         name: of the model. A plain function needs one: its code and what it closes over cannot be hashed.
         **settings: those of ``minimum_distortion``: ``refine``, ``norm``, ``margin``, ``max_iterations``, ...
 
@@ -179,6 +180,7 @@ class Run:
             The indices of the chunks that were solved here, in order of time.
 
         Raises:
+            ValueError: a rank that is none, or images, targets or a model that have changed since the run was made.
             MemoryError: not even one image at a time fits into memory.
             OSError: a chunk cannot be written, for instance because the disk is full. Those finished are kept.
         """
