@@ -79,7 +79,7 @@ def reduce(folder: Path) -> int:
     drawn = [random_targets(torch.from_numpy(job["labels"].astype(np.int64))).numpy() for job in (whole, halves)]
     kept = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     found = rates.reduced(whole, halves, *drawn, list(trials.LINEAR_VARIANTS))
-    write_json(RESULT, found | {name: kept[name] for name in ("joint", "blocks") if name in kept})
+    write_json(RESULT, found | {name: kept[name] for name in ("joint", "blocks", "costs") if name in kept})
     return 0
 
 
@@ -106,8 +106,8 @@ def units(options: argparse.Namespace, began: float) -> int:
     casts = plan.wanted()
     if options.reduce:
         found = json.loads(RESULT.read_text(encoding="utf-8"))
-        counted = rates.rounded(plan.blocks_of(casts, bench))
-        write_json(RESULT, found | {"joint": joint.reduced(plan.found(casts, bench)), "blocks": counted})
+        told = rates.rounded({"blocks": plan.blocks_of(casts, bench), "costs": plan.costs(casts, bench)})
+        write_json(RESULT, found | {"joint": joint.reduced(plan.found(casts, bench))} | told)
         return 0
     number, many = map(int, options.part.split("/"))
     with (options.units / f"part-{number}-of-{many}.lock").open("w") as lock:

@@ -271,6 +271,48 @@ def test_what_is_said(search):
     assert not any(list(joint.claims(told).values())[:3])
 
 
+def test_each_number_is_judged_by_what_the_others_choose():
+    z = np.array([[0.0, 9.0, 1.0], [5.0, 3.0, 1.0]])
+    # beyond five standard errors a number counts no more, or the second would be nearer without the last
+    assert joint._without(z).tolist() == [1, 0, 0]
+
+
+def test_all_numbers_together_may_choose_otherwise(search):
+    told = {"joint": joint.reduced(made_up())}
+    found = told["joint"]
+    assert found["every"] == found["best"] and found["left out"] == 60
+    assert "They are those of the choice" in joint.about_every(told) and "**60** of the 60" in joint.about_every(told)
+    found["best"]["protocol"]["amplified"] = "each"
+    found["left out"] = 51
+    said = joint.about_every(told)
+    assert "differ from the choice in these answers: amplified: a set by one factor. " in said and "**51**" in said
+
+
+def test_other_answers_and_starts_stand_beside_a_kind_of_protocol():
+    found = made_up()
+    first = found.casts[False, "x1", "as printed", "as in the book", "1500"]
+    found.casts[False, "x1", "as printed", joint.LIGHTER, "1500"] = {0: first[0]}
+    told = {"joint": joint.reduced(found)}
+    frame = joint.trained(told)
+    assert frame["starts"].tolist() == [1, 1] and set(frame.index) == {
+        f"networks with hidden units as printed; autoencoder {name}" for name in ("as in the book", joint.LIGHTER)
+    }
+    told["joint"]["best"]["protocol"]["cut"] = True
+    other = joint.coarse(told)["other answers than the choice"]
+    assert other.index.tolist() == ["search over c: the edge itself"]
+    assert "amplified pixels not cut to the box" in other.iloc[0] and "class" not in other.iloc[0]
+
+
+def test_costs_are_medians_of_what_was_noted():
+    seen = {
+        "FC10(1)": {"training": [], "attack": [4.0]},
+        "AE400-10": {"training": [3.0, 1.0, 8.0], "attack": [2.0, 4.0]},
+    }
+    frame = joint.costs({"costs": seen})
+    assert np.isnan(frame.loc["FC10(1)", "training"]) and frame.loc["FC10(1)", "timed"] == 0
+    assert frame.loc["AE400-10"].tolist() == [3.0, 3, 3.0, 2]
+
+
 def test_claims_set_an_answer_beside_another(search):
     told = {"joint": joint.reduced(made_up())}
     best, changed = told["joint"]["best"], told["joint"]["changed"]

@@ -77,6 +77,16 @@ def test_several_networks_side_by_side_are_those_of_one_at_a_time(bench, digits,
             torch.testing.assert_close(weight, same, rtol=1e-3, atol=1e-4)
 
 
+def test_an_autoencoder_takes_as_long_as_both_its_layers(bench):
+    network = Network("AE400-10", coder=Coder(iterations=5), end=12)
+    units.train([network], bench)
+    other = replace(network, way=Variant(0.5, bias=True))
+    units.train([other], bench)
+    head, below = (units.cache.location(*where(other, bench)) for where in (units.place, units._below))
+    parts = [float(files.read(path, _key(path))[0]["seconds"]) for path in (head, below)]
+    assert min(parts) > 0 and units.seconds(other, bench) == pytest.approx(sum(parts))
+
+
 def test_a_network_is_made_anew_when_its_settings_or_data_change(bench, digits):
     one = Network("FC10(1)", end=3)
     units.train([one], bench)
@@ -102,11 +112,13 @@ def test_a_killed_training_goes_on_to_the_same_network(bench, tmp_path, monkeypa
     with pytest.raises(StopIteration):
         units.train([one], bench)
     (unfinished,) = (tmp_path / "unfinished").iterdir()
-    assert 0 < files.read(unfinished, _key(unfinished))[0]["state/iterations"].item() < 30
+    memory, _ = files.read(unfinished, _key(unfinished))
+    assert 0 < memory["state/iterations"].item() < 30
+    before = memory["seconds"].item()
     assert not units.there(one, bench)
     monkeypatch.setattr("intriguing.chapters.protocol.trials.train", train)
     units.train([one], bench)
-    assert not unfinished.exists()
+    assert not unfinished.exists() and units.seconds(one, bench) > before
     again = units.layers(one, bench)
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path / "whole"))
     units.train([one], bench)

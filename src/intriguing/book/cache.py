@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import tempfile
@@ -75,6 +76,29 @@ def location(name: str, key: Mapping[str, Any]) -> Path:
         raise ValueError(f"name is {name!r}; expected letters, digits and . _ ( ) ' - only, not starting with a dot.")
     digest = hashlib.sha256(canonical(key).encode()).hexdigest()[:16]
     return files.cache_folder() / "weights" / f"{name}-{digest}.safetensors"
+
+
+def provenance(name: str, key: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a file says of how its tensors were made; they themselves are not read, and not checked.
+
+    Args:
+        name: As for :func:`load_or_make`.
+        key: As for :func:`load_or_make`.
+
+    Returns:
+        What :func:`intriguing.book.settings.provenance` returned then, and ``seconds``, which leave out what was waited
+        for or made on the way; empty where there is no such file.
+
+    Raises:
+        ValueError: The name holds other characters, or the key holds something that is not JSON.
+    """
+    import safetensors
+
+    path = location(name, key)
+    if not path.exists():
+        return {}
+    with safetensors.safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {}).get("provenance") or "{}")
 
 
 def described(model: nn.Module) -> dict[str, str]:

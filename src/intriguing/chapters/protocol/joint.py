@@ -140,8 +140,8 @@ class Count:
             longer = (protocol.average, protocol.amplified, protocol.cut) if "amplified" in row else ()
             count, asked = self._read, (*asked, *longer)
         # the networks of the halves are neither linear nor autoencoders
-        kind = replace(protocol, linear=BASE.linear, coder=BASE.coder) if half else protocol
-        trained = (half, kind.linear, kind.sigmoid, kind.coder, kind.end)
+        linear, coder = (BASE.linear, BASE.coder) if half else (protocol.linear, protocol.coder)
+        trained = (half, linear, protocol.sigmoid, coder, protocol.end)
         return self._once(self._over_seeds, count, trained, row.removesuffix(" amplified to 0.1"), column, *asked)
 
     @staticmethod
@@ -354,7 +354,9 @@ def reduced(found: Found) -> dict[str, Any]:
         ``missing`` numbers; how many ``protocols`` were tried, the ``most`` rates that any brings within two standard
         errors, and the ``images`` attacked; for ``best`` and ``base`` the protocol and its misfits; the best with one
         answer ``changed`` at a time; the best by ``trained`` networks and, with a random class, by grid, ``coarse``;
-        and by number under the best, under the base, and the least and largest of all protocols.
+        the nearest to ``every`` number, the ones that judge among them; how many rates lie within two standard errors
+        under what all other numbers choose, ``left out``; the ``sizes`` of Table 1; and by number under the best, under
+        the base, and the least and largest of all protocols.
     """
     result = search(found)
     choose, rate = chooses(result.printed), ~result.printed["group"].isin(["distortions", "errors"]).to_numpy()
@@ -362,6 +364,7 @@ def reduced(found: Found) -> dict[str, Any]:
     best, theirs = int(chosen.argmin()), printed_clean(result.printed)
     within = np.abs(result.z) <= 2
     rates_within = (within & rate).sum(1)
+    lucky = np.array([not _convex(*place) for place in result.printed.index])
 
     def about(i: int) -> dict[str, Any]:
         return {
@@ -370,6 +373,7 @@ def reduced(found: Found) -> dict[str, Any]:
             "judged by": judged[i],
             "rates within two": int(rates_within[i]),
             "numbers within two": int(within[i].sum()),
+            "starts": int(result.seeds[i, lucky].min()) if lucky.any() else 1,
         }
 
     where = {protocol: i for i, protocol in enumerate(result.protocols)}
@@ -415,8 +419,15 @@ def reduced(found: Found) -> dict[str, Any]:
     }
     told = {"best": about(best), "base": about(0), "changed": changed, "numbers": numbers}
     told |= {name: [one for kind, one in nearest.items() if kind[0] == name] for name in ("trained", "coarse")}
-    told["sizes"] = _sizes(result)
+    told |= {"every": about(int(result.misfits(choose | ~choose).argmin())), "sizes": _sizes(result)}
+    told["left out"] = int((within[_without(result.z), np.arange(len(rate))] & rate).sum())
     return rates.rounded(summary | told)
+
+
+def _without(z: np.ndarray) -> np.ndarray:
+    """(E,) for each number the protocol that all other numbers choose together."""
+    capped = np.square(np.minimum(np.abs(z), evidence.CAP))
+    return (capped.sum(1, keepdims=True) - capped).argmin(0)
 
 
 def _sizes(result: Search) -> dict[str, Any]:
@@ -504,20 +515,50 @@ def table(campaign: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def trained(campaign: Mapping[str, Any]) -> pd.DataFrame:
-    """The nearest protocol by how the networks with hidden units and the autoencoder were trained."""
-    columns = ["chosen on", "judged by", "rates within two"]
-    lines = {
-        "; ".join(_said(name, one["protocol"][name]) for name in ("sigmoid", "coder")): one
-        for one in campaign["joint"]["trained"]
-    }
-    return pd.DataFrame({title: [line[name] for name in columns] for title, line in lines.items()}, columns).T
+    """The nearest protocol by how networks with hidden units and the autoencoder were trained, the nearest first."""
+    return _beside(campaign["joint"], "trained", "sigmoid", "coder").sort_values("chosen on", kind="stable")
 
 
 def coarse(campaign: Mapping[str, Any]) -> pd.DataFrame:
     """The nearest protocol with a class drawn at random, by how finely c was searched."""
-    columns = ["chosen on", "judged by", "rates within two"]
-    lines = {_said("grid", one["protocol"]["grid"]): one for one in campaign["joint"]["coarse"]}
-    return pd.DataFrame({title: [line[name] for name in columns] for title, line in lines.items()}, columns).T
+    return _beside(campaign["joint"], "coarse", "grid", given=("targets",))
+
+
+def _beside(found: Mapping[str, Any], kind: str, *questions: str, given: tuple[str, ...] = ()) -> pd.DataFrame:
+    """The nearest protocol of each kind: its misfits, starts, and other answers that are not those of the choice.
+
+    Args:
+        found: what ``reduced`` returns.
+        kind: ``"trained"`` or ``"coarse"``.
+        questions: those that make the kind.
+        given: those that have one answer here, which goes without saying.
+    """
+    best, rows = found["best"]["protocol"], {}
+    for line in found[kind]:
+        other = {name: answer for name, answer in line["protocol"].items() if name not in (*questions, *given)}
+        differs = "; ".join(_said(name, answer) for name, answer in other.items() if answer != best[name])
+        cells = [line[name] for name in ("chosen on", "judged by", "rates within two", "starts")]
+        rows["; ".join(_said(name, line["protocol"][name]) for name in questions)] = [*cells, differs]
+    columns = ["chosen on", "judged by", "rates within two", "starts", "other answers than the choice"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def costs(campaign: Mapping[str, Any]) -> pd.DataFrame:
+    """How long a training and the search for a set of examples took, in seconds.
+
+    Returns:
+        By network: the median of its ``training`` times, NaN where none was noted, how many were noted, ``timed``, the
+        median of its ``attack`` times and how many ``sets`` there are.
+    """
+    rows = {}
+    for name, line in campaign["costs"].items():
+        cells = [cell for one in ("training", "attack") for cell in (_median(line[one]), len(line[one]))]
+        rows[name] = cells
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["training", "timed", "attack", "sets"])
+
+
+def _median(values: list[float]) -> float:
+    return float(np.median(values)) if values else np.nan
 
 
 def about(campaign: Mapping[str, Any]) -> str:
@@ -533,6 +574,21 @@ def about(campaign: Mapping[str, Any]) -> str:
         f"from {base['judged by']:.2f} to **{best['judged by']:.2f}**. Of {rate} rates "
         f"**{best['rates within two']}** lie within two standard errors of the printed ones, "
         f"{base['rates within two']} under the base, and {found['most']} under the protocol that has most of them."
+    )
+
+
+def about_every(campaign: Mapping[str, Any]) -> str:
+    """What all numbers together would choose, and what each of them judges when it is left out, in sentences."""
+    found = campaign["joint"]
+    every, best, rate = found["every"], found["best"], sum(line["rate"] for line in found["numbers"])
+    other = {name: answer for name, answer in every["protocol"].items() if answer != best["protocol"][name]}
+    differs = "; ".join(_said(name, answer) for name, answer in other.items())
+    choice = f"They differ from the choice in these answers: {differs}" if differs else "They are those of the choice"
+    return (
+        f"If all numbers choose, those that judge among them, the answers are these. {choice}. The misfits are then "
+        f"{every['chosen on']:.2f} and {every['judged by']:.2f}, and {every['rates within two']} of {rate} rates lie "
+        f"within two standard errors. With nobody left to judge, each number can still be judged by itself: under "
+        f"what all *other* numbers choose, **{found['left out']}** of the {rate} rates lie within two."
     )
 
 

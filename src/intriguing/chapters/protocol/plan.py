@@ -29,6 +29,7 @@ CODERS: Mapping[str, Coder] = {
     "a tenth of the decay": Coder(decay=1.5e-4),
     "a tenth of the pull": Coder(pull=0.3),
     joint.LIGHTER: Coder(head=1e-7),
+    f"a tenth of the pull, {joint.LIGHTER}": Coder(pull=0.3, head=1e-7),
 }
 
 
@@ -74,6 +75,7 @@ def wanted() -> list[Cast]:
     settings += [{"seed": 0, "coder": name} for name in list(CODERS)[1:]]
     settings += [{"seed": seed} for seed in (3, 4)] + [{"seed": 1, "sigmoid": ALIKE}]
     settings += [{"seed": seed, "coder": joint.LIGHTER} for seed in range(1, 5)]  # its encoders are those of the book
+    settings += [{"seed": 0, "sigmoid": ALIKE, "coder": joint.LIGHTER}]
     settings += [{"seed": 0, "sigmoid": name} for name in VARIANTS if name != ALIKE]
     return [
         Cast(half, linear=linear, **each)
@@ -166,6 +168,22 @@ def blocks_of(casts: Iterable[Cast], bench: Bench) -> dict[str, dict]:
                 way: blocks.compared(np.stack([one[way].numpy() for one in misread], 1), blocks.printed())
                 for way in ("uncut", "cut")
             }
+    return told
+
+
+def costs(casts: Iterable[Cast], bench: Bench) -> dict[str, dict[str, list[float]]]:
+    """Seconds that networks and the examples for them took, as far as they were noted.
+
+    Returns:
+        Name of the network, of a half where it was trained on one -> ``training`` and ``attack`` -> of each.
+    """
+    told: dict[str, dict[str, list[float]]] = {}
+    for network in (one for one in networks(casts) if units.there(one, bench)):
+        name = network.name if network.part == "train" else f"{network.name} of a half"
+        line = told.setdefault(name, {"training": [], "attack": []})
+        for what, took in (("training", units.seconds), ("attack", units.attack_seconds)):
+            seconds = took(network, bench)
+            line[what] += [] if seconds is None else [seconds]
     return told
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -410,17 +411,21 @@ def readings(
             store.put(f"{name}/{way}", torch.cat([stack.read(images) for stack in readers]))
 
 
+def noisy_images(part: Part, sizes: Sequence[float], *, seed: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """The images of a part under each Gaussian noise, uncut and cut to the box; drawn one after the other."""
+    generator = torch.Generator(device=part.images.device).manual_seed(seed)
+    for size in sizes:
+        noise = torch.randn(part.images.shape, generator=generator, device=part.images.device)
+        noisy = part.images + size * noise
+        yield noisy, noisy.clamp(0, 1)
+
+
 def noise_errors(readers: Sequence[Stack], part: Part, sizes: Sequence[float] = (), *, seed: int = 0) -> Tensor:
     """How many images of a part are misread: (readers, 1 + 2 sizes), clean first, then each noise uncut and cut."""
     found = []
-    generator = torch.Generator(device=part.images.device).manual_seed(seed)
-    for size in (0.0, *sizes):
-        noisy = part.images
-        if size:
-            noisy = noisy + size * torch.randn(noisy.shape, generator=generator, device=noisy.device)
-        for images in (noisy, noisy.clamp(0, 1))[: 2 if size else 1]:
-            read = torch.cat([stack.read(images) for stack in readers])
-            found.append((read != part.labels.to(torch.uint8)).sum(1))
+    for images in chain([part.images], chain.from_iterable(noisy_images(part, sizes, seed=seed))):
+        read = torch.cat([stack.read(images) for stack in readers])
+        found.append((read != part.labels.to(torch.uint8)).sum(1))
     return torch.stack(found, 1)
 
 

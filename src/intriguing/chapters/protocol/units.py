@@ -156,7 +156,31 @@ def layers(network: Network, bench: Bench) -> Layers:
         Missing: it has not been trained.
     """
     kept = cache.load_or_make(*place(network, bench), _absent(network))
-    return [tuple(kept[f"{i}/{what}"].to(bench.device) for what in "wb") for i in range(len(kept) // 2)]
+    many = sum(name.endswith("/w") for name in kept)
+    return [tuple(kept[f"{i}/{what}"].to(bench.device) for what in "wb") for i in range(many)]
+
+
+def seconds(network: Network, bench: Bench) -> float | None:
+    """How long the training took, by the clock, an autoencoder's layer below the softmax with it.
+
+    None where that is not known: of networks on the way to another level, and where it was not noted.
+
+    Raises:
+        Missing: it has not been trained.
+    """
+    kept = [cache.load_or_make(*place(network, bench), _absent(network))]
+    if network.coder:
+        kept.append(cache.load_or_make(*_below(network, bench), _absent(network)))
+    return sum(float(one["seconds"]) for one in kept) if all("seconds" in one for one in kept) else None
+
+
+def attack_seconds(maker: Network, bench: Bench) -> float | None:
+    """How long the search for the examples for a network took, by the clock; None where there are none.
+
+    Raises:
+        Missing: the network has not been trained.
+    """
+    return cache.provenance("examples", _of_set(maker, bench)).get("seconds")
 
 
 def train(batch: Sequence[Network], bench: Bench) -> None:
@@ -171,7 +195,7 @@ def train(batch: Sequence[Network], bench: Bench) -> None:
     Raises:
         TimeOver: the training was saved, and goes on when it is begun again with the same batch.
     """
-    first, began = batch[0], time.monotonic()
+    first = batch[0]
     plan, part = recipe(first.name), getattr(bench.data, first.part)
     levels = [level for level in LEVELS if level < first.end and plan.hidden and not first.coder] + [first.end]
     seeds, ways = [one.seed for one in batch], [one.way for one in batch]
@@ -192,25 +216,34 @@ def train(batch: Sequence[Network], bench: Bench) -> None:
         for level in levels:
             pairs = enumerate(stacks[str(level)])
             made = {f"{n}/{what}": pair[k][i : i + 1] for n, pair in pairs for k, what in enumerate("wb")}
+            if level == first.end:
+                made["seconds"] = torch.tensor(found.seconds / len(batch), dtype=torch.float64)
             cache.load_or_make(*place(replace(one, end=level), bench), lambda made=made: made)
     saved.path.unlink(missing_ok=True)
-    bench.say(f"trained {', '.join(map(str, batch))}: {time.monotonic() - began:.0f} s since this start")
+    bench.say(f"trained {', '.join(map(str, batch))}: {found.seconds:.0f} s")
 
 
 def encoder(network: Network, bench: Bench) -> tuple[stacked.Layout, Tensor]:
     """The layer below the softmax of an autoencoder, trained where it is not there: its layout and (1, P) numbers."""
-    coder = {name: value for name, value in asdict(network.coder).items() if name != "head"}
-    key = {"coder": coder, "seed": network.seed, "data": getattr(bench.digits, network.part).digest, "code": bench.code}
+    name, key = _below(network, bench)
 
     def make() -> dict[str, Tensor]:
-        saved, end = _saved([("AE400-encoder", key)], bench), network.coder.iterations
+        saved, end = _saved([(name, key)], bench), network.coder.iterations
         part = getattr(bench.data, network.part)
         layout, found = trials.encoders(part, [network.seed], [network.coder], [end], bench.over, saved)
         _finished(found, end)
         saved.path.unlink(missing_ok=True)
-        return {"flat": torch.cat([part.flatten(1) for part in layout.split(found.levels[str(end)])[0]], 1)}
+        flat = torch.cat([part.flatten(1) for part in layout.split(found.levels[str(end)])[0]], 1)
+        return {"flat": flat, "seconds": torch.tensor(found.seconds, dtype=torch.float64)}
 
-    return stacked.Layout((trials.PIXELS, 400)), cache.load_or_make("AE400-encoder", key, make)["flat"].to(bench.device)
+    return stacked.Layout((trials.PIXELS, 400)), cache.load_or_make(name, key, make)["flat"].to(bench.device)
+
+
+def _below(network: Network, bench: Bench) -> tuple[str, dict]:
+    """Under which name and key the layer below the softmax of an autoencoder is kept."""
+    coder = {name: value for name, value in asdict(network.coder).items() if name != "head"}
+    data = getattr(bench.digits, network.part).digest
+    return "AE400-encoder", {"coder": coder, "seed": network.seed, "data": data, "code": bench.code}
 
 
 def _absent(what: object) -> Callable[[], dict[str, Tensor]]:
@@ -254,12 +287,11 @@ def noisy(network: Network, bench: Bench, *, make: bool = True) -> dict[str, Ten
 
     def look() -> dict[str, Tensor]:
         stack, part = stacked.Stack(layers(network, bench)), bench.data.train
-        generator, found = torch.Generator(device=bench.device).manual_seed(0), {"uncut": [], "cut": []}
-        for size in trials.TRAIN_NOISE:
-            images = part.images + size * torch.randn(part.images.shape, generator=generator, device=bench.device)
-            for way, shown in (("uncut", images), ("cut", images.clamp(0, 1))):
-                found[way].append(stack.read(shown)[0] != part.labels.to(torch.uint8))
-        return {way: torch.stack(off) for way, off in found.items()}
+        off = [
+            [stack.read(images)[0] != part.labels.to(torch.uint8) for images in both]
+            for both in trials.noisy_images(part, trials.TRAIN_NOISE)
+        ]
+        return {way: torch.stack(each) for way, each in zip(("uncut", "cut"), zip(*off, strict=True), strict=True)}
 
     key = {"network": _weights(network, bench), "noise": trials.TRAIN_NOISE, "data": bench.digits.train.digest}
     return cache.load_or_make("noisy", key, look if make else _absent(f"what {network} misreads under noise"))
