@@ -204,7 +204,7 @@ def table(found: Sequence[tuple[Claim, Finding]]) -> str:
         ]
         for claim, finding in found
     ]
-    return markdown.words(["Claim and place", "The number that decides", "Verdict", "Chapter"], rows)
+    return markdown.words(["Claim and place", "The numbers behind it", "Verdict", "Chapter"], rows)
 
 
 def link(chapter: str, folder: str = "./") -> str:
