@@ -303,6 +303,29 @@ def test_other_answers_and_starts_stand_beside_a_kind_of_protocol():
     assert "amplified pixels not cut to the box" in other.iloc[0] and "class" not in other.iloc[0]
 
 
+def test_an_autoencoder_is_chosen_on_two_numbers_and_judged_by_the_others():
+    found, name = made_up(), "AE400-10"
+    first = found.casts[False, "x1", "as printed", "as in the book", "1500"]
+    other = dict(first[0]) | {name: "another"}
+    found.casts[False, "x1", "as printed", joint.LIGHTER, "1500"] = {0: other}
+    usual = first[0][name]
+    found.errors["another"] = found.errors[usual] | {"train": found.errors[usual]["train"] + [0.02, 0, 0, 0, 0]}
+    found.rms["another"] = found.rms[usual]
+    for key in other.values():
+        found.read["another", key] = found.read[usual, first[0][name] if key == "another" else key]
+        found.read[key, "another"] = found.read[usual if key == "another" else key, usual]
+    told = {"joint": joint.reduced(found)}
+    frame = joint.coders(told)
+    assert frame.index.tolist() == ["the paper", "as in the book", joint.LIGHTER]
+    assert frame.loc["the paper"].tolist()[:3] == [0.0057, 0.019, 0.086]
+    assert frame["training error"].diff().iloc[2] == pytest.approx(0.02, abs=1e-4)
+    assert frame["choose"].iloc[2] > 3 > 1 > frame["choose"].iloc[1]
+    assert frame["judge"].iloc[1] == frame["judge"].iloc[2] < 1
+    assert (
+        told["joint"]["coders"][0]["numbers"] == 13
+    )  # the test error, five in its row, five in its column, two noises
+
+
 def test_costs_are_medians_of_what_was_noted():
     seen = {
         "FC10(1)": {"training": [], "attack": [4.0]},

@@ -355,8 +355,9 @@ def reduced(found: Found) -> dict[str, Any]:
         errors, and the ``images`` attacked; for ``best`` and ``base`` the protocol and its misfits; the best with one
         answer ``changed`` at a time; the best by ``trained`` networks and, with a random class, by grid, ``coarse``;
         the nearest to ``every`` number, the ones that judge among them; how many rates lie within two standard errors
-        under what all other numbers choose, ``left out``; the ``sizes`` of Table 1; and by number under the best, under
-        the base, and the least and largest of all protocols.
+        under what all other numbers choose, ``left out``; the ``sizes`` of Table 1; the numbers of the autoencoder by
+        its training, ``coders``; and by number under the best, under the base, and the least and largest of all
+        protocols.
     """
     result = search(found)
     choose, rate = chooses(result.printed), ~result.printed["group"].isin(["distortions", "errors"]).to_numpy()
@@ -420,8 +421,30 @@ def reduced(found: Found) -> dict[str, Any]:
     told = {"best": about(best), "base": about(0), "changed": changed, "numbers": numbers}
     told |= {name: [one for kind, one in nearest.items() if kind[0] == name] for name in ("trained", "coarse")}
     told |= {"every": about(int(result.misfits(choose | ~choose).argmin())), "sizes": _sizes(result)}
+    told["coders"] = _coders(result, result.protocols[best])
     told["left out"] = int((within[_without(result.z), np.arange(len(rate))] & rate).sum())
     return rates.rounded(summary | told)
+
+
+def _coders(result: Search, best: Protocol) -> list[dict[str, Any]]:
+    """By the training of the autoencoder, all else as chosen: its line of Table 1, and the misfit of its numbers.
+
+    Its training error and its distortion ``choose``; all its other numbers, Table 2 among them, ``judge``.
+    """
+    name, where = paper.MODELS[-1], {protocol: i for i, protocol in enumerate(result.protocols)}
+    places = {place: j for j, place in enumerate(result.printed.index) if place[0] in ("table1", "table2")}
+    line = {what: places["table1", name, what] for what in paper.TABLE1.columns if ("table1", name, what) in places}
+    some = [line[what] for what in ("training error", "distortion") if what in line]
+    rest = [j for (_, row, column), j in places.items() if name in (row, column) and j not in some]
+    lines = []
+    for coder in dict.fromkeys(protocol.coder for protocol in result.protocols):
+        i = where.get(replace(best, coder=coder))
+        if i is None or not some or not rest:
+            continue
+        misfits = {"choose": evidence.misfit(result.z[i, some]), "judge": evidence.misfit(result.z[i, rest])}
+        told = {"coder": coder, "starts": int(result.seeds[i, some].min()), "numbers": len(rest)}
+        lines.append(told | {what: result.mean[i, j] for what, j in line.items()} | misfits)
+    return lines
 
 
 def _without(z: np.ndarray) -> np.ndarray:
@@ -540,6 +563,20 @@ def _beside(found: Mapping[str, Any], kind: str, *questions: str, given: tuple[s
         cells = [line[name] for name in ("chosen on", "judged by", "rates within two", "starts")]
         rows["; ".join(_said(name, line["protocol"][name]) for name in questions)] = [*cells, differs]
     columns = ["chosen on", "judged by", "rates within two", "starts", "other answers than the choice"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def coders(campaign: Mapping[str, Any]) -> pd.DataFrame:
+    """The autoencoder by its training, all else as it was chosen; the nearest in training error and distortion first.
+
+    Returns:
+        The paper, then each training: the numbers of Table 1, the misfit of training error and distortion, ``choose``,
+        that of all its other numbers in Tables 1 and 2, ``judge``, and how many starts.
+    """
+    columns = [*paper.TABLE1.columns, "choose", "judge", "starts"]
+    lines = sorted(campaign["joint"]["coders"], key=lambda line: line["choose"])
+    rows = {"the paper": [*paper.TABLE1.rows[paper.MODELS[-1]], np.nan, np.nan, np.nan]}
+    rows |= {line["coder"]: [line[name] for name in columns] for line in lines}
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 

@@ -28,6 +28,7 @@ CODERS: Mapping[str, Coder] = {
     "activity 0.02": Coder(activity=0.02),
     "a tenth of the decay": Coder(decay=1.5e-4),
     "a tenth of the pull": Coder(pull=0.3),
+    "1,000 iterations": Coder(iterations=1000),
     joint.LIGHTER: Coder(head=1e-7),
     f"a tenth of the pull, {joint.LIGHTER}": Coder(pull=0.3, head=1e-7),
 }
