@@ -326,6 +326,27 @@ def test_an_autoencoder_is_chosen_on_two_numbers_and_judged_by_the_others():
     )  # the test error, five in its row, five in its column, two noises
 
 
+def test_a_protocol_of_few_starts_is_not_chosen(monkeypatch):
+    found = made_up()
+    for half in (False, True):
+        usual = (half, "x1", "as printed", "as in the book", "1500")
+        exact = found.casts[usual][0]
+        found.casts[half, "x1", "other", "as in the book", "1500"] = {0: exact}
+        for seed in (0, 1):  # two starts that are further off
+            found.casts[usual][seed] = {name: f"{key} from {seed}" for name, key in exact.items()}
+            for key, again in zip(exact.values(), found.casts[usual][seed].values(), strict=True):
+                found.errors[again] = {part: rates + 0.05 for part, rates in found.errors[key].items()}
+                found.rms[again] = found.rms[key]
+                for other, too in zip(exact.values(), found.casts[usual][seed].values(), strict=True):
+                    found.read[again, too] = found.read[key, other]
+    monkeypatch.setattr(joint, "ENOUGH", 2)
+    told = joint.reduced(found)
+    assert (told["best"]["protocol"]["sigmoid"], told["best"]["starts"]) == ("as printed", 2)
+    assert [line["starts"] for line in told["trained"]] == [2, 1]
+    monkeypatch.setattr(joint, "ENOUGH", 3)  # where none has enough all may be chosen
+    assert joint.reduced(found)["best"]["protocol"]["sigmoid"] == "other"
+
+
 def test_costs_are_medians_of_what_was_noted():
     seen = {
         "FC10(1)": {"training": [], "attack": [4.0]},

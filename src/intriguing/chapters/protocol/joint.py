@@ -25,6 +25,9 @@ SIZES_OF = ("table1", "distortion")
 LIGHTER = "a tenth of the decay above"
 """The training of an autoencoder whose softmax is decayed less."""
 
+ENOUGH = 3
+"""Starts without which no protocol is chosen, and the chapter says nothing of a number that depends on them."""
+
 TARGETS = ("random", "nearest", "mean of nine", *(f"always {k}" for k in range(rates.CLASSES)))
 
 
@@ -352,20 +355,22 @@ def reduced(found: Found) -> dict[str, Any]:
 
     Returns:
         ``missing`` numbers; how many ``protocols`` were tried, the ``most`` rates that any brings within two standard
-        errors, and the ``images`` attacked; for ``best`` and ``base`` the protocol and its misfits; the best with one
-        answer ``changed`` at a time; the best by ``trained`` networks and, with a random class, by grid, ``coarse``;
-        the nearest to ``every`` number, the ones that judge among them; how many rates lie within two standard errors
-        under what all other numbers choose, ``left out``; the ``sizes`` of Table 1; the numbers of the autoencoder by
-        its training, ``coders``; and by number under the best, under the base, and the least and largest of all
-        protocols.
+        errors, and the ``images`` attacked; for ``best`` and ``base`` the protocol and its misfits, the best among
+        those with ``ENOUGH`` starts, where there are such; the best with one answer ``changed`` at a time; the best by
+        ``trained`` networks and, with a random class, by grid, ``coarse``; the nearest to ``every`` number, the ones
+        that judge among them; how many rates lie within two standard errors under what all other numbers choose,
+        ``left out``; the ``sizes`` of Table 1; the numbers of the autoencoder by its training, ``coders``; and by
+        number under the best, under the base, and the least and largest of all protocols.
     """
     result = search(found)
     choose, rate = chooses(result.printed), ~result.printed["group"].isin(["distortions", "errors"]).to_numpy()
     chosen, judged = (result.misfits(some) if some.any() else np.zeros(len(result.z)) for some in (choose, ~choose))
-    best, theirs = int(chosen.argmin()), printed_clean(result.printed)
+    lucky = np.array([not _convex(*place) for place in result.printed.index])
+    starts = result.seeds[:, lucky].min(1) if lucky.any() else np.ones(len(result.z))
+    some = starts >= ENOUGH if (starts >= ENOUGH).any() else starts > 0
+    best, theirs = _nearest(chosen, some), printed_clean(result.printed)
     within = np.abs(result.z) <= 2
     rates_within = (within & rate).sum(1)
-    lucky = np.array([not _convex(*place) for place in result.printed.index])
 
     def about(i: int) -> dict[str, Any]:
         return {
@@ -374,7 +379,7 @@ def reduced(found: Found) -> dict[str, Any]:
             "judged by": judged[i],
             "rates within two": int(rates_within[i]),
             "numbers within two": int(within[i].sum()),
-            "starts": int(result.seeds[i, lucky].min()) if lucky.any() else 1,
+            "starts": int(starts[i]),
         }
 
     where = {protocol: i for i, protocol in enumerate(result.protocols)}
@@ -420,10 +425,15 @@ def reduced(found: Found) -> dict[str, Any]:
     }
     told = {"best": about(best), "base": about(0), "changed": changed, "numbers": numbers}
     told |= {name: [one for kind, one in nearest.items() if kind[0] == name] for name in ("trained", "coarse")}
-    told |= {"every": about(int(result.misfits(choose | ~choose).argmin())), "sizes": _sizes(result)}
+    told |= {"every": about(_nearest(result.misfits(choose | ~choose), some)), "sizes": _sizes(result)}
     told["coders"] = _coders(result, result.protocols[best])
-    told["left out"] = int((within[_without(result.z), np.arange(len(rate))] & rate).sum())
+    told["left out"] = int((within[some][_without(result.z[some]), np.arange(len(rate))] & rate).sum())
     return rates.rounded(summary | told)
+
+
+def _nearest(misfits: np.ndarray, some: np.ndarray) -> int:
+    """Which of some protocols has the smallest misfit."""
+    return int(np.where(some, misfits, np.inf).argmin())
 
 
 def _coders(result: Search, best: Protocol) -> list[dict[str, Any]]:
@@ -503,10 +513,6 @@ ANSWERS = {
     ("counted", "excess"): "beyond the clean errors",
 }
 """The answers whose own words do not say it."""
-
-
-ENOUGH = 3
-"""Seeds without which the chapter says nothing of a number that depends on them."""
 
 
 def lacking(campaign: Mapping[str, Any], *, seeds: int = ENOUGH) -> list[str]:
