@@ -281,11 +281,13 @@ def test_all_numbers_together_may_choose_otherwise(search):
     told = {"joint": joint.reduced(made_up())}
     found = told["joint"]
     assert found["every"] == found["best"] and found["left out"] == 60
-    assert "They are those of the choice" in joint.about_every(told) and "**60** of the 60" in joint.about_every(told)
+    assert "are those of the choice. The" in joint.about_every(told) and "**60** of the 60" in joint.about_every(told)
     found["best"]["protocol"]["amplified"] = "each"
     found["left out"] = 51
+    found["fullest"] = found["base"] | {"rates within two": 55}
     said = joint.about_every(told)
-    assert "differ from the choice in these answers: amplified: a set by one factor. " in said and "**51**" in said
+    assert "of the choice but for these: amplified: a set by one factor. The misfits" in said and "**51**" in said
+    assert "finds 55, with answers that are those of the choice but for these: class: random; its misfits" in said
 
 
 def test_other_answers_and_starts_stand_beside_a_kind_of_protocol():
@@ -343,6 +345,9 @@ def test_a_protocol_of_few_starts_is_not_chosen(monkeypatch):
     told = joint.reduced(found)
     assert (told["best"]["protocol"]["sigmoid"], told["best"]["starts"]) == ("as printed", 2)
     assert [line["starts"] for line in told["trained"]] == [2, 1]
+    frame = joint.trained({"joint": told})
+    assert frame["one start: chosen on"].is_monotonic_increasing and frame["starts"].tolist() == [1, 2]
+    assert np.isclose(*frame.loc[:, ["chosen on", "one start: chosen on"]].iloc[0])  # it has one in any case
     monkeypatch.setattr(joint, "ENOUGH", 3)  # where none has enough all may be chosen
     assert joint.reduced(found)["best"]["protocol"]["sigmoid"] == "other"
 

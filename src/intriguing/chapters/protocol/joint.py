@@ -282,11 +282,12 @@ class Search:
         return np.array([evidence.misfit(line) for line in self.z[:, some]])
 
 
-def search(found: Found) -> Search:
+def search(found: Found, usual: np.ndarray | None = None) -> Search:
     """Counts every printed number under every protocol.
 
     Args:
         found: what there is.
+        usual: (E,) the spread over seeds of each number, for all protocols; by default each has its own.
 
     Returns:
         The ``Search``; a protocol that lacks a number which the base has is left out.
@@ -308,7 +309,7 @@ def search(found: Found) -> Search:
     lines, kept = lines[whole][:, has], printed[has]
     mean, clean, spread, seeds, images, over = np.moveaxis(lines, 2, 0)
     sizes = (kept["group"] == "distortions").to_numpy()
-    spread = _spread(spread, kept)
+    spread = _spread(spread if usual is None else np.broadcast_to(usual, spread.shape), kept)
     # of a distortion the images are luck as well, the paper's and ours; put so that the starts' share comes out again
     drawn = np.square(over) * (1 / kept["images"].to_numpy() + 1 / images) / (1 + 1 / seeds)
     luck = np.sqrt(np.square(spread) + np.where(sizes, drawn, 0.0))
@@ -357,10 +358,11 @@ def reduced(found: Found) -> dict[str, Any]:
         ``missing`` numbers; how many ``protocols`` were tried, the ``most`` rates that any brings within two standard
         errors, and the ``images`` attacked; for ``best`` and ``base`` the protocol and its misfits, the best among
         those with ``ENOUGH`` starts, where there are such; the best with one answer ``changed`` at a time; the best by
-        ``trained`` networks and, with a random class, by grid, ``coarse``; the nearest to ``every`` number, the ones
-        that judge among them; how many rates lie within two standard errors under what all other numbers choose,
-        ``left out``; the ``sizes`` of Table 1; the numbers of the autoencoder by its training, ``coders``; and by
-        number under the best, under the base, and the least and largest of all protocols.
+        ``trained`` networks, with all starts and with the first ``alone``, and, with a random class and enough starts,
+        by grid, ``coarse``; the nearest to ``every`` number, the ones that judge among them, and the ``fullest`` of
+        rates within two standard errors; how many such rates there are under what all other numbers choose, ``left
+        out``; the ``sizes`` of Table 1; the numbers of the autoencoder by its training, ``coders``; and by number under
+        the best, under the base, and the least and largest of all protocols.
     """
     result = search(found)
     choose, rate = chooses(result.printed), ~result.printed["group"].isin(["distortions", "errors"]).to_numpy()
@@ -386,7 +388,7 @@ def reduced(found: Found) -> dict[str, Any]:
     kinds: dict[tuple, list[int]] = {}
     for i, protocol in enumerate(result.protocols):
         kinds.setdefault(("trained", protocol.sigmoid, protocol.coder), []).append(i)
-        if protocol.targets == "random":
+        if protocol.targets == "random" and some[i]:
             kinds.setdefault(("coarse", protocol.grid), []).append(i)
     nearest = {kind: about(min(some, key=lambda i: chosen[i])) for kind, some in kinds.items()}
     changed = []
@@ -426,9 +428,28 @@ def reduced(found: Found) -> dict[str, Any]:
     told = {"best": about(best), "base": about(0), "changed": changed, "numbers": numbers}
     told |= {name: [one for kind, one in nearest.items() if kind[0] == name] for name in ("trained", "coarse")}
     told |= {"every": about(_nearest(result.misfits(choose | ~choose), some)), "sizes": _sizes(result)}
+    told["alone"] = _alone(found, result)
+    told["fullest"] = about(int(rates_within.argmax()))
     told["coders"] = _coders(result, result.protocols[best])
     told["left out"] = int((within[some][_without(result.z[some]), np.arange(len(rate))] & rate).sum())
     return rates.rounded(summary | told)
+
+
+def _alone(found: Found, result: Search) -> list[dict[str, Any]]:
+    """The misfits of the nearest protocol by the training of the networks, the first start alone counted for all."""
+    first = {key: {seed: cast for seed, cast in seeds.items() if seed == 0} for key, seeds in found.casts.items()}
+    one = search(replace(found, casts=first), result.spread[0])
+    choose = chooses(one.printed)
+    chosen, judged = (one.misfits(some) if some.any() else np.zeros(len(one.z)) for some in (choose, ~choose))
+    lines: dict[tuple, int] = {}
+    for i, protocol in enumerate(one.protocols):
+        kind = protocol.sigmoid, protocol.coder
+        if kind not in lines or chosen[i] < chosen[lines[kind]]:
+            lines[kind] = i
+    return [
+        {"sigmoid": sigmoid, "coder": coder, "chosen on": chosen[i], "judged by": judged[i]}
+        for (sigmoid, coder), i in lines.items()
+    ]
 
 
 def _nearest(misfits: np.ndarray, some: np.ndarray) -> int:
@@ -544,8 +565,22 @@ def table(campaign: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def trained(campaign: Mapping[str, Any]) -> pd.DataFrame:
-    """The nearest protocol by how networks with hidden units and the autoencoder were trained, the nearest first."""
-    return _beside(campaign["joint"], "trained", "sigmoid", "coder").sort_values("chosen on", kind="stable")
+    """The nearest protocol by how networks with hidden units and the autoencoder were trained, the nearest first.
+
+    Returns:
+        By training, ordered by ``one start: chosen on``: its misfits, starts and other answers, as in ``coarse``, and
+        both misfits with the first start alone counted for every training.
+    """
+    found = campaign["joint"]
+    frame = _beside(found, "trained", "sigmoid", "coder")
+    alone = {
+        "; ".join(_said(name, line[name]) for name in ("sigmoid", "coder")): [line["chosen on"], line["judged by"]]
+        for line in found["alone"]
+    }
+    names = ["one start: chosen on", "one start: judged by"]
+    more = pd.DataFrame.from_dict(alone, orient="index", columns=names)
+    frame = frame.join(more).sort_values(names[0], kind="stable")
+    return frame[[*frame.columns[:2], *names, *frame.columns[2:-2]]]
 
 
 def coarse(campaign: Mapping[str, Any]) -> pd.DataFrame:
@@ -565,7 +600,7 @@ def _beside(found: Mapping[str, Any], kind: str, *questions: str, given: tuple[s
     best, rows = found["best"]["protocol"], {}
     for line in found[kind]:
         other = {name: answer for name, answer in line["protocol"].items() if name not in (*questions, *given)}
-        differs = "; ".join(_said(name, answer) for name, answer in other.items() if answer != best[name])
+        differs = _differs(other, best)
         cells = [line[name] for name in ("chosen on", "judged by", "rates within two", "starts")]
         rows["; ".join(_said(name, line["protocol"][name]) for name in questions)] = [*cells, differs]
     columns = ["chosen on", "judged by", "rates within two", "starts", "other answers than the choice"]
@@ -621,18 +656,23 @@ def about(campaign: Mapping[str, Any]) -> str:
 
 
 def about_every(campaign: Mapping[str, Any]) -> str:
-    """What all numbers together would choose, and what each of them judges when it is left out, in sentences."""
+    """What all numbers together would choose, what each judges when it is left out, and what counting finds."""
     found = campaign["joint"]
-    every, best, rate = found["every"], found["best"], sum(line["rate"] for line in found["numbers"])
-    other = {name: answer for name, answer in every["protocol"].items() if answer != best["protocol"][name]}
-    differs = "; ".join(_said(name, answer) for name, answer in other.items())
-    choice = f"They differ from the choice in these answers: {differs}" if differs else "They are those of the choice"
+    every, most, rate = found["every"], found["fullest"], sum(line["rate"] for line in found["numbers"])
     return (
-        f"If all numbers choose, those that judge among them, the answers are these. {choice}. The misfits are then "
-        f"{every['chosen on']:.2f} and {every['judged by']:.2f}, and {every['rates within two']} of {rate} rates lie "
-        f"within two standard errors. With nobody left to judge, each number can still be judged by itself: under "
-        f"what all *other* numbers choose, **{found['left out']}** of the {rate} rates lie within two."
+        f"If all numbers choose, those that judge among them, the answers are {_beside_choice(found, every)}. The "
+        f"misfits are then {every['chosen on']:.2f} and {every['judged by']:.2f}, and {every['rates within two']} of "
+        f"{rate} rates lie within two standard errors. With nobody left to judge, each number can still be judged by "
+        f"itself: under what all *other* numbers choose, **{found['left out']}** of the {rate} rates lie within two. "
+        f"Whoever picks a protocol by counting them finds {most['rates within two']}, with answers that are "
+        f"{_beside_choice(found, most)}; its misfits are {most['chosen on']:.2f} and {most['judged by']:.2f}."
     )
+
+
+def _beside_choice(found: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """In which answers a protocol differs from the chosen one, in words."""
+    differs = _differs(other["protocol"], found["best"]["protocol"])
+    return f"those of the choice but for these: {differs}" if differs else "those of the choice"
 
 
 def residuals(campaign: Mapping[str, Any]) -> pd.DataFrame:
@@ -650,8 +690,12 @@ def residuals(campaign: Mapping[str, Any]) -> pd.DataFrame:
 
 def _answers(protocol: Mapping[str, Any]) -> str:
     """The answers in which a protocol differs from the base."""
-    usual = asdict(BASE)
-    return "; ".join(_said(name, answer) for name, answer in protocol.items() if answer != usual[name])
+    return _differs(protocol, asdict(BASE))
+
+
+def _differs(protocol: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """The answers of a protocol that are not those of another."""
+    return "; ".join(_said(name, answer) for name, answer in protocol.items() if answer != other[name])
 
 
 def setting(campaign: Mapping[str, Any]) -> str:
