@@ -577,7 +577,7 @@ def trained(campaign: Mapping[str, Any]) -> pd.DataFrame:
         "; ".join(_said(name, line[name]) for name in ("sigmoid", "coder")): [line["chosen on"], line["judged by"]]
         for line in found["alone"]
     }
-    names = ["one start: chosen on", "one start: judged by"]
+    names = MISFITS[2:]
     more = pd.DataFrame.from_dict(alone, orient="index", columns=names)
     frame = frame.join(more).sort_values(names[0], kind="stable")
     return frame[[*frame.columns[:2], *names, *frame.columns[2:-2]]]
@@ -586,6 +586,10 @@ def trained(campaign: Mapping[str, Any]) -> pd.DataFrame:
 def coarse(campaign: Mapping[str, Any]) -> pd.DataFrame:
     """The nearest protocol with a class drawn at random, by how finely c was searched."""
     return _beside(campaign["joint"], "coarse", "grid", given=("targets",))
+
+
+MISFITS = ["chosen on", "judged by", "one start: chosen on", "one start: judged by"]
+"""The columns of ``trained`` that hold misfits."""
 
 
 def _beside(found: Mapping[str, Any], kind: str, *questions: str, given: tuple[str, ...] = ()) -> pd.DataFrame:
