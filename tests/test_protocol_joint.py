@@ -455,6 +455,8 @@ def test_what_the_text_says_of_the_joint_search_is_so_in_the_stored_run():
     assert frame.loc[light[1], "judge"] < 0.9 * frame.loc[light[0], "judge"]
     for name in ("activity 0.05", "activity 0.02", "a tenth of the decay"):
         assert (frame.loc[name, ["choose", "judge"]] > frame.loc["as in the book", ["choose", "judge"]]).all()
+    three = ["training error", "test error", "distortion"]
+    assert (abs(frame.loc["1,000 iterations", three] / frame.loc["as in the book", three] - 1) < 0.03).all()
     # what it took
     costs = joint.costs(campaign)
     assert costs["timed"].min() >= 1 and costs["sets"].min() > 1
