@@ -337,7 +337,7 @@ def test_a_protocol_of_few_starts_is_not_chosen(monkeypatch):
         for seed in (0, 1):  # two starts that are further off
             found.casts[usual][seed] = {name: f"{key} from {seed}" for name, key in exact.items()}
             for key, again in zip(exact.values(), found.casts[usual][seed].values(), strict=True):
-                found.errors[again] = {part: rates + 0.05 for part, rates in found.errors[key].items()}
+                found.errors[again] = {part: rates + 0.05 + seed / 50 for part, rates in found.errors[key].items()}
                 found.rms[again] = found.rms[key]
                 for other, too in zip(exact.values(), found.casts[usual][seed].values(), strict=True):
                     found.read[again, too] = found.read[key, other]
