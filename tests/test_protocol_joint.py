@@ -1,6 +1,7 @@
 """The joint search on made-up readings: a paper whose protocol is known is found again."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -348,6 +349,10 @@ def test_a_protocol_of_few_starts_is_not_chosen(monkeypatch):
     frame = joint.trained({"joint": told})
     assert frame["one start: chosen on"].is_monotonic_increasing and frame["starts"].tolist() == [1, 2]
     assert np.isclose(*frame.loc[:, ["chosen on", "one start: chosen on"]].iloc[0])  # it has one in any case
+    alone = joint.search(replace(found, casts={key: {0: seeds[0]} for key, seeds in found.casts.items()}))
+    kept = [protocol.sigmoid == "as printed" for protocol in alone.protocols]
+    narrow = alone.misfits(joint.chooses(alone.printed))[kept].min()  # without the spread that two starts tell of
+    assert frame["one start: chosen on"].iloc[1] < 0.8 * narrow
     monkeypatch.setattr(joint, "ENOUGH", 3)  # where none has enough all may be chosen
     assert joint.reduced(found)["best"]["protocol"]["sigmoid"] == "other"
 
