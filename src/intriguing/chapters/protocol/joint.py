@@ -568,8 +568,8 @@ def trained(campaign: Mapping[str, Any]) -> pd.DataFrame:
     """The nearest protocol by how networks with hidden units and the autoencoder were trained, the nearest first.
 
     Returns:
-        By training, ordered by ``one start: chosen on``: its misfits, starts and other answers, as in ``coarse``, and
-        both misfits with the first start alone counted for every training.
+        By training, ordered by ``one start: chosen on``: its misfits, starts and other answers, if any has such, as in
+        ``coarse``, and both misfits with the first start alone counted for every training.
     """
     found = campaign["joint"]
     frame = _beside(found, "trained", "sigmoid", "coder")
@@ -580,7 +580,8 @@ def trained(campaign: Mapping[str, Any]) -> pd.DataFrame:
     names = MISFITS[2:]
     more = pd.DataFrame.from_dict(alone, orient="index", columns=names)
     frame = frame.join(more).sort_values(names[0], kind="stable")
-    return frame[[*frame.columns[:2], *names, *frame.columns[2:-2]]]
+    columns = [name for name in frame.columns[2:-2] if (frame[name] != "").any()]
+    return frame[[*frame.columns[:2], *names, *columns]]
 
 
 def coarse(campaign: Mapping[str, Any]) -> pd.DataFrame:
