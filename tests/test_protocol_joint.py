@@ -391,18 +391,36 @@ def test_what_the_text_says_of_the_joint_search_is_so_in_the_stored_run():
     assert (best["linear"], best["average"], best["amplified"]) == ("x0.5, biases decayed", "joint", "each")
     assert (best["coder"], best["images"], best["counted"]) == (joint.LIGHTER, "read rightly", "excess")
     assert (best["targets"], best["cut"], best["noise_cut"], best["grid"]) == ("mean of nine", False, False, 1)
-    # the choice fails its test, but for one answer
+    # one that is nearer has too few starts to be chosen
+    nearer = next(line for line in found["changed"] if line["chosen on"] == chosen.iloc[2])
+    assert chosen.iloc[2] < chosen["chosen"] and (nearer["question"], nearer["starts"]) == ("coder", 1)
+    # the choice fails its test, but for one answer; sizes in the mean over images make up for it
     assert judged["chosen"] > judged["base"] and chosen["chosen"] < 0.7 * chosen["base"]
+    assert 0.9 * judged["base"] < judged["sizes averaged over images"] < judged["base"]
+    third = [line for line in found["numbers"] if (line["table"], line["column"]) == ("table3", "distortion")]
+    assert len(third) == 3 and all(line["z"] > 1 and line["z"] > abs(line["z of the base"]) for line in third)
     factor = "amplified: a set by one factor"
     assert chosen[factor] < 1.05 * chosen["chosen"] and judged[factor] < 0.7 * judged["chosen"]
     assert judged.idxmin() == factor and judged[factor] < 0.8 * judged["base"] and chosen[factor] < 0.7 * chosen["base"]
     longer = [line["chooses"] for line in found["numbers"] if "amplified" in line["row"]]
     assert (longer.count(True), longer.count(False)) == (3, 3)
+    places = [line for line in found["numbers"] if "amplified" in line["row"]]
+    halves = {
+        line["row"].split()[0].endswith("'") == line["column"].endswith("'") for line in places if line["chooses"]
+    }
+    within = [line for line in places if line["row"].split()[0].endswith("'") == line["column"].endswith("'")]
+    assert halves == {False} and len(within) == 2 and {line["paper"] for line in within} == {0.98, 0.96}
+    assert judged.drop(factor).min() > 1.15 * judged[factor]
+    # nothing but amplified rates depends on it: those that choose prefer one length, by less than the others one factor
+    choose = sum(line["chooses"] for line in found["numbers"])
+    against = choose * (chosen[factor] ** 2 - chosen["chosen"] ** 2)
+    assert 0 < against < 0.5 * (len(found["numbers"]) - choose) * (judged["chosen"] ** 2 - judged[factor] ** 2)
     # what is chosen more clearly, and what the judges think of it
     for other in ("images: all", "rates as they are", "sizes averaged over images", "noisy pixels cut to the box"):
         assert chosen[other] > 1.08 * chosen["chosen"], other
     for other in ("autoencoder as in the book", "linear networks with λ", "linear networks with λ × 0.5"):
         assert chosen[other] > 1.08 * chosen["chosen"], other
+    assert chosen["linear networks with λ × 0.6, biases decayed"] < 1.05 * chosen["chosen"]
     for name in frame.index:
         if name.startswith(("linear networks", "autoencoder")):
             assert judged[name] == judged["chosen"]
@@ -414,12 +432,15 @@ def test_what_the_text_says_of_the_joint_search_is_so_in_the_stored_run():
     for name in frame.index:
         if name.startswith("class: always") or name == "class: nearest":
             assert chosen[name] > 1.1 * chosen["chosen"]
+    single = judged[[name for name in frame.index if name.startswith("class: always")]]
+    assert len(single) == 10 and 1 < (single < judged["chosen"]).sum() < 10
     # the numbers of the autoencoder, and all distortions at once
     far = {(line["row"], line["column"]): line for line in found["numbers"] if line["table"] == "table1"}
     assert all(abs(far["AE400-10", what]["z"]) < 1 for what in ("training error", "distortion"))
     assert far["AE400-10", "test error"]["z"] > 2
     assert all(abs(off) < 0.0525 for off in found["sizes"]["off"].values())
     assert found["sizes"]["ratio"]["largest"] < 65 / 58
+    assert all(abs(far[name, "distortion"]["z"]) < 2 for name in ("FC100-100-10", "FC200-200-10"))
     # what the figure's caption says
     linear = [line for (row, _), line in far.items() if row in paper.MODELS[:3] and line["column"] != "distortion"]
     coder = [line for (row, _), line in far.items() if row == "AE400-10"]
@@ -428,39 +449,59 @@ def test_what_the_text_says_of_the_joint_search_is_so_in_the_stored_run():
         now, before = (np.square([line[name] for line in lines]).mean() for name in ("z", "z of the base"))
         assert now < 0.6 * before
     assert sum(abs(line["z"]) < abs(line["z of the base"]) for line in second) > 0.5 * len(second)
-    assert sum(abs(line["z"]) > 3 for line in found["numbers"] if "amplified" in line["row"]) >= 3
+    errors = [line for line in linear if abs(line["z"]) >= abs(line["z of the base"])]
+    assert not errors and abs(far["AE400-10", "training error"]["z"]) < abs(
+        far["AE400-10", "training error"]["z of the base"]
+    )
+    assert sum(abs(line["z"]) > 3 for line in found["numbers"] if "amplified" in line["row"]) > 3
     # how finely c was searched, and other trainings
     coarse = joint.coarse(campaign)["chosen on"]
     assert coarse["search over c: steps of 1.2"] < 1.05 * coarse["search over c: the edge itself"]
     assert (coarse[["search over c: steps of 2", "search over c: steps of 10"]] > 1.2 * coarse.iloc[0]).all()
+    other = joint.coarse(campaign)["other answers than the choice"]
+    assert not other["search over c: the edge itself"] and all(other.iloc[1:])
     # what three ways to choose bring within two standard errors, and what counting finds
     every, most = found["every"], found["fullest"]
     assert max(best_of["rates within two"] for best_of in (found["best"], every)) < 50 and found["left out"] < 50
     assert most["rates within two"] == found["most"] >= 50 and most["protocol"]["targets"].startswith("always")
     assert all(most[name] > every[name] for name in ("chosen on", "judged by"))
     assert every["protocol"] == found["best"]["protocol"] | {"amplified": "set"}
-    # other trainings of networks with hidden units, each on one start
-    chosen, judged = (joint.trained(campaign)[f"one start: {name}"] for name in ("chosen on", "judged by"))
+    # other trainings of networks with hidden units, most of them on one start
+    frame = joint.trained(campaign)
+    chosen, judged = (frame[f"one start: {name}"] for name in ("chosen on", "judged by"))
 
     def way(sigmoid: str, coder: str = "as in the book") -> str:
         return f"networks with hidden units {sigmoid}; autoencoder {coder}"
 
     usual, alike, small, centred = map(way, ("as printed", plan.ALIKE, "small start", "mean taken off"))
     lighter, both = way("as printed", joint.LIGHTER), way(plan.ALIKE, joint.LIGHTER)
+    others = [name for name in frame.index if "units as printed" not in name]
+    assert sorted(others) == sorted([alike, small, centred, both]) and not any(frame["other answers than the choice"])
+    assert (
+        frame.loc[[usual, lighter], "starts"].tolist() == [5, 5] and frame["starts"].tolist().count(1) == len(frame) - 2
+    )
     assert chosen[alike] < 0.95 * chosen[usual] and judged[alike] < 0.9 * judged[usual]
     assert chosen[lighter] < chosen[both] and chosen[lighter] < chosen[alike]
     assert 0.95 < chosen[small] / chosen[usual] < 1 and 0.95 < judged[small] / judged[usual] < 1
     assert chosen[centred] >= chosen[usual] and judged[centred] < 1.02 * judged[alike] < 0.9 * judged[usual]
     # the autoencoder
     frame = joint.coders(campaign)
+    three = ["training error", "test error", "distortion"]
     light = [name for name in frame.index[1:] if joint.LIGHTER in name]
     assert len(light) == 2 and frame.index[1] == joint.LIGHTER
     assert (frame.loc[light, "choose"] < 1).all() and (frame["choose"].iloc[1:].drop(light) > 3).all()
-    assert (frame.loc[light, "test error"] > frame["test error"].iloc[0] + 0.004).all()
-    assert frame.loc[light[1], "judge"] < 0.9 * frame.loc[light[0], "judge"]
+    assert (abs(frame.loc[light, "test error"] - frame["test error"].iloc[0] - 0.005) < 0.001).all()
+    assert (abs(frame.loc[light[1], three] / frame.loc[light[0], three] - 1) < 0.1).all()
+    # one line has five starts, the other one: with the standard errors of one start the first is still further off
+    z = []
+    for line in found["numbers"]:
+        error = line["table"] == "table1" and line["column"] == "test error"
+        if "AE400-10" in (line["row"], line["column"]) and (error or line["table"] == "table2"):
+            gap = line["ours"] - line["paper"] if error else line["excess"][1] - line["excess"][0]
+            z.append(gap / np.hypot(gap / line["z"], line["spread"] * np.sqrt(1 - 1 / line["seeds"])))
+    assert len(z) == 13 and frame.loc[light[1], "judge"] < 0.9 * evidence.misfit(z) < 0.9 * frame.loc[light[0], "judge"]
     for name in ("activity 0.05", "activity 0.02", "a tenth of the decay"):
         assert (frame.loc[name, ["choose", "judge"]] > frame.loc["as in the book", ["choose", "judge"]]).all()
-    three = ["training error", "test error", "distortion"]
     assert (abs(frame.loc["1,000 iterations", three] / frame.loc["as in the book", three] - 1) < 0.03).all()
     # what it took
     costs = joint.costs(campaign)
