@@ -359,10 +359,10 @@ def reduced(found: Found) -> dict[str, Any]:
         errors, and the ``images`` attacked; for ``best`` and ``base`` the protocol and its misfits, the best among
         those with ``ENOUGH`` starts, where there are such; the best with one answer ``changed`` at a time; the best by
         ``trained`` networks, with all starts and with the first ``alone``, and, with a random class and enough starts,
-        by grid, ``coarse``; the nearest to ``every`` number, the ones that judge among them, and the ``fullest`` of
-        rates within two standard errors; how many such rates there are under what all other numbers choose, ``left
-        out``; the ``sizes`` of Table 1; the numbers of the autoencoder by its training, ``coders``; and by number under
-        the best, under the base, and the least and largest of all protocols.
+        by grid, ``coarse``; the nearest to ``every`` number, the ones that judge among them; of those ``fullest`` of
+        rates within two standard errors the nearest, and how many these are; how many such rates there are under what
+        all other numbers choose, ``left out``; the ``sizes`` of Table 1; the numbers of the autoencoder by its training,
+        ``coders``; and by number under the best, under the base, and what those with enough starts span.
     """
     result = search(found)
     choose, rate = chooses(result.printed), ~result.printed["group"].isin(["distortions", "errors"]).to_numpy()
@@ -413,9 +413,9 @@ def reduced(found: Found) -> dict[str, Any]:
             "excess": [excess(line.paper, theirs[j]), excess(result.mean[best, j], result.clean[best, j])],
             "base": result.mean[0, j],
             "z of the base": result.z[0, j],
-            "least": result.mean[:, j].min(),
-            "largest": result.mean[:, j].max(),
-            "nearest": np.abs(result.z[:, j]).min(),
+            "least": result.mean[some, j].min(),
+            "largest": result.mean[some, j].max(),
+            "nearest": np.abs(result.z[some, j]).min(),
         }
         for j, ((table, row, column), line) in enumerate(result.printed.iterrows())
     ]
@@ -429,7 +429,8 @@ def reduced(found: Found) -> dict[str, Any]:
     told |= {name: [one for kind, one in nearest.items() if kind[0] == name] for name in ("trained", "coarse")}
     told |= {"every": about(_nearest(result.misfits(choose | ~choose), some)), "sizes": _sizes(result)}
     told["alone"] = _alone(found, result)
-    told["fullest"] = about(int(rates_within.argmax()))
+    fullest = rates_within == rates_within.max()
+    told["fullest"] = about(_nearest(chosen, fullest)) | {"protocols": int(fullest.sum())}
     told["coders"] = _coders(result, result.protocols[best])
     told["left out"] = int((within[some][_without(result.z[some]), np.arange(len(rate))] & rate).sum())
     return rates.rounded(summary | told)
@@ -530,6 +531,16 @@ ANSWERS = {
     ("amplified", "set"): "a set by one factor",
     **{(name, True): "cut to the box" for name in ("cut", "noise_cut")},
     **{(name, False): "not cut to the box" for name in ("cut", "noise_cut")},
+    ("sigmoid", "as printed"): "trained as printed",
+    ("sigmoid", "half decay, biases decayed"): "with half decay, biases decayed",
+    ("sigmoid", "small start"): "from small first weights",
+    ("sigmoid", "mean taken off"): "on inputs without their mean",
+    ("coder", LIGHTER): "whose softmax has a tenth of the decay",
+    ("coder", f"a tenth of the pull, {LIGHTER}"): "with a tenth of the pull, whose softmax has a tenth of the decay",
+    ("coder", "a tenth of the pull"): "with a tenth of the pull",
+    ("coder", "a tenth of the decay"): "whose sparse layer has a tenth of the decay",
+    ("coder", "1,000 iterations"): "whose sparse layer had 1,000 iterations",
+    **{("coder", f"activity {mean}"): f"with a mean activity of {mean}" for mean in ("0.05", "0.02")},
     ("counted", "raw"): "as they are",
     ("counted", "excess"): "beyond the clean errors",
 }
@@ -622,7 +633,7 @@ def coders(campaign: Mapping[str, Any]) -> pd.DataFrame:
     columns = [*paper.TABLE1.columns, "choose", "judge", "starts"]
     lines = sorted(campaign["joint"]["coders"], key=lambda line: line["choose"])
     rows = {"the paper": [*paper.TABLE1.rows[paper.MODELS[-1]], np.nan, np.nan, np.nan]}
-    rows |= {line["coder"]: [line[name] for name in columns] for line in lines}
+    rows |= {ANSWERS.get(("coder", line["coder"]), line["coder"]): [line[name] for name in columns] for line in lines}
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
@@ -652,11 +663,12 @@ def about(campaign: Mapping[str, Any]) -> str:
     differs = f"It differs from the base in these answers: {answers}." if answers else "It is the base."
     worse = "falls" if best["judged by"] < base["judged by"] else "does not fall"
     return (
-        f"Of {found['protocols']:,} protocols one comes nearest to the numbers that choose. {differs} Their misfit "
-        f"goes from {base['chosen on']:.2f} to **{best['chosen on']:.2f}**; that of the numbers that judge {worse}, "
-        f"from {base['judged by']:.2f} to **{best['judged by']:.2f}**. Of {rate} rates "
-        f"**{best['rates within two']}** lie within two standard errors of the printed ones, "
-        f"{base['rates within two']} under the base, and {found['most']} under the protocol that has most of them."
+        f"Of {found['protocols']:,} protocols this one comes nearest to the numbers that choose, if only those count "
+        f"whose networks have {ENOUGH} starts or more. {differs} Their misfit goes from {base['chosen on']:.2f} to "
+        f"**{best['chosen on']:.2f}**; that of the numbers that judge {worse}, from {base['judged by']:.2f} to "
+        f"**{best['judged by']:.2f}**. Of {rate} rates **{best['rates within two']}** lie within two standard errors "
+        f"of the printed ones, {base['rates within two']} under the base, and {found['most']} under the protocol that "
+        f"has most of them."
     )
 
 
@@ -669,8 +681,9 @@ def about_every(campaign: Mapping[str, Any]) -> str:
         f"misfits are then {every['chosen on']:.2f} and {every['judged by']:.2f}, and {every['rates within two']} of "
         f"{rate} rates lie within two standard errors. With nobody left to judge, each number can still be judged by "
         f"itself: under what all *other* numbers choose, **{found['left out']}** of the {rate} rates lie within two. "
-        f"Whoever picks a protocol by counting them finds {most['rates within two']}, with answers that are "
-        f"{_beside_choice(found, most)}; its misfits are {most['chosen on']:.2f} and {most['judged by']:.2f}."
+        f"Whoever picks a protocol by counting them finds {most['rates within two']}, under {most['protocols']:,} of "
+        f"them; the answers of the nearest to the numbers that choose are {_beside_choice(found, most)}. Its misfits "
+        f"are {most['chosen on']:.2f} and {most['judged by']:.2f}."
     )
 
 
@@ -762,7 +775,7 @@ def claims(campaign: Mapping[str, Any]) -> dict[str, bool]:
         ("Noise that is not cut fits the numbers that choose better", "noise_cut", False, True, "chosen on"),
         ("One factor for a set fits the numbers that judge better", "amplified", "set", "each", "judged by"),
         (
-            f"An autoencoder with {LIGHTER} fits the numbers that choose better",
+            f"An {_said('coder', LIGHTER)} fits the numbers that choose better",
             "coder",
             LIGHTER,
             BASE.coder,
@@ -802,11 +815,13 @@ def _sentence(line: Mapping[str, Any], *, over: bool) -> str:
     many = f"over {line['seeds']} starts" if line["seeds"] > 1 else "with one network"
     if line["nearest"] > 2:
         span = (
-            f"all protocols together give {least} to {largest}" if least != largest else f"every protocol gives {ours}"
+            f"all protocols of enough starts give {least} to {largest}"
+            if least != largest
+            else f"every protocol of enough starts gives {ours}"
         )
         rest = f"{span}, and none comes within two standard errors"
     else:
-        rest = "another protocol comes within two standard errors of it, but fits the numbers that choose worse"
+        rest = "another protocol of enough starts comes within two, but fits the numbers that choose worse"
     numbers = f"printed {theirs}, here {ours} {many}{beside}, {line['z']:+.1f} standard errors"
     return f"{_words(*_place(line))}: {numbers}; {rest}."
 
