@@ -361,7 +361,7 @@ def reduced(found: Found) -> dict[str, Any]:
         ``trained`` networks, with all starts and with the first ``alone``, and, with a random class and enough starts,
         by grid, ``coarse``; the nearest to ``every`` number, the ones that judge among them; of those ``fullest`` of
         rates within two standard errors the nearest, and how many these are; how many such rates there are under what
-        all other numbers choose, ``left out``; the ``sizes`` of Table 1; the numbers of the autoencoder by its training,
+        all other numbers choose, ``left out``; the ``sizes`` of Table 1; the numbers of the autoencoder by training,
         ``coders``; and by number under the best, under the base, and what those with enough starts span.
     """
     result = search(found)
