@@ -150,7 +150,7 @@ class Alone:
         if self.fed:
             targets = self._feed(truth, targets)
             self._forward(batch, self.rows)
-        delta = (h[3].softmax(-1) - targets).mul_(self.share)
+        delta = _softmax(h[3]).sub_(targets).mul_(self.share)
         for layer in (2, 1, 0):
             # what entered above this layer teaches nothing below it
             (matrix, _), (grown, shift) = self.weights[layer], self.gradients[layer]
@@ -172,16 +172,20 @@ class Alone:
                 continue
             out = _product(self.h[layer][start:stop], matrix, self.h[layer + 1][start:stop]).add_(bias)
             if layer < len(self.weights) - 1:
-                out.copy_(self.activation.function(out))
+                out.relu_() if self.plan.activation == "ReLU" else out.sigmoid_()
                 if masks and masks[layer] is not None:
                     out.mul_(masks[layer])
 
     def _slope(self, layer: int, h: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
         mask = masks[layer - 1] if masks else None
         if mask is None:
-            return self.activation.slope(h)
+            return self._steepness(h)
         # A dropped unit gives zero and passes nothing on; the others give what the function gives, times 1 / kept.
-        return self.activation.slope(h / mask.clamp_min(1)) * mask
+        return self._steepness(h / mask.clamp_min(1)) * mask
+
+    def _steepness(self, h: Tensor) -> Tensor:
+        """The derivative of the activation from its outputs; the sign of those of ReLU, which are never negative."""
+        return h.sign() if self.plan.activation == "ReLU" else self.activation.slope(h)
 
     def _masks(self) -> list[Tensor | None]:
         """Drops pixels of the batch, and returns what the outputs of both hidden layers are multiplied by."""
@@ -223,14 +227,15 @@ class Alone:
             moved = start + plan.size * step
         else:
             if plan.kind == "dose":
-                direction = self._pull(examples.uphill(h[-1], truth), h, layer)
+                true = examples.hot(truth, SIZES[-1])  # as in examples.uphill
+                direction = self._pull(_softmax(h[-1] - true / examples.SHORTEST).sub_(true), h, layer)
             elif plan.kind == "noise":
                 direction = torch.randn_like(start)
             else:
-                towards = h[-1].softmax(-1)
+                towards = _softmax(h[-1])
                 near = start + examples.along(torch.randn_like(start), examples.NEAR)
                 here = self._outputs(near, layer)
-                direction = self._pull(here[-1].softmax(-1) - towards, here, layer)
+                direction = self._pull(_softmax(here[-1]) - towards, here, layer)
             if plan.box == "facing":
                 direction = examples.facing_in(direction, start, layer, self.activation)
             moved = examples.moved(start, direction, plan.size, units)
@@ -250,7 +255,7 @@ class Alone:
         for above in range(len(self.weights) - 1, layer - 1, -1):
             cotangent = _product(cotangent, self.weights[above][0].T)
             if above > layer:
-                cotangent.mul_(self.activation.slope(h[above]))
+                cotangent.mul_(self._steepness(h[above]))
         return cotangent
 
 
@@ -267,6 +272,11 @@ def _product(one: Tensor, other: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.from_numpy(np.matmul(one.numpy(), other.numpy()))
     np.matmul(one.numpy(), other.numpy(), out=out.numpy())
     return out
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    """Along the last of two axes, which is too short for PyTorch to be fast along it."""
+    return logits.T.contiguous().softmax(0).T.contiguous()
 
 
 @contextlib.contextmanager
