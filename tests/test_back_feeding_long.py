@@ -14,13 +14,12 @@ import pytest
 import torch
 
 from intriguing.attack import files
-from intriguing.book import results
+from intriguing.book import results, unfinished
 from intriguing.book.halves import small
 from intriguing.chapters.back_feeding import alone, campaign, findings, long
 from intriguing.chapters.back_feeding.bank import Plan
 from intriguing.chapters.back_feeding.campaign import Entry
 from intriguing.chapters.back_feeding.long import Bench, Run
-from intriguing.chapters.protocol import units
 from intriguing.data import mnist
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -155,18 +154,18 @@ def test_a_killed_training_goes_on_to_the_same_network(bench, tmp_path, monkeypa
         update(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(units, "EVERY", 0.0)
+        patch.setattr(unfinished, "EVERY", 0.0)
         patch.setattr(alone.Alone, "update", killed)
         with pytest.raises(StopIteration):
             long.train(run, bench)
     assert not long.there(run, bench)
-    (unfinished,) = (tmp_path / "other" / "unfinished").iterdir()
-    epoch = int(files.read(unfinished, files.canonical(long.place(run, bench)[1]))[0]["epoch"])
+    (memory,) = (tmp_path / "other" / "unfinished").iterdir()
+    epoch = int(files.read(memory, files.canonical(long.place(run, bench)[1]))[0]["epoch"])
     assert 0 < epoch < 30
     seen = []
     monkeypatch.setattr(alone.Alone, "train", _watched(alone.Alone.train, seen))
     again = long.train(run, bench)
-    assert seen == [epoch] and not unfinished.exists()
+    assert seen == [epoch] and not memory.exists()
     for name in ("weights/averaged", "weights/last", "misread", "last", "learned"):
         assert torch.equal(again[name], whole[name])
 
@@ -182,7 +181,7 @@ def _watched(train, seen):
 def test_the_time_ends_a_training_and_keeps_it(bench, tmp_path, few):
     bench.end = 0.0
     assert len(long.work(bench)) == 14 and bench.said == ["the time is over"]
-    with pytest.raises(units.TimeOver):
+    with pytest.raises(unfinished.TimeOver):
         long.train(DOSE, bench)
     assert list((tmp_path / "unfinished").iterdir()) and not long.there(DOSE, bench)
     bench.end = float("inf")

@@ -29,12 +29,12 @@ from torch import Tensor
 from intriguing.attack import files
 from intriguing.book import cache, fingerprint
 from intriguing.book.results import Table
+from intriguing.book.unfinished import Missing, Saved, TimeOver
 from intriguing.chapters.back_feeding import campaign, findings
 from intriguing.chapters.back_feeding.alone import Alone, layered
 from intriguing.chapters.back_feeding.bank import Plan, Setup, wrong
 from intriguing.chapters.back_feeding.campaign import BATCH, FED, LAYERS, MAIN, RATE, Entry, Pixels
 from intriguing.chapters.back_feeding.examples import ACTIVATIONS
-from intriguing.chapters.protocol.units import Missing, Saved, TimeOver
 from intriguing.data import Digits
 
 try:
