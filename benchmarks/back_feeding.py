@@ -4,16 +4,26 @@
 ``INTRIGUING_DATA``. Before each part it measures the pace of the very networks
 that are to be trained, and gives them as many epochs as fit into their share of the time. The file is written
 after each part, and says what was not run. ``--device cpu --small`` runs the same on any computer in a minute.
+
+``--units FOLDER`` makes the long trainings on CPUs, one network after the other: 200 epochs, chosen on five seeds and
+judged on ten. What is in the folder is not made again, a training that was killed goes on where it was, and
+``--part 0/2`` and ``1/2`` share the work between two processes. With ``--reduce`` what is there is added to the file of
+results under ``long``, and nothing else in it changes. All of it wants safetensors, pandas and platformdirs as well.
+Use one thread for each process (``OMP_NUM_THREADS=1``); on processors with AVX-512 that NumPy's OpenBLAS does not know
+as such, ``OPENBLAS_CORETYPE=SkylakeX`` makes it faster.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -192,15 +202,68 @@ def campaign(options: argparse.Namespace, record: Record) -> None:
     record.part("cost and distances", others)
 
 
+def units(options: argparse.Namespace) -> int:
+    """Makes the networks of the long trainings that are missing, or reduces those that are there.
+
+    Returns:
+        0, or 1 where another process makes this part.
+    """
+    import fcntl
+
+    from harness import write_json
+
+    from intriguing.chapters.back_feeding import findings, long
+    from intriguing.data import mnist
+
+    end = time.monotonic() + 60 * options.minutes
+    torch.set_num_threads(1)
+
+    def say(line: str) -> None:
+        print(f"{time.strftime('%m-%d %H:%M')} {line}", flush=True)
+
+    digits, sizes = mnist(options.profile), {}
+    if options.small:
+        few = {name: getattr(digits, name).take(slice(0, count)) for name, count in (("train", 1200), ("test", 200))}
+        digits, sizes = replace(digits, **few), {"epochs": 2, "seeds": 2, "judged": 2}
+    bench = long.Bench(digits, end, say, **sizes)
+    if options.reduce:
+        known = json.loads(options.output.read_text(encoding="utf-8"))
+        told = {"power": long.power(findings.stored()), **long.reduced(bench)}
+        write_json(options.output, known | {"long": told})
+        return 0
+    number, many = map(int, options.part.split("/"))
+    with (options.units / f"part-{number}-of-{many}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say(f"another process makes part {number} of {many} in {options.units}")
+            return 1
+        if number == 0:
+            seen = long.power(findings.stored())["seen from"]
+            hours = ", ".join(f"{phase} {value:.1f}" for phase, value in long.left(bench).items())
+            say(f"differences show from about {seen:.2%} on, two standard errors; core-hours left: {hours}")
+        missing = long.work(bench)
+    say(f"{len(missing)} networks are missing" if missing else "all is there, or taken by another process")
+    return 0
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--device", choices=("cuda", "cpu"), help="default: cuda; cpu for the units")
     parser.add_argument("--minutes", type=float, default=6.0, help="after which nothing further is begun")
     parser.add_argument("--small", action="store_true", help="a few images and epochs, to see that it works")
     parser.add_argument("--smoke", action="store_true", help="all images and plans, one epoch of each part")
     parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--units", type=Path, help="folder of the networks of the long trainings")
+    parser.add_argument("--part", default="0/1", help="of the units: number of this process and how many there are")
+    parser.add_argument("--reduce", action="store_true", help="only put what the units tell into the file of results")
     options = parser.parse_args(arguments)
+    options.device = options.device or ("cpu" if options.units else "cuda")
+    if options.units and options.device != "cpu":
+        parser.error("got --units on a GPU; expected --device cpu, for which the units are made.")
+    if options.reduce and not options.units:
+        parser.error("got --reduce without --units; expected the folder of the networks.")
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("got no CUDA device; expected one; run it elsewhere, or with --device cpu --small.")
     options.profile = "quick" if options.small else "paper"
@@ -211,17 +274,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs everything and writes the file.
 
     Returns:
-        0 when every part was run to its end, 1 otherwise.
+        0 when every part was run to its end, or what units were asked for could be begun; 1 otherwise.
     """
     for folder in (ROOT / "src", ROOT / "benchmarks"):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
+    options = parse(arguments)
+    if options.units:
+        options.units.mkdir(parents=True, exist_ok=True)
+        with mock.patch.dict(os.environ, INTRIGUING_CACHE=str(options.units)):
+            return units(options)
     from gpu import hardware, stand_in
 
     missing = stand_in()
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ):
         os.environ.setdefault("INTRIGUING_CACHE", folder)
-        options = parse(arguments)
         from intriguing.book.clock import Clock
 
         clock = Clock(options.minutes)

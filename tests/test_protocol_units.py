@@ -101,7 +101,7 @@ def test_a_network_is_made_anew_when_its_settings_or_data_change(bench, digits):
 
 def test_a_killed_training_goes_on_to_the_same_network(bench, tmp_path, monkeypatch):
     one = Network("FC100-100-10", end=30)
-    monkeypatch.setattr(units, "EVERY", 0.0)
+    monkeypatch.setattr("intriguing.book.unfinished.EVERY", 0.0)
     left, train = iter(range(25)), stacked.train
 
     def killed(*args, **options):

@@ -7,11 +7,9 @@ have changed is made anew, for the name of its file holds a sum of all that dete
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
-import safetensors
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +17,7 @@ from intriguing.attack import files
 from intriguing.attack.distortion import minimum_distortion
 from intriguing.attack.penalty import coarse_search
 from intriguing.book import cache, fingerprint
+from intriguing.book.unfinished import Missing, Saved, TimeOver
 from intriguing.chapters.protocol import stacked, trials
 from intriguing.chapters.protocol.trials import BASE, BASE_LEVEL, FACTORS, LEVELS, Coder, Part, Variant
 from intriguing.data import Digits
@@ -29,15 +28,6 @@ END = int(BASE_LEVEL)
 PARTS = ("train", "part1", "part2", "test")
 NOISE = {"train": trials.TRAIN_NOISE, "part1": (), "part2": (), "test": trials.TEST_NOISE}
 GRIDS = (1.2, 2.0, 10.0)  # ratios of neighbouring values of c, of searches coarser than the edge itself
-EVERY = 120.0  # seconds of a training that a killed process may lose
-
-
-class Missing(Exception):
-    """A unit that is not there, where none shall be made."""
-
-
-class TimeOver(Exception):
-    """The time is over; what was begun goes on at the next start."""
 
 
 @dataclass(frozen=True)
@@ -102,36 +92,6 @@ class Bench:
     def attacked(self, network: Network) -> Part:
         """The images that are attacked for a network: training images, or test images where it saw one half."""
         return self.data.made_of_train if network.part == "train" else self.data.made_of_test
-
-
-class Saved:
-    """The memory of a training, on disk.
-
-    Args:
-        name: of the file.
-        text: the key that the file has to carry.
-        over: whether the time is over, so that the training is saved whatever the clock says.
-    """
-
-    def __init__(self, name: str, text: str, over: Callable[[], bool]) -> None:
-        self.path = files.cache_folder() / "unfinished" / name
-        self.text, self.over, self.last = text, over, time.monotonic()
-
-    def load(self) -> dict[str, Tensor] | None:
-        """What was saved last; None where there is nothing, or nothing that can be trusted, which is reported."""
-        try:
-            return files.read(self.path, self.text)[0]
-        except FileNotFoundError:
-            return None
-        except (safetensors.SafetensorError, OSError, ValueError) as problem:
-            warnings.warn(f"The training in {self.path} cannot go on ({problem}) and begins anew.", stacklevel=2)
-            return None
-
-    def offer(self, told: Callable[[], dict[str, Tensor]]) -> None:
-        """Saves where a training stands, every two minutes and when the time is over."""
-        if time.monotonic() - self.last > EVERY or self.over():
-            files.keep(self.path, self.text, files.plain("training", told()), {})
-            self.last = time.monotonic()
 
 
 # Networks.
