@@ -52,7 +52,7 @@ PACES = {"ReLU": (2.0, 1.0), "sigmoid": (1.0, 0.5)}
 """Factors of the learning rate that everything is tried with. For ReLU the first was the better one in the short
 comparison. Sigmoids want a lower rate in long trainings than in short ones: of one network each with a dose of 1.5, at
 factors of 5, 2, 1 and 0.5, the last two erred least on the images held out, and about equally."""
-RIVALS: Mapping[str, tuple[tuple[str, str, Plan], ...]] = {
+RIVALS = {
     "ReLU": (
         ("weight decay 1e-05", "weight decay", Plan(decay=1e-5)),
         ("dropout 10/0/0 %", "dropout", Plan(dropout=(0.1, 0.0, 0.0))),
