@@ -17,11 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from intriguing.chapters.back_feeding import examples
+from intriguing.chapters.back_feeding import bank, examples
 from intriguing.chapters.back_feeding.bank import (
     AVERAGED,
     SIZES,
-    Plan,
     Setup,
     _orders,
     _parts,
@@ -34,7 +33,7 @@ CHANCE = 2000  # added to the seed of a network for what is drawn while it is tr
 TINY = 1e-40  # a float32 that is lost where such numbers are flushed to zero
 
 
-def supported(plan: Plan) -> bool:
+def supported(plan: bank.Plan) -> bool:
     """Whether a plan can be trained here: no pools, turns, changing lengths, teaching through or both kinds of help."""
     plain = plan.radius == "fixed" and not (plan.pool or plan.alternate or plan.through)
     return plain and (plan.kind == "none" or not any(plan.dropout))
@@ -51,7 +50,7 @@ class Alone:
         labels: (N,) long.
     """
 
-    def __init__(self, plan: Plan, seed: int, setup: Setup, pixels: Tensor, labels: Tensor) -> None:
+    def __init__(self, plan: bank.Plan, seed: int, setup: Setup, pixels: Tensor, labels: Tensor) -> None:
         if not supported(plan):
             raise ValueError(f"got {plan}; expected one of fixed length, without pools; a bank can train it.")
         if setup.batch > len(pixels):
