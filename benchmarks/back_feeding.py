@@ -208,9 +208,7 @@ def units(options: argparse.Namespace) -> int:
     Returns:
         0, or 1 where another process makes this part.
     """
-    import fcntl
-
-    from harness import write_json
+    from harness import alone_with, write_json
 
     from intriguing.chapters.back_feeding import findings, long
     from intriguing.data import mnist
@@ -232,10 +230,8 @@ def units(options: argparse.Namespace) -> int:
         write_json(options.output, known | {"long": told})
         return 0
     number, many = map(int, options.part.split("/"))
-    with (options.units / f"part-{number}-of-{many}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    with alone_with(options.units, number, many) as mine:
+        if not mine:
             say(f"another process makes part {number} of {many} in {options.units}")
             return 1
         if number == 0:

@@ -6,13 +6,14 @@ it is timed in a process of its own, and what it returns is judged by another on
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import platform
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -319,6 +320,26 @@ def reason(text: str, code: int | None) -> str:
         return f"killed by signal {-code}"
     last = lines[-1] if lines else f"exit status {code}"
     return re.sub(r"(?:/[\w.+@~-]+)+/", "", last)[:200]
+
+
+@contextlib.contextmanager
+def alone_with(folder: Path, number: int, many: int) -> Iterator[bool]:
+    """Tells whether no other process makes this part of the units in a folder, and keeps others from it meanwhile.
+
+    Args:
+        folder: of the units.
+        number: of the part.
+        many: how many parts there are.
+    """
+    import fcntl  # which Windows does not have
+
+    with (folder / f"part-{number}-of-{many}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

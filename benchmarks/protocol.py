@@ -85,10 +85,8 @@ def reduce(folder: Path) -> int:
 
 def units(options: argparse.Namespace, began: float) -> int:
     """Makes the units that are missing, or searches in those that are there."""
-    import fcntl
-
     os.environ["INTRIGUING_CACHE"] = str(options.units)
-    from harness import write_json
+    from harness import alone_with, write_json
 
     from intriguing.chapters.protocol import joint, plan, rates
     from intriguing.chapters.protocol.units import Bench
@@ -110,10 +108,8 @@ def units(options: argparse.Namespace, began: float) -> int:
         write_json(RESULT, found | {"joint": joint.reduced(plan.found(casts, bench))} | told)
         return 0
     number, many = map(int, options.part.split("/"))
-    with (options.units / f"part-{number}-of-{many}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    with alone_with(options.units, number, many) as mine:
+        if not mine:
             say(f"another process makes part {number} of {many} in {options.units}")
             return 1
         whole = plan.work(casts, bench, part=(number, many), together=1 if cpu else 16)
