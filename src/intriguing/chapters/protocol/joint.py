@@ -6,7 +6,7 @@ network which has not been trained is left out of both, and named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from typing import Any
@@ -281,6 +281,12 @@ class Search:
         """(P,) the misfit over some of the numbers, as ``evidence.misfit`` measures it."""
         return np.array([evidence.misfit(line) for line in self.z[:, some]])
 
+    def halves(self) -> tuple[np.ndarray, np.ndarray]:
+        """(P,) the misfits of the numbers that choose and of those that judge; zeros where there are no such."""
+        choose = chooses(self.printed)
+        first, second = (self.misfits(some) if some.any() else np.zeros(len(self.z)) for some in (choose, ~choose))
+        return first, second
+
 
 def search(found: Found, usual: np.ndarray | None = None) -> Search:
     """Counts every printed number under every protocol.
@@ -366,7 +372,7 @@ def reduced(found: Found) -> dict[str, Any]:
     """
     result = search(found)
     choose, rate = chooses(result.printed), ~result.printed["group"].isin(["distortions", "errors"]).to_numpy()
-    chosen, judged = (result.misfits(some) if some.any() else np.zeros(len(result.z)) for some in (choose, ~choose))
+    chosen, judged = result.halves()
     lucky = np.array([not _convex(*place) for place in result.printed.index])
     starts = result.seeds[:, lucky].min(1) if lucky.any() else np.ones(len(result.z))
     some = starts >= ENOUGH if (starts >= ENOUGH).any() else starts > 0
@@ -385,12 +391,12 @@ def reduced(found: Found) -> dict[str, Any]:
         }
 
     where = {protocol: i for i, protocol in enumerate(result.protocols)}
-    kinds: dict[tuple, list[int]] = {}
-    for i, protocol in enumerate(result.protocols):
-        kinds.setdefault(("trained", protocol.sigmoid, protocol.coder), []).append(i)
-        if protocol.targets == "random" and some[i]:
-            kinds.setdefault(("coarse", protocol.grid), []).append(i)
-    nearest = {kind: about(min(some, key=lambda i: chosen[i])) for kind, some in kinds.items()}
+    trained = _nearest_of([(protocol.sigmoid, protocol.coder) for protocol in result.protocols], chosen)
+    random = [
+        protocol.grid if protocol.targets == "random" and ready else None
+        for protocol, ready in zip(result.protocols, some, strict=True)
+    ]
+    coarse = _nearest_of(random, chosen)
     changed = []
     for question in fields(Protocol):
         answers = dict.fromkeys(getattr(protocol, question.name) for protocol in result.protocols)
@@ -426,7 +432,7 @@ def reduced(found: Found) -> dict[str, Any]:
         "images": len(found.images[False][0]),
     }
     told = {"best": about(best), "base": about(0), "changed": changed, "numbers": numbers}
-    told |= {name: [one for kind, one in nearest.items() if kind[0] == name] for name in ("trained", "coarse")}
+    told |= {"trained": [about(i) for i in trained.values()], "coarse": [about(i) for i in coarse.values()]}
     told |= {"every": about(_nearest(result.misfits(choose | ~choose), some)), "sizes": _sizes(result)}
     told["alone"] = _alone(found, result)
     fullest = rates_within == rates_within.max()
@@ -440,17 +446,21 @@ def _alone(found: Found, result: Search) -> list[dict[str, Any]]:
     """The misfits of the nearest protocol by the training of the networks, the first start alone counted for all."""
     first = {key: {seed: cast for seed, cast in seeds.items() if seed == 0} for key, seeds in found.casts.items()}
     one = search(replace(found, casts=first), result.spread[0])
-    choose = chooses(one.printed)
-    chosen, judged = (one.misfits(some) if some.any() else np.zeros(len(one.z)) for some in (choose, ~choose))
-    lines: dict[tuple, int] = {}
-    for i, protocol in enumerate(one.protocols):
-        kind = protocol.sigmoid, protocol.coder
-        if kind not in lines or chosen[i] < chosen[lines[kind]]:
-            lines[kind] = i
+    chosen, judged = one.halves()
+    lines = _nearest_of([(protocol.sigmoid, protocol.coder) for protocol in one.protocols], chosen)
     return [
         {"sigmoid": sigmoid, "coder": coder, "chosen on": chosen[i], "judged by": judged[i]}
         for (sigmoid, coder), i in lines.items()
     ]
+
+
+def _nearest_of(kinds: Sequence[Any], misfits: np.ndarray) -> dict[Any, int]:
+    """For each kind of protocol, None apart, which of its protocols has the smallest misfit."""
+    found: dict[Any, int] = {}
+    for i, kind in enumerate(kinds):
+        if kind is not None and (kind not in found or misfits[i] < misfits[found[kind]]):
+            found[kind] = i
+    return found
 
 
 def _nearest(misfits: np.ndarray, some: np.ndarray) -> int:
