@@ -208,6 +208,7 @@ def units(options: argparse.Namespace) -> int:
     Returns:
         0, or 1 where another process makes this part.
     """
+    from gpu import hardware
     from harness import alone_with, write_json
 
     from intriguing.chapters.back_feeding import findings, long
@@ -226,7 +227,8 @@ def units(options: argparse.Namespace) -> int:
     bench = long.Bench(digits, end, say, **sizes)
     if options.reduce:
         known = json.loads(options.output.read_text(encoding="utf-8"))
-        told = {"power": long.power(findings.stored()), **long.reduced(bench)}
+        told = {"power": long.power(findings.short()), **long.reduced(bench)}
+        told["meta"]["hardware"] = hardware(torch.device("cpu"))
         write_json(options.output, known | {"long": told})
         return 0
     number, many = map(int, options.part.split("/"))
@@ -235,7 +237,7 @@ def units(options: argparse.Namespace) -> int:
             say(f"another process makes part {number} of {many} in {options.units}")
             return 1
         if number == 0:
-            seen = long.power(findings.stored())["seen from"]
+            seen = long.power(findings.short())["seen from"]
             hours = ", ".join(f"{phase} {value:.1f}" for phase, value in long.left(bench).items())
             say(f"differences show from about {seen:.2%} on, two standard errors; core-hours left: {hours}")
         missing = long.work(bench)

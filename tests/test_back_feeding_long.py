@@ -218,7 +218,11 @@ def test_all_is_made_once_and_reduced(bench, few, tmp_path):
     found = long.made(Run(campaign.entry_of(row), 1, 2, whole=True), bench)
     assert row["errors"][1] == float(found["misread"].double().mean())
     assert {one["part"] for one in content["contrasts"]} == set(long.PHASES)
-    assert len(long.judged(content).rows) == 6 and len(long.table(content).rows) == 7
+    assert len(findings.judged(content | {"confirmation": []}).rows) == 6
+    assert [one["name"] for one in content["distances"]] == [one["name"] for one in content["final"]]
+    run = Run(campaign.entry_of(row), 0, 2, whole=True)
+    (far, _), shown = content["distances"][0]["distance"], content["distances"][0]["images"]
+    assert shown == 40 and far == campaign.distances(long.weights(run, bench), "ReLU", bench.test)[0]
 
 
 def test_contrasts_and_tables_are_those_of_hand_made_values(bench, few):
@@ -249,9 +253,6 @@ def test_contrasts_and_tables_are_those_of_hand_made_values(bench, few):
         "noise 3, rate x 2",
         "nothing, rate x 2",
     ]
-    table = long.table(content)
-    assert table.rows["ReLU, dose 1.5, rate x 2"] == pytest.approx([0.15, 0.5**0.5 / 10, 0.85, 0.0, 2, 2])
-    assert table.name == "back_feeding_long" and next(iter(table.rows)) == "ReLU, dose 1.5, rate x 2"
 
 
 def test_the_best_are_finalists_whatever_their_place():
@@ -268,12 +269,6 @@ def test_the_power_is_said_beforehand():
     assert found["of an error of 1.2 %"] == pytest.approx((0.012 * 0.988 / 1e4) ** 0.5)
     assert found["seen from"] == pytest.approx(2 * np.hypot(found["over seeds"], found["over images"]))
     assert 0.0005 < found["seen from"] < 0.002
-
-
-def test_the_tables_of_the_page_read_what_is_reduced():
-    stored = results.measured("back_feeding")
-    content = long.judged(stored)
-    assert content.name == "back_feeding_long_judged" and content.rows == findings.judged(stored).rows
 
 
 HELPER = """

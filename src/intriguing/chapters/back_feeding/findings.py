@@ -1,4 +1,8 @@
-"""What the large comparison found: tables and sentences out of ``results/benchmarks/back_feeding.json``."""
+"""What the large comparisons found: tables out of ``results/benchmarks/back_feeding.json``.
+
+There are two of them. The long one, in the file under ``long``, trained every network for hundreds of epochs on CPUs;
+the short one, the rest of the file, trained more plans for a few epochs on a GPU. Most functions here read both.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,9 @@ from scipy import stats
 
 from intriguing.book import paper, results
 from intriguing.book.results import Table
-from intriguing.chapters.back_feeding.bank import AVERAGED
-from intriguing.chapters.back_feeding.campaign import FED, MAIN, OTHERS
+from intriguing.chapters.back_feeding import campaign
+from intriguing.chapters.back_feeding.bank import Plan
+from intriguing.chapters.back_feeding.campaign import FED, LAYERS, MAIN, OTHERS
 
 Content = Mapping[str, Any]
 
@@ -39,6 +44,18 @@ FORMATS = {
 
 
 def stored() -> Content:
+    """What the long trainings told, with every network of them.
+
+    Raises:
+        MissingResult: It is not stored, or not the whole of it.
+    """
+    found = short().get("long", {"missing": {"all": 1}})
+    if any(found["missing"].values()):
+        raise results.MissingResult("the long trainings are not complete; benchmarks/back_feeding.py --units has them.")
+    return found
+
+
+def short() -> Content:
     """What the run on a GPU wrote.
 
     Raises:
@@ -68,7 +85,7 @@ def rows_of(content: Content, part: str, activation: str) -> list[dict[str, Any]
     """The rows of a part for an activation.
 
     Args:
-        content: as from ``stored``.
+        content: as from ``stored`` or ``short``.
         part: "selection", "confirmation", "final" or "layers".
         activation: "ReLU" or "sigmoid".
     """
@@ -84,7 +101,7 @@ def tried(content: Content, families: Sequence[str] | None = None) -> pd.DataFra
     """The plans that were chosen from, and their errors on the images held out.
 
     Args:
-        content: as from ``stored``.
+        content: as from ``stored`` or ``short``.
         families: which; None for all.
 
     Returns:
@@ -99,11 +116,31 @@ def tried(content: Content, families: Sequence[str] | None = None) -> pd.DataFra
     return pd.DataFrame(columns)
 
 
+def by_rate(content: Content) -> pd.DataFrame:
+    """The plans of the long trainings that were chosen from, and their errors on the images held out.
+
+    Args:
+        content: as from ``stored``.
+
+    Returns:
+        By name, in the order in which they were tried; for each activation and learning rate the mean error and, as
+        "±", the standard deviation over seeds; NaN where a plan was tried with the other activation only.
+    """
+    columns: dict[str, dict[str, float]] = {}
+    for activation in ACTIVATIONS:
+        for row in rows_of(content, "selection", activation):
+            name, _, rate = row["name"].partition(", rate")
+            column = f"{activation}, rate{rate}" if rate else activation
+            columns.setdefault(column, {})[name] = mean(row)
+            columns.setdefault(f"± {column}", {})[name] = float(np.std(row["errors"], ddof=1))
+    return pd.DataFrame(columns)
+
+
 def roles(content: Content, activation: str) -> dict[str, dict[str, Any]]:
     """The rows that were judged on the test set, by what they stand for.
 
     Args:
-        content: as from ``stored``.
+        content: as from ``stored`` or ``short``.
         activation: "ReLU" or "sigmoid".
 
     Returns:
@@ -125,14 +162,54 @@ def roles(content: Content, activation: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def judged(content: Content) -> Table:
-    """The test errors of the plans that were chosen and of their rivals.
+def held_out(content: Content, activation: str) -> dict[str, dict[str, Any]]:
+    """The best row of each family on the images held out.
 
     Args:
         content: as from ``stored``.
+        activation: "ReLU" or "sigmoid".
 
     Returns:
-        A ``Table`` named ``back_feeding`` with rows such as "ReLU, weight decay".
+        "back-feeding" for the best of all that feed adversarial examples back, and each family under its own name.
+    """
+    rows = rows_of(content, "selection", activation)
+    families = dict.fromkeys(row["family"] for row in rows)
+    return {BEST: campaign.best(rows, FED)[0]} | {family: campaign.best(rows, (family,))[0] for family in families}
+
+
+def by_layer(content: Content, activation: str) -> dict[str, dict[str, Any]]:
+    """The best row of each layer on the images held out, all at one learning rate.
+
+    Args:
+        content: as from ``stored``.
+        activation: "ReLU" or "sigmoid".
+
+    Returns:
+        "nothing", "input", "first hidden", "second hidden" and "all layers".
+    """
+    inside = rows_of(content, "layers", activation)
+    rate = {row["rate"] for row in inside}
+    beside = [row for row in rows_of(content, "selection", activation) if row["rate"] in rate]
+    found = {"nothing": campaign.best(beside, ("nothing",))[0]}
+    for where, layers in LAYERS.items():
+        among = [row for row in [*beside, *inside] if tuple(row["plan"]["layers"]) == layers]
+        found[where] = campaign.best(among, ("dose", "hidden"))[0]
+    return found
+
+
+NAMED = {"final": roles, "selection": held_out, "layers": by_layer}
+"""Who is who in each part whose plans are compared."""
+
+
+def judged(content: Content, name: str = "back_feeding") -> Table:
+    """The test errors of the plans that were chosen and of their rivals.
+
+    Args:
+        content: as from ``stored`` or ``short``.
+        name: of the table.
+
+    Returns:
+        Rows such as "ReLU, weight decay".
     """
     aim, rows = marks()["back-feeding"], {}
     for activation in ACTIVATIONS:
@@ -148,16 +225,7 @@ def judged(content: Content) -> Table:
                 float(np.mean(row["training"])),
             ]
     columns = ["test error", "standard deviation", "best seed", "below 1.2 %", "networks", "epochs", "training error"]
-    return Table("back_feeding", columns, rows, {"data": content["meta"]["data"]})
-
-
-def plans(content: Content) -> str:
-    """A list of what the names in ``judged`` stand for."""
-    lines = []
-    for activation in ACTIVATIONS:
-        told = ", ".join(f"{role}: {row['name']}" for role, row in roles(content, activation).items())
-        lines.append(f"* {activation}: {told}.")
-    return "\n".join(lines)
+    return Table(name, columns, rows, {"data": content["meta"]["data"]})
 
 
 def contrasts(content: Content, part: str, pairs: Sequence[tuple[str, str, str]]) -> Table:
@@ -167,21 +235,21 @@ def contrasts(content: Content, part: str, pairs: Sequence[tuple[str, str, str]]
     difference image by image.
 
     Args:
-        content: as from ``stored``.
-        part: "final" or "layers".
+        content: as from ``stored`` or ``short``.
+        part: "final", "selection" or "layers".
         pairs: activation, and the names of two rows of it.
 
     Returns:
-        A ``Table`` named ``back_feeding_contrasts`` or ``back_feeding_layers_contrasts``: the gain, positive where the
-        first errs less, both standard errors, the root of the sum of their squares, and the p-value of Welch's test
-        over seeds alone.
+        A ``Table`` named ``back_feeding_contrasts``, for the other parts with their name in it: the gain, positive
+        where the first errs less, both standard errors, the root of the sum of their squares, and the p-value of
+        Welch's test over seeds alone.
     """
     known = {
         (row["activation"], row["first"], row["second"]): row for row in content["contrasts"] if row["part"] == part
     }
     rows = {}
     for activation, first, second in pairs:
-        named = _names(content, part, activation)
+        named = NAMED[part](content, activation)
         one, other = named[first], named[second]
         row = known.get((activation, one["name"], other["name"]))
         sign = 1 if row else -1
@@ -190,15 +258,9 @@ def contrasts(content: Content, part: str, pairs: Sequence[tuple[str, str, str]]
         p = float(stats.ttest_ind(one["errors"], other["errors"], equal_var=False).pvalue)
         both = float(np.hypot(seeds, images))
         rows[f"{activation}, {first} against {second}"] = [sign * row["gain"], seeds, images, both, p]
-    name = "back_feeding_contrasts" if part == "final" else "back_feeding_layers_contrasts"
+    name = "back_feeding_contrasts" if part == "final" else f"back_feeding_{part}_contrasts"
     columns = ["gain", "over seeds", "over images", "standard error", "p"]
     return Table(name, columns, rows, {"data": content["meta"]["data"]})
-
-
-def _names(content: Content, part: str, activation: str) -> dict[str, dict[str, Any]]:
-    if part == "final":
-        return roles(content, activation)
-    return {row["name"]: row for row in rows_of(content, part, activation)}
 
 
 def in_standard_errors(table: Table) -> pd.DataFrame:
@@ -217,20 +279,30 @@ def rivals(content: Content) -> list[tuple[str, str, str]]:
     ]
 
 
+def on_held_out(content: Content) -> list[tuple[str, str, str]]:
+    """The best plan of the selection against each family that was not judged on the test set."""
+    pairs = []
+    for activation in ACTIVATIONS:
+        judged = {row["family"] for row in roles(content, activation).values()}
+        families = [family for family in held_out(content, activation) if family not in {BEST, *judged}]
+        pairs += [(activation, BEST, family) for family in families]
+    return pairs
+
+
 def layers(content: Content) -> Table:
-    """Test errors by the layer whose outputs were attacked.
+    """Errors on the images held out, by the layer whose outputs were attacked.
 
     Args:
         content: as from ``stored``.
 
     Returns:
-        A ``Table`` named ``back_feeding_layers`` with rows such as "input" and "first hidden, through".
+        A ``Table`` named ``back_feeding_layers`` with a row for each layer.
     """
     columns: dict[str, dict[str, float]] = {}
     for activation in ACTIVATIONS:
-        rows = [row for row in rows_of(content, "layers", activation) if row["family"] != "curve"]
-        columns[activation] = {row["name"]: mean(row) for row in rows}
-        columns[f"± {activation}"] = {row["name"]: float(np.std(row["errors"], ddof=1)) for row in rows}
+        rows = by_layer(content, activation)
+        columns[activation] = {layer: mean(row) for layer, row in rows.items()}
+        columns[f"± {activation}"] = {layer: float(np.std(row["errors"], ddof=1)) for layer, row in rows.items()}
     frame = pd.DataFrame(columns)
     return Table.from_frame("back_feeding_layers", frame, {"data": content["meta"]["data"]})
 
@@ -238,43 +310,50 @@ def layers(content: Content) -> Table:
 HIDDEN = ("first hidden", "second hidden", "all layers")
 
 
-def layer_pairs(content: Content) -> list[tuple[str, str, str]]:
+def layer_pairs() -> list[tuple[str, str, str]]:
     """The input against nothing, and each hidden layer and all of them against the input."""
-    found = []
-    for activation in ACTIVATIONS:
-        named = _names(content, "layers", activation)
-        found.append((activation, "input", "nothing"))
-        found += [
-            (activation, name, "input") for layer in HIDDEN for name in (layer, f"{layer}, through") if name in named
-        ]
-    return found
+    pairs = [("input", "nothing"), *((layer, "input") for layer in HIDDEN)]
+    return [(activation, *pair) for activation in ACTIVATIONS for pair in pairs]
 
 
-def curve(content: Content) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Test error against the length of the step.
+def curves(*contents: Content) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """The error on the images held out against the length of the step.
 
     Args:
-        content: as from ``stored``.
+        contents: as from ``stored`` or ``short``.
 
     Returns:
-        Activation -> lengths (D,), the first of them 0, and errors (D, S).
+        Activation -> how it was trained -> lengths (D,), the first of them 0, and errors (D, S).
     """
-    found = {}
-    for activation in ACTIVATIONS:
-        rows = [row for row in rows_of(content, "layers", activation) if row["family"] in ("curve", "nothing")]
-        rows.sort(key=lambda row: row["plan"]["size"])
-        found[activation] = (
-            np.array([row["plan"]["size"] for row in rows]),
-            np.array([row["errors"] for row in rows]),
-        )
+    found: dict[str, dict[str, Any]] = {activation: {} for activation in ACTIVATIONS}
+    for content in contents:
+        for activation, lines in found.items():
+            rows = [row for row in rows_of(content, "selection", activation) if _plain(row)]
+            for rate in sorted({row["rate"] for row in rows}):
+                mine = sorted((row for row in rows if row["rate"] == rate), key=lambda row: row["plan"]["size"])
+                if len(mine) > 3:
+                    told = f"{mine[0]['epochs']} epochs, rate {rate:g}"
+                    sizes, errors = ([pick(row) for row in mine] for pick in (_size, lambda row: row["errors"]))
+                    lines[told] = np.array(sizes), np.array(errors)
     return found
+
+
+def _size(row: Mapping[str, Any]) -> float:
+    return row["plan"]["size"]
+
+
+def _plain(row: Mapping[str, Any]) -> bool:
+    """Whether a row is of a dose for the input and nothing else, or of no examples."""
+    plan = campaign.entry_of(row).plan
+    kind = {"dose": "dose", "nothing": "none"}.get(row["family"])
+    return plan == Plan(kind or "none", plan.size, activation=plan.activation, pace=plan.pace) and kind is not None
 
 
 def costs(content: Content) -> pd.DataFrame:
     """What one fresh example costs, in nanoseconds and as a multiple of reading the image.
 
     Args:
-        content: as from ``stored``.
+        content: as from ``stored`` or ``short``.
 
     Returns:
         By kind, for the stack of networks of the first activation.
@@ -307,53 +386,6 @@ def faster(content: Content) -> float:
     return each[1, True] / each[100, True]
 
 
-def headline(content: Content) -> str:
-    """The sentences that say what came of the comparison.
-
-    Args:
-        content: as from ``stored``.
-    """
-    lines, below, count = [], 0, 0
-    for activation in ACTIVATIONS:
-        named = roles(content, activation)
-        told = [
-            f"{named[role]['name']} {mean(named[role]):.2%} (standard deviation "
-            f"{np.std(named[role]['errors'], ddof=1):.2%} over {len(named[role]['errors'])} networks)"
-            for role in (BEST, "second plan")
-        ]
-        others = [f"{role} {mean(named[role]):.2%}" for role in ("weight decay", "dropout", "noise") if role in named]
-        lines.append(f"With {activation}: {' and '.join(told)}, against {', '.join(others)}.")
-        fed = [error for role in (BEST, "second plan") for error in named[role]["errors"]]
-        below, count = below + sum(error < marks()["back-feeding"] for error in fed), count + len(fed)
-    epochs = {row["epochs"] for row in content["final"]}
-    return (
-        f"After {_listed(epochs)} epochs the two plans that were best on the images held out err like this on the test "
-        f"set. {' '.join(lines)} Of these {count} networks with adversarial examples {below} come below 1.2 %."
-    )
-
-
-def how(content: Content) -> str:
-    """The sentences that say where and how the comparison was run."""
-    about, meta = content["meta"]["hardware"], content["meta"]
-    networks = sum(
-        len(row["errors"]) for part in ("selection", "confirmation", "final", "layers") for row in content[part]
-    )
-    epochs = [f"{part} {_listed({row['epochs'] for row in content[part]})}" for part in ("selection", "confirmation")]
-    epochs += [f"test {_listed({row['epochs'] for row in content['final']})}"]
-    epochs += [f"layers and doses {_listed({row['epochs'] for row in content['layers']})}"]
-    return (
-        f"{networks:,} networks were trained, costs and distances measured, in {meta['seconds']:.0f} s on "
-        f"{about.get('gpu', about['cpu'])} (PyTorch {about['torch']}; matrix products in {about['products']}). "
-        f"Epochs: {', '.join(epochs)}. Pixels and outputs of units are cut to what they can be, [0, 1] or "
-        "[0, inf), unless a name says otherwise. The weights "
-        f"that are judged are means over the ends of the last {AVERAGED:.0%} of the epochs."
-    )
-
-
-def _listed(numbers: set[int]) -> str:
-    return " or ".join(f"{number:g}" for number in sorted(numbers))
-
-
 def dots(content: Content) -> dict[str, list[float]]:
     """The errors of all judged networks by row of ``judged``."""
     return {
@@ -371,68 +403,3 @@ def fed(content: Content) -> list[str]:
         for role, row in roles(content, activation).items()
         if row["family"] in FED
     ]
-
-
-def power(content: Content, gains: Table) -> str:
-    """The sentences that say which difference can be seen at all.
-
-    Args:
-        content: as from ``stored``.
-        gains: the contrasts of its plans.
-    """
-    aim, images = marks()["back-feeding"], 10_000
-    error = (aim * (1 - aim) / images) ** 0.5
-    seeds = [float(np.std(row["errors"], ddof=1)) for row in content["final"]]
-    seen = 2 * float(gains.to_frame()["standard error"].median())
-    return (
-        f"{images:,} test images give an error of {aim:.1%} a standard error of {error:.2%}. Networks that differ by "
-        f"their seed have a standard deviation of {np.median(seeds):.2%}. Image by image, over all networks of two "
-        f"plans, a difference shows from about {seen:.2%} on, two standard errors."
-    )
-
-
-def claims(content: Content, gains: Table, layer_gains: Table) -> dict[str, bool | None]:
-    """What is claimed of back-feeding, and whether it came out so.
-
-    Args:
-        content: as from ``stored``.
-        gains: contrasts of the plans that were judged, of ``rivals`` at least.
-        layer_gains: contrasts of ``layer_pairs``.
-
-    Returns:
-        The claim, a sentence -> whether it holds; None where a layer lies within two standard errors of the input.
-    """
-    steps = in_standard_errors(gains)["in standard errors"]
-    layer_steps = in_standard_errors(layer_gains)["in standard errors"]
-    aim, outcomes = marks()["back-feeding"], {}
-    for activation in ACTIVATIONS:
-        named = roles(content, activation)
-        epochs = named[BEST]["epochs"]
-        outcomes[f"{activation}: after {epochs} epochs the chosen plan errs below 1.2 % on average"] = (
-            mean(named[BEST]) < aim
-        )
-        for role, told in (
-            ("weight decay", "weight decay"),
-            ("dropout", "dropout"),
-            ("noise", "noise of the best length tried"),
-            ("nothing", "the same network without examples, at the best rate"),
-            ("exit", "the best plan with examples at the exit or beyond it"),
-            ("deformed", "deformed images"),
-        ):
-            if role in named:
-                outcomes[f"{activation}: the chosen plan errs less than {told}, by two standard errors"] = (
-                    steps[f"{activation}, {BEST} against {role}"] > 2
-                )
-        for layer in ("first hidden", "second hidden"):
-            outcomes[f"{activation}: examples for the {layer} layer err less than those for the input"] = _beyond_two(
-                layer_steps[f"{activation}, {layer} against input"]
-            )
-        outcomes[f"{activation}: examples for all layers err less than those for the input alone"] = _beyond_two(
-            layer_steps[f"{activation}, all layers against input"]
-        )
-    return outcomes
-
-
-def _beyond_two(steps: float) -> bool | None:
-    """Whether a gain is above zero; None where two standard errors hold zero."""
-    return None if abs(steps) <= 2 else bool(steps > 0)

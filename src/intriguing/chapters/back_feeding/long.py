@@ -28,7 +28,6 @@ from torch import Tensor
 
 from intriguing.attack import files
 from intriguing.book import cache, fingerprint
-from intriguing.book.results import Table
 from intriguing.book.unfinished import Missing, Saved, TimeOver
 from intriguing.chapters.back_feeding import campaign, findings
 from intriguing.chapters.back_feeding.alone import Alone, layered
@@ -75,6 +74,8 @@ RIVALS = {
 """Of each family the setting that was best in the short comparison; of decay and dropout a stronger one as well."""
 HIDDEN = {"first hidden": (1.0, 2.0), "second hidden": (1.0, 2.0), "all layers": (1.0, 1.5)}
 """Lengths of examples for hidden layers, in standard deviations of each unit."""
+SHOWN = 200
+"""Test images from which the distance of the boundary is measured."""
 COSTS = {"none": 0.7, "dropout": 1.3, "noise": 1.9, "dose": 1.6, "exit": 1.7, "virtual": 2.5, "deformed": 3.6}
 """Milliseconds of one update on one core of the machine where this was planned, which had other work to do."""
 
@@ -243,7 +244,7 @@ def power(stored: Mapping[str, Any], seeds: int = JUDGED, images: int = 10_000) 
     """Which differences the finals can show, said before they are trained, from the scatter of the short comparison.
 
     Args:
-        stored: what ``findings.stored`` returns.
+        stored: what ``findings.short`` returns.
         seeds: networks for each plan.
         images: of the test set.
 
@@ -493,8 +494,8 @@ def reduced(bench: Bench) -> dict[str, Any]:
 
     Returns:
         What ``findings`` reads of a run on a GPU: rows by phase, and contrasts of all finalists, of all layers with the
-        doses and nothing of the same rate, and of the best plan of the selection with all others; and how many networks
-        are missing in each phase, those of finalists that are not known yet among them.
+        doses and nothing of the same rate, and of the best plan of the selection with all others; distances of the
+        boundary; and how many networks are missing in each phase, those of finalists that are not known yet among them.
     """
     phases, guessed = wanted(bench), wanted(bench, guess=True)
     found: dict[str, Any] = {"meta": {"data": bench.digits.name}, "confirmation": []}
@@ -515,39 +516,28 @@ def reduced(bench: Bench) -> dict[str, Any]:
     for row in contrasts(phases["selection"], bench):
         if {(row["first"], row["activation"]), (row["second"], row["activation"])} & best:
             told.append({"part": "selection"} | row)
-    return found | {"contrasts": told}
+    return found | {"contrasts": told, "distances": distances(phases["final"], bench)}
+
+
+def distances(some: Sequence[Run], bench: Bench) -> list[dict[str, Any]]:
+    """How far the boundary of the runner-up lies from test images, for two networks of each plan that are there.
+
+    Args:
+        some: runs.
+        bench: what they were made with.
+
+    Returns:
+        Rows as those of a run on a GPU, see ``campaign.distances``.
+    """
+    shown, found = bench.test.cut(slice(0, SHOWN)), []
+    for entry in dict.fromkeys(run.entry for run in some):
+        mine = [run for run in some if run.entry == entry and there(run, bench)][:2]
+        far = [campaign.distances(weights(run, bench), entry.plan.activation, shown)[0] for run in mine]
+        about = {"activation": entry.plan.activation, "name": entry.name}
+        found.append(about | {"distance": far, "images": len(shown)})
+    return found
 
 
 def _first(entry: Entry) -> bool:
     """Whether a plan has the first of the rates, that of the examples for hidden layers."""
     return entry.plan.pace == PACES[entry.plan.activation][0]
-
-
-def table(content: Mapping[str, Any]) -> Table:
-    """The errors on the images held out, by plan, of the selection and of the layers.
-
-    Args:
-        content: what ``reduced`` returns.
-
-    Returns:
-        A ``Table`` named ``back_feeding_long`` with rows such as "ReLU, dose 1.5, rate x 2", the best first.
-    """
-    found = {}
-    for activation in ACTIVATIONS:
-        some = [row for part in ("selection", "layers") for row in findings.rows_of(content, part, activation)]
-        for row in sorted(some, key=findings.mean):
-            errors = np.array(row["errors"])
-            spread = float(errors.std(ddof=1)) if len(errors) > 1 else None
-            told = [float(errors.mean()), spread, float(np.mean(row["last"])), float(np.mean(row["training"]))]
-            found[f"{activation}, {row['name']}"] = [*told, len(errors), row["epochs"]]
-    columns = ["validation error", "standard deviation", "last weights", "training error", "networks", "epochs"]
-    return Table("back_feeding_long", columns, found, {"data": content["meta"]["data"]})
-
-
-def judged(content: Mapping[str, Any]) -> Table:
-    """The test errors of the finalists, as ``findings.judged`` has them, named ``back_feeding_long_judged``.
-
-    Args:
-        content: what ``reduced`` returns.
-    """
-    return replace(findings.judged(content), name="back_feeding_long_judged")

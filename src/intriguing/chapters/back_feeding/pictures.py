@@ -5,42 +5,47 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from intriguing.book import plots
 from intriguing.book.plots import PALETTE, WIDTH, Figure, as_array, styled
 
+LINES = ("grey", "blue", "vermilion")
+
 
 @styled
-def doses(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
-    """Test error against the length of the step: dots for networks, a line through the means.
+def doses(curves: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]]) -> Figure:
+    """Error against the length of the step: dots for networks, a line through the means.
 
     Args:
-        curves: Label -> lengths (D,), and errors (D, S), fractions.
+        curves: Title -> label -> lengths (D,), and errors (D, S), fractions; three labels at most.
 
     Returns:
-        The figure, one panel for each curve, over the same axes.
+        The figure, one panel for each title, over the same logarithmic axis of errors.
 
     Raises:
         ValueError: No curve, or one whose errors do not fit its lengths.
     """
-    for label, (lengths, errors) in curves.items():
+    for lengths, errors in (line for lines in curves.values() for line in lines.values()):
         if as_array(errors).shape[:1] != as_array(lengths).shape:
-            raise ValueError(
-                f"got {len(errors)} errors of {label!r}; expected one row for each of {len(lengths)} lengths."
-            )
+            raise ValueError(f"got {len(errors)} rows of errors; expected one row for each of {len(lengths)} lengths.")
     figure, grid = plots.panels(
-        curves.items(), row=2.6, rest=0.3, columns=2, title_size=8.5, title_side="left", sharex=True, sharey=True
+        curves.items(), row=2.9, rest=0.3, columns=2, title_size=8.5, title_side="left", sharex=True, sharey=True
     )
-    for (axes, (lengths, errors)), colour in zip(grid, ("blue", "vermilion"), strict=False):
-        x, y = as_array(lengths), as_array(errors)
-        axes.plot(np.repeat(x, y.shape[1]), y.ravel(), "o", color=PALETTE[colour], alpha=0.3, markersize=3.5)
-        axes.plot(x, y.mean(1), color=PALETTE[colour])
+    for axes, lines in grid:
+        for (label, (lengths, errors)), colour in zip(lines.items(), LINES, strict=False):
+            x, y = as_array(lengths), as_array(errors)
+            axes.plot(np.repeat(x, y.shape[1]), y.ravel(), "o", color=PALETTE[colour], alpha=0.3, markersize=3.5)
+            axes.plot(x, y.mean(1), color=PALETTE[colour], label=label)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(FixedLocator([0.01, 0.015, 0.02, 0.03, 0.04, 0.05]))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_tick_params(labelbottom=True)
+        axes.legend(fontsize=7)
     figure.supxlabel("length d of the step, before the cut", fontsize=8.5)
-    figure.supylabel("test error", fontsize=8.5)
+    figure.supylabel("error on the images held out", fontsize=8.5)
     return figure
 
 

@@ -1,0 +1,168 @@
+"""What the large comparisons found, in sentences; ``findings`` has their tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from intriguing.book.results import Table
+from intriguing.chapters.back_feeding import findings
+from intriguing.chapters.back_feeding.bank import AVERAGED
+from intriguing.chapters.back_feeding.findings import BEST, Content
+
+PARTS = ("selection", "confirmation", "final", "layers")
+
+
+def headline(content: Content) -> str:
+    """The sentences that say what came of the comparison.
+
+    Args:
+        content: as from ``stored`` or ``short``.
+    """
+    lines, below, count = [], 0, 0
+    for activation in findings.ACTIVATIONS:
+        named = findings.roles(content, activation)
+        told = [
+            f"{named[role]['name']} {findings.mean(named[role]):.2%} (standard deviation "
+            f"{np.std(named[role]['errors'], ddof=1):.2%} over {len(named[role]['errors'])} networks)"
+            for role in (findings.BEST, "second plan")
+        ]
+        others = [
+            f"{role} {findings.mean(named[role]):.2%}"
+            for role in ("weight decay", "dropout", "noise", "nothing")
+            if role in named
+        ]
+        lines.append(f"With {activation}: {' and '.join(told)}, against {', '.join(others)}.")
+        fed = [error for role in (findings.BEST, "second plan") for error in named[role]["errors"]]
+        below, count = below + sum(error < findings.marks()["back-feeding"] for error in fed), count + len(fed)
+    epochs = {row["epochs"] for row in content["final"]}
+    return (
+        f"After {_listed(epochs)} epochs the two plans that were best on the images held out err like this on the test "
+        f"set. {' '.join(lines)} Of these {count} networks with adversarial examples {below} come below 1.2 %."
+    )
+
+
+def plans(content: Content, part: str = "final") -> str:
+    """A list of what the names of a part stand for.
+
+    Args:
+        content: as from ``stored`` or ``short``.
+        part: "final", "selection" or "layers".
+    """
+    lines = []
+    for activation in findings.ACTIVATIONS:
+        told = ", ".join(f"{role}: {row['name']}" for role, row in findings.NAMED[part](content, activation).items())
+        lines.append(f"* {activation}: {told}.")
+    return "\n".join(lines)
+
+
+def how(content: Content) -> str:
+    """The sentences that say where and how the long trainings were made.
+
+    Args:
+        content: as from ``findings.stored``.
+    """
+    about, rows = content["meta"]["hardware"], [row for part in PARTS for row in content[part]]
+    epochs, batch = (_listed({row[name] for row in rows}) for name in ("epochs", "batch"))
+    hours = sum(row["seconds"] * row["epochs"] * len(row["errors"]) for row in rows) / 3600
+    return (
+        f"{_networks(content):,} networks were trained for {epochs} epochs each, "
+        f"in {hours:.1f} hours of one core of {about['cpu']} (PyTorch {about['torch']}), {batch} images "
+        f"at a time; {_weights()}"
+    )
+
+
+def briefly(content: Content) -> str:
+    """The sentences that say where and how the short comparison was made.
+
+    Args:
+        content: as from ``findings.short``.
+    """
+    about, meta = content["meta"]["hardware"], content["meta"]
+    epochs = {part: _listed({row["epochs"] for row in content[part]}) for part in PARTS}
+    return (
+        f"{_networks(content):,} networks were trained, costs and distances measured, in {meta['seconds']:.0f} s on "
+        f"{about.get('gpu', about['cpu'])} (PyTorch {about['torch']}; matrix products in {about['products']}): "
+        f"{epochs['selection']} epochs to choose, {epochs['final']} for what was judged on the test set; {_weights()}"
+    )
+
+
+def _networks(content: Content) -> int:
+    return sum(len(row["errors"]) for part in PARTS for row in content[part])
+
+
+def _weights() -> str:
+    return f"the weights that are judged are means over the ends of the last {AVERAGED:.0%} of the epochs."
+
+
+def _listed(numbers: set[int]) -> str:
+    return " or ".join(f"{number:g}" for number in sorted(numbers))
+
+
+def power(content: Content, gains: Table) -> str:
+    """The sentences that say which difference could be seen, before the networks were trained and after it.
+
+    Args:
+        content: as from ``findings.stored``.
+        gains: the contrasts of its plans.
+    """
+    before = content["power"]
+    spread = np.median([np.std(row["errors"], ddof=1) for row in content["final"]])
+    seen = 2 * float(gains.to_frame()["standard error"].median())
+    return (
+        f"Before any of these networks was trained, the scatter of the short comparison let one expect that a "
+        f"difference would show from {before['seen from']:.2%} on, two standard errors, with a standard deviation of "
+        f"{before['standard deviation']:.2%} over seeds; it is {spread:.2%} now, and a difference shows from about "
+        f"{seen:.2%} on. The images alone give an error of {findings.marks()['back-feeding']:.1%} a standard error of "
+        f"{before['of an error of 1.2 %']:.2%}."
+    )
+
+
+TOLD = {
+    "weight decay": "weight decay",
+    "dropout": "dropout",
+    "noise": "noise of the same kind",
+    "nothing": "the same network without examples",
+    "exit": "the best plan with examples at the exit or beyond it",
+    "virtual": "virtual adversarial training",
+}
+"""Rivals as claims name them."""
+
+
+def claims(content: Content, gains: Table, chosen: Table, layer_gains: Table) -> dict[str, bool | None]:
+    """What is claimed of back-feeding, and whether it came out so.
+
+    Args:
+        content: as from ``findings.stored``.
+        gains: contrasts of ``findings.rivals``, on the test set.
+        chosen: contrasts of ``findings.on_held_out``.
+        layer_gains: contrasts of ``findings.layer_pairs``.
+
+    Returns:
+        The claim, a sentence -> whether it holds; None where a layer lies within two standard errors of the input.
+    """
+    steps, on_held_out, layers = (_steps(table) for table in (gains, chosen, layer_gains))
+    aim, outcomes = findings.marks()["back-feeding"], {}
+    for activation in findings.ACTIVATIONS:
+        row = findings.roles(content, activation)[BEST]
+        said = f"{activation}: after {row['epochs']} epochs the chosen plan errs below {100 * aim:.1f} % on average"
+        outcomes[said] = findings.mean(row) < aim
+        for where, found in (("", steps), (" on the images held out", on_held_out)):
+            for role, told in TOLD.items():
+                if (pair := f"{activation}, {BEST} against {role}") in found:
+                    said = f"{activation}: the chosen plan errs less than {told}{where}, by two standard errors"
+                    outcomes[said] = bool(found[pair] > 2)
+        for layer in findings.HIDDEN:
+            told = "all layers" if layer == "all layers" else f"the {layer} layer"
+            said = f"{activation}: examples for {told} err less than those for the input"
+            outcomes[said] = _beyond_two(layers[f"{activation}, {layer} against input"])
+    return outcomes
+
+
+def _steps(gains: Table) -> pd.Series:
+    return findings.in_standard_errors(gains)["in standard errors"]
+
+
+def _beyond_two(steps: float) -> bool | None:
+    """Whether a gain is above zero; None where two standard errors hold zero."""
+    return None if abs(steps) <= 2 else bool(steps > 0)
