@@ -184,7 +184,7 @@ class Memory(Protocol):
         """What was saved last; None where nothing was."""
 
     def offer(self, told: Callable[[], dict[str, Tensor]]) -> None:
-        """Called after every step with a function that copies out where the training stands; saves it now and then."""
+        """Called before each evaluation with a function that tells where the training stands; saves it now and then."""
 
 
 def train(
