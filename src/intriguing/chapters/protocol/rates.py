@@ -162,8 +162,8 @@ def table(campaign: Campaign, prefix: str, makers: int, *, nine: bool) -> dict[s
         nine: as for ``Campaign.one``.
 
     Returns:
-        target -> ``images``; ``sizes`` -> sense of the average -> [maker][seed]; ``rates`` -> way -> kind ->
-        [maker][seed][reader].
+        target -> ``images``, how many entries count; ``sizes`` -> sense of the average -> [maker][seed]; ``rates`` ->
+        way -> kind -> [maker][seed][reader].
     """
     found: dict[str, Any] = {}
     for maker in range(makers):
