@@ -37,7 +37,7 @@ class Protocol:
 
     Attributes:
         linear: how linear networks are trained.
-        sigmoid: how the networks with hidden units are.
+        sigmoid: how the networks with hidden units are, and how the softmax on the autoencoder is decayed.
         coder: how the autoencoder is: the layer, and by how much the decay of the softmax on it differs.
         end: iterations after which training stops.
         targets: of ``TARGETS``.
