@@ -2,7 +2,7 @@
 
 Noise around an image is no sample of images. What a test set can say is this: how many of its images are misread, how
 far those lie from the boundary, and how many of the images that have a close twin in the training set, as every
-adversarial image has, are misread as an adversarial image is.
+adversarial image has one in the image that it was made of, are misread as an adversarial image is.
 """
 
 from __future__ import annotations
