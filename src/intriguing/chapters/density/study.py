@@ -646,8 +646,8 @@ class Trust:
         outside: how far the estimates lie outside the exact bracket, at most, in their standard errors; None where the
             network is not linear.
         tried: images and radii at which the bracket was tried.
-        off: the largest difference between count and estimate, in standard errors of the difference; None where
-            nothing was counted.
+        off: the largest difference between count and estimate, in standard errors of the difference as if the two had
+            no draws in common; None where nothing was counted.
         compared: images and radii at which at least ``SEEN`` errors were counted and the estimate rests on ``ENOUGH``
             effective draws.
         effective: effective draws behind the estimate at the adversarial distance, in the median over images.
