@@ -21,7 +21,7 @@ class Exercise:
     """A question with a number for its answer.
 
     Attributes:
-        options: Numbers that a reader may think of, at least three; on a page each can be opened.
+        options: Numbers that a reader may think of, at least three; on a page each but the guess can be opened.
         form: How a number is written.
         off: How far a right answer may be from the true one, above 0.
         truth: The true one, from a function that returns a stored table by its name.
