@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     Raises:
         SystemExit: With 2 where the words are no command, with 0 where they ask for help.
         KeyboardInterrupt: ``attack`` or ``fetch`` was interrupted.
+        ResultError: ``paper``, ``sync`` or ``welcome`` met a stored result that cannot be read.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m intriguing", description="Run and look after the book.")
@@ -92,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--images", type=int, help="how many, from the first (default: as the profile says)")
     command.add_argument("--part", choices=("train", "test"), default="train")
     command.add_argument("--profile", choices=tuple(settings.PROFILES), help="(default: INTRIGUING_PROFILE, or quick)")
-    command.add_argument("--refine", action="store_true", help="go on to the true minimum of |r|")
+    command.add_argument("--refine", action="store_true", help="go on to a local minimum of |r|")
     command.add_argument("--norm", choices=("squared", "plain"), default="squared", help="of the penalty")
     command.add_argument("--chunk", type=int, help="images per file and solved at a time")
     text = "write the networks and digits of the page on which a reader draws, from the weights that are kept"
