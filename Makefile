@@ -109,6 +109,7 @@ spread: $(READY) ## Measure how the tables of the quick profile move from seed t
 	@$(BIN)/python benchmarks/spread_units.py
 	@$(BIN)/python benchmarks/spread_quocnet.py
 	@$(BIN)/python benchmarks/spread_photographs.py
+	@$(BIN)/python benchmarks/spread_protocol.py
 
 bench: $(READY) ## Compare D(x, l) with every other implementation: distortion and cost
 	@INTRIGUING_PROFILE=paper $(BIN)/python benchmarks/peers.py

@@ -46,7 +46,6 @@ def main(arguments: list[str] | None = None) -> int:
     Raises:
         SystemExit: With 2 where the words are no command, with 0 where they ask for help.
         KeyboardInterrupt: ``attack`` or ``fetch`` was interrupted.
-        ResultError: ``paper``, ``sync`` or ``welcome`` met a stored result that cannot be read.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m intriguing", description="Run and look after the book.")
@@ -126,7 +125,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "welcome":
             return _welcome(root, options.figure)
         return _execute(root, options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
+        from intriguing.book.results import ResultError  # slow to import, and hardly ever wanted
+
+        if isinstance(error, RuntimeError) and not isinstance(error, ResultError):
+            raise
         console.print(f"[red]{escape(str(error))}[/red]")
         return 1
     except KeyboardInterrupt as interruption:
