@@ -109,6 +109,7 @@ spread: $(READY) ## Measure how the tables of the quick profile move from seed t
 	@$(BIN)/python benchmarks/spread_units.py
 	@$(BIN)/python benchmarks/spread_quocnet.py
 	@$(BIN)/python benchmarks/spread_photographs.py
+	@$(BIN)/python benchmarks/spread_protocol.py
 
 bench: $(READY) ## Compare D(x, l) with every other implementation: distortion and cost
 	@INTRIGUING_PROFILE=paper $(BIN)/python benchmarks/peers.py
@@ -129,7 +130,7 @@ gpu: $(READY) ## Tests, speed, distortion and Tables 1 to 4 on a GPU, in eight m
 mutants: $(READY) ## Break the code in small ways and see whether the unit tests notice (hours)
 	@$(BIN)/python benchmarks/mutants.py $(if $(AGAIN),--again)
 
-faults: $(READY) ## Kill, cramp and mislead the work and see what is left of it (about ten minutes)
+faults: $(READY) ## Kill, cramp and mislead the work and see what is left of it (up to an hour)
 	@$(BIN)/python benchmarks/faults.py
 
 sync: $(READY) ## Bring each .ipynb up to its .md, keeping the outputs of unchanged cells

@@ -237,6 +237,14 @@ def test_more_than_half_of_the_frame_does_not_move(nearest):
         assert (moved.abs() < 1e-6).float().mean() > 0.5
 
 
+def test_no_weight_touches_some_pixels_near_the_rim_of_some_networks(content):
+    inner = torch.zeros(28, 28, dtype=torch.bool)
+    inner[5:-5, 5:-5] = True
+    untouched = [(network[1].weight == 0).all(0) for network in laboratory.stored_networks(content).values()]
+    assert 0 < sum(bool(pixels.any()) for pixels in untouched) < len(untouched)
+    assert not any(bool((pixels & inner.flatten()).any()) for pixels in untouched)
+
+
 def test_what_is_proved_goes_most_of_the_way_for_a_softmax_and_not_through_sigmoids(nearest):
     digits, networks = nearest
     targets = wrong_classes(digits.labels, CLASSES).T

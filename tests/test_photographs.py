@@ -350,7 +350,7 @@ def test_the_cache_is_looked_at_after_the_data_folder(tmp_path):
 def test_families_by_number():
     wnids = ["n01440764", "n01484850", "n01514668", "n02655020", "n02666196", "n06874185", "n07248320", "n07565083",
              "n09193705", "n09835506", "n11879895", "n15075141"]  # fmt: skip
-    # Two fish, a bird, a dog, three things, food, a landscape, a person, and two for the rest.
+    # Two fish, a bird, another fish, three things, food, a landscape, a person, and two for the rest.
     assert photographs.families(wnids).tolist() == [0, 0, 1, 2, 3, 3, 3, 4, 5, 6, 7, 7]
 
 

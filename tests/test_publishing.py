@@ -12,8 +12,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from intriguing import __main__ as command
-from intriguing.book import fingerprint, settings
-from intriguing.press import publishing
+from intriguing.book import fingerprint, results, settings
+from intriguing.press import commands, publishing
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "---\nkernelspec:\n  display_name: Python 3 (ipykernel)\n  language: python\n  name: python3\n---\n\n"
@@ -194,6 +194,24 @@ def test_cells_that_were_moved_or_taken_out_make_a_page_old(checkout: Path) -> N
     assert changed("a = 1", "b = 2", "c = 3") == ()  # nothing that is shown ran after it
     path = run("a = 1", "a = 1", "c = 3")
     assert publishing.status(checkout)[0].current and path.exists()
+
+
+def test_no_stored_output_is_stale() -> None:
+    assert [page.page for page in publishing.status(ROOT) if not page.current] == []
+
+
+@pytest.mark.parametrize("kind", [results.ResultError, results.MissingResult, RuntimeError])
+def test_a_stored_result_that_cannot_be_read_ends_a_command_with_its_sentence(kind, monkeypatch, capsys) -> None:
+    def refuse(*_) -> None:
+        raise kind("got no table; expected one.")
+
+    monkeypatch.setattr(commands, "_sync", refuse)
+    if kind is RuntimeError:
+        with pytest.raises(RuntimeError):
+            command.main(["sync"])
+    else:
+        assert command.main(["sync"]) == 1
+        assert "got no table; expected one." in capsys.readouterr().out
 
 
 def test_status_command_lists_the_pages_and_always_succeeds(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:

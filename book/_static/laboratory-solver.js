@@ -1,4 +1,4 @@
-/* D(x, l) for one image in plain script: the same sequence of projections as the package's, step by step.
+/* D(x, l) for one image in plain script: the same sequence of projections as the package's, without its last step.
 
    laboratory.projections   attack/refinement.py: the closest image that a network reads as the target
    laboratory.project       attack/polyhedron.py: the closest point of the box that satisfies linear inequalities

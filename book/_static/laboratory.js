@@ -327,7 +327,7 @@
     }
     at("ruler-key").replaceChildren(...[
       [`proved, up to ${number(proved)}`, "var(--lab-safe)"],
-      ["nobody knows", "var(--lab-quiet)"],
+      ["neither excluded by this bound nor known", "var(--lab-quiet)"],
       [`a picture is known, from ${number(found.distortion)}`, "var(--lab-after)"],
     ].map(([text, swatch]) => make("span", {style: `--swatch: ${swatch}`, textContent: text})));
     const radius = found.distortion * (Number(at("radius").value) / (RADII / 2));  // in the middle, exactly what was found
@@ -335,7 +335,7 @@
     draw(at("along"), moved);
     words("along", `At ${number(radius)}`, `Along the perturbation: read as ${read}.`);
     const verdict = radius <= proved ? `it is proved that no picture is read as ${target}`
-      : radius < found.distortion ? `no picture is known that is read as ${target}, and none is excluded`
+      : radius < found.distortion ? `no picture is known that is read as ${target}, and this bound excludes none`
         : `a picture is known that is read as ${target}`;
     at("radius-words").textContent = `Within distortion ${number(radius)} ${verdict}. What is proved reaches `
       + `${percent(proved / found.distortion)} of the way to the picture that was found.`;

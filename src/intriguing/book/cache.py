@@ -1,4 +1,4 @@
-"""Trained weights on disk: made once, kept under a key of all that determines them, shared by chapters."""
+"""Trained weights on disk: made once, kept under a key of all that the book decides of them, shared by chapters."""
 
 from __future__ import annotations
 

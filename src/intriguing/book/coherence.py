@@ -189,8 +189,8 @@ def mixtures(count: int, dimension: int, size: int, generator: torch.Generator, 
         dimension: D.
         size: how many units take part in each, from 1 to D; they are drawn without replacement.
         generator: on the CPU.
-        positive: True makes all weights positive; False turns all signs of normal weights where the largest one is
-            negative, so that it is positive and a mixture of one is a unit read upwards.
+        positive: True makes all weights positive; False turns all signs of normal weights where the one largest in
+            size is negative, so that it is positive and a mixture of one is a unit read upwards.
 
     Returns:
         (count, D) float32 of length 1.

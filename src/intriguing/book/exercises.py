@@ -21,7 +21,7 @@ class Exercise:
     """A question with a number for its answer.
 
     Attributes:
-        options: Numbers that a reader may think of, at least three; on a page each can be opened.
+        options: Numbers that a reader may think of, at least three; on a page each but the guess can be opened.
         form: How a number is written.
         off: How far a right answer may be from the true one, above 0.
         truth: The true one, from a function that returns a stored table by its name.
@@ -170,8 +170,8 @@ EXERCISES = {
     "units": Exercise(
         (2.0, 4.0, 6.5), "{:.1f} of eight", 0.8,
         lambda load: 8 * load("units_purity")["directions"]["dense"],
-        "the layer before the last has pulled the classes apart, and nearly every direction through such a space "
-        "meets one class at its end",
+        "the layer before the last has pulled the classes apart, so that mostly one class lies at the end of a "
+        "direction through such a space",
         "the column of directions in the table of purities is the share of one class in a row of eight",
     ),
     "photographs": Exercise(
@@ -219,8 +219,8 @@ EXERCISES = {
     "since_2013": Exercise(
         (0.05, 0.4, 0.85), "{:.0%}", 0.1,
         lambda load: load("since_2013")["one gradient sign"]["FC100-100-10"],
-        "one linearisation is enough for most digits, because between an image and its boundary even this network is "
-        "nearly straight",
+        "one linearisation is enough for most digits, although this network is not straight between an image and its "
+        "boundary",
         "random signs of the same size hardly fool it, but the gradient is no random direction",
     ),
     "scorecard": Exercise(

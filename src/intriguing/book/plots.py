@@ -60,7 +60,7 @@ NETWORKS = dict(
         strict=True,
     )
 )
-"""The colour of each network, the same in every figure of the book."""
+"""The colour of each network of Table 1 and of the convolutional one, wherever networks are told apart by colours."""
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), "-")

@@ -60,7 +60,7 @@ def attack(
 def digits(
     name: str, count: int | None = None, *, part: str = "train", team: Team | None = None, **options: Any
 ) -> Run:
-    """The run behind the book's tables: digits, one random wrong class each, against a network of the paper.
+    """A run of digits, one random wrong class each, against a network of the paper, as the command ``attack`` makes it.
 
     Args:
         name: a key of ``recipes.RECIPES``; the network is trained first where no weights are kept.

@@ -7,7 +7,8 @@ The variables of the environment that the book listens to:
 * ``INTRIGUING_CACHE``: where weights and downloads are kept (the user's cache folder by default);
 * ``INTRIGUING_DEVICE``: ``cuda``, ``mps`` or ``cpu`` (the best one available by default);
 * ``INTRIGUING_RECORD``: ``1`` makes a run write the stored results instead of comparing with them;
-* ``INTRIGUING_LEDGER``: a file to which the kept computing that a run rests on is written down, set by the commands.
+* ``INTRIGUING_LEDGER``: a file to which the kept computing that a run rests on, and the results that it stores, are
+  written down, set by the commands.
 
 Importing it is cheap and changes nothing outside: PyTorch is loaded by the functions that need it.
 """
@@ -60,9 +61,10 @@ class Profile:
         convolutional_images: How many images are attacked for a convolutional network, which costs far more.
         table_seeds: How many times the networks of Tables 1 to 4 are trained anew for the spread of their entries, and
             those with bounded layers for theirs.
-        seed_images: How many training images they are then trained on.
-        seed_attacks: How many images are then attacked for each of them.
-        protocol_images: How many images are attacked under each reading of the paper's method.
+        seed_images: How many training images the networks of Tables 1 to 4 are then trained on.
+        seed_attacks: How many images are then attacked for each of these.
+        protocol_images: How many images the page of the protocol itself attacks, for decayed biases and for coarse
+            searches.
         density_images: How many test images have their surroundings searched, or are attacked on networks with
             bounded layers.
         noise_samples: How many random perturbations of one image and radius are counted.

@@ -116,7 +116,9 @@ def cifar(*, download: bool = False) -> Cifar | None:
         The pictures; None where they are nowhere and are not to be fetched, or cannot be.
 
     Raises:
-        DataError: a file is there and is not the one that torchvision knows, or what was fetched cannot be kept.
+        DataError: a file is there and is not the one that torchvision knows or cannot be read, or what was fetched
+            cannot be kept.
+        ValueError: ``INTRIGUING_DATA`` is set and is no folder.
     """
     folders = [folder / FOLDER for folder in looked_in("cifar-10")]
     folder = next((place for place in folders if all((place / name).is_file() for name in SUMS)), None)

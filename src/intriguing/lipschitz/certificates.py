@@ -60,7 +60,8 @@ def global_certificate(
     difference of two rows of the last, which is at most the root of 2 times the norm of the whole last matrix.
 
     Args:
-        model: ends in a linear layer; images (B, *shape) -> logits (B, k). It counts as it stands, in exact arithmetic.
+        model: ends in a linear layer; images (B, *shape) -> logits (B, k). What is proved holds for its weights in
+            exact arithmetic; a pass in single precision rounds.
         images: (B, *shape) in [0, 1]; there may be none.
         targets: (B,) long from 0 to k - 1, the class that each image shall not become.
         known: bounds of other layers, as for ``network_bound``.
@@ -87,7 +88,7 @@ def local_certificate(model: nn.Sequential, images: Tensor, targets: Tensor) -> 
     integral of a bound of its own gradient, so that the slopes of its sigmoid stay within an interval, and with them
     the Jacobian of the next layer. The bound of the gradient of the margin is integrated over the radius in upper sums
     until it has used up the margin or a fixed number of steps has been made. Never below the global certificate, and
-    the same for linear networks.
+    the same for linear networks and where products of the weights might leave the range of float64.
 
     Args:
         model: ``Flatten``, then ``Linear`` and ``Sigmoid`` in turn, ending in ``Linear``.

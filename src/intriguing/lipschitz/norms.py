@@ -259,7 +259,8 @@ def formula_one(weight: Tensor, *, stride: int = 1, points: int | None = None, c
         the supremum over all xi.
 
     Raises:
-        ValueError: kernels that are not square, or an option out of range.
+        TypeError: weight is no tensor.
+        ValueError: kernels of a wrong shape, not square or with NaN or infinities, or an option out of range.
 
     Source:
         Szegedy et al. 2013, section 4.3, equation (1).

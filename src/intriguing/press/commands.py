@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--images", type=int, help="how many, from the first (default: as the profile says)")
     command.add_argument("--part", choices=("train", "test"), default="train")
     command.add_argument("--profile", choices=tuple(settings.PROFILES), help="(default: INTRIGUING_PROFILE, or quick)")
-    command.add_argument("--refine", action="store_true", help="go on to the true minimum of |r|")
+    command.add_argument("--refine", action="store_true", help="go on to a local minimum of |r|")
     command.add_argument("--norm", choices=("squared", "plain"), default="squared", help="of the penalty")
     command.add_argument("--chunk", type=int, help="images per file and solved at a time")
     text = "write the networks and digits of the page on which a reader draws, from the weights that are kept"
@@ -125,7 +125,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "welcome":
             return _welcome(root, options.figure)
         return _execute(root, options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
+        from intriguing.book.results import ResultError  # slow to import, and hardly ever wanted
+
+        if isinstance(error, RuntimeError) and not isinstance(error, ResultError):
+            raise
         console.print(f"[red]{escape(str(error))}[/red]")
         return 1
     except KeyboardInterrupt as interruption:

@@ -56,7 +56,7 @@ class Recipe:
         title: What it is, in a few words.
         made: The files that come of it, relative to the folder with the data sets.
         sources: What is downloaded.
-        unpack: Makes the content of the files of the contents of the sources, both in order.
+        unpack: Makes the contents of the files out of those of the sources, both in order.
     """
 
     title: str

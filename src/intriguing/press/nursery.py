@@ -50,7 +50,7 @@ COPIED, STARTED = "nursery", "started"
 
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
 """What tells the C library of Linux, when the first process starts, to keep memory for the next batch of images instead
-of giving it back and asking for it again thousands of times: a seventh of a search's time."""
+of giving it back and asking for it again thousands of times, which takes time."""
 
 LONGEST_PATH = 80
 """Bytes that the folder of a kernel's sockets may have; a socket's path ends at 104 or 108."""

@@ -34,7 +34,9 @@ TINY = 1e-40  # a float32 that is lost where such numbers are flushed to zero
 
 
 def supported(plan: bank.Plan) -> bool:
-    """Whether a plan can be trained here: no pools, turns, changing lengths, teaching through or both kinds of help."""
+    """Whether a plan can be trained here: no pools, turns, changing lengths or teaching through, and no dropout beside
+    examples.
+    """
     plain = plan.radius == "fixed" and not (plan.pool or plan.alternate or plan.through)
     return plain and (plan.kind == "none" or not any(plan.dropout))
 

@@ -51,7 +51,7 @@ class Plan:
         share: of the loss that the examples count.
         decay: lambda of lambda * sum w^2, on all weights.
         dropout: the part of the pixels, and of the units of both hidden layers, set to zero in training.
-        gain: factor of the first weights.
+        gain: factor of the first weights of both hidden layers.
         activation: of the hidden layers, "ReLU" or "sigmoid".
         pace: factor of the learning rate of the bank.
     """
@@ -171,7 +171,9 @@ def side_by_side(names: Sequence[str]) -> Callable[[Tensor], Tensor]:
 
 
 def first_weights(plan: Plan, seed: int) -> list[tuple[Tensor, Tensor]]:
-    """The weights that a network starts from: Glorot's for sigmoids, He's for ReLU, biases zero.
+    """The weights that a network starts from: Glorot's for sigmoids, He's for ReLU, times factors; biases zero.
+
+    The factors of the activation and of the plan count in the hidden layers alone; the last layer has 1 in their place.
 
     Args:
         plan: its activation and gain count.

@@ -71,7 +71,8 @@ RIVALS = {
         ("dropout 20/10/10 %", "dropout", Plan(dropout=(0.2, 0.1, 0.1))),
     ),
 }
-"""Of each family the setting that was best in the short comparison; of decay and dropout a stronger one as well."""
+"""Of each of these families the setting that was best in the short comparison; of decay and dropout a stronger one as
+well."""
 HIDDEN = {"first hidden": (1.0, 2.0), "second hidden": (1.0, 2.0), "all layers": (1.0, 1.5)}
 """Lengths of examples for hidden layers, in standard deviations of each unit."""
 SHOWN = 200

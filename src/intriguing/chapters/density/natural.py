@@ -1,8 +1,8 @@
 """Rarity under the data: how near real images come to each other and to the boundary, and which of them are misread.
 
 Noise around an image is no sample of images. What a test set can say is this: how many of its images are misread, how
-far those lie from the boundary, and how many of the images that have a close twin in the training set, as every
-adversarial image has, are misread as an adversarial image is.
+far those lie from the boundary, and how many of the images that have a close twin in the training set are misread, as
+an adversarial image is, whose close twin is the image that it was made from.
 """
 
 from __future__ import annotations

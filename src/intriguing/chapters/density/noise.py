@@ -210,8 +210,8 @@ def tilted(
     Noise z is drawn from a mixture of Gaussians of the same width whose centres are short ways r_j out of the class; an
     error counts with the weight p(z)/q(z) = 1 / (a_0 + sum_j a_j exp(r_j z / s^2 - |r_j|^2 / 2 s^2)). A tenth of the
     draws is not tilted, so that no weight exceeds ten and errors on ways that nobody thought of keep their chance. The
-    estimate is unbiased for every choice of ways. What it cannot know is a region that none of its draws has met: then
-    it is likely too small, and so is its error.
+    estimate is unbiased for every choice of ways, but for the rounding of shares to whole draws. What it cannot know is
+    a region that none of its draws has met: then it is likely too small, and so is its error.
 
     Args:
         model: images (b, *shape) -> logits (b, k).

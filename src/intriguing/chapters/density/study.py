@@ -49,7 +49,7 @@ class Sizes:
     """How much the chapter looks at, beside the sample itself.
 
     Attributes:
-        closer: images of the sample that are looked at in every direction and under noise.
+        closer: images of the sample that are looked at in many directions and under noise.
         slow: how many of these a network of ``SLOW`` gets, for the searches in many directions.
         draws: tilted draws per image and radius.
         misread: misread test images whose distance to the boundary is searched, at most.
@@ -125,7 +125,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Study:
-    """All that is measured around test images, by name of the network.
+    """What is measured around test images, by name of the network; ``noise_curve`` and ``penalty_check`` stand apart.
 
     Attributes:
         around: what ``surroundings`` returns.
@@ -141,7 +141,7 @@ class Study:
 
 
 def study(models: Mapping[str, nn.Module], images: Images, *, samples: int, sizes: Sizes) -> Study:
-    """Everything that the chapter measures of a few networks, except for what it checks.
+    """What the chapter measures of a few networks around test images: the parts of ``Study``.
 
     Args:
         models: name -> network in evaluation mode.
@@ -646,8 +646,8 @@ class Trust:
         outside: how far the estimates lie outside the exact bracket, at most, in their standard errors; None where the
             network is not linear.
         tried: images and radii at which the bracket was tried.
-        off: the largest difference between count and estimate, in standard errors of the difference; None where
-            nothing was counted.
+        off: the largest difference between count and estimate, in standard errors of the difference as if the two had
+            no draws in common; None where nothing was counted.
         compared: images and radii at which at least ``SEEN`` errors were counted and the estimate rests on ``ENOUGH``
             effective draws.
         effective: effective draws behind the estimate at the adversarial distance, in the median over images.

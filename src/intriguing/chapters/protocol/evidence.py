@@ -104,7 +104,8 @@ def standard_errors(
 
     Returns:
         (n,) one standard deviation: for rates the binomial count on both sides, with the rate that both together
-        suggest; the spread, once for the paper's networks and once for our mean; and the rounding.
+        suggest; the spread, once for the paper's networks and once for our mean; and the rounding. For errors of whole
+        sets, of which both sides share most images, the count on both sides makes it too wide.
     """
     mean, spread, seeds, images = (np.asarray(part, dtype=float) for part in (mean, spread, seeds, images))
     theirs, count = printed["paper"].to_numpy(), printed["images"].to_numpy(dtype=float)

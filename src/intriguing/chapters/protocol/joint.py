@@ -26,7 +26,7 @@ LIGHTER = "a tenth of the decay above"
 """The training of an autoencoder whose softmax is decayed less."""
 
 ENOUGH = 3
-"""Starts without which no protocol is chosen, and the chapter says nothing of a number that depends on them."""
+"""Starts without which no protocol is chosen; ``lacking`` names the printed numbers for which there are fewer."""
 
 TARGETS = ("random", "nearest", "mean of nine", *(f"always {k}" for k in range(rates.CLASSES)))
 
@@ -37,8 +37,8 @@ class Protocol:
 
     Attributes:
         linear: how linear networks are trained.
-        sigmoid: how the networks with hidden units are.
-        coder: how the layer of the autoencoder is.
+        sigmoid: how the networks with hidden units are, and how the softmax on the autoencoder is decayed.
+        coder: how the autoencoder is: the layer, and by how much the decay of the softmax on it differs.
         end: iterations after which training stops.
         targets: of ``TARGETS``.
         grid: ratio of neighbouring values of c in the search, 1 for the edge itself; with the random target alone.

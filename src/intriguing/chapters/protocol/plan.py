@@ -42,7 +42,7 @@ class Cast:
         half: whether they are those of Tables 3 and 4, each trained on one half.
         seed: of the repetition.
         linear: how the linear ones are trained, of ``LINEAR``.
-        sigmoid: how the others are trained, of ``SIGMOID``.
+        sigmoid: how the others are trained, of ``SIGMOID``; of the autoencoder the decay of its softmax alone.
         coder: how the autoencoder is, of ``CODERS``.
         end: iterations after which training stops.
     """

@@ -23,7 +23,7 @@ def wrong(labels: ArrayLike) -> np.ndarray:
 
 
 def chosen(labels: np.ndarray, rms: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
-    """Which of the entries for nine targets each image each reading of the target counts.
+    """Which entries each reading of the target counts, of the nine that each image has, one for each wrong class.
 
     Args:
         labels: (N,) of the images.
@@ -114,12 +114,16 @@ class Campaign:
         return sorted({name[len(prefix) :].split("/")[0] for name in self.arrays if name.startswith(prefix)})
 
     def one(self, place: str, own: int, *, nine: bool) -> dict[str, Any]:
-        """Rates and sizes of one set: reading of the target -> ways and sizes.
+        """Rates and sizes of one set, for each reading of the target.
 
         Args:
             place: the name of the set.
             own: which of the readers it was made for.
             nine: whether each image has nine entries, not one with its random target.
+
+        Returns:
+            reading -> ``rates``, what the function of that name returns; and for the entries that it counts their sizes
+            ``rms`` and ``own``, whether the network that they were made for reads the clean image rightly.
         """
         labels, targets = self.labels, self.drawn
         readings = {way: self.arrays[f"{place}/{way}"] for way in self.names(f"{place}/") if way != "rms"}
@@ -158,8 +162,8 @@ def table(campaign: Campaign, prefix: str, makers: int, *, nine: bool) -> dict[s
         nine: as for ``Campaign.one``.
 
     Returns:
-        target -> ``images``; ``sizes`` -> sense of the average -> [maker][seed]; ``rates`` -> way -> kind ->
-        [maker][seed][reader].
+        target -> ``images``, how many entries count; ``sizes`` -> sense of the average -> [maker][seed]; ``rates`` ->
+        way -> kind -> [maker][seed][reader].
     """
     found: dict[str, Any] = {}
     for maker in range(makers):
@@ -241,7 +245,7 @@ def table2(
         networks: seeds of the other networks.
 
     Returns:
-        variant -> ``mean`` and ``spread``; NaN where a network was not trained.
+        variant -> ``mean`` and ``spread``; NaN where nothing is counted, as of FC200-200-10.
     """
     labels = arrays["labels"].astype(int)
     count = json.loads(str(arrays["about"]))["training images"]

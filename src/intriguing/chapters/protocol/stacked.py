@@ -184,7 +184,7 @@ class Memory(Protocol):
         """What was saved last; None where nothing was."""
 
     def offer(self, told: Callable[[], dict[str, Tensor]]) -> None:
-        """Called after every step with a function that copies out where the training stands; saves it now and then."""
+        """Called before each evaluation with a function that tells where the training stands; saves it now and then."""
 
 
 def train(
@@ -198,9 +198,10 @@ def train(
 ) -> Trainings:
     """Minimises the losses of many networks by L-BFGS, each with its own line search, all evaluated at a time.
 
-    Every network goes the way that ``torch.optim.LBFGS`` with a strong Wolfe line search takes it alone, to rounding.
-    One that is cut off and goes on from its memory, with the same arguments, goes the same way to the last bit: what
-    is remembered is the last accepted step, and a line search depends on nothing else.
+    Every network goes the way that ``torch.optim.LBFGS`` with a strong Wolfe line search takes it alone, to rounding,
+    unless a line search wants more than the 25 steps that PyTorch allows; ``TRIES`` are allowed here. One that is cut
+    off and goes on from its memory, with the same arguments, goes the same way to the last bit: what is remembered is
+    the last accepted step, and a line search depends on nothing else.
 
     Args:
         loss: of any of the networks, asked for as many as still run.

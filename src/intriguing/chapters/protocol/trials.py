@@ -154,7 +154,7 @@ class Store:
         self.path, self.arrays = path, {}
 
     def add(self, **arrays: Tensor | np.ndarray | float) -> None:
-        """Takes arrays in; a name has slashes for dots."""
+        """Takes arrays in, by names that may hold slashes, as in a path."""
         for name, array in arrays.items():
             self.arrays[name] = np.asarray(array.cpu() if isinstance(array, Tensor) else array)
 
@@ -193,7 +193,7 @@ def classifiers(
         variants: (B,) how each is trained.
         levels: of iterations at which the weights are kept.
         decay: (B,) lambda of a linear network; the others have that of the paper.
-        stop: asked after each step; True ends all.
+        stop: as for ``stacked.train``.
         chunk: networks evaluated at a time.
         memory: as for ``stacked.train``.
     """

@@ -1,7 +1,8 @@
 """The hunt in small units: each network, each set of examples and each reading of one is kept as soon as it is made.
 
-What is there is not made again. A training that is cut off goes on where it was. A unit whose settings, data or code
-have changed is made anew, for the name of its file holds a sum of all that determines it (see ``book.cache``).
+What is there is not made again. A training that is cut off goes on where it was, but for that of the softmax on an
+autoencoder, which begins anew. A unit whose settings, data or code have changed is made anew, for the name of its file
+holds a sum of all that determines it (see ``book.cache``).
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Network:
         part: what it is trained on, an attribute of ``Digits``.
         seed: of the initial weights; linear networks have one optimum and need one seed.
         way: how it is trained; of an autoencoder the softmax on top.
-        coder: how the layer below is trained, of an autoencoder; None for the others.
+        coder: how the layer below is trained, and with which lambda the softmax is, of an autoencoder; None for the
+            others.
         end: iterations after which training stops, if it has not ended before.
     """
 
@@ -153,7 +155,8 @@ def train(batch: Sequence[Network], bench: Bench) -> None:
         bench: what they are made with.
 
     Raises:
-        TimeOver: the training was saved, and goes on when it is begun again with the same batch.
+        TimeOver: the training was saved, and goes on when it is begun again with the same batch; that of the softmax on
+            an autoencoder was not, and begins anew.
     """
     first = batch[0]
     plan, part = recipe(first.name), getattr(bench.data, first.part)

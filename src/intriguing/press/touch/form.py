@@ -60,7 +60,7 @@ def signed(step: np.ndarray) -> np.ndarray:
     """Returns a step as a tile: vermilion where it brightens, blue where it darkens, clear where it does nothing.
 
     Args:
-        step: 784 numbers in any shape; the largest one gets the full colour.
+        step: 784 numbers in any shape; the one largest in size gets the full colour.
     """
     step = np.asarray(step, dtype=float).reshape(SIDE, SIDE)
     strength = np.abs(step) / (np.abs(step).max() or 1)

@@ -141,8 +141,8 @@ def travel(models: dict[str, nn.Module], test: Images) -> dict[str, Any]:
         test: test digits, of which the first are taken.
 
     Returns:
-        For each pair, by row and column, how many of the digits are misread and of which the five are, those first that
-        the other network read rightly before and misreads now.
+        For each pair, by row and column, how many of the digits are misread and the five that are shown: those first
+        that the other network read rightly before and misreads now.
     """
     some = test.take(slice(0, TRIED))
     targets = random_targets(some.labels)
