@@ -261,7 +261,7 @@ def test_the_best_are_finalists_whatever_their_place():
     for row in rows:
         row["errors"] = [best.get(row["name"], 0.02)]
     names = [entry.name for entry in long.finalists(rows)]
-    assert names[:3] == list(best) and len(names) == 6
+    assert names[:3] == list(best) and len(names) == 7 and any(name.startswith("virtual") for name in names)
 
 
 def test_the_power_is_said_beforehand():
