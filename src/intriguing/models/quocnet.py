@@ -274,7 +274,7 @@ def reconstruction_ica(images: Tensor, weight: Tensor, stage: Stage) -> tuple[Te
 
 
 def initial_weight(stage: Stage, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
-    """Random filters of length one, scaled so that what they put back has about the size of what they saw.
+    """Random filters of one length, such that what they put back is, in the mean over draws and pixels, what they saw.
 
     Args:
         stage: the sizes.
