@@ -139,9 +139,9 @@ def orthogonal_exits(model: nn.Module, images: Tensor, labels: Tensor, count: in
 def aligned_frames(normals: Tensor, count: int, *, seed: int = 0) -> Tensor:
     """Orthonormal directions that all make the same angle with a normal, the best that many can do at once.
 
-    Orthonormal u_1, …, u_k have sum (u_i n)^2 <= |n|^2 (Bessel), so that at most k of them can have u_i n >= 1/sqrt(k);
-    here all of them do, with equality. At c times the distance of a plane at most floor(c^2) orthogonal directions
-    reach it, and these do.
+    Orthonormal u_1, u_2, …, however many, have sum (u_i n)^2 <= |n|^2 = 1 (Bessel), so that at most k of them can have
+    u_i n >= 1/sqrt(k); here k of them do, with equality. At c times the distance of a plane at most floor(c^2)
+    orthogonal directions reach it, and these do.
 
     Args:
         normals: (B, n) unit vectors.
@@ -241,9 +241,10 @@ def lipschitz_bound(model: nn.Sequential) -> float:
     """An upper bound on how fast the lead of one class over another can change, per unit of Euclidean distance.
 
     The product over the layers of what each can stretch: the largest singular value of a linear layer; for a
-    convolution sqrt(|W|_1 |W|_inf), from its largest sums of absolute weights; 1/4 for the logistic function; 1 for
-    rectifiers and for pooling without overlap. The last layer counts by its differences of rows. What a layer applies
-    has to stand in its weight: hooks, pruning and normalisations that work by them are refused.
+    convolution without groups sqrt(|W|_1 |W|_inf), from its largest sums of absolute weights; 1/4 for the logistic
+    function; 1 for rectifiers and for max-pooling without overlap; 1/std for a layer that takes a mean from the pixels
+    and divides them by std. The last layer counts by its differences of rows. What a layer applies has to stand in its
+    weight: hooks, pruning and normalisations that work by them are refused.
 
     Args:
         model: a ``Sequential`` in evaluation mode that ends in a linear layer.

@@ -79,9 +79,9 @@ def minimum_distortion(
         targets: (B,) long, the class l that each image shall be taken for.
         refine: False is the paper's method: the minimiser of the penalised loss at the edge in c. True looks for a
             local minimum of |r| itself by a sequence of projections, which is faster to find and as a rule shorter,
-            though not on every network with convolutions; an image for which these do not arrive is sent through the
-            penalty method and on from there. A float32 module works in
-            float32 then, and each result is verified in float64.
+            though not on every network with convolutions. A float32 module that is given float32 images makes them in
+            float32, and each result is verified in float64. An image for which they do not arrive is sent through the
+            penalty method and on from there, all in float64.
         norm: ``"squared"`` penalises c |r|^2, ``"plain"`` c |r|, the printed form; the stationary points are the same
             with c' = c / (2 |r|). Where the loss is nearly straight along the way (quiet logits, an image close to the
             boundary) c |r| has no sharp minimum, and the plain form returns a longer r than the squared one.

@@ -88,7 +88,8 @@ def described(model: nn.Module, code: Callable[[type], str] = source) -> dict[st
         ``weights``, the sum of its parameters and buffers, those that it does not save among them; and
         ``architecture``, that of the layers in their order, of their attributes (lists, arrays, functions with what
         they close over, hooks and what is private included), and of the code of those that are not PyTorch's own. Of
-        an object without Python attributes only the type counts.
+        an object without Python attributes only the type and its ``repr`` count, and the latter only where it names no
+        place in memory.
     """
     from torch import Tensor
 

@@ -7,7 +7,8 @@ coordinates or rows in Python.
 
 The method is a two-metric projection (Bertsekas 1982) with a limited-memory metric. At a point x of the box:
 
-1. *Binding set.* A coordinate is binding when it sits on a bound and the gradient pushes it outward. The others are
+1. *Binding set.* A coordinate is binding when a step down the gradient would push it outward and it sits on a bound,
+   or so close to one that it may count as on it: that distance vanishes with the projected gradient. The others are
    free.
 2. *Direction.* The L-BFGS two-loop recursion runs with every inner product taken over the free coordinates only, so
    the metric is the curvature of the face that x lies on. Binding coordinates keep a scaled gradient step.
@@ -15,8 +16,9 @@ The method is a two-metric projection (Bertsekas 1982) with a limited-memory met
    until the decrease is sufficient (Armijo).
 4. *History.* The pair (s, y) = (change of x, change of the gradient) joins the row's ring of m pairs.
 
-The whole recursion is done on inner products: W holds the pairs and the gradient as 2m + 1 rows, one masked product
-W F W' gives all that the two loops need, and one product with W turns the resulting coefficients into a direction.
+The whole recursion is done on inner products: W holds the pairs as 2m rows, the masked products W F W' and W F g with
+the gradient g give all that the two loops need, and one product with W, plus a multiple of g, turns the resulting
+coefficients into a direction.
 """
 
 from __future__ import annotations

@@ -459,7 +459,7 @@ def apart(one: Tensor, other: Tensor) -> Tensor:
 
     Args:
         one: (..., k) logits.
-        other: (..., k) logits.
+        other: (..., k) logits, whose spread it is, or a hundredth of their largest size where that is more.
 
     Returns:
         (...) float64, infinite where a logit is finite in one of them only.

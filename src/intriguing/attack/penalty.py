@@ -442,8 +442,8 @@ def coarse_search(
     """What a search over c on a coarse grid would have returned, computed from where the exact search ended.
 
     The grid holds the powers of the ratio, and the search returns the minimiser of the largest c on it whose minimiser
-    reaches the target. As a rule the lead of the target falls as c grows, and that is the last grid value below the
-    edge; where it fails, the next smaller one is tried, and no further one.
+    reaches the target. As a rule the lead of the target falls as c grows, and that is the last grid value not above
+    the edge; where it fails, the next smaller one is tried, and no further one.
 
     Args:
         model: as for ``grid_distortion``.
@@ -451,11 +451,13 @@ def coarse_search(
         targets: (B,) long.
         edges: (B,) the largest c that succeeds, as ``Distortion.penalty`` has it: infinite for an image that is taken
             for its target already, NaN where none succeeded; such images come back unchanged.
-        ratio: of neighbouring values of c, above 1; ``ONE_FOR_ALL`` uses the smallest of the edges for all images.
+        ratio: of neighbouring values of c, above 1; ``ONE_FOR_ALL`` uses the smallest of the edges for all images, and
+            nine tenths of it where that fails.
         norm: as for ``grid_distortion``.
 
     Returns:
-        images (B, *shape) and reached (B,) bool, whether the target is reached there.
+        images (B, *shape) and reached (B,) bool, whether the target is reached there; where neither value of c reaches
+        it, the image is the minimiser of the larger one.
     """
     searched = edges.isfinite().nonzero()[:, 0]
     found, reached = images.clone(), edges == torch.inf

@@ -84,7 +84,7 @@ def moved_by(images: Tensor, distorted: Tensor, sizes: Tensor) -> Tensor:
         size, or by as much as the box allows up to 4,096 times the t that it would take without the box.
 
     Raises:
-        TypeError: one is no floating tensor.
+        TypeError: images or sizes are no floating tensors, or what is distorted is no tensor.
         ValueError: the shapes differ, the number of sizes is not that of the images, or one is negative or NaN.
     """
     before = rms(images, distorted)  # raises where the shapes differ

@@ -71,7 +71,8 @@ class Run:
         folder: where the chunks are kept; by default ``runs/<key>`` in the cache.
         device: where a plain function is given its images; a module works where its weights are, whatever is said here.
             By default where the model's weights are, or the images for a plain function. Its kind is part of the key.
-        name: of the model. A plain function needs one: its code and what it closes over cannot be hashed.
+        name: of the model. A plain function needs one, and another one whenever it changes: the name alone stands in
+            the key for its code and for what it closes over.
         **settings: those of ``minimum_distortion``: ``refine``, ``norm``, ``margin``, ``max_iterations``, ...
 
     Attributes:

@@ -187,7 +187,7 @@ def methods(found: Measured, model: str) -> Styler:
 
 
 def findings(found: Measured) -> str:
-    """What is worth reading off the comparison of the methods, as a list in Markdown, all sizes of the small batch.
+    """What is worth reading off the comparison of the methods, as a list in Markdown, from the rows of ``small``.
 
     Args:
         found: what ``measured`` returns.
@@ -615,7 +615,7 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: floa
     Returns:
         The figure, one panel below the other. Methods are numbered in the order of their cost in the first panel and
         named in a list beside it, each panel its own. What has failures is open and in vermilion, of the rest ours are
-        blue.
+        blue. Grey is where a method would cost less than the cheapest of ours.
 
     Raises:
         ValueError: There is no panel.

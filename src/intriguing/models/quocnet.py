@@ -274,7 +274,7 @@ def reconstruction_ica(images: Tensor, weight: Tensor, stage: Stage) -> tuple[Te
 
 
 def initial_weight(stage: Stage, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
-    """Random filters of length one, scaled so that what they put back has about the size of what they saw.
+    """Random filters of one length, such that what they put back is, in the mean over draws and pixels, what they saw.
 
     Args:
         stage: the sizes.
@@ -386,7 +386,8 @@ def learn_stage(
         schedule: how long.
         seed: of the first weights and of the order of the images.
         checkpoint: a file in which the state after each epoch is kept, and from which an interrupted training goes on,
-            to the same end. Whoever asked for it removes it; None keeps nothing.
+            to the same end. It knows the sizes, the schedule and the seed of its training, but not the images: these
+            have to be the same. Whoever asked for it removes it; None keeps nothing.
         progress: title of a progress bar; None for none.
 
     Returns:
@@ -457,16 +458,18 @@ def learn(
         schedules: one for each stage.
         whitening: height and width of the patches that the whitening is computed from, an odd number.
         seed: of all stages; each has its own stream.
-        folder: where the state is kept until all stages are finished; then it is removed with all that is in it. None
-            keeps nothing.
+        folder: where the state is kept until all stages are finished, to go on with for the same images; then it is
+            removed with all that is in it. None keeps nothing.
         progress: title of the progress bars; None for none.
 
     Returns:
         The network, in evaluation mode, and the history of each stage, see :class:`Learned`.
 
     Raises:
-        ValueError: as for :func:`learn_stage`, or not one schedule for each stage.
-        OSError: likewise.
+        TypeError: the images are no floating tensor.
+        ValueError: as for :func:`learn_stage` and :func:`whitening_kernel`, pixels outside [0, 1], or not one schedule
+            for each stage.
+        OSError: as for :func:`learn_stage`.
         FloatingPointError: likewise.
     """
     check_images(images)
@@ -644,7 +647,7 @@ def _keep(path: Path, text: str, weight: Tensor, optimiser: torch.optim.Adam, hi
 
 
 def _resumed(path: Path, text: str, weight: Tensor, optimiser: torch.optim.Adam) -> dict[str, Tensor]:
-    """Put the kept state back, where there is one of this very training, and return its history."""
+    """Put the kept state back, where there is one of the same sizes, schedule and seed, and return its history."""
     try:
         kept, _ = files.read(path, text)
     except (OSError, ValueError, safetensors.SafetensorError):

@@ -47,7 +47,7 @@ class Amplified:
         probability: (F, B) probability of the target before rounding.
         hit: (F, B) bool, whether the network takes the image for its target before rounding.
         rounded_rms: (F, B) distortion after rounding to 8 bits.
-        rounded_hit: (F, B) bool, whether it still does after rounding.
+        rounded_hit: (F, B) bool, whether it does after rounding.
         margin: (F, B) by how much the target's logit leads before rounding.
     """
 

@@ -125,6 +125,9 @@ def networks() -> dict[str, Normalised]:
     """The networks that look at ImageNet here by name, in the order of a page: AlexNet, as in the paper, comes first.
 
     The two EfficientNets are on every computer, the others, AlexNet among them, where their weights are.
+
+    Raises:
+        DataError: weights that are corrupt, or the package of an EfficientNet that is not installed.
     """
     small = squeezenet()
     other = torchvision_squeezenet() if small is None else None  # one of them is enough
@@ -147,7 +150,7 @@ def halves(name: str, model: Normalised) -> tuple[Callable[[Tensor], Tensor], Ca
     """A network in two parts: up to its last feature layer, and on to the logits.
 
     Args:
-        name: ``AlexNet``, ``SqueezeNet 1.0`` or an EfficientNet.
+        name: ``AlexNet``, ``SqueezeNet 1.0``, torchvision's or not, or an EfficientNet.
         model: the network.
 
     Returns:

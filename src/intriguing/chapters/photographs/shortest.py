@@ -88,9 +88,9 @@ def shortest(
         progress: title of a progress bar; None for none.
 
     Returns:
-        A ``Distortion`` without penalties. Where a goal holds already, r = 0. Where no step of the walk held it, the
-        image is the photograph; where rounding or float64 lost what a step held, it is the last that was tried. Success
-        is verified in float64.
+        A ``Distortion`` without penalties. Where a goal is passed already, by ``FIRM``, r = 0. Where no step of the
+        walk held it, the image is the photograph; where rounding or float64 lost what a step held, it is the last that
+        was tried. Success is verified in float64.
 
     Raises:
         TypeError: no images.

@@ -279,7 +279,7 @@ def direction_rows(photos: Photographs, judges: Judges, one: Survey, count: int)
 
 
 def orientation(features: Tensor, directions: Tensor) -> Tensor:
-    """Towards which end the values of each direction have their longer tail; a unit is read at that end.
+    """Towards which end the values of each direction have their longer tail; units are read upwards.
 
     Args:
         features: (N, D).
@@ -295,7 +295,7 @@ def orientation(features: Tensor, directions: Tensor) -> Tensor:
 def fair(
     features: Tensor, survey: Survey, judges: Judges, measures: Sequence[str] = tuple(MEASURES)
 ) -> dict[str, list[float]]:
-    """Units beside directions that are read at the same end as they, and beside strangers.
+    """Units, read upwards, beside directions that are read towards their longer tails, and beside strangers.
 
     Args:
         features: (N, D), of the layer.

@@ -66,7 +66,7 @@ def stimulus(top: ArrayLike, best: ArrayLike) -> Figure:
 
 @styled
 def figure6(cars: ArrayLike, unmade: ArrayLike, *, magnification: float, columns: int = 4) -> Figure:
-    """Recognised car, picture that is no car, magnified absolute difference, many times, like the paper's Figure 6.
+    """Recognised car, picture not taken for one, magnified absolute difference, many times, like the paper's Figure 6.
 
     Args:
         cars: (N, 3, height, width) in [0, 1].

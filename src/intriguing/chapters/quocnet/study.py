@@ -256,7 +256,7 @@ def with_labels(like: QuocNet, cars: Cars, sizes: Sizes, *, seed: int = settings
         like: the random network that it begins as.
         cars: the pictures.
         sizes: how long.
-        seed: of the order of the pictures.
+        seed: of the linear layer on top, and of the order of the pictures.
     """
     key = {
         "images": files.digest({"images": cars.train, "cars": cars.train_car}),
@@ -678,7 +678,7 @@ def unmake_all(heads: Mapping[str, Head], cars: Cars, count: int) -> dict[str, U
 
 
 def distortion_table(heads: Mapping[str, Head], unmade: Mapping[str, Unmade], sizes: Sizes, data: str) -> Table:
-    """How far the closest pictures are that are no cars, and what else of the same length does.
+    """How far the closest pictures found are that are not taken for cars, and what else of the same length does.
 
     Args:
         heads: by name.
@@ -865,7 +865,7 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """One of four words."""
+        """One of four verdicts, in a word or two."""
         return {True: "reproduced", False: "differs", None: "not decided"}[self.holds] if self.run else "not run"
 
 

@@ -332,7 +332,7 @@ def mixing(
 def turned(
     features: Tensor, labels: Tensor, k: int = SHOWN, *, rotations: int, seed: int = settings.SEED
 ) -> tuple[float, Tensor, Tensor]:
-    """The natural basis among bases turned at random, read either way and towards their longer tails.
+    """The natural basis among bases turned at random, read as they were drawn and towards their longer tails.
 
     Args:
         features: (N, D), units that fire on fewer than k images left out.
@@ -342,8 +342,8 @@ def turned(
         seed: of the bases.
 
     Returns:
-        Mean purity of the natural basis, and (rotations,) that of the others: read either way, and with each axis
-        read towards the end at which its values have their longer tail.
+        Mean purity of the natural basis, and (rotations,) that of the others: read as they were drawn, and with each
+        axis read towards the end at which its values have their longer tail.
     """
 
     def purity(basis: Tensor | None) -> float:
@@ -515,8 +515,8 @@ def tolerances(table: Table, found: Population, *, floor: float) -> pd.DataFrame
         floor: the least tolerance, in the unit of the entries.
 
     Returns:
-        The tolerance of each entry that sets of the quick profile's size have, times the root of the ratio of the
-        numbers of networks; NaN where none was measured.
+        The tolerance that each entry has with as many networks as the quick profile trains, times the root of that
+        number over the number of networks here; NaN where none was measured.
     """
     networks = found.numbers["layers"].index.get_level_values(0).nunique()
     wider = (SIZES["quick"].networks / networks) ** 0.5
@@ -574,7 +574,7 @@ def turned_panels(found: Population) -> dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def matched_table(found: Population) -> Table:
-    """Units against directions read either way and against the same directions read towards their longer tail.
+    """Units against directions read as they were drawn, and against the same ones read towards their longer tail.
 
     Args:
         found: the networks.
