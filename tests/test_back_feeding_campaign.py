@@ -152,15 +152,36 @@ def test_contrasts_are_those_done_by_hand() -> None:
     assert found[0]["over images"] == pytest.approx(torch.tensor([-1.0, -0.5, 0.0, 0.5]).std().item() / 2)
 
 
-def test_the_distance_of_a_linear_stretch_is_the_closed_form() -> None:
+def first_pixel() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """A network whose logit 3 is the first pixel, and logit 5 a quarter."""
     weights = [(torch.zeros(1, 784, 100), torch.zeros(1, 1, 100)), (torch.eye(100)[None], torch.zeros(1, 1, 100))]
     weights.append((torch.zeros(1, 100, 10), torch.zeros(1, 1, 10)))
-    weights[0][0][0, 0, 0] = weights[2][0][0, 0, 3] = 1.0  # logit 3 is the first pixel
-    weights[2][1][0, 0, 5] = 0.25  # logit 5 is a quarter
+    weights[0][0][0, 0, 0] = weights[2][0][0, 0, 3] = 1.0
+    weights[2][1][0, 0, 5] = 0.25
+    return weights
+
+
+def test_the_distance_of_a_linear_stretch_is_the_closed_form() -> None:
     images = torch.full((2, 784), 0.5)
     images[:, 0] = torch.tensor([0.75, 0.5])
-    found = campaign.distances(weights, "ReLU", Pixels(images, torch.tensor([3, 3])))
+    found = campaign.distances(first_pixel(), "ReLU", Pixels(images, torch.tensor([3, 3])))
     assert found == [pytest.approx((0.5 + 0.25) / 2, rel=1e-2)]
+
+
+@pytest.mark.parametrize("steps", (1, 20))
+@pytest.mark.parametrize(("length", "share"), ((0.24, 0.0), (0.26, 0.5), (0.49, 0.5), (0.51, 1.0)))
+def test_steps_fool_whom_their_length_carries_over(steps, length, share) -> None:
+    images = torch.full((2, 784), 0.5)
+    images[:, 0] = torch.tensor([0.75, 0.5])
+    pixels = Pixels(images, torch.tensor([3, 3]))
+    assert campaign.fooled(first_pixel(), "ReLU", pixels, length, steps) == [share]
+
+
+def test_images_are_moved_no_further_than_the_box() -> None:
+    images, weights = torch.full((1, 784), 0.5), first_pixel()
+    weights[2][1][0, 0] = -0.25
+    weights[2][1][0, 0, 3] = 0.0  # to be misread, the first pixel would have to be negative
+    assert campaign.fooled(weights, "ReLU", Pixels(images, torch.tensor([3])), 5.0, 20) == [0.0]
 
 
 @pytest.fixture(scope="module")

@@ -223,9 +223,18 @@ def test_all_is_made_once_and_reduced(bench, few, tmp_path):
     run = Run(campaign.entry_of(row), 0, 2, whole=True)
     (far, _), shown = content["distances"][0]["distance"], content["distances"][0]["images"]
     assert shown == 40 and far == campaign.distances(long.weights(run, bench), "ReLU", bench.test)[0]
+    beside = [
+        row["name"] for row in content["selection"] if row["family"] in ("dose", "nothing") and row["rate"] == 0.004
+    ]
+    assert [one["name"] for one in content["fooled"]] == [name for name in beside for _ in range(6)]
+    one = next(one for one in content["fooled"] if (one["length"], one["steps"]) == (1.5, 20))
+    run = next(run for run in long.wanted(bench)["selection"] if run.entry.name == one["name"] and run.seed == 1)
+    told = campaign.fooled(long.weights(run, bench), "ReLU", bench.held_out, 1.5, 20)
+    assert one["misread"][1:] == told and one["images"] == 10
 
 
-def test_contrasts_and_tables_are_those_of_hand_made_values(bench, few):
+def test_contrasts_and_tables_are_those_of_hand_made_values(bench, few, monkeypatch):
+    monkeypatch.setattr(long, "fooled", lambda some, bench: [])  # which would read weights, and there are none
     entries = {entry.name: entry for entry in long.selection("ReLU")}
     runs = long.wanted(bench)["selection"]
     for run in runs:

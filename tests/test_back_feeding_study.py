@@ -155,6 +155,20 @@ def content() -> dict:
     return found
 
 
+def test_the_fooled_stand_in_the_order_of_the_lengths() -> None:
+    found = content()
+    found["fooled"] = [
+        {"activation": "ReLU", "name": name, "length": length, "steps": steps, "misread": [share, 3 * share]}
+        for name, more in (("dose 2", 0.2), ("nothing", 0.3), ("dose 1", 0.1))
+        for length, share in ((0.5, more), (1.5, more / 2))
+        for steps in (1, 20)
+    ]
+    frame = findings.fooled(found).to_frame()
+    assert list(frame.index) == ["ReLU, nothing", "ReLU, dose 1", "ReLU, dose 2"]
+    assert list(frame) == ["1 step, 0.5", "20 steps, 0.5", "1 step, 1.5", "20 steps, 1.5"]
+    assert frame.loc["ReLU, dose 2"].tolist() == pytest.approx([0.4, 0.4, 0.2, 0.2])
+
+
 def test_who_is_who_is_decided_by_the_images_held_out() -> None:
     names = {role: row["name"] for role, row in findings.roles(content(), "ReLU").items()}
     assert names == {

@@ -432,3 +432,30 @@ def distances(weights: Weights, activation: str, pixels: Pixels) -> list[float]:
         result = minimum_distortion(model, some.images, runners_up(model, some), refine=True)
         found.append(float(result.rms[result.success].double().mean()) * SIZES[0] ** 0.5)
     return found
+
+
+def fooled(weights: Weights, activation: str, pixels: Pixels, length: float, steps: int = 1) -> list[float]:
+    """Which share of images each network misreads after steps up the gradient of its loss.
+
+    Args:
+        weights: of the stack.
+        activation: of the hidden layers.
+        pixels: images to begin with.
+        length: how far from an image one may go, in units of the Euclidean norm.
+        steps: how many; a single one has the whole length, as a dose has, and of more than four each has four times
+            its share.
+
+    Returns:
+        For each network.
+    """
+    kind = ACTIVATIONS[activation]
+    images, labels = (part.expand(len(weights[0][0]), *part.shape) for part in (pixels.images, pixels.labels))
+    moved = images
+    for _ in range(steps):
+        h = examples.outputs(weights, moved, kind.function)
+        gradient = examples.pull(weights, h, examples.uphill(h[-1], labels), 0, kind)
+        gone = examples.moved(moved, gradient, length * min(1.0, 4 / steps)) - images
+        gone = gone * (length / gone.norm(dim=-1, keepdim=True).clamp_min(length))
+        moved = examples.boxed(images + gone, 0, kind)
+    misread = examples.outputs(weights, moved, kind.function)[-1].argmax(-1) != labels
+    return misread.double().mean(1).tolist()

@@ -380,6 +380,27 @@ def distances(content: Content) -> pd.DataFrame:
     ).astype(float)
 
 
+def fooled(content: Content) -> Table:
+    """Which share of the images held out is misread after one step up the gradient of the loss, and after many.
+
+    Args:
+        content: as from ``stored``.
+
+    Returns:
+        A ``Table`` named ``back_feeding_fooled``: for nothing and each dose, in the order of their lengths, the mean
+        over networks for each length and number of steps.
+    """
+    size = {(row["activation"], row["name"]): row["plan"]["size"] for row in content["selection"]}
+    rows: dict[str, list[float]] = {}
+    found = content["fooled"]
+    for activation in ACTIVATIONS:
+        mine = [row for row in found if row["activation"] == activation]
+        for row in sorted(mine, key=lambda row: size[activation, row["name"]]):
+            rows.setdefault(f"{activation}, {row['name']}", []).append(float(np.mean(row["misread"])))
+    columns = {f"{row['steps']} step{'s' * (row['steps'] > 1)}, {row['length']:g}": None for row in found}
+    return Table("back_feeding_fooled", list(columns), rows, {"data": content["meta"]["data"]})
+
+
 def faster(content: Content) -> float:
     """By how much an update of one network is cheaper among a hundred than alone, both replayed on the GPU."""
     each = {(row["networks"], row["captured"]): row["seconds_per_update"] / row["networks"] for row in content["speed"]}

@@ -80,6 +80,8 @@ HIDDEN = {"first hidden": (1.0, 2.0), "second hidden": (1.0, 2.0), "all layers":
 """Lengths of examples for hidden layers, in standard deviations of each unit."""
 SHOWN = 200
 """Test images from which the distance of the boundary is measured."""
+LENGTHS, CLIMB, CLIMBED = (0.5, 1.5, 2.5), (1, 20), 2000
+"""Lengths up to which held-out images are moved, by how many steps, and how many images."""
 COSTS = {"none": 0.7, "dropout": 1.3, "noise": 1.9, "dose": 1.6, "exit": 1.7, "virtual": 2.5, "deformed": 3.6}
 """Milliseconds of one update on one core of the machine where this was planned, which had other work to do."""
 
@@ -520,7 +522,8 @@ def reduced(bench: Bench) -> dict[str, Any]:
     for row in contrasts(phases["selection"], bench):
         if {(row["first"], row["activation"]), (row["second"], row["activation"])} & best:
             told.append({"part": "selection"} | row)
-    return found | {"contrasts": told, "distances": distances(phases["final"], bench)}
+    found |= {"contrasts": told, "distances": distances(phases["final"], bench)}
+    return found | {"fooled": fooled([run for run in beside if there(run, bench)], bench)}
 
 
 def distances(some: Sequence[Run], bench: Bench) -> list[dict[str, Any]]:
@@ -539,6 +542,27 @@ def distances(some: Sequence[Run], bench: Bench) -> list[dict[str, Any]]:
         far = [campaign.distances(weights(run, bench), entry.plan.activation, shown)[0] for run in mine]
         about = {"activation": entry.plan.activation, "name": entry.name}
         found.append(about | {"distance": far, "images": len(shown)})
+    return found
+
+
+def fooled(some: Sequence[Run], bench: Bench) -> list[dict[str, Any]]:
+    """Which share of the images held out networks misread after one step of a length, and after many.
+
+    Args:
+        some: runs that have been trained.
+        bench: what they were made with.
+
+    Returns:
+        A row for each plan, length and number of steps, with the shares of all its networks.
+    """
+    shown, found = bench.held_out.cut(slice(0, CLIMBED)), []
+    for entry in dict.fromkeys(run.entry for run in some):
+        each = [weights(run, bench) for run in some if run.entry == entry]
+        for length in LENGTHS:
+            for steps in CLIMB:
+                shares = [campaign.fooled(one, entry.plan.activation, shown, length, steps)[0] for one in each]
+                about = {"activation": entry.plan.activation, "name": entry.name, "length": length, "steps": steps}
+                found.append(about | {"misread": shares, "images": len(shown)})
     return found
 
 
