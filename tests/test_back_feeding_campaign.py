@@ -179,8 +179,11 @@ def test_steps_fool_whom_their_length_carries_over(steps, length, share) -> None
 
 def test_images_are_moved_no_further_than_the_box() -> None:
     images, weights = torch.full((1, 784), 0.5), first_pixel()
-    weights[2][1][0, 0] = -0.25
-    weights[2][1][0, 0, 3] = 0.0  # to be misread, the first pixel would have to be negative
+    weights[2][0][0, 0] = 0.0
+    weights[2][0][0, 0, 5] = 1.0
+    weights[2][1][0, 0] = torch.tensor(
+        [-9.0, -9, -9, 0, -9, -1.25, -9, -9, -9, -9]
+    )  # misread where the pixel is > 1.25
     assert campaign.fooled(weights, "ReLU", Pixels(images, torch.tensor([3])), 5.0, 20) == [0.0]
 
 
