@@ -118,6 +118,23 @@ def power(content: Content, gains: Table) -> str:
     )
 
 
+def minimal(content: Content) -> str:
+    """The sentences that hold examples at the exit against those of a fixed length.
+
+    Args:
+        content: as from ``findings.stored``.
+    """
+    lines = []
+    for activation in findings.ACTIVATIONS:
+        named = findings.held_out(content, activation)
+        nothing, best, exits = (findings.mean(named[role]) for role in ("nothing", BEST, "exit"))
+        lines.append(f"with {activation}, {named['exit']['name']} {(nothing - exits) / (nothing - best):.0%} of it")
+    return (
+        "Of what the best plan gains over nothing on the images held out, the best exits gain a part: "
+        f"{'; '.join(lines)}."
+    )
+
+
 TOLD = {
     "weight decay": "weight decay",
     "dropout": "dropout",
