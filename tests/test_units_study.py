@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 import torch
 
 from intriguing.book import coherence, results, tables
+from intriguing.chapters.scorecard.claims import Stored
 from intriguing.chapters.units import study
 from intriguing.data import Images, mnist
 from intriguing.models.recipes import build
@@ -311,7 +311,7 @@ def test_what_is_said_of_leads_that_are_left():
 
 def test_the_verdict_is_that_of_the_stored_run():
     """What the page says of its paper-scale outcome in sentences without numbers."""
-    claims = json.loads(results.location("units_claims", "paper").read_text("utf-8"))["claims"]
+    claims = Stored("paper").outcomes("units_claims")
     for claim in (
         "Against directions read towards their longer tail, units of that layer are ahead in rows of eight",
         "Against directions read towards their longer tail, units of that layer are ahead on sets of a tenth",

@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         from intriguing.book.results import ResultError  # slow to import, and hardly ever wanted
 
-        if isinstance(error, RuntimeError) and not isinstance(error, ResultError):
+        if not isinstance(error, (ValueError, OSError, ResultError)):
             raise
         console.print(f"[red]{escape(str(error))}[/red]")
         return 1
