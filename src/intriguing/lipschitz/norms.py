@@ -251,7 +251,7 @@ def formula_one(weight: Tensor, *, stride: int = 1, points: int | None = None, c
         weight: (D, C, N, N).
         stride: s, at least 1.
         points: frequencies in each direction, evenly spaced from 0 up to N / s; None takes the whole numbers below
-            N / s, the frequencies of a transform of N points.
+            N / s, at stride 1 the frequencies of a transform of N points.
         corrected: whether the factor is s^-1; False takes the printed s^-2.
 
     Returns:

@@ -32,7 +32,7 @@ def everything(profile: str | None = None) -> pd.DataFrame:
     """Returns one row for each number of the printed tables, and for six that stand in sentences and captions.
 
     Two more findings of the text, the accuracy under noise of Figure 7 and the growth by amplification, are not among
-    them: they are decided as claims.
+    them: they stand among the claims.
 
     Args:
         profile: ``quick`` or ``paper``; None takes the one of this run.
