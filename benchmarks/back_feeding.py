@@ -61,6 +61,9 @@ class Record:
     def __init__(self, path: Path, clock: Any, meta: dict[str, Any]) -> None:
         self.path, self.clock = path, clock
         self.content: dict[str, Any] = {"meta": meta, "parts": {}}
+        if path.exists():  # the long trainings are another run's, and stay
+            known = json.loads(path.read_text(encoding="utf-8"))
+            self.content |= {"long": known["long"]} if "long" in known else {}
 
     def part(self, name: str, work: Callable[[], str | None]) -> None:
         """Runs a part that adds to the content, when there is time for it; what fails is told and does no harm."""
