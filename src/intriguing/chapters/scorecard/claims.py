@@ -452,7 +452,7 @@ def _back_feeding(stored: Stored) -> Finding:
     number = f"{_of_both(ours)}; printed: below {100 * printed:.1f} %"
     below = ours.index[ours["test error"] < printed]
     if len(below):
-        return Finding(REPRODUCED, number)
+        return Finding(REPRODUCED, number, "with examples made anew for every batch instead of pools")
     return _if_finished(Finding(DIFFERS, number, "no plan of ours comes below on average"), ours)
 
 
