@@ -299,6 +299,9 @@ def test_pictures_of_filters_triptychs_and_lengths():
 def test_what_the_page_says_of_constants_and_tolerances():
     assert (quocnet.EPSILON, quocnet.FLOOR, quocnet.SPARSITY) == (0.01, 0.01, 0.1)
     assert {floor for column, floor in study.FLOORS.items() if column not in ("cars", "units")} == {0.0001}
+    assert set(study.FLOORS) == {"cars", "units", "mean distortion", "from", "to", "median"}
+    room = study.tolerances(results.load("quocnet_units", "paper"))
+    assert room["median"].max() < 0.01 <= room["97.5 %"].min()  # a median of rates has the smaller floor
 
 
 def test_the_three_networks_need_less_than_a_step_of_a_file_and_the_pixels_more():
