@@ -19,7 +19,7 @@ def headline(content: Content) -> str:
     Args:
         content: as from ``stored`` or ``short``.
     """
-    lines, below, count = [], 0, 0
+    lines, counts = [], []
     for activation in findings.ACTIVATIONS:
         named = findings.roles(content, activation)
         told = [
@@ -34,11 +34,12 @@ def headline(content: Content) -> str:
         ]
         lines.append(f"With {activation}: {' and '.join(told)}, against {', '.join(others)}.")
         fed = [error for role in (findings.BEST, "second plan") for error in named[role]["errors"]]
-        below, count = below + sum(error < findings.marks()["back-feeding"] for error in fed), count + len(fed)
+        below = sum(error < findings.marks()["back-feeding"] for error in fed)
+        counts.append(f"{below} of the {len(fed)} with {activation}")
     epochs = {row["epochs"] for row in content["final"]}
     return (
         f"After {_listed(epochs)} epochs the two plans that were best on the images held out err like this on the test "
-        f"set. {' '.join(lines)} Of these {count} networks with adversarial examples {below} come below 1.2 %."
+        f"set. {' '.join(lines)} Of these networks with adversarial examples {' and '.join(counts)} come below 1.2 %."
     )
 
 
