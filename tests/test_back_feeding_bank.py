@@ -124,6 +124,25 @@ def test_the_length_is_exact_where_nothing_is_cut(activation: str, kind: str, la
     torch.testing.assert_close(length, size.expand_as(length), rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize(("kind", "size"), [("dose", 1e-2), ("exit", 0.5), ("exit", 1.0)])
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_examples_lie_uphill(activation: str, kind: str, size: float, layer: int) -> None:
+    weights, (pixels, labels) = stack(activation), data()
+    function, labels = ACTIVATIONS[activation].function, labels.expand(2, -1)
+    h = examples.outputs(weights, pixels.expand(2, -1, -1), function)
+    plan = Plan(kind, layers=(layer,), box="none", activation=activation)
+    moved, _ = fresh(plan, weights, h, labels, layer, torch.full((2, 1, 1), size))
+    still = (moved == h[layer]).all(-1)  # images misread already, and those without a gradient
+    before, after = (
+        torch.nn.functional.cross_entropy(
+            examples.outputs(weights, start, function, layer)[-1].mT, labels, reduction="none"
+        )
+        for start in (h[layer], moved)
+    )
+    assert still.double().mean() < 0.95
+    assert (after > before)[~still].double().mean() > 0.9
+
+
 @pytest.mark.parametrize("box", ["cut", "facing"])
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_examples_stay_in_the_box(activation: str, layer: int, box: str) -> None:
