@@ -149,8 +149,8 @@ EXERCISES = {
     "back_feeding": Exercise(
         (0.008, 0.0165, 0.03), "{:.2%}", 0.0025,
         lambda load: load("back_feeding")["test error"]["ReLU, dropout"],
-        "this is one of the rivals that examples have to be held against, and after so few epochs it lies above what "
-        "the paper prints for dropout",
+        "this is one of the rivals that examples have to be held against, and it lies somewhat above what the paper "
+        "prints for dropout",
         "the first table of the comparison has a row for it, and the mean over seeds is in the first column",
     ),
     "density": Exercise(

@@ -139,7 +139,7 @@ def minimal(content: Content) -> str:
 TOLD = {
     "weight decay": "weight decay",
     "dropout": "dropout",
-    "noise": "noise of the same kind",
+    "noise": "noise",
     "nothing": "the same network without examples",
     "exit": "the best plan with examples at the exit or beyond it",
     "virtual": "virtual adversarial training",
