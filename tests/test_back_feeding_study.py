@@ -398,6 +398,6 @@ def test_what_the_page_says_of_weight_decay_beside_examples_and_of_larger_doses(
         assert {row["epochs"] for row in findings.rows_of(content, "selection", activation)} == {6}
 
 
-def test_what_the_page_says_of_the_order_of_the_small_networks() -> None:
+def test_the_small_networks_stand_in_the_order_of_their_examples() -> None:
     small = results.load("back_feeding_small", "paper").to_frame()["test error"]
     assert list(small.sort_values().index) == ["dose 1.5", "exit x 1", "nothing", "noise 1.5"]

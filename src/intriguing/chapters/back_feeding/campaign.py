@@ -448,13 +448,12 @@ def fooled(weights: Weights, activation: str, pixels: Pixels, length: float, ste
     Returns:
         For each network.
     """
-    kind = ACTIVATIONS[activation]
+    kind, plan = ACTIVATIONS[activation], Plan("dose", box="none", activation=activation)
     images, labels = (part.expand(len(weights[0][0]), *part.shape) for part in (pixels.images, pixels.labels))
-    moved = images
+    moved, size = images, images.new_full((len(images), 1, 1), length * min(1.0, 4 / steps))
     for _ in range(steps):
         h = examples.outputs(weights, moved, kind.function)
-        gradient = examples.pull(weights, h, examples.uphill(h[-1], labels), 0, kind)
-        gone = examples.moved(moved, gradient, length * min(1.0, 4 / steps)) - images
+        gone = fresh(plan, weights, h, labels, 0, size)[0] - images
         gone = gone * (length / gone.norm(dim=-1, keepdim=True).clamp_min(length))
         moved = examples.boxed(images + gone, 0, kind)
     misread = examples.outputs(weights, moved, kind.function)[-1].argmax(-1) != labels
