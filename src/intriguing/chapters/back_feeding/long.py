@@ -8,8 +8,11 @@ seed of everything first:
 * selection: everything on the images that are not held out, five seeds, read on those that are;
 * final: what ``finalists`` names when the selection of its activation is complete, trained on all of the training
   set, ten seeds, read once on the test set;
-* layers: examples for hidden layers, five seeds, read on the images held out as well, beside the doses for the input
-  that were trained at the same rate for the selection.
+* layers: examples for hidden layers and the paper's pools of them, five seeds, read on the images held out as well,
+  beside the doses for the input that were trained at the same rate for the selection.
+
+Pools are trained in a bank of one network each, which has no memory to go on from: such a training begins anew where it
+was cut off, and none is cut off because the time is over.
 
 The rule by which finalists are named, and the power, stand here before anything is trained.
 """
@@ -30,9 +33,9 @@ from intriguing.attack import files
 from intriguing.book import cache, fingerprint
 from intriguing.book.unfinished import Missing, Saved, TimeOver
 from intriguing.chapters.back_feeding import campaign, findings
-from intriguing.chapters.back_feeding.alone import Alone, layered
-from intriguing.chapters.back_feeding.bank import Plan, Setup, wrong
-from intriguing.chapters.back_feeding.campaign import BATCH, FED, LAYERS, MAIN, RATE, Entry, Pixels
+from intriguing.chapters.back_feeding.alone import CHANCE, Alone, _flushed, layered, supported
+from intriguing.chapters.back_feeding.bank import Bank, Plan, Setup, wrong
+from intriguing.chapters.back_feeding.campaign import BATCH, EVERYWHERE, FED, LAYERS, MAIN, POOL, RATE, Entry, Pixels
 from intriguing.chapters.back_feeding.examples import ACTIVATIONS
 from intriguing.data import Digits
 
@@ -73,16 +76,26 @@ RIVALS = {
 }
 """Of each of these families the setting that was best in the short comparison; of decay and dropout a stronger one as
 well."""
-JUDGED_TOO = (*MAIN, "virtual", "nothing")
+JUDGED_TOO = (*MAIN, "virtual", "deformed", "nothing")
 """Rivals of which the best plan is judged. Virtual training was not among them before it did best on the images held
-out; it was added before any network was read on the test set."""
+out; it was added before any network was read on the test set. Deformed images came last, when all others had been
+read."""
 HIDDEN = {"first hidden": (1.0, 2.0), "second hidden": (1.0, 2.0), "all layers": (1.0, 1.5)}
 """Lengths of examples for hidden layers, in standard deviations of each unit."""
 SHOWN = 200
 """Test images from which the distance of the boundary is measured."""
 LENGTHS, CLIMB, CLIMBED = (0.5, 1.5, 2.5), (1, 20), 2000
 """Lengths up to which held-out images are moved, by how many steps, and how many images."""
-COSTS = {"none": 0.7, "dropout": 1.3, "noise": 1.9, "dose": 1.6, "exit": 1.7, "virtual": 2.5, "deformed": 3.6}
+COSTS = {
+    "none": 0.7,
+    "dropout": 1.3,
+    "noise": 1.9,
+    "dose": 1.6,
+    "exit": 1.7,
+    "virtual": 2.5,
+    "deformed": 3.6,
+    "pool": 4.1,
+}
 """Milliseconds of one update on one core of the machine where this was planned, which had other work to do."""
 
 
@@ -136,7 +149,7 @@ class Bench:
         self.train, self.test = (Pixels(part.images.flatten(1), part.labels) for part in parts)
         held = len(self.train) // 6
         self.held_out, self.fitted = self.train.cut(slice(0, held)), self.train.cut(slice(held, None))
-        self.code = fingerprint.of(Alone, reading)
+        self.code, self.pooled = fingerprint.of(Alone, reading), fingerprint.of(Bank, reading)
 
     def over(self) -> bool:
         """Whether the time is over."""
@@ -156,27 +169,33 @@ def _named(name: str, family: str, plan: Plan, activation: str, pace: float) -> 
 
 
 def selection(activation: str) -> list[Entry]:
-    """What is chosen from, the most telling first.
+    """What is chosen from, the most telling first; deformed images, whose training costs most, at the end.
 
     Args:
         activation: "ReLU" or "sigmoid".
     """
     plans = [(f"dose {size:g}", "dose", Plan("dose", size)) for size in DOSES[activation]]
-    plans += [("nothing", "nothing", Plan()), *RIVALS[activation]]
+    plans += [("nothing", "nothing", Plan()), *RIVALS[activation], ("deformed 1", "deformed", Plan("deformed", 1.0))]
     return [_named(*plan, activation, pace) for pace in PACES[activation] for plan in plans]
 
 
 def hidden(activation: str) -> list[Entry]:
-    """Doses for hidden layers, at the first of the rates that those for the input are trained at.
+    """Examples for hidden layers, at the first of the rates that those for the input are trained at.
+
+    After the doses the paper's scheme: pools of minimal examples, and pools of those of a fixed length.
 
     Args:
         activation: "ReLU" or "sigmoid".
     """
-    return [
-        _named(f"{where} {size:g}", "hidden", Plan("dose", size, LAYERS[where]), activation, PACES[activation][0])
+    plans = [
+        (f"{where} {size:g}", "hidden", Plan("dose", size, LAYERS[where]))
         for where, sizes in HIDDEN.items()
         for size in sizes
     ]
+    kept = {"layers": EVERYWHERE, "alternate": True, "pool": POOL}
+    plans += [("pools x 1, in turn", "pools", Plan("exit", 1.0, steps=3, **kept))]
+    plans += [("pools, dose 1.5, in turn", "pools", Plan("dose", 1.5, **kept))]
+    return [_named(*plan, activation, PACES[activation][0]) for plan in plans]
 
 
 def finalists(rows: Sequence[Mapping[str, Any]]) -> list[Entry]:
@@ -233,7 +252,8 @@ def wanted(bench: Bench, *, guess: bool = False) -> dict[str, list[Run]]:
 
 def cost(run: Run, bench: Bench) -> float:
     """Seconds of a core that a training is expected to take."""
-    kind = "dropout" if any(run.entry.plan.dropout) else run.entry.plan.kind
+    plan = run.entry.plan
+    kind = "pool" if plan.pool else "dropout" if any(plan.dropout) else plan.kind
     fitted = bench.images(run)[0]
     return 1e-3 * COSTS[kind] * run.epochs * (len(fitted) // _batch(fitted))
 
@@ -286,7 +306,7 @@ def place(run: Run, bench: Bench) -> tuple[str, dict[str, Any]]:
     }
     data = {"train": bench.digits.train.digest, "learned": len(fitted), "read": len(judged)}
     data |= {"test": bench.digits.test.digest} if run.whole else {}
-    return "back-fed", key | {"data": data, "code": bench.code}
+    return "back-fed", key | {"data": data, "code": bench.code if supported(run.entry.plan) else bench.pooled}
 
 
 def _batch(fitted: Pixels) -> int:
@@ -345,14 +365,14 @@ def train(run: Run, bench: Bench) -> dict[str, Tensor]:
     the processor.
 
     Raises:
-        TimeOver: the training was saved, and goes on when it is begun again.
+        TimeOver: the training was saved, and goes on when it is begun again; never raised for pools.
     """
     (name, key), plan = place(run, bench), run.entry.plan
     fitted, judged = bench.images(run)
+    setup = Setup(RATE, run.epochs, _batch(fitted))
     saved = Saved(cache.location(name, key).name, files.canonical(key), bench.over)
 
-    def make() -> dict[str, Tensor]:
-        setup = Setup(RATE, run.epochs, _batch(fitted))
+    def alone() -> tuple[Tensor, Tensor, float]:
         net = Alone(plan, run.seed, setup, fitted.images, fitted.labels)
 
         def after_epoch() -> None:
@@ -361,13 +381,27 @@ def train(run: Run, bench: Bench) -> dict[str, Tensor]:
                 raise TimeOver
 
         averaged, last = net.train(saved.load(), after_epoch)
+        return averaged, last, net.seconds
+
+    def pooled() -> tuple[Tensor, Tensor, float]:
+        began = time.process_time()
+        with _flushed():
+            stack = Bank([(plan, run.seed)], setup, fitted.images, fitted.labels, seed=CHANCE + run.seed)
+            trained = stack.train()
+        averaged, last = (
+            torch.cat([part.flatten() for layer in some for part in layer]) for some in (trained.weights, trained.last)
+        )
+        return averaged, last, time.process_time() - began
+
+    def make() -> dict[str, Tensor]:
+        averaged, last, seconds = alone() if supported(plan) else pooled()
         return {
             "weights/averaged": averaged,
             "weights/last": last,
             "misread": reading(averaged, plan.activation, judged),
             "last": reading(last, plan.activation, judged),
             "learned": reading(averaged, plan.activation, fitted.cut(slice(0, len(judged)))),
-            "seconds": torch.tensor(net.seconds, dtype=torch.float64),
+            "seconds": torch.tensor(seconds, dtype=torch.float64),
         }
 
     found = cache.load_or_make(name, key, make)
