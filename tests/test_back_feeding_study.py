@@ -88,7 +88,7 @@ def test_the_first_network_of_a_stack_is_the_one_that_reads() -> None:
 
 def told(activation: str, name: str, family: str, errors: list[float], size: float = 0.0, **more) -> dict:
     layers = more.pop("layers", (0,))
-    kind = {"dose": "dose", "hidden": "dose", "exit": "exit"}.get(family, "none")
+    kind = more.pop("kind", {"dose": "dose", "hidden": "dose", "exit": "exit"}.get(family, "none"))
     plan = Plan(kind, size, layers, activation=activation)
     about = {"epochs": 300, "batch": 200, "rate": 0.002, "seconds": 1.0, "training": [0.001]}
     return (
@@ -141,6 +141,8 @@ def content() -> dict:
             told(activation, "first 2", "hidden", [0.018, 0.018], 2.0, layers=(1,)),
             told(activation, "second 1", "hidden", [0.019, 0.019], 1.0, layers=(2,)),
             told(activation, "all 1", "hidden", [0.012, 0.012], 1.0, layers=(0, 1, 2)),
+            told(activation, "pools x 1", "pools", [0.016, 0.018], 1.0, kind="exit", layers=(0, 1, 2)),
+            told(activation, "pools, dose 1", "pools", [0.014, 0.014], 1.0, kind="dose", layers=(0, 1, 2)),
         ]
         found["distances"].append({"activation": activation, "name": "dose 2", "distance": [1.0, 3.0]})
     found["cost"] = [
@@ -265,12 +267,15 @@ def test_layers_are_compared_with_the_input_at_one_rate() -> None:
         "first hidden": "first 1",
         "second hidden": "second 1",
         "all layers": "all 1",
+        "pools of exits": "pools x 1",
+        "pools of doses": "pools, dose 1",
     }
     table = findings.layers(content())
     assert list(table.rows) == list(named)
     assert table.rows["first hidden"][0] == pytest.approx(0.017)
     pairs = [pair[1:] for pair in findings.layer_pairs() if pair[0] == "ReLU"]
     assert pairs[:2] == [("input", "nothing"), ("first hidden", "input")]
+    assert pairs[-2:] == [("pools of doses", "nothing"), ("pools of doses", "input")] and len(set(pairs)) == 8
     gains = findings.contrasts(content(), "layers", [("ReLU", "first hidden", "input")])
     assert gains.name == "back_feeding_layers_contrasts"
     assert next(iter(gains.rows.values()))[0] == pytest.approx(-0.006)
@@ -339,6 +344,7 @@ def test_claims_follow_the_gains() -> None:
     judged = made_gains({"back-feeding against weight decay": 0.005, "back-feeding against nothing": 0.0019})
     chosen = made_gains({"back-feeding against virtual": -0.004})
     layers = {"first hidden against input": 0.003, "second hidden against input": -0.003}
+    layers |= {"pools of exits against input": -0.003, "pools of doses against input": 0.001}
     claims = sentences.claims(content(), judged, chosen, made_gains(layers | {"all layers against input": 0.001}))
     assert claims["ReLU: the chosen plan errs less than weight decay, by two standard errors"]
     assert not claims["ReLU: the chosen plan errs less than the same network without examples, by two standard errors"]
@@ -348,7 +354,9 @@ def test_claims_follow_the_gains() -> None:
     assert claims["sigmoid: examples for the second hidden layer err less than those for the input"] is False
     assert claims["sigmoid: examples for all layers err less than those for the input"] is None
     assert not claims["ReLU: after 300 epochs the chosen plan errs below 1.2 % on average"]
-    assert len(claims) == 14
+    assert claims["ReLU: pools of exits for all layers err less than examples for the input made anew"] is False
+    assert claims["sigmoid: pools of doses for all layers err less than examples for the input made anew"] is None
+    assert len(claims) == 18
 
 
 def test_long_trainings_are_refused_until_they_are_complete(monkeypatch) -> None:

@@ -25,6 +25,8 @@ Content = Mapping[str, Any]
 ACTIVATIONS = ("ReLU", "sigmoid")
 ROLES = {"nothing": "nothing", **{family: family for family in (*MAIN, *OTHERS)}, "both": "dropout and dose"}
 BEST = "back-feeding"
+POOLED = {"pools of exits": "exit", "pools of doses": "dose"}
+"""What pools are called, and the kind of their examples."""
 FORMATS = {
     "networks": "{:.0f}",
     "epochs": "{:.0f}",
@@ -97,6 +99,11 @@ def mean(row: Mapping[str, Any]) -> float:
     return float(np.mean(row["errors"]))
 
 
+def spread(row: Mapping[str, Any]) -> float:
+    """The standard deviation of the errors of the networks of a row."""
+    return float(np.std(row["errors"], ddof=1))
+
+
 def tried(content: Content, families: Sequence[str] | None = None) -> pd.DataFrame:
     """The plans that were chosen from, and their errors on the images held out.
 
@@ -112,7 +119,7 @@ def tried(content: Content, families: Sequence[str] | None = None) -> pd.DataFra
     for activation in ACTIVATIONS:
         rows = [row for row in rows_of(content, "selection", activation) if not families or row["family"] in families]
         columns[activation] = {row["name"]: mean(row) for row in rows}
-        columns[f"± {activation}"] = {row["name"]: float(np.std(row["errors"], ddof=1)) for row in rows}
+        columns[f"± {activation}"] = {row["name"]: spread(row) for row in rows}
     return pd.DataFrame(columns)
 
 
@@ -132,7 +139,7 @@ def by_rate(content: Content) -> pd.DataFrame:
             name, _, rate = row["name"].partition(", rate")
             column = f"{activation}, rate{rate}" if rate else activation
             columns.setdefault(column, {})[name] = mean(row)
-            columns.setdefault(f"± {column}", {})[name] = float(np.std(row["errors"], ddof=1))
+            columns.setdefault(f"± {column}", {})[name] = spread(row)
     return pd.DataFrame(columns)
 
 
@@ -185,7 +192,8 @@ def by_layer(content: Content, activation: str) -> dict[str, dict[str, Any]]:
         activation: "ReLU" or "sigmoid".
 
     Returns:
-        "nothing", "input", "first hidden", "second hidden" and "all layers".
+        "nothing"; "input", "first hidden", "second hidden" and "all layers", with doses made anew for every batch; and
+        "pools of exits" and "pools of doses" for all layers in turn.
     """
     inside = rows_of(content, "layers", activation)
     rate = {row["rate"] for row in inside}
@@ -194,6 +202,8 @@ def by_layer(content: Content, activation: str) -> dict[str, dict[str, Any]]:
     for where, layers in LAYERS.items():
         among = [row for row in [*beside, *inside] if tuple(row["plan"]["layers"]) == layers]
         found[where] = campaign.best(among, ("dose", "hidden"))[0]
+    for name, kind in POOLED.items():
+        found[name] = campaign.best([row for row in inside if row["plan"]["kind"] == kind], ("pools",))[0]
     return found
 
 
@@ -217,7 +227,7 @@ def judged(content: Content, name: str = "back_feeding") -> Table:
             errors = np.array(row["errors"])
             rows[f"{activation}, {role}"] = [
                 float(errors.mean()),
-                float(errors.std(ddof=1)),
+                spread(row),
                 float(errors.min()),
                 float((errors < aim).mean()),
                 len(errors),
@@ -302,7 +312,7 @@ def layers(content: Content) -> Table:
     for activation in ACTIVATIONS:
         rows = by_layer(content, activation)
         columns[activation] = {layer: mean(row) for layer, row in rows.items()}
-        columns[f"± {activation}"] = {layer: float(np.std(row["errors"], ddof=1)) for layer, row in rows.items()}
+        columns[f"± {activation}"] = {layer: spread(row) for layer, row in rows.items()}
     frame = pd.DataFrame(columns)
     return Table.from_frame("back_feeding_layers", frame, {"data": content["meta"]["data"]})
 
@@ -311,8 +321,9 @@ HIDDEN = ("first hidden", "second hidden", "all layers")
 
 
 def layer_pairs() -> list[tuple[str, str, str]]:
-    """The input against nothing, and each hidden layer and all of them against the input."""
+    """The input against nothing, each hidden layer and all of them against the input, pools against both."""
     pairs = [("input", "nothing"), *((layer, "input") for layer in HIDDEN)]
+    pairs += [(pools, other) for pools in POOLED for other in ("nothing", "input")]
     return [(activation, *pair) for activation in ACTIVATIONS for pair in pairs]
 
 

@@ -279,7 +279,7 @@ def power(stored: Mapping[str, Any], seeds: int = JUDGED, images: int = 10_000) 
         seed; the standard error of a difference of two plans over seeds and over images, and two of both together.
     """
     aim = findings.marks()["back-feeding"]
-    scatter = float(np.median([np.std(row["errors"], ddof=1) for row in stored["final"]]))
+    scatter = float(np.median([findings.spread(row) for row in stored["final"]]))
     told = [row["over images"] for row in stored["contrasts"] if row["part"] == "final"]
     over_seeds, over_images = scatter * (2 / seeds) ** 0.5, float(np.median(told))
     return {

@@ -24,7 +24,7 @@ def headline(content: Content) -> str:
         named = findings.roles(content, activation)
         told = [
             f"{named[role]['name']} {findings.mean(named[role]):.2%} (standard deviation "
-            f"{np.std(named[role]['errors'], ddof=1):.2%} over {len(named[role]['errors'])} networks)"
+            f"{findings.spread(named[role]):.2%} over {len(named[role]['errors'])} networks)"
             for role in (findings.BEST, "second plan")
         ]
         others = [
@@ -108,7 +108,7 @@ def power(content: Content, gains: Table) -> str:
         gains: the contrasts of its plans.
     """
     before = content["power"]
-    spread = np.median([np.std(row["errors"], ddof=1) for row in content["final"]])
+    spread = np.median([findings.spread(row) for row in content["final"]])
     seen = 2 * float(gains.to_frame()["standard error"].median())
     return (
         f"Before any of these networks was trained, the scatter of the short comparison let one expect that a "
@@ -143,6 +143,7 @@ TOLD = {
     "nothing": "the same network without examples",
     "exit": "the best plan with examples at the exit or beyond it",
     "virtual": "virtual adversarial training",
+    "deformed": "deformed images",
 }
 """Rivals as claims name them."""
 
@@ -174,6 +175,9 @@ def claims(content: Content, gains: Table, chosen: Table, layer_gains: Table) ->
             told = "all layers" if layer == "all layers" else f"the {layer} layer"
             said = f"{activation}: examples for {told} err less than those for the input"
             outcomes[said] = _beyond_two(layers[f"{activation}, {layer} against input"])
+        for pools in findings.POOLED:
+            said = f"{activation}: {pools} for all layers err less than examples for the input made anew"
+            outcomes[said] = _beyond_two(layers[f"{activation}, {pools} against input"])
     return outcomes
 
 
