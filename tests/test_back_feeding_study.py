@@ -208,7 +208,7 @@ def test_contrasts_have_the_sign_that_their_names_ask_for() -> None:
     t = 0.005 / math.sqrt(2 * 2e-6 / 2)
     assert frame["p"].iloc[0] == pytest.approx(1 - t / math.sqrt(2 + t * t))
     text = findings.styled(frame).to_string(delimiter="|").splitlines()[1]
-    assert text.startswith("ReLU, back-feeding against weight decay|+0.50%|0.03%|0.04%|0.05%|")
+    assert text.startswith("ReLU, back-feeding against weight decay|+0.50|0.03|0.04|0.05|")
 
 
 def test_the_rivals_are_all_but_the_second_plan() -> None:
@@ -326,7 +326,8 @@ def test_the_sentences_hold_their_numbers() -> None:
     gains = findings.contrasts(found, "final", [("ReLU", "back-feeding", "weight decay")])
     found["power"] = {"seen from": 0.002, "standard deviation": 0.0009, "of an error of 1.2 %": 0.0011}
     told = sentences.power(found, gains)
-    assert "from 0.20% on" in told and "a standard error of 0.11%" in told and "from about 0.10% on" in told
+    assert "from 0.20 percentage points on" in told and "a standard error of 0.11%" in told
+    assert "from about 0.10 points on" in told
     assert findings.fed(found)[:3] == ["ReLU, back-feeding", "ReLU, second plan", "ReLU, exit"]
     assert findings.dots(found)["sigmoid, exit"] == [0.015, 0.017]
 

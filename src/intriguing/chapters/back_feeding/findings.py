@@ -31,7 +31,8 @@ FORMATS = {
     "networks": "{:.0f}",
     "epochs": "{:.0f}",
     "below 1.2 %": "{:.0%}",
-    "gain": "{:+.2%}",
+    "gain": lambda gain: f"{100 * gain:+.2f}",
+    **dict.fromkeys(("over seeds", "over images", "standard error"), lambda error: f"{100 * error:.2f}"),
     "in standard errors": "{:+.1f}",
     "p": "{:.1g}",
     "ns": "{:,.0f}",
@@ -42,7 +43,8 @@ FORMATS = {
     "distance, sigmoid": "{:.2f}",
     "misread when made": "{:.0%}",
 }
-"""How the columns of this chapter are written; those that are missing here are errors, in percent."""
+"""How the columns of this chapter are written, differences of errors in percentage points; those that are missing here
+are errors, in percent."""
 
 
 def stored() -> Content:

@@ -112,10 +112,10 @@ def power(content: Content, gains: Table) -> str:
     seen = 2 * float(gains.to_frame()["standard error"].median())
     return (
         f"Before any of these networks was trained, the scatter of the short comparison let one expect that a "
-        f"difference would show from {before['seen from']:.2%} on, two standard errors, with a standard deviation of "
-        f"{before['standard deviation']:.2%} over seeds; it is {spread:.2%} now, and a difference shows from about "
-        f"{seen:.2%} on. The images alone give an error of {findings.marks()['back-feeding']:.1%} a standard error of "
-        f"{before['of an error of 1.2 %']:.2%}."
+        f"difference would show from {100 * before['seen from']:.2f} percentage points on, two standard errors, with a "
+        f"standard deviation of {before['standard deviation']:.2%} over seeds; it is {spread:.2%} now, and a "
+        f"difference shows from about {100 * seen:.2f} points on. The images alone give an error of "
+        f"{findings.marks()['back-feeding']:.1%} a standard error of {before['of an error of 1.2 %']:.2%}."
     )
 
 
