@@ -404,14 +404,37 @@ def test_statements_and_checks_are_told_apart_by_what_they_say(store):
 
 def test_a_gain_needs_two_standard_errors_with_both_activations(store):
     def gain(one, other):
-        rows = {"sigmoid, all layers against input": [one, 0.001], "ReLU, all layers against input": [other, 0.001]}
+        rows = {
+            "sigmoid, second hidden against input": [one, 0.001],
+            "ReLU, second hidden against input": [other, 0.001],
+        }
         store("back_feeding_layers_contrasts", columns=["gain", "standard error"], rows=rows)
-        return decided("Each layer").verdict
+        return decided("Higher layers").verdict
 
     assert gain(0.003, 0.004) == claims.REPRODUCED
     assert gain(0.001, 0.004) == gain(-0.003, 0.003) == claims.UNDECIDED
     assert gain(-0.003, -0.004) == claims.DIFFERS
-    assert decided("Each layer").number == "-0.30 ± 0.10 (sigmoid), -0.40 ± 0.10 (ReLU) points gained"
+    assert decided("Higher layers").number == "-0.30 ± 0.10 (sigmoid), -0.40 ± 0.10 (ReLU) points gained"
+
+
+def test_each_layer_is_refuted_where_the_input_alone_is_enough(store):
+    def verdict(by_input, by_all):
+        gains = {"input against nothing": by_input, "all layers against input": by_all}
+        rows = {
+            f"{activation}, {pair}": [gain, 0.001]
+            for pair, both in gains.items()
+            for activation, gain in zip(claims.ACTIVATIONS, both, strict=True)
+        }
+        store("back_feeding_layers_contrasts", columns=["gain", "standard error"], rows=rows)
+        return decided("Each layer").verdict
+
+    assert verdict((0.009, 0.006), (0.003, 0.004)) == verdict((0.0, 0.0), (0.003, 0.004)) == claims.REPRODUCED
+    assert verdict((0.009, 0.006), (0.001, -0.004)) == claims.DIFFERS
+    assert decided("Each layer").number == (
+        "by the input alone +0.90 ± 0.10 (sigmoid), +0.60 ± 0.10 (ReLU) points gained; "
+        "by all layers beyond that +0.10 ± 0.10 (sigmoid), -0.40 ± 0.10 (ReLU) points gained"
+    )
+    assert verdict((0.009, 0.001), (0.001, 0.0)) == verdict((0.009, 0.006), (0.003, 0.0)) == claims.UNDECIDED
 
 
 def test_back_feeding_is_reproduced_when_one_activation_comes_below(store):
@@ -500,7 +523,7 @@ def test_what_is_said_of_the_own_amplified_examples():
 def test_the_page_names_the_measure_by_which_the_change_of_a_car_is_hard_to_see():
     hard = "The change is hard to see: a mean distortion below 4 of 255 levels"
     page = (settings.checkout() / "notebooks" / "scorecard.md").read_text(encoding="utf-8")
-    assert hard in claims.Stored("paper").outcomes("quocnet_claims") and "below 4 of 255 grey" in page
+    assert hard in claims.Stored("paper").outcomes("quocnet_claims") and "below 4 of 255 levels" in page
 
 
 def test_purity_by_chance_is_that_of_random_draws():
