@@ -390,6 +390,35 @@ def test_what_the_page_says_of_examples_that_teach_the_layers_below(activation: 
     assert decided == dict.fromkeys(findings.HIDDEN, True) | {"all layers": activation == "ReLU"}
 
 
+@pytest.mark.parametrize("activation", findings.ACTIVATIONS)
+def test_what_the_page_says_of_pools(activation: str) -> None:
+    content = findings.stored()
+    gains = findings.in_standard_errors(findings.contrasts(content, "layers", findings.layer_pairs()))
+    mine = gains.loc[[row for row in gains.index if row.startswith(activation)]].rename(
+        lambda row: row.partition(", ")[2]
+    )
+    steps = mine["in standard errors"]
+    assert abs(steps["pools of exits against nothing"]) < 2
+    assert 0.75 < mine.at["pools of doses against nothing", "gain"] / mine.at["input against nothing", "gain"] < 0.9
+    assert steps["pools of doses against input"] == pytest.approx({"ReLU": -2.8, "sigmoid": -2.0}[activation], abs=0.1)
+    assert steps["pools of exits against input"] < -6
+
+
+@pytest.mark.parametrize("activation", findings.ACTIVATIONS)
+def test_what_the_page_says_of_deformed_images(activation: str) -> None:
+    content = findings.stored()
+    named = findings.roles(content, activation)
+    errors = {role: findings.mean(row) for role, row in named.items()}
+    assert min(errors, key=errors.get) == "deformed"
+    assert 0.0035 < errors[findings.BEST] - errors["deformed"] < 0.0045
+    assert max(named["deformed"]["errors"]) < 0.012
+    if activation == "sigmoid":
+        assert min(min(row["errors"]) for role, row in named.items() if role != "deformed") > 0.012
+    far = findings.distances(content)[f"distance, {activation}"]
+    moved = (far["deformed"] / far["nothing"], far[findings.BEST] / far["nothing"])
+    assert moved[0] == pytest.approx({"ReLU": 1.05, "sigmoid": 1.25}[activation], abs=0.03) and moved[1] > 2
+
+
 def test_what_the_page_says_of_a_rerun_s_tolerance() -> None:
     same = {"nothing": torch.tensor([0.05, 0.05]), "dose 1.5": torch.tensor([0.04, 0.04])}
     assert study.tolerances(same)["test error"] == pytest.approx(3e-3)
