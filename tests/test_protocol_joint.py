@@ -443,6 +443,7 @@ def test_what_the_text_says_of_the_joint_search_is_so_in_the_stored_run():
     assert all(abs(off) < 0.0525 for off in found["sizes"]["off"].values())
     assert found["sizes"]["ratio"]["largest"] < 65 / 58
     assert all(abs(far[name, "distortion"]["z"]) < 2 for name in ("FC100-100-10", "FC200-200-10"))
+    assert found["best"]["protocol"]["average"] == "joint" and far["FC200-200-10", "distortion"]["z of the base"] < -3
     # what the figure's caption says
     linear = [line for (row, _), line in far.items() if row in paper.MODELS[:3] and line["column"] != "distortion"]
     coder = [line for (row, _), line in far.items() if row == "AE400-10"]
