@@ -298,6 +298,9 @@ def test_the_paper_s_numbers_are_the_marks() -> None:
 def test_the_pictures_are_drawn() -> None:
     strips = pictures.strips({"plain": [0.1, 0.2], "fed": [0.1]}, xlabel="error", marks={"paper": 0.1})
     assert [label.get_text() for label in strips.axes[0].get_yticklabels()] == ["plain", "fed"]
+    narrow = pictures.strips({"plain": [0.0059, 0.024]}, xlabel="error").axes[0].xaxis
+    labels = narrow.get_major_formatter().format_ticks(narrow.get_majorticklocs())
+    assert [float(label.rstrip("%")) for label in labels] == pytest.approx(100 * narrow.get_majorticklocs())
     curves = pictures.doses(findings.curves(content()))
     assert [axes.get_title(loc="left") for axes in curves.axes[:2]] == ["ReLU", "sigmoid"]
     assert all(figure.png()[:4] == b"\x89PNG" for figure in (strips, curves))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from intriguing.book import plots
@@ -89,6 +89,7 @@ def strips(
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     if percent:
+        axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))  # none of a quarter, which one decimal rounds
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     # Each name has a line of its own, so that marks close to each other can be read.
     for line, (label, position) in enumerate(marks.items()):
