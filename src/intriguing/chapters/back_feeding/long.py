@@ -35,7 +35,7 @@ from intriguing.book.unfinished import Missing, Saved, TimeOver
 from intriguing.chapters.back_feeding import campaign, findings
 from intriguing.chapters.back_feeding.alone import CHANCE, Alone, _flushed, layered, supported
 from intriguing.chapters.back_feeding.bank import Bank, Plan, Setup, wrong
-from intriguing.chapters.back_feeding.campaign import BATCH, EVERYWHERE, FED, LAYERS, MAIN, POOL, RATE, Entry, Pixels
+from intriguing.chapters.back_feeding.campaign import BATCH, FED, LAYERS, MAIN, RATE, Entry, Pixels
 from intriguing.chapters.back_feeding.examples import ACTIVATIONS
 from intriguing.data import Digits
 
@@ -82,6 +82,8 @@ out; it was added before any network was read on the test set. Deformed images c
 read."""
 HIDDEN = {"first hidden": (1.0, 2.0), "second hidden": (1.0, 2.0), "all layers": (1.0, 1.5)}
 """Lengths of examples for hidden layers, in standard deviations of each unit."""
+POOLS = ("pools x 1, in turn", "pools, dose 1.5, in turn")
+"""Plans of the short comparison: pools of minimal examples, and pools of those of a fixed length."""
 SHOWN = 200
 """Test images from which the distance of the boundary is measured."""
 LENGTHS, CLIMB, CLIMBED = (0.5, 1.5, 2.5), (1, 20), 2000
@@ -182,7 +184,7 @@ def selection(activation: str) -> list[Entry]:
 def hidden(activation: str) -> list[Entry]:
     """Examples for hidden layers, at the first of the rates that those for the input are trained at.
 
-    After the doses the paper's scheme: pools of minimal examples, and pools of those of a fixed length.
+    After the doses the paper's scheme, as the short comparison tried it: ``POOLS``.
 
     Args:
         activation: "ReLU" or "sigmoid".
@@ -192,9 +194,8 @@ def hidden(activation: str) -> list[Entry]:
         for where, sizes in HIDDEN.items()
         for size in sizes
     ]
-    kept = {"layers": EVERYWHERE, "alternate": True, "pool": POOL}
-    plans += [("pools x 1, in turn", "pools", Plan("exit", 1.0, steps=3, **kept))]
-    plans += [("pools, dose 1.5, in turn", "pools", Plan("dose", 1.5, **kept))]
+    tried = campaign.selection(activation)
+    plans += [(entry.name, entry.family, entry.plan) for entry in tried if entry.name in POOLS]
     return [_named(*plan, activation, PACES[activation][0]) for plan in plans]
 
 
