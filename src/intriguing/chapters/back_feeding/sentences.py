@@ -38,8 +38,9 @@ def headline(content: Content) -> str:
         counts.append(f"{below} of the {len(fed)} with {activation}")
     epochs = {row["epochs"] for row in content["final"]}
     return (
-        f"After {_listed(epochs)} epochs the two plans with adversarial images made anew that were best of their kind on "
-        f"the images held out err like this on the test set. {' '.join(lines)} Of these networks with adversarial examples {' and '.join(counts)} come below 1.2 %."
+        f"After {_listed(epochs)} epochs the two plans with adversarial images made anew that were best of their kind "
+        f"on the images held out err like this on the test set. {' '.join(lines)} Of these networks with adversarial "
+        f"examples {' and '.join(counts)} come below 1.2 %."
     )
 
 
