@@ -66,7 +66,7 @@ def test_draws_share_no_image_and_seeds_draw_others():
     assert len(first) == 30
     assert not torch.equal(train.images, draw(digits, 20, 1)[0].images)
     assert torch.equal(train.images, draw(digits, 20, 0)[0].images)
-    with pytest.raises(ValueError, match="got 21 images; expected at most 20"):
+    with pytest.raises(ValueError, match="got 21 images; expected 1 to 20"):
         draw(digits, 21, 0)
 
 

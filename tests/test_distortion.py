@@ -396,9 +396,9 @@ def test_bad_models(spoil, error, message):
 
 BAD_OPTIONS = [
     ({"norm": "l2"}, "got norm 'l2'; expected 'squared' or 'plain'"),
-    ({"margin": 0.0}, "got margin .* and tolerance .*; expected both above 0"),
+    ({"margin": 0.0}, "got margin .* and margin_tolerance .*; expected both above 0"),
     ({"margin": float("nan")}, "got margin nan; expected a finite number"),
-    ({"margin_tolerance": -1.0}, "got margin .* and tolerance .*; expected both above 0"),
+    ({"margin_tolerance": -1.0}, "got margin .* and margin_tolerance .*; expected both above 0"),
     ({"chunk": 0}, "got a chunk of 0; expected at least 1 image"),
     ({"chunk": -3}, "got a chunk of -3; expected at least 1 image"),
     ({"bounds": (1.0, 0.0)}, "got bounds 1.0 and 0.0; expected finite ones, the lower one first"),

@@ -204,11 +204,11 @@ def test_the_plane_shows_the_small_batch(measured):
 def test_tables_are_shown_in_their_units(measured):
     lines = minimum.methods(measured, "two").to_string(delimiter="|").splitlines()
     assert lines[0] == "method|batch|success|in float64|distortion / minimum|ms per image|time / DDN-100|passes"
-    assert lines[6] == "brendel-bethge-200|10|100.0%|90.0%|0.99990|100.00|1.00|5" and len(lines) == 12
+    assert lines[6] == "brendel-bethge-200|10|100.00%|90.00%|0.99990|100.00|1.00|5" and len(lines) == 12
     assert minimum.parts(measured).to_string(delimiter="|").splitlines()[-1] == "one|refined|2.00|25%|3.00"
     assert minimum.growth(measured).to_string(delimiter="|").splitlines()[2] == "one|1000|1.0|10.00|1.00|500|100.00%"
     last = minimum.photographs(measured).to_string(delimiter="|").splitlines()[-1]
-    assert last == "refine=True|2|1000|8|180|100.0%|0.000950|183"
+    assert last == "refine=True|2|1000|8|180|100.00%|0.000950|183"
 
 
 def test_the_searches_are_set_beside_each_other(found):
@@ -238,10 +238,22 @@ def test_findings_take_their_numbers_from_the_table(measured):
     assert "They end 0.000% and 0.000% above the minimum, after 5 passes and 1.00 of the time" in ours
 
 
+def test_the_walk_is_called_lowest_where_it_is(measured):
+    def title() -> str:
+        return minimum.findings(measured).splitlines()[2].split("*")[2]
+
+    assert title().endswith("ends lowest in the mean.")
+    walks = [row for row in measured.peers["rows"] if row["key"] == "brendel-bethge-200"]
+    walks[1]["ratio"] = 1.01
+    assert title().endswith("ends lowest in the mean on one alone.")
+    walks[0]["ratio"] = 1.01
+    assert title().endswith("ends lowest in the mean, but for the projections.")
+
+
 def test_a_graphics_processor_stands_beside_one_thread(measured):
     lines = minimum.graphics(measured).to_string(delimiter="|").splitlines()
-    assert lines[-2] == "one|penalty method|1,500|–|100.0%|0.05000|–|5.0"
-    assert lines[-1] == "refined|6,000|500|100.0%|0.05000|0.04900|5.0"
+    assert lines[-2] == "one|penalty method|1,500|–|100.00%|0.05000|–|5.0"
+    assert lines[-1] == "refined|6,000|500|100.00%|0.05000|0.04900|5.0"
     told = minimum.graphics_line(measured)
     assert told.startswith(
         "Measured on 2026-11-26 on one a card (79 GiB, CUDA 13, torch 9, a host, 16 cores), MNIST, 2,000"
@@ -255,7 +267,7 @@ def test_deep_networks_are_told_by_what_was_measured(measured, monkeypatch):
     assert list(panels) == [f"{name}: above the shortest found" for name in ("three", "four")]
     assert [len(panel) for panel in panels.values()] == [5, 5]
     lines = minimum.deep(measured).to_string(delimiter="|").splitlines()
-    assert lines[2] == "three|ddn-100|100.0%|1.1000|0.125|1.00|101|1,000" and "fmn|75.0%" in lines[5]
+    assert lines[2] == "three|ddn-100|100.00%|1.1000|0.125|1.00|101|1,000" and "fmn|75.00%" in lines[5]
     told = minimum.deep_line(measured)
     assert told.startswith("Measured on 2026-11-26, a processor, one thread, in one process, method by method in turn")
     assert "while 3 threads shared 2 cores" in told

@@ -57,6 +57,13 @@ def test_digits_take_each_layout(shape):
     assert pixels(plots.digits(torch.rand(shape))).size
 
 
+@pytest.mark.parametrize("shape", [(12, 9, 9), (12, 3, 9, 9)])
+def test_digits_are_drawn_for_a_narrow_screen_in_fewer_columns(shape):
+    figure = plots.digits(torch.rand(shape), list(range(12)), columns=12)
+    narrow = figure.redraw()
+    assert narrow.get_figwidth() < figure.get_figwidth() and sorted(map(int, words(narrow)[:12])) == list(range(12))
+
+
 @pytest.mark.parametrize(
     ("images", "titles", "told"),
     [

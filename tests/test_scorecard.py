@@ -164,7 +164,10 @@ def test_no_other_naming_fits_as_well_as_the_true_one(store):
     store("table2", columns=list(paper.TABLE2.columns), rows=dict(paper.TABLE2.rows))
     named = numbers.namings(scores.entries())
     assert len(named) == 720 and named[0] == pytest.approx(1) and max(named[1:]) < 1
-    assert numbers.naming_line(scores.entries()) == "Rank correlation 1.00; 1 of 720 namings do as well."
+    assert (
+        numbers.naming_line(scores.entries())
+        == "Rank correlation 1.00; 1 of 720 namings do as well, the true one among them."
+    )
 
 
 def test_bins_are_disjoint_and_the_worst_table_comes_first(store):
@@ -393,7 +396,7 @@ def test_the_figure_of_cars_is_decided_by_its_cars(store):
 
 def test_statements_and_checks_are_told_apart_by_what_they_say(store):
     halves = "P1 and P2 share no image and together are the training set"
-    machines = "At the chosen level, machines that share no image share most of their tilt"
+    machines = "At the chosen level, machines that share no image share most of their tilt, by squared tangents"
     store("framework_claims", claims={halves: True})
     store("tilting_claims", claims={machines: None})
     store("free_claims", claims={"Every photograph becomes an ostrich": True})

@@ -158,6 +158,7 @@ def test_provenance_has_no_commit_outside_git(monkeypatch, tmp_path):
 
 def test_the_run_line_says_the_provenance_in_one_sentence(monkeypatch):
     monkeypatch.setattr(settings, "_LEDGER", {})
+    monkeypatch.setattr(settings, "_GUARDED", {})
     line = settings.run_line(time.monotonic() - 125)
     about = settings.provenance()
     assert line.startswith(f"Run in profile quick on {about['device']} in 2 min 5 s, {about['created'][:10]} ")
@@ -173,6 +174,21 @@ def test_the_run_line_says_the_provenance_in_one_sentence(monkeypatch):
     assert settings.run_line().endswith(
         "known. It rests on 2 kept computations (1 made now and 1 kept from before), 1 h 1 min of computing on "
         "cuda (H100); what 1 of them took was not written down."
+    )
+
+
+def test_the_run_line_says_how_many_entries_are_held_loosely(monkeypatch):
+    monkeypatch.setattr(settings, "_GUARDED", {})
+    assert settings.guard_line() == ""
+    settings.guarded("table1", 12, 0)
+    line = "Entries compared with the stored run: 12; none may differ from it by more than half its size."
+    assert settings.run_line().endswith(f". {line}")
+    settings.guarded("table2", 30, 4)
+    settings.guarded("table4", 8, 1)
+    settings.guarded("table2", 30, 3)  # the same once more
+    assert settings.run_line().endswith(
+        ". Entries compared with the stored run: 50; 4 of them may differ by more than half their size "
+        "(3 in table2, 1 in table4)."
     )
 
 

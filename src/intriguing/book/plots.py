@@ -340,7 +340,8 @@ def digits(images: ArrayLike, titles: Sequence[object] | None = None, *, columns
     fitting = int(NARROW / 0.75)
     if titles is not None and columns > fitting:
         order = _blocks(len(images), columns, fitting)
-        figure.redraw = functools.partial(digits, images[order], [titles[i] for i in order], columns=fitting)
+        again = images[order] if images.ndim == 3 else np.moveaxis(images[order], -1, 1)
+        figure.redraw = functools.partial(digits, again, [titles[i] for i in order], columns=fitting)
     return figure
 
 
@@ -510,7 +511,8 @@ def heatmap(
         xlabel=xlabel,
         ylabel=ylabel,
     )
-    axes.set_title(title + (" (%)" if percent and title else ""), loc="left", pad=10)
+    unit = "points" if diverging else "%"
+    axes.set_title(f"{title} ({unit})" if percent and title else title, loc="left", pad=10)
     axes.invert_yaxis()
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")

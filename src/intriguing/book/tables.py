@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 from torch import Tensor, nn
 
-from intriguing.attack.distortion import Distortion, minimum_distortion
+from intriguing.attack.distortion import Distortion
 from intriguing.attack.perturbations import gaussian_noise, noise_of_size
-from intriguing.book import paper, results
+from intriguing.book import paper, results, runs
 from intriguing.book.results import Table
 from intriguing.data import Digits, Images
 from intriguing.models.training import error_rate
@@ -162,9 +162,9 @@ def pooled_tolerances(table: Table, *, by: str, floor: float | Mapping[str, floa
 
 
 def adversarial_sets(
-    models: Mapping[str, Callable[[Tensor], Tensor]], images: Tensor, targets: Tensor, *, progress: bool = False
+    models: Mapping[str, nn.Module], images: Tensor, targets: Tensor, *, progress: bool = False
 ) -> dict[str, Distortion]:
-    """D(x, l) of every image for every model.
+    """D(x, l) of every image for every model, as long runs, whose finished chunks are kept on disk.
 
     Args:
         models: name -> network, images (B, *shape) -> logits (B, k).
@@ -179,7 +179,7 @@ def adversarial_sets(
         Szegedy et al. 2013, section 4.2: "we generated a set of adversarial instances for a given network".
     """
     return {
-        name: minimum_distortion(model, images, targets, progress=f"attacking {name}" if progress else None)
+        name: runs.attack(model, images, targets, progress=f"attacking {name}" if progress else None)
         for name, model in models.items()
     }
 

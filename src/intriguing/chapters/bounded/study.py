@@ -60,7 +60,7 @@ def draw(digits: Digits, count: int, seed: int) -> tuple[Images, Images]:
     """
     held = count // 2
     if not 0 < count <= len(digits.train) - held:
-        raise ValueError(f"got {count} images; expected at most {2 * len(digits.train) // 3}.")
+        raise ValueError(f"got {count} images; expected 1 to {(2 * len(digits.train) + 1) // 3}.")
     order = torch.randperm(len(digits.train), generator=torch.Generator().manual_seed(seed))
     train = digits.train.take(order[:count], f"{digits.train.name}, {count} drawn with seed {seed}")
     return train, digits.train.take(order[count : count + held], f"{digits.train.name}, {held} held out, seed {seed}")

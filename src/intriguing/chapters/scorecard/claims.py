@@ -655,7 +655,7 @@ def _guarantee(stored: Stored) -> Finding:
     frame = stored.frame("sandwich")
     worst, images = frame["largest ratio"], int(frame["images"].sum())
     number = f"certified radius over distance found, to the runner-up: at most {worst.max():.3f}"
-    number += f", {images:,} images and networks"
+    number += f", {images:,} pairs of image and network"
     return Finding(REPRODUCED, number) if worst.max() <= 1 else Finding(DIFFERS, number, f"broken for {worst.idxmax()}")
 
 

@@ -178,10 +178,10 @@ class Splits:
             "Learning brings the boundary nearer by more than overfitting does": (
                 (left[:, 0] - chosen) - (chosen - left[:, -1])
             ),
-            "At the chosen level, machines that share no image share most of their tilt": (
+            "At the chosen level, machines that share no image share most of their tilt, by squared tangents": (
                 torch.tan(torch.deg2rad(shared)) ** 2 - torch.tan(torch.deg2rad(angle)) ** 2 / 2
             ),
-            "At the weakest level they share less than half of it": (
+            "At the weakest level they share less than half of it, by squared tangents": (
                 torch.tan(torch.deg2rad(self.measured["angle"][last][:, -1])) ** 2 / 2
                 - torch.tan(torch.deg2rad(weakest)) ** 2
             ),
