@@ -151,7 +151,7 @@ class Splits:
             f"[{100 * part['saved by learning, low']:.2f}, {100 * part['saved by learning, high']:.2f}]. The last "
             f"**{part['degrees overfitted']:.0f} degrees** add {100 * part['error added by overfitting']:.2f} points "
             f"[{100 * part['added by overfitting, low']:.2f}, {100 * part['added by overfitting, high']:.2f}], an "
-            f"interval that {spread} zero. Of the mean distance to the boundary, learning takes "
+            f"interval that {spread} zero. Of the mean length of the steps across the boundary, learning takes "
             f"{part['distance lost to learning']:.0%} and overfitting another "
             f"{part['distance lost to overfitting']:.0%}."
         )
