@@ -101,7 +101,7 @@ def told(activation: str, name: str, family: str, errors: list[float], size: flo
 def content() -> dict:
     """A comparison whose outcome is known beforehand."""
     found: dict = {"meta": {"data": "made up", "hardware": {"gpu": "none"}}, "contrasts": []}
-    for key in ("selection", "confirmation", "final", "layers", "distances"):
+    for key in ("selection", "confirmation", "final", "layers", "searched", "distances"):
         found[key] = []
     for activation, base in (("ReLU", 0.010), ("sigmoid", 0.014)):
         found["selection"] += [
@@ -144,6 +144,14 @@ def content() -> dict:
             told(activation, "pools x 1", "pools", [0.016, 0.018], 1.0, kind="exit", layers=(0, 1, 2)),
             told(activation, "pools, dose 1", "pools", [0.014, 0.014], 1.0, kind="dose", layers=(0, 1, 2)),
         ]
+        found["searched"] += [
+            told(activation, "exit x 1, rate x 2", "exit", [0.018, 0.020], 1.0),
+            told(activation, "search x 1, rate x 2", "search", [0.016, 0.018], 1.0, kind="exit"),
+        ]
+        found["contrasts"].append(
+            {"part": "searched", "activation": activation, "first": "exit x 1, rate x 2"}
+            | {"second": "search x 1, rate x 2", "gain": -0.002, "over seeds": 0.0003, "over images": 0.0004}
+        )
         found["distances"].append({"activation": activation, "name": "dose 2", "distance": [1.0, 3.0]})
     found["cost"] = [
         {"activation": "ReLU", "kind": "reading the image", "seconds": 2e-9},
@@ -270,7 +278,7 @@ def test_layers_are_compared_with_the_input_at_one_rate() -> None:
         "pools of exits": "pools x 1",
         "pools of doses": "pools, dose 1",
     }
-    table = findings.layers(content())
+    table = findings.held_out_errors(content(), "layers")
     assert list(table.rows) == list(named)
     assert table.rows["first hidden"][0] == pytest.approx(0.017)
     pairs = [pair[1:] for pair in findings.layer_pairs() if pair[0] == "ReLU"]
@@ -377,7 +385,20 @@ def test_long_trainings_are_refused_until_they_are_complete(monkeypatch) -> None
 
 
 def test_tables_can_be_stored() -> None:
-    assert all(isinstance(make(content()), Table) for make in (findings.judged, findings.layers))
+    tables = [
+        findings.judged(content()),
+        *(findings.held_out_errors(content(), part) for part in ("layers", "searched")),
+    ]
+    assert [table.name for table in tables] == ["back_feeding", "back_feeding_layers", "back_feeding_searched"]
+
+
+def test_searched_examples_are_held_against_cheap_ones_of_their_kind() -> None:
+    table = findings.held_out_errors(content(), "searched").to_frame()
+    assert table.loc["search x 1"].tolist() == pytest.approx([0.017, 0.0014142, 0.017, 0.0014142], rel=1e-4)
+    assert [pair[1:] for pair in findings.search_pairs()[:2]] == [("search x 1", "nothing"), ("search x 1", "exit x 1")]
+    gains = findings.contrasts(content(), "searched", [("sigmoid", "search x 1", "exit x 1")])
+    assert gains.name == "back_feeding_searched_contrasts"
+    assert next(iter(gains.rows.values()))[0] == pytest.approx(0.002)
 
 
 @pytest.mark.parametrize("activation", findings.ACTIVATIONS)

@@ -2,14 +2,16 @@
 
 A network is kept under a key of all that determines it: plan, seed, rate, batch, epochs, images and code (see
 ``book.cache``). A training that is cut off goes on where it was, and any number of processes share the work: each takes
-the first network that is missing and that no other has taken. What is wanted comes in three phases, in each the first
+the first network that is missing and that no other has taken. What is wanted comes in four phases, in each the first
 seed of everything first:
 
 * selection: everything on the images that are not held out, five seeds, read on those that are;
 * final: what ``finalists`` names when the selection of its activation is complete, trained on all of the training
   set, ten seeds, read once on the test set;
 * layers: examples for hidden layers and the paper's pools of them, five seeds, read on the images held out as well,
-  beside the doses for the input that were trained at the same rate for the selection.
+  beside the doses for the input that were trained at the same rate for the selection;
+* searched: examples that the search of this package finds, beside exits and doses, five seeds, all of them trained on
+  fewer images and for fewer epochs, since such an example costs a hundred times as much.
 
 Pools are trained in a bank of one network each, which has no memory to go on from: such a training begins anew where it
 was cut off, and none is cut off because the time is over.
@@ -37,6 +39,7 @@ from intriguing.chapters.back_feeding.alone import CHANCE, Alone, _flushed, laye
 from intriguing.chapters.back_feeding.bank import Bank, Plan, Setup, wrong
 from intriguing.chapters.back_feeding.campaign import BATCH, FED, LAYERS, MAIN, RATE, Entry, Pixels
 from intriguing.chapters.back_feeding.examples import ACTIVATIONS
+from intriguing.chapters.back_feeding.searched import Searched
 from intriguing.data import Digits
 
 try:
@@ -44,7 +47,7 @@ try:
 except ImportError:  # Windows: two processes may train the same network there, with equal results
     fcntl = None
 
-PHASES = ("selection", "final", "layers")
+PHASES = ("selection", "final", "layers", "searched")
 EPOCHS, SEEDS, JUDGED = 200, 5, 10
 DOSES = {"ReLU": (1.5, 2.0, 1.0, 2.5), "sigmoid": (1.0, 1.5, 0.7, 2.0)}
 """Lengths that are tried: the best of the short comparison, larger ones, since long training may want them, and a
@@ -82,6 +85,10 @@ out; it was added before any network was read on the test set. Deformed images c
 read."""
 HIDDEN = {"first hidden": (1.0, 2.0), "second hidden": (1.0, 2.0), "all layers": (1.0, 1.5)}
 """Lengths of examples for hidden layers, in standard deviations of each unit."""
+FEW, BRIEF = 10_000, 20
+"""Images and epochs of the trainings with searched examples and of what stands beside them."""
+HASTE = {"ReLU": 2.0, "sigmoid": 5.0}
+"""Factors of their learning rate, the best ones of the short comparison."""
 POOLS = ("pools x 1, in turn", "pools, dose 1.5, in turn")
 """Plans of the short comparison: pools of minimal examples, and pools of those of a fixed length."""
 SHOWN = 200
@@ -97,6 +104,7 @@ COSTS = {
     "virtual": 2.5,
     "deformed": 3.6,
     "pool": 4.1,
+    "search": 240.0,
 }
 """Milliseconds of one update on one core of the machine where this was planned, which had other work to do."""
 
@@ -106,20 +114,23 @@ class Run:
     """One network.
 
     Attributes:
-        entry: what it is trained on; its plan counts, its name and family do not.
+        entry: what it is trained on; its plan counts, of its family only whether it is that of the search.
         seed: of the network.
         epochs: passes over the images.
         whole: whether it is trained on all of the training set and read on the test set, instead of on what is not
             held out and read on what is.
+        few: whether it is trained on the first images of these only.
     """
 
     entry: Entry
     seed: int
     epochs: int = EPOCHS
     whole: bool = False
+    few: bool = False
 
     def __str__(self) -> str:
-        return f"{self.entry.plan.activation}, {self.entry.name}, seed {self.seed}{', final' if self.whole else ''}"
+        about = ", final" if self.whole else ", few images" if self.few else ""
+        return f"{self.entry.plan.activation}, {self.entry.name}, seed {self.seed}{about}"
 
 
 @dataclass
@@ -133,6 +144,8 @@ class Bench:
         epochs: of every training.
         seeds: networks for each plan, of the selection and of the layers.
         judged: networks for each finalist.
+        few: images that are learned where searched examples are compared.
+        brief: epochs of these trainings.
         pace: seconds of trainings here, as a multiple of what ``COSTS`` tells.
         read: results that are known to be there.
     """
@@ -143,6 +156,8 @@ class Bench:
     epochs: int = EPOCHS
     seeds: int = SEEDS
     judged: int = JUDGED
+    few: int = FEW
+    brief: int = BRIEF
     pace: float = 1.0
     read: dict[Run, dict[str, Tensor]] = field(default_factory=dict)
 
@@ -151,7 +166,7 @@ class Bench:
         self.train, self.test = (Pixels(part.images.flatten(1), part.labels) for part in parts)
         held = len(self.train) // 6
         self.held_out, self.fitted = self.train.cut(slice(0, held)), self.train.cut(slice(held, None))
-        self.code, self.pooled = fingerprint.of(Alone, reading), fingerprint.of(Bank, reading)
+        self.codes = {trainer: fingerprint.of(trainer, reading) for trainer in (Alone, Bank, Searched)}
 
     def over(self) -> bool:
         """Whether the time is over."""
@@ -159,7 +174,9 @@ class Bench:
 
     def images(self, run: Run) -> tuple[Pixels, Pixels]:
         """What a network learns, and what it is read on."""
-        return (self.train, self.test) if run.whole else (self.fitted, self.held_out)
+        if run.whole:
+            return self.train, self.test
+        return self.fitted.cut(slice(0, self.few if run.few else None)), self.held_out
 
 
 # What is wanted.
@@ -199,6 +216,24 @@ def hidden(activation: str) -> list[Entry]:
     return [_named(*plan, activation, PACES[activation][0]) for plan in plans]
 
 
+def searched(activation: str) -> list[Entry]:
+    """Examples out of the search, at its minimum, stretched, and of a fixed length, beside cheap ones and none.
+
+    Args:
+        activation: "ReLU" or "sigmoid".
+    """
+    plans = [
+        ("nothing", "nothing", Plan()),
+        ("dose 1.5", "dose", Plan("dose", 1.5)),
+        ("exit x 1", "exit", Plan("exit", 1.0)),
+        ("exit x 1.5", "exit", Plan("exit", 1.5)),
+        ("search x 1", "search", Plan("exit", 1.0)),
+        ("search x 1.5", "search", Plan("exit", 1.5)),
+        ("search 1.5", "search", Plan("dose", 1.5)),
+    ]
+    return [_named(*plan, activation, HASTE[activation]) for plan in plans]
+
+
 def finalists(rows: Sequence[Mapping[str, Any]]) -> list[Entry]:
     """Who is judged on the test set: by the mean error of the averaged weights on the images held out.
 
@@ -213,7 +248,9 @@ def finalists(rows: Sequence[Mapping[str, Any]]) -> list[Entry]:
     return [campaign.entry_of(row) for row in found]
 
 
-def runs(entries: Mapping[str, Sequence[Entry]], seeds: int, epochs: int, *, whole: bool = False) -> list[Run]:
+def runs(
+    entries: Mapping[str, Sequence[Entry]], seeds: int, epochs: int, *, whole: bool = False, few: bool = False
+) -> list[Run]:
     """The first seed of everything first, the activations in turn.
 
     Args:
@@ -221,10 +258,11 @@ def runs(entries: Mapping[str, Sequence[Entry]], seeds: int, epochs: int, *, who
         seeds: networks for each.
         epochs: of their training.
         whole: as in ``Run``.
+        few: as there.
     """
     longest = max((len(some) for some in entries.values()), default=0)
     turns = [some[place] for place in range(longest) for some in entries.values() if place < len(some)]
-    return [Run(entry, seed, epochs, whole) for seed in range(seeds) for entry in turns]
+    return [Run(entry, seed, epochs, whole, few) for seed in range(seeds) for entry in turns]
 
 
 def wanted(bench: Bench, *, guess: bool = False) -> dict[str, list[Run]]:
@@ -248,6 +286,9 @@ def wanted(bench: Bench, *, guess: bool = False) -> dict[str, list[Run]]:
         "selection": chosen,
         "final": runs(final, bench.judged, bench.epochs, whole=True),
         "layers": runs({activation: hidden(activation) for activation in ACTIVATIONS}, bench.seeds, bench.epochs),
+        "searched": runs(
+            {activation: searched(activation) for activation in ACTIVATIONS}, bench.seeds, bench.brief, few=True
+        ),
     }
 
 
@@ -255,6 +296,7 @@ def cost(run: Run, bench: Bench) -> float:
     """Seconds of a core that a training is expected to take."""
     plan = run.entry.plan
     kind = "pool" if plan.pool else "dropout" if any(plan.dropout) else plan.kind
+    kind = "search" if _trainer(run) is Searched else kind
     fitted = bench.images(run)[0]
     return 1e-3 * COSTS[kind] * run.epochs * (len(fitted) // _batch(fitted))
 
@@ -307,7 +349,14 @@ def place(run: Run, bench: Bench) -> tuple[str, dict[str, Any]]:
     }
     data = {"train": bench.digits.train.digest, "learned": len(fitted), "read": len(judged)}
     data |= {"test": bench.digits.test.digest} if run.whole else {}
-    return "back-fed", key | {"data": data, "code": bench.code if supported(run.entry.plan) else bench.pooled}
+    return "back-fed", key | {"data": data, "code": bench.codes[_trainer(run)]}
+
+
+def _trainer(run: Run) -> type:
+    """What trains a network."""
+    if run.entry.family == "search":
+        return Searched
+    return Alone if supported(run.entry.plan) else Bank
 
 
 def _batch(fitted: Pixels) -> int:
@@ -368,13 +417,13 @@ def train(run: Run, bench: Bench) -> dict[str, Tensor]:
     Raises:
         TimeOver: the training was saved, and goes on when it is begun again; never raised for pools.
     """
-    (name, key), plan = place(run, bench), run.entry.plan
+    (name, key), plan, trainer = place(run, bench), run.entry.plan, _trainer(run)
     fitted, judged = bench.images(run)
     setup = Setup(RATE, run.epochs, _batch(fitted))
     saved = Saved(cache.location(name, key).name, files.canonical(key), bench.over)
 
     def alone() -> tuple[Tensor, Tensor, float]:
-        net = Alone(plan, run.seed, setup, fitted.images, fitted.labels)
+        net = trainer(plan, run.seed, setup, fitted.images, fitted.labels)
 
         def after_epoch() -> None:
             saved.offer(net.memory)
@@ -395,7 +444,7 @@ def train(run: Run, bench: Bench) -> dict[str, Tensor]:
         return averaged, last, time.process_time() - began
 
     def make() -> dict[str, Tensor]:
-        averaged, last, seconds = alone() if supported(plan) else pooled()
+        averaged, last, seconds = pooled() if trainer is Bank else alone()
         return {
             "weights/averaged": averaged,
             "weights/last": last,
@@ -547,7 +596,7 @@ def reduced(bench: Bench) -> dict[str, Any]:
     for phase in PHASES:
         found[phase] = rows(phases[phase], bench)
     beside = [run for run in phases["selection"] if run.entry.family in ("dose", "nothing") and _first(run.entry)]
-    parts = {"final": phases["final"], "layers": [*beside, *phases["layers"]]}
+    parts = {"final": phases["final"], "layers": [*beside, *phases["layers"]], "searched": phases["searched"]}
     told = [{"part": part} | row for part, some in parts.items() for row in contrasts(some, bench)]
     best = {
         (row["name"], row["activation"])
