@@ -146,6 +146,7 @@ class Bench:
         judged: networks for each finalist.
         few: images that are learned where searched examples are compared.
         brief: epochs of these trainings.
+        phases: that are wanted.
         pace: seconds of trainings here, as a multiple of what ``COSTS`` tells.
         read: results that are known to be there.
     """
@@ -158,10 +159,13 @@ class Bench:
     judged: int = JUDGED
     few: int = FEW
     brief: int = BRIEF
+    phases: Sequence[str] = PHASES
     pace: float = 1.0
     read: dict[Run, dict[str, Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if strange := sorted(set(self.phases) - set(PHASES)):
+            raise ValueError(f"Got the phases {', '.join(strange)}; expected some of {', '.join(PHASES)}.")
         parts = (self.digits.train, self.digits.test)
         self.train, self.test = (Pixels(part.images.flatten(1), part.labels) for part in parts)
         held = len(self.train) // 6
@@ -266,7 +270,7 @@ def runs(
 
 
 def wanted(bench: Bench, *, guess: bool = False) -> dict[str, list[Run]]:
-    """All runs by phase; those of the finalists of an activation when its selection is complete.
+    """All runs of the phases that are wanted; those of finalists when the selection of their activation is complete.
 
     Args:
         bench: what they are made with.
@@ -282,14 +286,14 @@ def wanted(bench: Bench, *, guess: bool = False) -> dict[str, list[Run]]:
         elif guess:
             named = [{**asdict(entry), "errors": [0.0]} for entry in entries]
             final[activation] = finalists(named)
-    return {
+    layers, few = ({activation: some(activation) for activation in ACTIVATIONS} for some in (hidden, searched))
+    found = {
         "selection": chosen,
         "final": runs(final, bench.judged, bench.epochs, whole=True),
-        "layers": runs({activation: hidden(activation) for activation in ACTIVATIONS}, bench.seeds, bench.epochs),
-        "searched": runs(
-            {activation: searched(activation) for activation in ACTIVATIONS}, bench.seeds, bench.brief, few=True
-        ),
+        "layers": runs(layers, bench.seeds, bench.epochs),
+        "searched": runs(few, bench.seeds, bench.brief, few=True),
     }
+    return {phase: found[phase] for phase in bench.phases}
 
 
 def cost(run: Run, bench: Bench) -> float:
@@ -519,7 +523,7 @@ def told(run: Run, bench: Bench) -> str:
     if not run.whole:
         said = f"validation error {_share(found['misread']):.2%} (last weights {_share(found['last']):.2%})"
     hours = left(bench)
-    parts = ", ".join(f"{phase} {hours[phase]:.1f}" for phase in PHASES)
+    parts = ", ".join(f"{phase} {some:.1f}" for phase, some in hours.items())
     return f"{run}: {said}; {float(found['seconds']):.0f} s; left {sum(hours.values()):.1f} core-hours ({parts})"
 
 
