@@ -230,9 +230,10 @@ def units(options: argparse.Namespace) -> int:
     bench = long.Bench(digits, end, say, phases=options.phases or long.PHASES, **sizes)
     if options.reduce:
         known = json.loads(options.output.read_text(encoding="utf-8"))
-        told = {"power": long.power(findings.short()), **long.reduced(bench)}
-        told["meta"]["hardware"] = hardware(torch.device("cpu"))
-        write_json(options.output, known | {"long": told})
+        before = known.get("long", {})
+        told = {"power": long.power(findings.short()), **long.reduced(bench, before)}
+        machines = before.get("hardware", {}) | dict.fromkeys(bench.phases, hardware(torch.device("cpu")))
+        write_json(options.output, known | {"long": told | {"hardware": machines}})
         return 0
     number, many = map(int, options.part.split("/"))
     with alone_with(options.units, number, many) as mine:

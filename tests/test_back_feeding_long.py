@@ -268,6 +268,30 @@ def test_all_is_made_once_and_reduced(bench, few, tmp_path):
     assert one["misread"][1:] == told and one["images"] == 10
 
 
+def test_a_phase_is_made_and_told_of_by_itself_and_what_is_known_of_others_stays(bench, few, digits, tmp_path):
+    some = Bench(digits, epochs=2, seeds=2, judged=2, few=20, brief=1, phases=("layers", "searched"))
+    assert list(long.left(some)) == ["layers", "searched"] and len(long.missing(some)) == 10
+    assert not long.work(some) and len(kept(tmp_path)) == 10
+    rows = [{"part": part, "gain": 0.5} for part in ("final", "searched")]
+    about = {"meta": {"data": digits.name}, "length": {"epochs": 2, "seeds": 2, "judged": 2}}
+    known = about | {"missing": {"final": 0, "searched": 3}, "final": [7], "searched": [7], "contrasts": rows}
+    found = long.reduced(some, known)
+    assert found["final"] == [7] and found["contrasts"][0] == rows[0] and "distances" not in found
+    assert found["missing"] == {"final": 0, "searched": 0, "layers": 0}
+    assert known["missing"]["searched"] == 3  # as it was
+    bench.read = some.read
+    whole = long.reduced(bench)
+    assert (found["layers"], found["searched"]) == (whole["layers"], whole["searched"])
+    told = [row for row in whole["contrasts"] if row["part"] == "searched"]
+    assert len(told) == 1 == len([row for row in found["contrasts"] if row["part"] == "searched"])
+    assert told == found["contrasts"][-1:]
+    for other in ({}, known | {"meta": {"data": "others"}}, known | {"length": {"epochs": 3}}):
+        with pytest.raises(ValueError, match=r"^Got results of .*; expected .*; make all of them\.$"):
+            long.reduced(some, other)
+    with pytest.raises(ValueError, match=r"^Got the phases finals; expected some of selection, final, "):
+        Bench(digits, phases=("final", "finals"))
+
+
 def test_contrasts_and_tables_are_those_of_hand_made_values(bench, few, monkeypatch):
     monkeypatch.setattr(long, "fooled", lambda some, bench: [])  # which would read weights, and there are none
     entries = {entry.name: entry for entry in long.selection("ReLU")}
@@ -358,8 +382,15 @@ def test_the_script_leaves_a_part_to_one_process_and_keeps_other_results(tmp_pat
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert script.main(options) == 1
     assert "another process makes part 0 of 1" in capsys.readouterr().out
-    result.write_text('{"final": [1], "long": 2}')
+    result.write_text('{"final": [1], "long": {"selection": 2, "hardware": {"final": 3, "selection": 4}}}')
     assert script.main([*options, "--reduce"]) == 0
     found = json.loads(result.read_text())
     assert found["final"] == [1] and found["long"]["selection"] == [] and found["long"]["missing"]["selection"] > 0
+    about = found["long"]["hardware"]
+    assert list(about) == list(long.PHASES[1::-1] + long.PHASES[2:]) and about["final"]["device"] == "cpu"
+    found["long"] |= {"selection": [5], "hardware": dict.fromkeys(about, 6)}
+    result.write_text(json.dumps(found))
+    assert script.main([*options, "--reduce", "--phases", "searched"]) == 0
+    found = json.loads(result.read_text())["long"]
+    assert found["selection"] == [5] and found["hardware"] == dict.fromkeys(about, 6) | {"searched": about["final"]}
     torch.set_num_threads(threads)

@@ -333,7 +333,12 @@ def test_the_sentences_hold_their_numbers() -> None:
     assert sentences.briefly(found).startswith(f"{count} networks were trained, costs and distances measured, in 90 s")
     assert "300 epochs to choose" in sentences.briefly(found)
     hours = count * 300 / 3600
+    found["hardware"] = {part: {"cpu": part, "torch": "2"} for part in ("selection", "searched")}
     assert sentences.how(found).startswith(f"{count} networks were trained for 300 epochs each, in {hours:.1f} hours")
+    assert "core of selection (PyTorch 2)" in sentences.how(found)
+    few = sum(len(row["errors"]) for row in found["searched"])
+    assert 0 < few < count and sentences.how(found, ["searched"]).startswith(f"{few} networks were")
+    assert "core of searched" in sentences.how(found, ["searched"])
     gains = findings.contrasts(found, "final", [("ReLU", "back-feeding", "weight decay")])
     found["power"] = {"seen from": 0.002, "standard deviation": 0.0009, "of an error of 1.2 %": 0.0011}
     told = sentences.power(found, gains)
@@ -357,7 +362,9 @@ def test_claims_follow_the_gains() -> None:
     chosen = made_gains({"back-feeding against virtual": -0.004})
     layers = {"first hidden against input": 0.003, "second hidden against input": -0.003}
     layers |= {"pools of exits against input": -0.003, "pools of doses against input": 0.001}
-    claims = sentences.claims(content(), judged, chosen, made_gains(layers | {"all layers against input": 0.001}))
+    layers |= {"all layers against input": 0.001}
+    pairs = {" against ".join(pair): 0.001 * steps for steps, pair in enumerate(findings.SEARCHED, -3)}
+    claims = sentences.claims(content(), judged, chosen, made_gains(layers), made_gains(pairs))
     assert claims["ReLU: the chosen plan errs less than weight decay, by two standard errors"]
     assert not claims["ReLU: the chosen plan errs less than the same network without examples, by two standard errors"]
     said = "the chosen plan errs less than virtual adversarial training on the images held out, by two standard errors"
@@ -368,7 +375,9 @@ def test_claims_follow_the_gains() -> None:
     assert not claims["ReLU: after 300 epochs the chosen plan errs below 1.2 % on average"]
     assert claims["ReLU: pools of exits for all layers err less than examples for the input made anew"] is False
     assert claims["sigmoid: pools of doses for all layers err less than examples for the input made anew"] is None
-    assert len(claims) == 18
+    assert claims["ReLU: in short trainings search x 1 errs less than nothing"] is False
+    assert claims["sigmoid: in short trainings search 1.5 errs less than dose 1.5"] is None
+    assert len(claims) == 26
 
 
 def test_long_trainings_are_refused_until_they_are_complete(monkeypatch) -> None:

@@ -238,7 +238,7 @@ def judged(content: Content, name: str = "back_feeding") -> Table:
         for role, row in roles(content, activation).items():
             errors = np.array(row["errors"])
             rows[f"{activation}, {role}"] = [
-                float(errors.mean()),
+                mean(row),
                 spread(row),
                 float(errors.min()),
                 float((errors < aim).mean()),
@@ -340,14 +340,18 @@ def layer_pairs() -> list[tuple[str, str, str]]:
     return [(activation, *pair) for activation in ACTIVATIONS for pair in pairs]
 
 
-SEARCHED = {"search x 1": "exit x 1", "search x 1.5": "exit x 1.5", "search 1.5": "dose 1.5"}
-"""Examples out of the search, and the cheap ones of the same kind."""
+SEARCHED = (
+    ("search x 1", "nothing"),
+    ("search x 1", "exit x 1"),
+    ("search x 1.5", "exit x 1.5"),
+    ("search 1.5", "dose 1.5"),
+)
+"""Examples out of the search, and what they are held against: none, and the cheap ones of the same kind."""
 
 
 def search_pairs() -> list[tuple[str, str, str]]:
-    """Shortest examples against nothing, all searched ones against cheap ones of their kind, and a dose against them."""
-    pairs = [("search x 1", "nothing"), *SEARCHED.items(), ("dose 1.5", "search x 1")]
-    return [(activation, *pair) for activation in ACTIVATIONS for pair in pairs]
+    """Searched examples against others, and a dose against the shortest ones."""
+    return [(activation, *pair) for activation in ACTIVATIONS for pair in (*SEARCHED, ("dose 1.5", "search x 1"))]
 
 
 def curves(*contents: Content) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:

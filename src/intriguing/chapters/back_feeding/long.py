@@ -146,7 +146,7 @@ class Bench:
         judged: networks for each finalist.
         few: images that are learned where searched examples are compared.
         brief: epochs of these trainings.
-        phases: that are wanted.
+        phases: that are made, and told of.
         pace: seconds of trainings here, as a multiple of what ``COSTS`` tells.
         read: results that are known to be there.
     """
@@ -270,7 +270,7 @@ def runs(
 
 
 def wanted(bench: Bench, *, guess: bool = False) -> dict[str, list[Run]]:
-    """All runs of the phases that are wanted; those of finalists when the selection of their activation is complete.
+    """All runs by phase; those of the finalists of an activation when its selection is complete.
 
     Args:
         bench: what they are made with.
@@ -287,13 +287,12 @@ def wanted(bench: Bench, *, guess: bool = False) -> dict[str, list[Run]]:
             named = [{**asdict(entry), "errors": [0.0]} for entry in entries]
             final[activation] = finalists(named)
     layers, few = ({activation: some(activation) for activation in ACTIVATIONS} for some in (hidden, searched))
-    found = {
+    return {
         "selection": chosen,
         "final": runs(final, bench.judged, bench.epochs, whole=True),
         "layers": runs(layers, bench.seeds, bench.epochs),
         "searched": runs(few, bench.seeds, bench.brief, few=True),
     }
-    return {phase: found[phase] for phase in bench.phases}
 
 
 def cost(run: Run, bench: Bench) -> float:
@@ -307,9 +306,10 @@ def cost(run: Run, bench: Bench) -> float:
 
 def left(bench: Bench) -> dict[str, float]:
     """Core-hours that each phase still wants, by what the trainings of this process took; finalists are guessed."""
+    phases = wanted(bench, guess=True)
     return {
-        phase: bench.pace * sum(cost(run, bench) for run in some if not there(run, bench)) / 3600
-        for phase, some in wanted(bench, guess=True).items()
+        phase: bench.pace * sum(cost(run, bench) for run in phases[phase] if not there(run, bench)) / 3600
+        for phase in bench.phases
     }
 
 
@@ -513,7 +513,8 @@ def work(bench: Bench) -> list[Run]:
 
 def missing(bench: Bench) -> list[Run]:
     """What has not been trained, in order."""
-    return [run for some in wanted(bench).values() for run in some if not there(run, bench)]
+    phases = wanted(bench)
+    return [run for phase in bench.phases for run in phases[phase] if not there(run, bench)]
 
 
 def told(run: Run, bench: Bench) -> str:
@@ -580,38 +581,57 @@ def contrasts(some: Sequence[Run], bench: Bench) -> list[dict[str, Any]]:
     return campaign.contrasts({place: torch.stack(many) for place, many in misread.items() if len(many) > 1})
 
 
-def reduced(bench: Bench) -> dict[str, Any]:
+def reduced(bench: Bench, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """All that the chapter may tell, of what is there.
 
     Args:
         bench: what it was made with.
+        known: what this returned before; what it tells of phases that this bench does not make stays.
 
     Returns:
         What ``findings`` reads of a run on a GPU: rows by phase, and contrasts of all finalists, of all layers with the
         doses and nothing of the same rate, and of the best plan of the selection with all others; distances of the
         boundary; and how many networks are missing in each phase, those of finalists that are not known yet among them.
+
+    Raises:
+        ValueError: what stays was made of other data, or otherwise.
     """
+    length = {"epochs": bench.epochs, "seeds": bench.seeds, "judged": bench.judged}
+    about = {"meta": {"data": bench.digits.name}, "length": length}
+    before = {name: (known or {}).get(name) for name in about}
+    if set(bench.phases) < set(PHASES) and before != about:
+        raise ValueError(
+            f"Got results of {before}; expected {about} of phases that are not made here; make all of them."
+        )
     phases, guessed = wanted(bench), wanted(bench, guess=True)
-    found: dict[str, Any] = {"meta": {"data": bench.digits.name}, "confirmation": []}
-    found["length"] = {"epochs": bench.epochs, "seeds": bench.seeds, "judged": bench.judged}
-    found["missing"] = {
-        phase: sum(not there(run, bench) for run in some) if some else 0 for phase, some in guessed.items()
-    }
-    for phase in PHASES:
-        found[phase] = rows(phases[phase], bench)
     beside = [run for run in phases["selection"] if run.entry.family in ("dose", "nothing") and _first(run.entry)]
-    parts = {"final": phases["final"], "layers": [*beside, *phases["layers"]], "searched": phases["searched"]}
-    told = [{"part": part} | row for part, some in parts.items() for row in contrasts(some, bench)]
+    compared = {**phases, "layers": [*beside, *phases["layers"]]}
+    found: dict[str, Any] = {"confirmation": [], "missing": {}, "contrasts": []} | dict(known or {}) | about
+    missed = {phase: sum(not there(run, bench) for run in guessed[phase]) for phase in bench.phases}
+    found["missing"] = found["missing"] | missed
+    told = [row for row in found["contrasts"] if row["part"] not in bench.phases]
+    for phase in bench.phases:
+        found[phase] = rows(phases[phase], bench)
+        some = contrasts(compared[phase], bench)
+        if phase == "selection":
+            some = _of_the_best(some, found)
+        told += [{"part": phase} | row for row in some]
+    found["contrasts"] = told
+    if "final" in bench.phases:
+        found["distances"] = distances(phases["final"], bench)
+    if "selection" in bench.phases:
+        found["fooled"] = fooled([run for run in beside if there(run, bench)], bench)
+    return found
+
+
+def _of_the_best(some: Sequence[dict[str, Any]], found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The contrasts in which the plan takes part that was best in the selection of its activation."""
     best = {
-        (row["name"], row["activation"])
+        (row["name"], activation)
         for activation in ACTIVATIONS
         for row in campaign.best(findings.rows_of(found, "selection", activation), FED)
     }
-    for row in contrasts(phases["selection"], bench):
-        if {(row["first"], row["activation"]), (row["second"], row["activation"])} & best:
-            told.append({"part": "selection"} | row)
-    found |= {"contrasts": told, "distances": distances(phases["final"], bench)}
-    return found | {"fooled": fooled([run for run in beside if there(run, bench)], bench)}
+    return [row for row in some if {(row[end], row["activation"]) for end in ("first", "second")} & best]
 
 
 def distances(some: Sequence[Run], bench: Bench) -> list[dict[str, Any]]:
