@@ -266,9 +266,10 @@ def lead_of_units(stored: Stored) -> tuple[float, float, float, str]:
     return lead, low, high, "random directions read towards their longer tail"
 
 
-def _alike(difference: float, low: float, high: float, others: str = "random directions") -> Finding:
+def _alike(difference: float, low: float, high: float, others: str, kind: str = "class") -> Finding:
     interval = f"95 % interval {8 * low:+.2f} to {8 * high:+.2f}"
-    number = f"in a row of eight, the lead of units over {others} is {8 * difference:+.2f} images, {interval}"
+    more = f"{8 * difference:+.2f} images more with units than with {others}"
+    number = f"in a row of eight the commonest {kind} has {more}, {interval}"
     if low > 0:
         return Finding(DIFFERS, number, "units are ahead, though by little")
     if high < 0:
@@ -293,7 +294,7 @@ def _units_of_digits(stored: Stored) -> Finding:
 def _units_of_photographs(stored: Stored) -> Finding:
     row = "last features: share of one kind"
     lead = stored.part("imagenet_units", [row], ["fair", "fair low", "fair high"]).iloc[0]
-    found = _alike(*lead, "directions read at the same end")
+    found = _alike(*lead, "directions read at the same end", "kind")
     number = f"{found.number} (SqueezeNet)"
     try:
         nearer, low, high = stored.part(
