@@ -438,6 +438,30 @@ def test_what_the_page_says_of_pools(activation: str) -> None:
 
 
 @pytest.mark.parametrize("activation", findings.ACTIVATIONS)
+def test_what_the_page_says_of_searched_examples(activation: str) -> None:
+    content = findings.stored()
+    rows = findings.by_search(content, activation)
+    errors = {kind: findings.mean(row) for kind, row in rows.items()}
+    table = findings.in_standard_errors(findings.contrasts(content, "searched", findings.search_pairs()))
+    steps = {
+        pair: table.at[f"{activation}, {' against '.join(pair)}", "in standard errors"] for pair in findings.SEARCHED
+    }
+    assert steps["search x 1", "nothing"] < -8 and steps["search x 1", "exit x 1"] < -12
+    assert max(errors["exit x 1"], errors["exit x 1.5"]) < errors["nothing"]
+    if activation == "ReLU":
+        assert abs(steps["search x 1.5", "exit x 1.5"]) < 1
+    else:
+        assert steps["search x 1.5", "exit x 1.5"] < -9
+    assert -2 < steps["search 1.5", "dose 1.5"] < 0
+    gains = [errors["nothing"] - errors[kind] for kind in ("search 1.5", "dose 1.5")]
+    assert 0.8 < gains[0] / gains[1] < 0.88
+    assert all(0.03 < error < 0.042 for error in rows["search x 1"]["training"])
+    assert max(rows["nothing"]["training"]) < 0.0005
+    assert 80 < rows["search x 1"]["seconds"] / rows["exit x 1"]["seconds"] < 120
+    assert {(row["images"], row["epochs"], len(row["errors"])) for row in rows.values()} == {(10_000, 20, 5)}
+
+
+@pytest.mark.parametrize("activation", findings.ACTIVATIONS)
 def test_what_the_page_says_of_deformed_images(activation: str) -> None:
     content = findings.stored()
     named = findings.roles(content, activation)
