@@ -268,7 +268,7 @@ def lead_of_units(stored: Stored) -> tuple[float, float, float, str]:
 
 def _alike(difference: float, low: float, high: float, others: str, kind: str = "class") -> Finding:
     interval = f"95 % interval {8 * low:+.2f} to {8 * high:+.2f}"
-    more = f"{8 * difference:+.2f} images more with units than with {others}"
+    more = f"{8 * abs(difference):.2f} images {'fewer' if difference < 0 else 'more'} with units than with {others}"
     number = f"in a row of eight the commonest {kind} has {more}, {interval}"
     if low > 0:
         return Finding(DIFFERS, number, "units are ahead, though by little")
