@@ -285,7 +285,9 @@ def test_a_single_number_is_reproduced_up_to_a_tenth(store):
 )
 def test_units_and_directions_are_alike_within_half_an_image(store, interval, verdict):
     store("units_purity", columns=["difference", "low", "high"], rows={"dense": interval})
-    assert decided("Units, digits").verdict == verdict
+    found = decided("Units, digits")
+    assert found.verdict == verdict
+    assert f"commonest class has 0.16 images {'more' if interval[0] > 0 else 'fewer'} with units than" in found.number
 
 
 def test_directions_are_read_as_units_are_where_that_was_measured(store):
