@@ -227,12 +227,13 @@ def units(options: argparse.Namespace) -> int:
     if options.small:
         few = {name: getattr(digits, name).take(slice(0, count)) for name, count in (("train", 1200), ("test", 200))}
         digits, sizes = replace(digits, **few), {"epochs": 2, "seeds": 2, "judged": 2}
-    bench = long.Bench(digits, end, say, **sizes)
+    bench = long.Bench(digits, end, say, phases=options.phases or long.PHASES, **sizes)
     if options.reduce:
         known = json.loads(options.output.read_text(encoding="utf-8"))
-        told = {"power": long.power(findings.short()), **long.reduced(bench)}
-        told["meta"]["hardware"] = hardware(torch.device("cpu"))
-        write_json(options.output, known | {"long": told})
+        before = known.get("long", {})
+        told = {"power": long.power(findings.short()), **long.reduced(bench, before)}
+        machines = before.get("hardware", {}) | dict.fromkeys(bench.phases, hardware(torch.device("cpu")))
+        write_json(options.output, known | {"long": told | {"hardware": machines}})
         return 0
     number, many = map(int, options.part.split("/"))
     with alone_with(options.units, number, many) as mine:
@@ -258,6 +259,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=RESULT)
     parser.add_argument("--units", type=Path, help="folder of the networks of the long trainings")
     parser.add_argument("--part", default="0/1", help="of the units: number of this process and how many there are")
+    parser.add_argument("--phases", nargs="+", help="of the units; default: all of them")
     parser.add_argument("--reduce", action="store_true", help="only put what the units tell into the file of results")
     options = parser.parse_args(arguments)
     options.device = options.device or ("cpu" if options.units else "cuda")

@@ -29,7 +29,7 @@ RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmarks" / "penal
 COLUMNS = ("file", "penalty", "walk", "ratio", "success", "evaluations")
 NEAR = 0.01
 """When the search stops: the target leads by at most a hundredth more than asked, the projected gradient is a hundredth
-of what it was. The book's other searches ask for a thousandth, which takes three times as long."""
+of what it was. Most of the book's searches ask for a thousandth, which takes three times as long."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -20,6 +20,7 @@ from intriguing.chapters.back_feeding import alone, campaign, findings, long
 from intriguing.chapters.back_feeding.bank import Bank, Plan
 from intriguing.chapters.back_feeding.campaign import Entry
 from intriguing.chapters.back_feeding.long import Bench, Run
+from intriguing.chapters.back_feeding.searched import Searched
 from intriguing.data import mnist
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,12 +34,13 @@ def few_digits():
 
 
 def shorten(patch):
-    """Leaves seven plans of ReLU, one for a hidden layer, and pools."""
+    """Leaves seven plans of ReLU, one for a hidden layer, pools, and two that search."""
     patch("ACTIVATIONS", {"ReLU": campaign.ACTIVATIONS["ReLU"]})
     patch("DOSES", {"ReLU": (1.5, 2.0)})
     patch("PACES", {"ReLU": (2.0,)})
     patch("RIVALS", {"ReLU": long.RIVALS["ReLU"][:3]})
     patch("HIDDEN", {"second hidden": (1.0,)})
+    patch("searched", lambda activation, all_of_them=long.searched: all_of_them(activation)[-2:])
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def digits():
 def bench(digits, tmp_path, monkeypatch):
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
     said = []
-    made = Bench(digits, say=said.append, epochs=2, seeds=2, judged=2)
+    made = Bench(digits, say=said.append, epochs=2, seeds=2, judged=2, few=20, brief=1)
     made.said = said
     return made
 
@@ -132,7 +134,7 @@ def test_a_network_is_kept_and_is_another_where_anything_changes(bench, digits, 
     unread = Bench(replace(digits, test=digits.test.take(slice(0, 20))), epochs=2)
     assert long.there(DOSE, unread) and long.place(others[2], unread) != long.place(others[2], bench)
     bench.read.clear()
-    bench.code = "other"
+    bench.codes[alone.Alone] = "other"
     assert not long.there(DOSE, bench)
 
 
@@ -182,11 +184,25 @@ def test_pools_are_trained_by_a_bank_of_one_to_the_end(bench):
         assert torch.allclose(found[f"weights/{name}"], flat, rtol=0, atol=1e-7)
     assert torch.equal(long.reading(found["weights/last"], "sigmoid", bench.held_out), found["last"])
     assert float(found["seconds"]) > 0
-    bench.code = "other"
+    bench.codes[alone.Alone] = "other"
     assert long.there(run, bench)  # no word of the code that trains networks alone
     bench.read.clear()
-    bench.pooled = "other"
+    bench.codes[Bank] = "other"
     assert not long.there(run, bench)
+
+
+def test_searched_examples_are_compared_on_fewer_images_with_a_trainer_of_their_own(bench):
+    entries = {entry.name: entry for entry in long.searched("sigmoid")}
+    assert len(entries) == 7 and {entry.plan.pace for entry in entries.values()} == {5.0}
+    same = [Run(entries[f"{name} x 1.5, rate x 5"], 1, 20, few=True) for name in ("exit", "search")]
+    assert same[0].entry.plan == same[1].entry.plan and long.place(same[0], bench) != long.place(same[1], bench)
+    fitted, judged = bench.images(same[1])
+    assert len(fitted) == 20 and torch.equal(fitted.images, bench.fitted.images[:20]) and len(judged) == 10
+    found = long.train(same[1], bench)
+    net = Searched(same[1].entry.plan, 1, long.Setup(long.RATE, 20, 20), fitted.images, fitted.labels)
+    assert torch.equal(net.train()[1], found["weights/last"])
+    assert not torch.equal(long.train(same[0], bench)["weights/last"], found["weights/last"])
+    assert long.cost(same[1], bench) > 50 * long.cost(same[0], bench)
 
 
 def _watched(train, seen):
@@ -199,7 +215,7 @@ def _watched(train, seen):
 
 def test_the_time_ends_a_training_and_keeps_it(bench, tmp_path, few):
     bench.end = 0.0
-    assert len(long.work(bench)) == 20 and bench.said == ["the time is over"]
+    assert len(long.work(bench)) == 24 and bench.said == ["the time is over"]
     with pytest.raises(unfinished.TimeOver):
         long.train(DOSE, bench)
     assert list((tmp_path / "unfinished").iterdir()) and not long.there(DOSE, bench)
@@ -217,9 +233,9 @@ def test_what_another_process_trains_is_left_to_it(bench, few):
             assert not other
         assert long.work(bench) == taken
     trained = len(bench.said)
-    assert trained == 18  # the finalists wait for the two
+    assert trained == 22  # the finalists wait for the two
     assert not long.work(bench)
-    assert len(bench.said) == 20 + 14 and len(set(bench.said)) == len(bench.said)
+    assert len(bench.said) == 24 + 14 and len(set(bench.said)) == len(bench.said)
 
 
 def test_all_is_made_once_and_reduced(bench, few, tmp_path):
@@ -230,7 +246,7 @@ def test_all_is_made_once_and_reduced(bench, few, tmp_path):
     assert "left" in bench.said[0] and bench.said[-3].startswith("ReLU, ")
     content = long.reduced(bench)
     assert content["missing"] == dict.fromkeys(long.PHASES, 0)
-    assert [len(content[phase]) for phase in long.PHASES] == [7, 7, 3]
+    assert [len(content[phase]) for phase in long.PHASES] == [7, 7, 3, 2]
     row = content["final"][0]
     stored = results.measured("back_feeding")["final"][0]
     assert set(row) == {*stored, "seeds"} and row["images"] == 60 and row["seeds"] == [0, 1]
@@ -252,6 +268,30 @@ def test_all_is_made_once_and_reduced(bench, few, tmp_path):
     assert one["misread"][1:] == told and one["images"] == 10
 
 
+def test_a_phase_is_made_and_told_of_by_itself_and_what_is_known_of_others_stays(bench, few, digits, tmp_path):
+    some = Bench(digits, epochs=2, seeds=2, judged=2, few=20, brief=1, phases=("layers", "searched"))
+    assert list(long.left(some)) == ["layers", "searched"] and len(long.missing(some)) == 10
+    assert not long.work(some) and len(kept(tmp_path)) == 10
+    rows = [{"part": part, "gain": 0.5} for part in ("final", "searched")]
+    about = {"meta": {"data": digits.name}, "length": {"epochs": 2, "seeds": 2, "judged": 2}}
+    known = about | {"missing": {"final": 0, "searched": 3}, "final": [7], "searched": [7], "contrasts": rows}
+    found = long.reduced(some, known)
+    assert found["final"] == [7] and found["contrasts"][0] == rows[0] and "distances" not in found
+    assert found["missing"] == {"final": 0, "searched": 0, "layers": 0}
+    assert known["missing"]["searched"] == 3  # as it was
+    bench.read = some.read
+    whole = long.reduced(bench)
+    assert (found["layers"], found["searched"]) == (whole["layers"], whole["searched"])
+    told = [row for row in whole["contrasts"] if row["part"] == "searched"]
+    assert len(told) == 1 == len([row for row in found["contrasts"] if row["part"] == "searched"])
+    assert told == found["contrasts"][-1:]
+    for other in ({}, known | {"meta": {"data": "others"}}, known | {"length": {"epochs": 3}}):
+        with pytest.raises(ValueError, match=r"^Got results of .*; expected .*; make all of them\.$"):
+            long.reduced(some, other)
+    with pytest.raises(ValueError, match=r"^Got the phases finals; expected some of selection, final, "):
+        Bench(digits, phases=("final", "finals"))
+
+
 def test_contrasts_and_tables_are_those_of_hand_made_values(bench, few, monkeypatch):
     monkeypatch.setattr(long, "fooled", lambda some, bench: [])  # which would read weights, and there are none
     entries = {entry.name: entry for entry in long.selection("ReLU")}
@@ -262,7 +302,7 @@ def test_contrasts_and_tables_are_those_of_hand_made_values(bench, few, monkeypa
         some = {"misread": misread, "last": ~misread, "learned": torch.zeros(10, dtype=torch.bool)}
         bench.read[run] = some | {"seconds": torch.tensor(6.0, dtype=torch.float64)}
     content = long.reduced(bench)
-    assert content["missing"] == {"selection": 0, "final": 14, "layers": 6}
+    assert content["missing"] == {"selection": 0, "final": 14, "layers": 6, "searched": 4}
     row = next(row for row in content["selection"] if row["name"] == "dose 2, rate x 2")
     assert row["errors"] == [0.1, 0.2] and row["last"] == [0.9, 0.8] and row["training"] == [0.0, 0.0]
     assert row["seconds"] == 3.0 and row["rate"] == 0.004 and row["images"] == 50 == row["batch"]
@@ -307,7 +347,7 @@ sys.path.insert(0, sys.argv[1])
 import test_back_feeding_long as tests
 from intriguing.chapters.back_feeding import long
 tests.shorten(lambda name, value: setattr(long, name, value))
-bench = long.Bench(tests.few_digits(), epochs=2, seeds=2, judged=2)
+bench = long.Bench(tests.few_digits(), epochs=2, seeds=2, judged=2, few=20, brief=1)
 here, other = (Path(sys.argv[2]) / f"ready-{part}" for part in (sys.argv[3], "10"[int(sys.argv[3])]))
 here.touch()
 while not other.exists():
@@ -324,8 +364,8 @@ def test_two_processes_share_the_work_and_make_nothing_twice(bench, few, tmp_pat
     assert [process.returncode for process in started] == [0, 0]
     trained = [line.partition(":")[0] for lines in said for line in lines]
     assert all(said) and len(trained) == len(set(trained)) == len(kept(tmp_path))
-    assert len(trained) + len(long.missing(bench)) >= 20
-    assert not long.work(bench) and len(trained) + len(bench.said) == 34
+    assert len(trained) + len(long.missing(bench)) >= 24
+    assert not long.work(bench) and len(trained) + len(bench.said) == 38
 
 
 def test_the_script_leaves_a_part_to_one_process_and_keeps_other_results(tmp_path, monkeypatch, capsys):
@@ -342,8 +382,15 @@ def test_the_script_leaves_a_part_to_one_process_and_keeps_other_results(tmp_pat
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert script.main(options) == 1
     assert "another process makes part 0 of 1" in capsys.readouterr().out
-    result.write_text('{"final": [1], "long": 2}')
+    result.write_text('{"final": [1], "long": {"selection": 2, "hardware": {"final": 3, "selection": 4}}}')
     assert script.main([*options, "--reduce"]) == 0
     found = json.loads(result.read_text())
     assert found["final"] == [1] and found["long"]["selection"] == [] and found["long"]["missing"]["selection"] > 0
+    about = found["long"]["hardware"]
+    assert list(about) == list(long.PHASES[1::-1] + long.PHASES[2:]) and about["final"]["device"] == "cpu"
+    found["long"] |= {"selection": [5], "hardware": dict.fromkeys(about, 6)}
+    result.write_text(json.dumps(found))
+    assert script.main([*options, "--reduce", "--phases", "searched"]) == 0
+    found = json.loads(result.read_text())["long"]
+    assert found["selection"] == [5] and found["hardware"] == dict.fromkeys(about, 6) | {"searched": about["final"]}
     torch.set_num_threads(threads)

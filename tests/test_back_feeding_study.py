@@ -101,7 +101,7 @@ def told(activation: str, name: str, family: str, errors: list[float], size: flo
 def content() -> dict:
     """A comparison whose outcome is known beforehand."""
     found: dict = {"meta": {"data": "made up", "hardware": {"gpu": "none"}}, "contrasts": []}
-    for key in ("selection", "confirmation", "final", "layers", "distances"):
+    for key in ("selection", "confirmation", "final", "layers", "searched", "distances"):
         found[key] = []
     for activation, base in (("ReLU", 0.010), ("sigmoid", 0.014)):
         found["selection"] += [
@@ -144,6 +144,14 @@ def content() -> dict:
             told(activation, "pools x 1", "pools", [0.016, 0.018], 1.0, kind="exit", layers=(0, 1, 2)),
             told(activation, "pools, dose 1", "pools", [0.014, 0.014], 1.0, kind="dose", layers=(0, 1, 2)),
         ]
+        found["searched"] += [
+            told(activation, "exit x 1, rate x 2", "exit", [0.018, 0.020], 1.0),
+            told(activation, "search x 1, rate x 2", "search", [0.016, 0.018], 1.0, kind="exit"),
+        ]
+        found["contrasts"].append(
+            {"part": "searched", "activation": activation, "first": "exit x 1, rate x 2"}
+            | {"second": "search x 1, rate x 2", "gain": -0.002, "over seeds": 0.0003, "over images": 0.0004}
+        )
         found["distances"].append({"activation": activation, "name": "dose 2", "distance": [1.0, 3.0]})
     found["cost"] = [
         {"activation": "ReLU", "kind": "reading the image", "seconds": 2e-9},
@@ -270,7 +278,7 @@ def test_layers_are_compared_with_the_input_at_one_rate() -> None:
         "pools of exits": "pools x 1",
         "pools of doses": "pools, dose 1",
     }
-    table = findings.layers(content())
+    table = findings.held_out_errors(content(), "layers")
     assert list(table.rows) == list(named)
     assert table.rows["first hidden"][0] == pytest.approx(0.017)
     pairs = [pair[1:] for pair in findings.layer_pairs() if pair[0] == "ReLU"]
@@ -325,7 +333,12 @@ def test_the_sentences_hold_their_numbers() -> None:
     assert sentences.briefly(found).startswith(f"{count} networks were trained, costs and distances measured, in 90 s")
     assert "300 epochs to choose" in sentences.briefly(found)
     hours = count * 300 / 3600
+    found["hardware"] = {part: {"cpu": part, "torch": "2"} for part in ("selection", "searched")}
     assert sentences.how(found).startswith(f"{count} networks were trained for 300 epochs each, in {hours:.1f} hours")
+    assert "core of selection (PyTorch 2)" in sentences.how(found)
+    few = sum(len(row["errors"]) for row in found["searched"])
+    assert 0 < few < count and sentences.how(found, ["searched"]).startswith(f"{few} networks were")
+    assert "core of searched" in sentences.how(found, ["searched"])
     gains = findings.contrasts(found, "final", [("ReLU", "back-feeding", "weight decay")])
     found["power"] = {"seen from": 0.002, "standard deviation": 0.0009, "of an error of 1.2 %": 0.0011}
     told = sentences.power(found, gains)
@@ -349,7 +362,9 @@ def test_claims_follow_the_gains() -> None:
     chosen = made_gains({"back-feeding against virtual": -0.004})
     layers = {"first hidden against input": 0.003, "second hidden against input": -0.003}
     layers |= {"pools of exits against input": -0.003, "pools of doses against input": 0.001}
-    claims = sentences.claims(content(), judged, chosen, made_gains(layers | {"all layers against input": 0.001}))
+    layers |= {"all layers against input": 0.001}
+    pairs = {" against ".join(pair): 0.001 * steps for steps, pair in enumerate(findings.SEARCHED, -3)}
+    claims = sentences.claims(content(), judged, chosen, made_gains(layers), made_gains(pairs))
     assert claims["ReLU: the chosen plan errs less than weight decay, by two standard errors"]
     assert not claims["ReLU: the chosen plan errs less than the same network without examples, by two standard errors"]
     said = "the chosen plan errs less than virtual adversarial training on the images held out, by two standard errors"
@@ -360,7 +375,9 @@ def test_claims_follow_the_gains() -> None:
     assert not claims["ReLU: after 300 epochs the chosen plan errs below 1.2 % on average"]
     assert claims["ReLU: pools of exits for all layers err less than examples for the input made anew"] is False
     assert claims["sigmoid: pools of doses for all layers err less than examples for the input made anew"] is None
-    assert len(claims) == 18
+    assert claims["ReLU: in short trainings search x 1 errs less than nothing"] is False
+    assert claims["sigmoid: in short trainings search 1.5 errs less than dose 1.5"] is None
+    assert len(claims) == 26
 
 
 def test_long_trainings_are_refused_until_they_are_complete(monkeypatch) -> None:
@@ -377,7 +394,20 @@ def test_long_trainings_are_refused_until_they_are_complete(monkeypatch) -> None
 
 
 def test_tables_can_be_stored() -> None:
-    assert all(isinstance(make(content()), Table) for make in (findings.judged, findings.layers))
+    tables = [
+        findings.judged(content()),
+        *(findings.held_out_errors(content(), part) for part in ("layers", "searched")),
+    ]
+    assert [table.name for table in tables] == ["back_feeding", "back_feeding_layers", "back_feeding_searched"]
+
+
+def test_searched_examples_are_held_against_cheap_ones_of_their_kind() -> None:
+    table = findings.held_out_errors(content(), "searched").to_frame()
+    assert table.loc["search x 1"].tolist() == pytest.approx([0.017, 0.0014142, 0.017, 0.0014142], rel=1e-4)
+    assert [pair[1:] for pair in findings.search_pairs()[:2]] == [("search x 1", "nothing"), ("search x 1", "exit x 1")]
+    gains = findings.contrasts(content(), "searched", [("sigmoid", "search x 1", "exit x 1")])
+    assert gains.name == "back_feeding_searched_contrasts"
+    assert next(iter(gains.rows.values()))[0] == pytest.approx(0.002)
 
 
 @pytest.mark.parametrize("activation", findings.ACTIVATIONS)
@@ -405,6 +435,30 @@ def test_what_the_page_says_of_pools(activation: str) -> None:
     assert 0.75 < mine.at["pools of doses against nothing", "gain"] / mine.at["input against nothing", "gain"] < 0.9
     assert steps["pools of doses against input"] == pytest.approx({"ReLU": -2.8, "sigmoid": -2.0}[activation], abs=0.1)
     assert steps["pools of exits against input"] < -6
+
+
+@pytest.mark.parametrize("activation", findings.ACTIVATIONS)
+def test_what_the_page_says_of_searched_examples(activation: str) -> None:
+    content = findings.stored()
+    rows = findings.by_search(content, activation)
+    errors = {kind: findings.mean(row) for kind, row in rows.items()}
+    table = findings.in_standard_errors(findings.contrasts(content, "searched", findings.search_pairs()))
+    steps = {
+        pair: table.at[f"{activation}, {' against '.join(pair)}", "in standard errors"] for pair in findings.SEARCHED
+    }
+    assert steps["search x 1", "nothing"] < -8 and steps["search x 1", "exit x 1"] < -12
+    assert max(errors["exit x 1"], errors["exit x 1.5"]) < errors["nothing"]
+    if activation == "ReLU":
+        assert abs(steps["search x 1.5", "exit x 1.5"]) < 1
+    else:
+        assert steps["search x 1.5", "exit x 1.5"] < -9
+    assert -2 < steps["search 1.5", "dose 1.5"] < 0
+    gains = [errors["nothing"] - errors[kind] for kind in ("search 1.5", "dose 1.5")]
+    assert 0.8 < gains[0] / gains[1] < 0.88
+    assert all(0.03 < error < 0.042 for error in rows["search x 1"]["training"])
+    assert max(rows["nothing"]["training"]) < 0.0005
+    assert 80 < rows["search x 1"]["seconds"] / rows["exit x 1"]["seconds"] < 120
+    assert {(row["images"], row["epochs"], len(row["errors"])) for row in rows.values()} == {(10_000, 20, 5)}
 
 
 @pytest.mark.parametrize("activation", findings.ACTIVATIONS)

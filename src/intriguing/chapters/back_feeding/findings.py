@@ -209,7 +209,17 @@ def by_layer(content: Content, activation: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-NAMED = {"final": roles, "selection": held_out, "layers": by_layer}
+def by_search(content: Content, activation: str) -> dict[str, dict[str, Any]]:
+    """The rows of the comparison with searched examples, by what their examples are.
+
+    Args:
+        content: as from ``stored``.
+        activation: "ReLU" or "sigmoid".
+    """
+    return {row["name"].partition(", rate")[0]: row for row in rows_of(content, "searched", activation)}
+
+
+NAMED = {"final": roles, "selection": held_out, "layers": by_layer, "searched": by_search}
 """Who is who in each part whose plans are compared."""
 
 
@@ -228,7 +238,7 @@ def judged(content: Content, name: str = "back_feeding") -> Table:
         for role, row in roles(content, activation).items():
             errors = np.array(row["errors"])
             rows[f"{activation}, {role}"] = [
-                float(errors.mean()),
+                mean(row),
                 spread(row),
                 float(errors.min()),
                 float((errors < aim).mean()),
@@ -248,7 +258,7 @@ def contrasts(content: Content, part: str, pairs: Sequence[tuple[str, str, str]]
 
     Args:
         content: as from ``stored`` or ``short``.
-        part: "final", "selection" or "layers".
+        part: "final", "selection", "layers" or "searched".
         pairs: activation, and the names of two rows of it.
 
     Returns:
@@ -301,22 +311,23 @@ def on_held_out(content: Content) -> list[tuple[str, str, str]]:
     return pairs
 
 
-def layers(content: Content) -> Table:
-    """Errors on the images held out, by the layer whose outputs were attacked.
+def held_out_errors(content: Content, part: str) -> Table:
+    """Errors on the images held out, by what was attacked or how.
 
     Args:
         content: as from ``stored``.
+        part: "layers" or "searched".
 
     Returns:
-        A ``Table`` named ``back_feeding_layers`` with a row for each layer.
+        A ``Table`` named after the part with a row for each layer, or for each kind of example; for each activation
+        the mean error and, as "±", the standard deviation over seeds.
     """
     columns: dict[str, dict[str, float]] = {}
     for activation in ACTIVATIONS:
-        rows = by_layer(content, activation)
-        columns[activation] = {layer: mean(row) for layer, row in rows.items()}
-        columns[f"± {activation}"] = {layer: spread(row) for layer, row in rows.items()}
-    frame = pd.DataFrame(columns)
-    return Table.from_frame("back_feeding_layers", frame, {"data": content["meta"]["data"]})
+        rows = NAMED[part](content, activation)
+        columns[activation] = {name: mean(row) for name, row in rows.items()}
+        columns[f"± {activation}"] = {name: spread(row) for name, row in rows.items()}
+    return Table.from_frame(f"back_feeding_{part}", pd.DataFrame(columns), {"data": content["meta"]["data"]})
 
 
 HIDDEN = ("first hidden", "second hidden", "all layers")
@@ -327,6 +338,20 @@ def layer_pairs() -> list[tuple[str, str, str]]:
     pairs = [("input", "nothing"), *((layer, "input") for layer in HIDDEN)]
     pairs += [(pools, other) for pools in POOLED for other in ("nothing", "input")]
     return [(activation, *pair) for activation in ACTIVATIONS for pair in pairs]
+
+
+SEARCHED = (
+    ("search x 1", "nothing"),
+    ("search x 1", "exit x 1"),
+    ("search x 1.5", "exit x 1.5"),
+    ("search 1.5", "dose 1.5"),
+)
+"""Examples out of the search, and what they are held against: none, and the cheap ones of the same kind."""
+
+
+def search_pairs() -> list[tuple[str, str, str]]:
+    """Searched examples against others, and a dose against the shortest ones."""
+    return [(activation, *pair) for activation in ACTIVATIONS for pair in (*SEARCHED, ("dose 1.5", "search x 1"))]
 
 
 def curves(*contents: Content) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:

@@ -2,14 +2,16 @@
 
 A network is kept under a key of all that determines it: plan, seed, rate, batch, epochs, images and code (see
 ``book.cache``). A training that is cut off goes on where it was, and any number of processes share the work: each takes
-the first network that is missing and that no other has taken. What is wanted comes in three phases, in each the first
+the first network that is missing and that no other has taken. What is wanted comes in four phases, in each the first
 seed of everything first:
 
 * selection: everything on the images that are not held out, five seeds, read on those that are;
 * final: what ``finalists`` names when the selection of its activation is complete, trained on all of the training
   set, ten seeds, read once on the test set;
 * layers: examples for hidden layers and the paper's pools of them, five seeds, read on the images held out as well,
-  beside the doses for the input that were trained at the same rate for the selection.
+  beside the doses for the input that were trained at the same rate for the selection;
+* searched: examples that the search of this package finds, beside exits and doses, five seeds, all of them trained on
+  fewer images and for fewer epochs, since such an example costs a hundred times as much.
 
 Pools are trained in a bank of one network each, which has no memory to go on from: such a training begins anew where it
 was cut off, and none is cut off because the time is over.
@@ -37,6 +39,7 @@ from intriguing.chapters.back_feeding.alone import CHANCE, Alone, _flushed, laye
 from intriguing.chapters.back_feeding.bank import Bank, Plan, Setup, wrong
 from intriguing.chapters.back_feeding.campaign import BATCH, FED, LAYERS, MAIN, RATE, Entry, Pixels
 from intriguing.chapters.back_feeding.examples import ACTIVATIONS
+from intriguing.chapters.back_feeding.searched import Searched
 from intriguing.data import Digits
 
 try:
@@ -44,7 +47,7 @@ try:
 except ImportError:  # Windows: two processes may train the same network there, with equal results
     fcntl = None
 
-PHASES = ("selection", "final", "layers")
+PHASES = ("selection", "final", "layers", "searched")
 EPOCHS, SEEDS, JUDGED = 200, 5, 10
 DOSES = {"ReLU": (1.5, 2.0, 1.0, 2.5), "sigmoid": (1.0, 1.5, 0.7, 2.0)}
 """Lengths that are tried: the best of the short comparison, larger ones, since long training may want them, and a
@@ -82,6 +85,10 @@ out; it was added before any network was read on the test set. Deformed images c
 read."""
 HIDDEN = {"first hidden": (1.0, 2.0), "second hidden": (1.0, 2.0), "all layers": (1.0, 1.5)}
 """Lengths of examples for hidden layers, in standard deviations of each unit."""
+FEW, BRIEF = 10_000, 20
+"""Images and epochs of the trainings with searched examples and of what stands beside them."""
+HASTE = {"ReLU": 2.0, "sigmoid": 5.0}
+"""Factors of their learning rate, the best ones of the short comparison."""
 POOLS = ("pools x 1, in turn", "pools, dose 1.5, in turn")
 """Plans of the short comparison: pools of minimal examples, and pools of those of a fixed length."""
 SHOWN = 200
@@ -97,6 +104,7 @@ COSTS = {
     "virtual": 2.5,
     "deformed": 3.6,
     "pool": 4.1,
+    "search": 240.0,
 }
 """Milliseconds of one update on one core of the machine where this was planned, which had other work to do."""
 
@@ -106,20 +114,23 @@ class Run:
     """One network.
 
     Attributes:
-        entry: what it is trained on; its plan counts, its name and family do not.
+        entry: what it is trained on; its plan counts, of its family only whether it is that of the search.
         seed: of the network.
         epochs: passes over the images.
         whole: whether it is trained on all of the training set and read on the test set, instead of on what is not
             held out and read on what is.
+        few: whether it is trained on the first images of these only.
     """
 
     entry: Entry
     seed: int
     epochs: int = EPOCHS
     whole: bool = False
+    few: bool = False
 
     def __str__(self) -> str:
-        return f"{self.entry.plan.activation}, {self.entry.name}, seed {self.seed}{', final' if self.whole else ''}"
+        about = ", final" if self.whole else ", few images" if self.few else ""
+        return f"{self.entry.plan.activation}, {self.entry.name}, seed {self.seed}{about}"
 
 
 @dataclass
@@ -133,6 +144,9 @@ class Bench:
         epochs: of every training.
         seeds: networks for each plan, of the selection and of the layers.
         judged: networks for each finalist.
+        few: images that are learned where searched examples are compared.
+        brief: epochs of these trainings.
+        phases: that are made, and told of.
         pace: seconds of trainings here, as a multiple of what ``COSTS`` tells.
         read: results that are known to be there.
     """
@@ -143,15 +157,20 @@ class Bench:
     epochs: int = EPOCHS
     seeds: int = SEEDS
     judged: int = JUDGED
+    few: int = FEW
+    brief: int = BRIEF
+    phases: Sequence[str] = PHASES
     pace: float = 1.0
     read: dict[Run, dict[str, Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if strange := sorted(set(self.phases) - set(PHASES)):
+            raise ValueError(f"Got the phases {', '.join(strange)}; expected some of {', '.join(PHASES)}.")
         parts = (self.digits.train, self.digits.test)
         self.train, self.test = (Pixels(part.images.flatten(1), part.labels) for part in parts)
         held = len(self.train) // 6
         self.held_out, self.fitted = self.train.cut(slice(0, held)), self.train.cut(slice(held, None))
-        self.code, self.pooled = fingerprint.of(Alone, reading), fingerprint.of(Bank, reading)
+        self.codes = {trainer: fingerprint.of(trainer, reading) for trainer in (Alone, Bank, Searched)}
 
     def over(self) -> bool:
         """Whether the time is over."""
@@ -159,7 +178,9 @@ class Bench:
 
     def images(self, run: Run) -> tuple[Pixels, Pixels]:
         """What a network learns, and what it is read on."""
-        return (self.train, self.test) if run.whole else (self.fitted, self.held_out)
+        if run.whole:
+            return self.train, self.test
+        return self.fitted.cut(slice(0, self.few if run.few else None)), self.held_out
 
 
 # What is wanted.
@@ -199,6 +220,24 @@ def hidden(activation: str) -> list[Entry]:
     return [_named(*plan, activation, PACES[activation][0]) for plan in plans]
 
 
+def searched(activation: str) -> list[Entry]:
+    """Examples out of the search, at its minimum, stretched, and of a fixed length, beside cheap ones and none.
+
+    Args:
+        activation: "ReLU" or "sigmoid".
+    """
+    plans = [
+        ("nothing", "nothing", Plan()),
+        ("dose 1.5", "dose", Plan("dose", 1.5)),
+        ("exit x 1", "exit", Plan("exit", 1.0)),
+        ("exit x 1.5", "exit", Plan("exit", 1.5)),
+        ("search x 1", "search", Plan("exit", 1.0)),
+        ("search x 1.5", "search", Plan("exit", 1.5)),
+        ("search 1.5", "search", Plan("dose", 1.5)),
+    ]
+    return [_named(*plan, activation, HASTE[activation]) for plan in plans]
+
+
 def finalists(rows: Sequence[Mapping[str, Any]]) -> list[Entry]:
     """Who is judged on the test set: by the mean error of the averaged weights on the images held out.
 
@@ -213,7 +252,9 @@ def finalists(rows: Sequence[Mapping[str, Any]]) -> list[Entry]:
     return [campaign.entry_of(row) for row in found]
 
 
-def runs(entries: Mapping[str, Sequence[Entry]], seeds: int, epochs: int, *, whole: bool = False) -> list[Run]:
+def runs(
+    entries: Mapping[str, Sequence[Entry]], seeds: int, epochs: int, *, whole: bool = False, few: bool = False
+) -> list[Run]:
     """The first seed of everything first, the activations in turn.
 
     Args:
@@ -221,10 +262,11 @@ def runs(entries: Mapping[str, Sequence[Entry]], seeds: int, epochs: int, *, who
         seeds: networks for each.
         epochs: of their training.
         whole: as in ``Run``.
+        few: as there.
     """
     longest = max((len(some) for some in entries.values()), default=0)
     turns = [some[place] for place in range(longest) for some in entries.values() if place < len(some)]
-    return [Run(entry, seed, epochs, whole) for seed in range(seeds) for entry in turns]
+    return [Run(entry, seed, epochs, whole, few) for seed in range(seeds) for entry in turns]
 
 
 def wanted(bench: Bench, *, guess: bool = False) -> dict[str, list[Run]]:
@@ -244,10 +286,12 @@ def wanted(bench: Bench, *, guess: bool = False) -> dict[str, list[Run]]:
         elif guess:
             named = [{**asdict(entry), "errors": [0.0]} for entry in entries]
             final[activation] = finalists(named)
+    layers, few = ({activation: some(activation) for activation in ACTIVATIONS} for some in (hidden, searched))
     return {
         "selection": chosen,
         "final": runs(final, bench.judged, bench.epochs, whole=True),
-        "layers": runs({activation: hidden(activation) for activation in ACTIVATIONS}, bench.seeds, bench.epochs),
+        "layers": runs(layers, bench.seeds, bench.epochs),
+        "searched": runs(few, bench.seeds, bench.brief, few=True),
     }
 
 
@@ -255,15 +299,17 @@ def cost(run: Run, bench: Bench) -> float:
     """Seconds of a core that a training is expected to take."""
     plan = run.entry.plan
     kind = "pool" if plan.pool else "dropout" if any(plan.dropout) else plan.kind
+    kind = "search" if _trainer(run) is Searched else kind
     fitted = bench.images(run)[0]
     return 1e-3 * COSTS[kind] * run.epochs * (len(fitted) // _batch(fitted))
 
 
 def left(bench: Bench) -> dict[str, float]:
     """Core-hours that each phase still wants, by what the trainings of this process took; finalists are guessed."""
+    phases = wanted(bench, guess=True)
     return {
-        phase: bench.pace * sum(cost(run, bench) for run in some if not there(run, bench)) / 3600
-        for phase, some in wanted(bench, guess=True).items()
+        phase: bench.pace * sum(cost(run, bench) for run in phases[phase] if not there(run, bench)) / 3600
+        for phase in bench.phases
     }
 
 
@@ -307,7 +353,14 @@ def place(run: Run, bench: Bench) -> tuple[str, dict[str, Any]]:
     }
     data = {"train": bench.digits.train.digest, "learned": len(fitted), "read": len(judged)}
     data |= {"test": bench.digits.test.digest} if run.whole else {}
-    return "back-fed", key | {"data": data, "code": bench.code if supported(run.entry.plan) else bench.pooled}
+    return "back-fed", key | {"data": data, "code": bench.codes[_trainer(run)]}
+
+
+def _trainer(run: Run) -> type:
+    """What trains a network."""
+    if run.entry.family == "search":
+        return Searched
+    return Alone if supported(run.entry.plan) else Bank
 
 
 def _batch(fitted: Pixels) -> int:
@@ -368,13 +421,13 @@ def train(run: Run, bench: Bench) -> dict[str, Tensor]:
     Raises:
         TimeOver: the training was saved, and goes on when it is begun again; never raised for pools.
     """
-    (name, key), plan = place(run, bench), run.entry.plan
+    (name, key), plan, trainer = place(run, bench), run.entry.plan, _trainer(run)
     fitted, judged = bench.images(run)
     setup = Setup(RATE, run.epochs, _batch(fitted))
     saved = Saved(cache.location(name, key).name, files.canonical(key), bench.over)
 
     def alone() -> tuple[Tensor, Tensor, float]:
-        net = Alone(plan, run.seed, setup, fitted.images, fitted.labels)
+        net = trainer(plan, run.seed, setup, fitted.images, fitted.labels)
 
         def after_epoch() -> None:
             saved.offer(net.memory)
@@ -395,7 +448,7 @@ def train(run: Run, bench: Bench) -> dict[str, Tensor]:
         return averaged, last, time.process_time() - began
 
     def make() -> dict[str, Tensor]:
-        averaged, last, seconds = alone() if supported(plan) else pooled()
+        averaged, last, seconds = pooled() if trainer is Bank else alone()
         return {
             "weights/averaged": averaged,
             "weights/last": last,
@@ -460,7 +513,8 @@ def work(bench: Bench) -> list[Run]:
 
 def missing(bench: Bench) -> list[Run]:
     """What has not been trained, in order."""
-    return [run for some in wanted(bench).values() for run in some if not there(run, bench)]
+    phases = wanted(bench)
+    return [run for phase in bench.phases for run in phases[phase] if not there(run, bench)]
 
 
 def told(run: Run, bench: Bench) -> str:
@@ -470,7 +524,7 @@ def told(run: Run, bench: Bench) -> str:
     if not run.whole:
         said = f"validation error {_share(found['misread']):.2%} (last weights {_share(found['last']):.2%})"
     hours = left(bench)
-    parts = ", ".join(f"{phase} {hours[phase]:.1f}" for phase in PHASES)
+    parts = ", ".join(f"{phase} {some:.1f}" for phase, some in hours.items())
     return f"{run}: {said}; {float(found['seconds']):.0f} s; left {sum(hours.values()):.1f} core-hours ({parts})"
 
 
@@ -527,38 +581,57 @@ def contrasts(some: Sequence[Run], bench: Bench) -> list[dict[str, Any]]:
     return campaign.contrasts({place: torch.stack(many) for place, many in misread.items() if len(many) > 1})
 
 
-def reduced(bench: Bench) -> dict[str, Any]:
+def reduced(bench: Bench, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """All that the chapter may tell, of what is there.
 
     Args:
         bench: what it was made with.
+        known: what this returned before; what it tells of phases that this bench does not make stays.
 
     Returns:
         What ``findings`` reads of a run on a GPU: rows by phase, and contrasts of all finalists, of all layers with the
         doses and nothing of the same rate, and of the best plan of the selection with all others; distances of the
         boundary; and how many networks are missing in each phase, those of finalists that are not known yet among them.
+
+    Raises:
+        ValueError: what stays was made of other data, or otherwise.
     """
+    length = {"epochs": bench.epochs, "seeds": bench.seeds, "judged": bench.judged}
+    about = {"meta": {"data": bench.digits.name}, "length": length}
+    before = {name: (known or {}).get(name) for name in about}
+    if set(bench.phases) < set(PHASES) and before != about:
+        raise ValueError(
+            f"Got results of {before}; expected {about} of phases that are not made here; make all of them."
+        )
     phases, guessed = wanted(bench), wanted(bench, guess=True)
-    found: dict[str, Any] = {"meta": {"data": bench.digits.name}, "confirmation": []}
-    found["length"] = {"epochs": bench.epochs, "seeds": bench.seeds, "judged": bench.judged}
-    found["missing"] = {
-        phase: sum(not there(run, bench) for run in some) if some else 0 for phase, some in guessed.items()
-    }
-    for phase in PHASES:
-        found[phase] = rows(phases[phase], bench)
     beside = [run for run in phases["selection"] if run.entry.family in ("dose", "nothing") and _first(run.entry)]
-    parts = {"final": phases["final"], "layers": [*beside, *phases["layers"]]}
-    told = [{"part": part} | row for part, some in parts.items() for row in contrasts(some, bench)]
+    compared = {**phases, "layers": [*beside, *phases["layers"]]}
+    found: dict[str, Any] = {"confirmation": [], "missing": {}, "contrasts": []} | dict(known or {}) | about
+    missed = {phase: sum(not there(run, bench) for run in guessed[phase]) for phase in bench.phases}
+    found["missing"] = found["missing"] | missed
+    told = [row for row in found["contrasts"] if row["part"] not in bench.phases]
+    for phase in bench.phases:
+        found[phase] = rows(phases[phase], bench)
+        some = contrasts(compared[phase], bench)
+        if phase == "selection":
+            some = _of_the_best(some, found)
+        told += [{"part": phase} | row for row in some]
+    found["contrasts"] = told
+    if "final" in bench.phases:
+        found["distances"] = distances(phases["final"], bench)
+    if "selection" in bench.phases:
+        found["fooled"] = fooled([run for run in beside if there(run, bench)], bench)
+    return found
+
+
+def _of_the_best(some: Sequence[dict[str, Any]], found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The contrasts in which the plan takes part that was best in the selection of its activation."""
     best = {
-        (row["name"], row["activation"])
+        (row["name"], activation)
         for activation in ACTIVATIONS
         for row in campaign.best(findings.rows_of(found, "selection", activation), FED)
     }
-    for row in contrasts(phases["selection"], bench):
-        if {(row["first"], row["activation"]), (row["second"], row["activation"])} & best:
-            told.append({"part": "selection"} | row)
-    found |= {"contrasts": told, "distances": distances(phases["final"], bench)}
-    return found | {"fooled": fooled([run for run in beside if there(run, bench)], bench)}
+    return [row for row in some if {(row[end], row["activation"]) for end in ("first", "second")} & best]
 
 
 def distances(some: Sequence[Run], bench: Bench) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -58,17 +60,18 @@ def plans(content: Content, part: str = "final") -> str:
     return "\n".join(lines)
 
 
-def how(content: Content) -> str:
+def how(content: Content, parts: Sequence[str] = PARTS) -> str:
     """The sentences that say where and how the long trainings were made.
 
     Args:
         content: as from ``findings.stored``.
+        parts: which of them, of one machine.
     """
-    about, rows = content["meta"]["hardware"], [row for part in PARTS for row in content[part]]
+    about, rows = content["hardware"][parts[0]], [row for part in parts for row in content[part]]
     epochs, batch = (_listed({row[name] for row in rows}) for name in ("epochs", "batch"))
     hours = sum(row["seconds"] * row["epochs"] * len(row["errors"]) for row in rows) / 3600
     return (
-        f"{_networks(content):,} networks were trained for {epochs} epochs each, "
+        f"{_networks(content, parts):,} networks were trained for {epochs} epochs each, "
         f"in {hours:.1f} hours of one core of {about['cpu']} (PyTorch {about['torch']}), {batch} images "
         f"at a time; {_weights()}"
     )
@@ -89,8 +92,8 @@ def briefly(content: Content) -> str:
     )
 
 
-def _networks(content: Content) -> int:
-    return sum(len(row["errors"]) for part in PARTS for row in content[part])
+def _networks(content: Content, parts: Sequence[str] = PARTS) -> int:
+    return sum(len(row["errors"]) for part in parts for row in content[part])
 
 
 def _weights() -> str:
@@ -149,7 +152,9 @@ TOLD = {
 """Rivals as claims name them."""
 
 
-def claims(content: Content, gains: Table, chosen: Table, layer_gains: Table) -> dict[str, bool | None]:
+def claims(
+    content: Content, gains: Table, chosen: Table, layer_gains: Table, search_gains: Table
+) -> dict[str, bool | None]:
     """What is claimed of back-feeding, and whether it came out so.
 
     Args:
@@ -157,11 +162,13 @@ def claims(content: Content, gains: Table, chosen: Table, layer_gains: Table) ->
         gains: contrasts of ``findings.rivals``, on the test set.
         chosen: contrasts of ``findings.on_held_out``.
         layer_gains: contrasts of ``findings.layer_pairs``.
+        search_gains: contrasts of ``findings.search_pairs``.
 
     Returns:
-        The claim, a sentence -> whether it holds; None where a layer lies within two standard errors of the input.
+        The claim, a sentence -> whether it holds; None where a layer lies within two standard errors of the input, or
+        searched examples within two of others.
     """
-    steps, on_held_out, layers = (_steps(table) for table in (gains, chosen, layer_gains))
+    steps, on_held_out, layers, searched = (_steps(table) for table in (gains, chosen, layer_gains, search_gains))
     aim, outcomes = findings.marks()["back-feeding"], {}
     for activation in findings.ACTIVATIONS:
         row = findings.roles(content, activation)[BEST]
@@ -179,6 +186,9 @@ def claims(content: Content, gains: Table, chosen: Table, layer_gains: Table) ->
         for pools in findings.POOLED:
             said = f"{activation}: {pools} for all layers err less than examples for the input made anew"
             outcomes[said] = _beyond_two(layers[f"{activation}, {pools} against input"])
+        for pair in findings.SEARCHED:
+            said = f"{activation}: in short trainings {' errs less than '.join(pair)}"
+            outcomes[said] = _beyond_two(searched[f"{activation}, {' against '.join(pair)}"])
     return outcomes
 
 

@@ -266,9 +266,10 @@ def lead_of_units(stored: Stored) -> tuple[float, float, float, str]:
     return lead, low, high, "random directions read towards their longer tail"
 
 
-def _alike(difference: float, low: float, high: float, others: str = "random directions") -> Finding:
+def _alike(difference: float, low: float, high: float, others: str, kind: str = "class") -> Finding:
     interval = f"95 % interval {8 * low:+.2f} to {8 * high:+.2f}"
-    number = f"in a row of eight, the lead of units over {others} is {8 * difference:+.2f} images, {interval}"
+    more = f"{8 * abs(difference):.2f} images {'fewer' if difference < 0 else 'more'} with units than with {others}"
+    number = f"in a row of eight the commonest {kind} has {more}, {interval}"
     if low > 0:
         return Finding(DIFFERS, number, "units are ahead, though by little")
     if high < 0:
@@ -293,7 +294,7 @@ def _units_of_digits(stored: Stored) -> Finding:
 def _units_of_photographs(stored: Stored) -> Finding:
     row = "last features: share of one kind"
     lead = stored.part("imagenet_units", [row], ["fair", "fair low", "fair high"]).iloc[0]
-    found = _alike(*lead, "directions read at the same end")
+    found = _alike(*lead, "directions read at the same end", "kind")
     number = f"{found.number} (SqueezeNet)"
     try:
         nearer, low, high = stored.part(
@@ -369,7 +370,7 @@ def _figure5(stored: Stored) -> Finding:
         ours,
         printed,
         "{:.6f}",
-        "the network is another one, SqueezeNet, and how far its own search went is not printed",
+        "the network is another one, SqueezeNet, and how far the paper's own search went is not printed",
     )
 
 
@@ -452,8 +453,21 @@ def _back_feeding(stored: Stored) -> Finding:
     number = f"{_of_both(ours)}; printed: below {100 * printed:.1f} %"
     below = ours.index[ours["test error"] < printed]
     if len(below):
-        return Finding(REPRODUCED, number, "with examples made anew for every batch instead of pools")
+        return Finding(REPRODUCED, number, f"with examples made anew for every batch; {_of_pools(stored)}")
     return _if_finished(Finding(DIFFERS, number, "no plan of ours comes below on average"), ours)
+
+
+def _of_pools(stored: Stored) -> str:
+    """What the paper's own scheme gains, pools of minimal examples for the outputs of all layers."""
+    gain, multiples = _gained(stored, "pools of exits against nothing")
+    said = (
+        "gained"
+        if (multiples > 2).all()
+        else "gained nothing certain"
+        if (multiples < 2).all()
+        else "gained for one of two activations"
+    )
+    return f"the paper's pools of minimal examples {said}: {gain.removesuffix(' gained')}"
 
 
 def _gained(stored: Stored, row: str) -> tuple[str, pd.Series]:
@@ -696,7 +710,8 @@ def _rare_data(stored: Stored) -> Finding:
     twins, misread, most = int(found["with a twin"].max()), int(found["of these misread"].max()), found["at most"].max()
     digits = int(found["digits with twins"].max())
     seen = "none is misread by any of six networks" if misread == 0 else f"at most {misread} are misread by a network"
-    number = f"of {twins:,} test images with a training image of their class about as near, {seen}"
+    near = "a training image of their class about as near as adversarial images typically are"
+    number = f"of {twins:,} test images with {near}, {seen}"
     if twins == 0 or most > 0.1:
         return Finding(UNDECIDED, number, "too few images to tell")
     if misread <= 0.01 * twins and digits < 10:
