@@ -51,7 +51,7 @@ def plans(content: Content, part: str = "final") -> str:
 
     Args:
         content: as from ``stored`` or ``short``.
-        part: "final", "selection" or "layers".
+        part: "final", "selection", "layers" or "searched".
     """
     lines = []
     for activation in findings.ACTIVATIONS:
