@@ -168,7 +168,8 @@ def _travel(stored: Stored) -> str:
     ]
     return (
         f"**Twins of digits travel, but weakly.** A sigmoid network trained on other images misreads {means[0]:.1f} % "
-        f"of them in the mean, against {means[1]:.1f} % under noise of the same length; brought to 0.1, {means[2]:.0f} %."
+        f"of them in the mean, against {means[1]:.1f} % under noise of the same length; brought to 0.1, "
+        f"{means[2]:.0f} %."
     )
 
 
