@@ -1,4 +1,4 @@
-"""Distances within which no adversarial example exists, proved from the weights, for every image of a batch.
+"""Distances within which no adversarial example of a given class exists, proved from the weights, for each image.
 
 The difference of two logits of a network is a function of the image. If it is m at x and changes by no more than L per
 unit of distance, it stays positive within m / L. The global bound takes one L for the whole space: the product of the

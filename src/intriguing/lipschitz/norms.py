@@ -298,7 +298,7 @@ def max_pool_norm(kernel_size: Pair, *, stride: Pair | None = None) -> float:
         reached by a pixel that is the largest in all of its windows.
 
     Source:
-        Szegedy et al. 2013, section 4.3, "max-pooling layers are contractive", corrected for windows that overlap.
+        Szegedy et al. 2013, section 4.3, "a max-pooling layer" is "contractive", corrected for windows that overlap.
     """
     kernel = _pair(kernel_size, 1, "kernel_size")
     steps = kernel if stride is None else _pair(stride, 1, "stride")

@@ -53,7 +53,7 @@ def weight_decay(layers: Iterable[nn.Module], decay: Iterable[float], *, per_uni
         layers: modules with a ``weight``, one per entry of ``decay``.
         decay: lambda of each layer, at least 0.
         per_unit: True for the printed formula, lambda * sum w^2 / k with k the number of units of the layer; False
-            drops k, the reading that fits the distortions the paper prints.
+            drops k, the reading that comes closer to the distortions the paper prints.
 
     Returns:
         The penalty, a scalar tensor.

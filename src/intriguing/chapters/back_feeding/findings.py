@@ -1,7 +1,8 @@
 """What the large comparisons found: tables out of ``results/benchmarks/back_feeding.json``.
 
-There are two of them. The long one, in the file under ``long``, trained every network for hundreds of epochs on CPUs;
-the short one, the rest of the file, trained more plans for a few epochs on a GPU. Most functions here read both.
+There are two of them. The long one, in the file under ``long``, trained its networks for 200 epochs on CPUs, but for
+those of the part "searched", which it trained for 20; the short one, the rest of the file, trained more plans for a few
+epochs on a GPU. Most functions here read both.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def rows_of(content: Content, part: str, activation: str) -> list[dict[str, Any]
 
     Args:
         content: as from ``stored`` or ``short``.
-        part: "selection", "confirmation", "final" or "layers".
+        part: "selection", "confirmation", "final", "layers" or "searched".
         activation: "ReLU" or "sigmoid".
     """
     return [row for row in content[part] if row["activation"] == activation]

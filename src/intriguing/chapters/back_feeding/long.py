@@ -141,8 +141,8 @@ class Bench:
         digits: the data.
         end: reading of ``time.monotonic`` after which nothing further is begun.
         say: prints a line.
-        epochs: of every training.
-        seeds: networks for each plan, of the selection and of the layers.
+        epochs: of every training but those with searched examples and beside them.
+        seeds: networks for each plan, of all phases but the final one.
         judged: networks for each finalist.
         few: images that are learned where searched examples are compared.
         brief: epochs of these trainings.
@@ -242,7 +242,7 @@ def finalists(rows: Sequence[Mapping[str, Any]]) -> list[Entry]:
     """Who is judged on the test set: by the mean error of the averaged weights on the images held out.
 
     The two best plans of all that feed adversarial examples back, and the best one each of weight decay, dropout,
-    noise, virtual adversarial training and nothing; of equal ones the one that was tried first.
+    noise, virtual adversarial training, deformed images and nothing; of equal ones the one that was tried first.
 
     Args:
         rows: of the selection, of one activation, all seeds.
@@ -590,8 +590,9 @@ def reduced(bench: Bench, known: Mapping[str, Any] | None = None) -> dict[str, A
 
     Returns:
         What ``findings`` reads of a run on a GPU: rows by phase, and contrasts of all finalists, of all layers with the
-        doses and nothing of the same rate, and of the best plan of the selection with all others; distances of the
-        boundary; and how many networks are missing in each phase, those of finalists that are not known yet among them.
+        doses and nothing of the same rate, of the searched phase, and of the best plan of the selection with all
+        others; distances of the boundary; the shares of ``fooled``; and how many networks are missing in each phase,
+        those of finalists that are not known yet among them.
 
     Raises:
         ValueError: what stays was made of other data, or otherwise.

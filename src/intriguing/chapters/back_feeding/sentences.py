@@ -51,7 +51,7 @@ def plans(content: Content, part: str = "final") -> str:
 
     Args:
         content: as from ``stored`` or ``short``.
-        part: "final", "selection" or "layers".
+        part: "final", "selection", "layers" or "searched".
     """
     lines = []
     for activation in findings.ACTIVATIONS:
@@ -187,7 +187,8 @@ def claims(
             said = f"{activation}: {pools} for all layers err less than examples for the input made anew"
             outcomes[said] = _beyond_two(layers[f"{activation}, {pools} against input"])
         for pair in findings.SEARCHED:
-            said = f"{activation}: in short trainings {' errs less than '.join(pair)}"
+            rival = TOLD["nothing"] if pair[1] == "nothing" else pair[1]
+            said = f"{activation}: in short trainings {pair[0]} errs less than {rival}"
             outcomes[said] = _beyond_two(searched[f"{activation}, {' against '.join(pair)}"])
     return outcomes
 

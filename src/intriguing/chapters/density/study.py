@@ -287,8 +287,9 @@ def rates(
     Returns:
         ``distance`` (N,) rms of the free nearest exit; ``radii`` (N, R), ``MULTIPLES`` of it; ``log10``, ``relative``
         and ``effective`` (N, R) of the tilted estimate; ``bracket`` (2, N, R), which holds the truth for a linear
-        network and for the others what planes at the nearest exits would give; and, counted at the radii from
-        ``COUNTED`` on, ``gaussian``, ``sphere`` and ``clipped``.
+        network, but for the margin by which an exit lies beyond its plane, and for the others what planes at the
+        nearest exits would give; and, counted at the radii from ``COUNTED`` on, ``gaussian``, ``sphere`` and
+        ``clipped``.
     """
 
     def make() -> dict[str, Tensor]:

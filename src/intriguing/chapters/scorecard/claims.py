@@ -669,7 +669,7 @@ def _guarantee(stored: Stored) -> Finding:
     frame = stored.frame("sandwich")
     worst, images = frame["largest ratio"], int(frame["images"].sum())
     number = f"certified radius over distance found, to the runner-up: at most {worst.max():.3f}"
-    number += f", {images:,} pairs of image and network"
+    number += f", {images:,} pairs of an image and a network"
     return Finding(REPRODUCED, number) if worst.max() <= 1 else Finding(DIFFERS, number, f"broken for {worst.idxmax()}")
 
 
@@ -1118,7 +1118,7 @@ OF_THE_PAPER = (
     ),
     Claim(
         "Dense",
-        "They are dense, much like the rational numbers",
+        "Adversarial images are dense, much like the rational numbers",
         "section 5, a possible explanation",
         "density",
         _dense,

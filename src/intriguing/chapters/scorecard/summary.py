@@ -167,8 +167,9 @@ def _travel(stored: Stored) -> str:
         for frame, suffix in ((ours, ""), (noisy, ""), (louder, " amplified to 0.1"))
     ]
     return (
-        f"**They travel, but weakly.** A sigmoid network trained on other images misreads {means[0]:.1f} % of them "
-        f"in the mean, against {means[1]:.1f} % under noise of the same length; brought to 0.1, {means[2]:.0f} %."
+        f"**Twins of digits travel, but weakly.** A sigmoid network trained on other images misreads {means[0]:.1f} % "
+        f"of them in the mean, against {means[1]:.1f} % under noise of the same length; brought to 0.1, "
+        f"{means[2]:.0f} %."
     )
 
 

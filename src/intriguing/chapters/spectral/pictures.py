@@ -69,7 +69,7 @@ def sandwiches(panels: Mapping[str, Distances], *, columns: int = 4) -> Figure:
         columns: Panels per row.
 
     Returns:
-        The figure. The white band between the curves is where nobody knows.
+        The figure. The white band between the curves is what proof and search leave open.
 
     Raises:
         ValueError: No panel.
