@@ -480,6 +480,7 @@ def test_what_is_said_of_random_ways():
         name: {"subspaces": torch.tensor([[9.0, 8.0, 7.0, factor, 1.0]])} for name, factor in (("a", 2.5), ("b", 2))
     }
     said = study.lines_words(along, inside)
+    assert said.startswith("A single plane would give 1.48 for random lines and 1.03 and 1.00 for subspaces. The ")
     assert "0.90 to 0.90 for lines and 0.80 to 1.00 for subspaces" in said
     assert "0.50 and 0.70 for subspaces: of all networks it is left soonest along random lines" in said
     assert "at no more than 2.5 times" in said

@@ -801,8 +801,10 @@ def lines_words(along: Table, inside: Mapping[str, dict[str, Tensor]]) -> str:
     bent = frame.loc[CONVOLUTIONAL_NETWORK]
     reach = {name: float(median(one["subspaces"][:, SUBSPACES.index(100)])) for name, one in inside.items()}
     furthest = max(reach, key=lambda name: reach[name])
+    line, *plane = ((k / PIXELS / stats.beta.median(k / 2, (PIXELS - k) / 2)) ** 0.5 for k in (1, 10, 100))
     return (
-        f"A single plane would give 1.48 for random lines and one for subspaces. The fully connected networks have "
+        f"A single plane would give {line:.2f} for random lines and {plane[0]:.2f} and {plane[1]:.2f} for subspaces. "
+        f"The fully connected networks have "
         f"{fully[lines].min():.2f} to {fully[lines].max():.2f} for lines and {fully[spaces].min().min():.2f} to "
         f"{fully[spaces].max().max():.2f} for subspaces, the convolutional network {bent[lines]:.2f} for lines and "
         f"{bent[spaces[0]]:.2f} and {bent[spaces[1]]:.2f} for subspaces"
