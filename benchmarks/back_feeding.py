@@ -231,7 +231,7 @@ def units(options: argparse.Namespace) -> int:
     if options.reduce:
         known = json.loads(options.output.read_text(encoding="utf-8"))
         before = known.get("long", {})
-        told = {"power": long.power(findings.short()), **long.reduced(bench, before)}
+        told = long.reduced(bench, before) | {"power": long.power(findings.short())}
         machines = before.get("hardware", {}) | dict.fromkeys(bench.phases, hardware(torch.device("cpu")))
         write_json(options.output, known | {"long": told | {"hardware": machines}})
         return 0

@@ -382,10 +382,11 @@ def test_the_script_leaves_a_part_to_one_process_and_keeps_other_results(tmp_pat
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert script.main(options) == 1
     assert "another process makes part 0 of 1" in capsys.readouterr().out
-    result.write_text('{"final": [1], "long": {"selection": 2, "hardware": {"final": 3, "selection": 4}}}')
+    result.write_text('{"final": [1], "long": {"selection": 2, "power": 0, "hardware": {"final": 3, "selection": 4}}}')
     assert script.main([*options, "--reduce"]) == 0
     found = json.loads(result.read_text())
     assert found["final"] == [1] and found["long"]["selection"] == [] and found["long"]["missing"]["selection"] > 0
+    assert found["long"]["power"] == pytest.approx(long.power(findings.short()), abs=1e-6)  # anew, not as it was
     about = found["long"]["hardware"]
     assert list(about) == list(long.PHASES[1::-1] + long.PHASES[2:]) and about["final"]["device"] == "cpu"
     found["long"] |= {"selection": [5], "hardware": dict.fromkeys(about, 6)}
