@@ -19,7 +19,7 @@ from intriguing.data import mnist
 from intriguing.models.recipes import TABLE1_MODELS
 from intriguing.models.training import trained
 
-SEEDS = 5
+SEEDS = 10
 
 
 def one_seed(seed: int) -> dict[str, pd.DataFrame]:

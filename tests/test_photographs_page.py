@@ -87,9 +87,9 @@ def test_tables_are_stored_and_compared(free, tmp_path, monkeypatch):
 
 
 def spread(free, single=0.15, middle=0.02):
-    rows = {name: [single] for name in free.names} | {everywhere.MEDIAN: [middle]}
+    rows = {name: [single] for name in free.names} | {study.MEDIAN: [middle]}
     meta = {"data": "toy", "profile": "quick"}
-    results.record(results.Table(f"spread_{everywhere.READ}", [everywhere.SPREAD], rows, meta))
+    results.record(results.Table(f"spread_{study.FREE}", [study.SPREAD], rows, meta))
 
 
 def test_one_walk_may_turn_elsewhere_and_the_median_may_not(free, tmp_path, monkeypatch):

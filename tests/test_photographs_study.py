@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.book import coherence, paper, results, settings
 from intriguing.book.results import Table
+from intriguing.book.tables import SPREADS
 from intriguing.chapters.photographs import recognition, study
 from intriguing.chapters.photographs.ostriches import Amplified
 from intriguing.chapters.photographs.recognition import Responses
@@ -276,7 +277,7 @@ def test_what_survives_by_hand():
     assert study.by_margin(grown(), bins=2) == ([-0.5, 1.05], [0.0, 0.5])
 
 
-def journey(noise=0.1, others=0.2, into=0.0):
+def journey(noise=0.1, others=0.2, into=0.0, count=40):
     """Forty photographs, two networks: each fools itself, and the other with four of ten, the first ones."""
     misread, hit = {}, {}
     for goal in (TARGET, AWAY):
@@ -285,9 +286,9 @@ def journey(noise=0.1, others=0.2, into=0.0):
                 for maker, share in (("A", 0.4), ("B", 0.4), (NOISE, noise), (f"A: {OTHERS}", others),
                                      (f"B: {OTHERS}", others)):  # fmt: skip
                     place = (goal, maker, size, reader)
-                    misread[place] = torch.arange(40) < (40 if maker == reader else 40 * share)
+                    misread[place] = torch.arange(count) < (count if maker == reader else count * share)
                     if goal == TARGET:
-                        hit[place] = torch.arange(40) < (40 if maker == reader else 40 * into)
+                        hit[place] = torch.arange(count) < (count if maker == reader else count * into)
     return study.travels(study.Travel(("A", "B"), misread, hit, {}), "imagenet_transfer", "made")
 
 
@@ -366,8 +367,9 @@ def test_each_claim_can_fail_by_itself():
             Table("imagenet_accuracy", ["inside"], inside), units or units_table(), figure or drawn(found=close), large,
             moved or journey(), searching(searched),
         )  # fmt: skip
-        assert all(type(holds) is bool for holds in outcomes.values())
-        return [number for number, holds in enumerate(outcomes.values()) if not holds]
+        few = (moved or journey())[-1].meta["photographs"] < study.FEW
+        assert [type(holds) is bool for holds in outcomes.values()] == [True] * 13 + [not few] * 3
+        return [number for number, holds in enumerate(outcomes.values()) if holds is False]
 
     assert failing() == []
     assert failing(inside=rows | {"A, top 5": [0.0]}) == [0]
@@ -389,6 +391,8 @@ def test_each_claim_can_fail_by_itself():
     assert failing(saved=Amplified(**(vars(grown()) | {"rounded_hit": torch.zeros(2, 2, dtype=torch.bool)}))) == [12]
     assert failing(moved=journey(noise=0.35)) == [13] and failing(moved=journey(others=0.35)) == [14]
     assert failing(moved=journey(into=0.1)) == [15]
+    assert failing(moved=journey(into=0.5, noise=0.5, others=0.5, count=study.FEW)) == [13, 14, 15]
+    assert failing(moved=journey(into=0.5, noise=0.5, others=0.5, count=study.FEW - 1)) == []
 
 
 def test_only_what_differs_from_the_stored_run_is_named(tmp_path, monkeypatch):
@@ -399,6 +403,10 @@ def test_only_what_differs_from_the_stored_run_is_named(tmp_path, monkeypatch):
     figure5 = study.figure5_table(drawn(), "made")
     empty = Table("imagenet_judges", ["units"], {}, meta)
     tables, claims = [accuracy, units, figure5, empty, *journey()], {"One": True}
+    spread = Table(
+        f"spread_{study.FREE}", [study.SPREAD], {"cat": [0.1], study.MEDIAN: [0.02]}, meta | {"profile": "quick"}
+    )
+    results.record(spread)
     assert len(study.disagreements(tables, claims)) == 7  # nothing is stored yet
     monkeypatch.setenv("INTRIGUING_RECORD", "1")
     assert study.disagreements(tables, claims) == []
@@ -408,11 +416,28 @@ def test_only_what_differs_from_the_stored_run_is_named(tmp_path, monkeypatch):
         rows = {row: [entry[0], entry[1], entry[2] + by, *entry[3:]] for row, entry in figure5.rows.items()}
         return [accuracy, units, Table(figure5.name, figure5.columns, rows, meta), *journey()]
 
-    assert study.disagreements(moved(0.5 * study.DISTANCE), claims) == []
-    (line,) = study.disagreements(moved(2 * study.DISTANCE), claims)
+    single = 0.1 * SPREADS  # by what part one photograph may move, and a mean of n by the root of n less
+    images, mean = figure5.rows[TO_OSTRICH][0], figure5.rows[TO_OSTRICH][2]
+    assert study.disagreements(moved(0.9 * single * mean / images**0.5), claims) == []
+    (line,) = study.disagreements(moved(1.5 * single * mean / images**0.5), claims)
     assert "imagenet_ostriches" in line
     (line,) = study.disagreements(tables, {"One": False})
     assert "imagenet_claims" in line
+    squares = study.disagreements([*tables[:4], *journey(into=1 / 40)], claims)
+    assert squares == []  # one photograph may turn
+    assert [line.split("'")[1] for line in study.disagreements([*tables[:4], *journey(into=3 / 40)], claims)] == [
+        "imagenet_transfer_target", "imagenet_transfer_elsewhere"
+    ]  # fmt: skip
+
+
+def test_of_few_photographs_only_means_are_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "checkout", lambda: tmp_path)
+    monkeypatch.setenv("INTRIGUING_RECORD", "1")
+    assert study.disagreements(journey(count=2), {}) == []
+    monkeypatch.delenv("INTRIGUING_RECORD")
+    assert study.disagreements(journey(count=2, into=0.5), {}) == []
+    (line,) = study.disagreements(journey(count=2, into=1), {})
+    assert "imagenet_transfer_elsewhere" in line
 
 
 def test_only_the_stored_networks_and_photographs_are_compared():

