@@ -71,6 +71,12 @@ def test_study_of_a_linear_network(small):
     assert bool((around["ball"] <= around["free"]).all()) and bool((around["ball"] > 0).all())
     assert inside["aligned"].median(0).values.tolist() == pytest.approx([1, 2], rel=2e-2)
     assert len(found.few) == 3 and rates["log10"].shape == (3, len(study.MULTIPLES))
+    planes = [
+        [float((z[y] - z[j]) / (weight[y] - weight[j]).norm()) / 28 for j in range(10) if j != y]
+        for z, y in zip(logits, images.labels.tolist(), strict=True)
+    ]
+    exact = noise.linear_bracket(torch.tensor(planes[: len(found.few)]).double(), rates["radii"], 784)
+    assert torch.allclose(rates["bracket"], torch.stack(exact), atol=5e-3)  # exits a margin beyond them: 0.035 apart
     low, high = rates["bracket"]
     step = 4 * rates["relative"] / 2.302585
     assert bool(((rates["log10"] > low - step) & (rates["log10"] < high + step)).all())

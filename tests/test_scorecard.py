@@ -227,7 +227,7 @@ def test_statements_and_checks_are_counted_apart(store):
     assert found["photographs"] == {"It does": None, "It does not": False}
     statements, checks = ours.apart(found)
     assert checks == {"transfer": {"Closed form and autograd agree to 1e-10": True}}
-    assert ours.line(statements) == "3: 1 hold, 1 do not, 1 undecided"
+    assert ours.line(statements) == "3: 1 holds, 1 does not, 1 undecided"
     assert ours.by_page(statements).splitlines()[2].endswith("| 0 of 2 | It does (undecided); It does not |")
     assert "* **Undecided**: It does." in ours.listed(statements)
     store("broken_claims")

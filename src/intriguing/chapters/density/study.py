@@ -15,6 +15,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from intriguing.attack.boundary import (
+    MARGIN,
     aligned_frames,
     exit_along,
     lipschitz_bound,
@@ -287,9 +288,8 @@ def rates(
     Returns:
         ``distance`` (N,) rms of the free nearest exit; ``radii`` (N, R), ``MULTIPLES`` of it; ``log10``, ``relative``
         and ``effective`` (N, R) of the tilted estimate; ``bracket`` (2, N, R), which holds the truth for a linear
-        network, but for the margin by which an exit lies beyond its plane, and for the others what planes at the
-        nearest exits would give; and, counted at the radii from ``COUNTED`` on, ``gaussian``, ``sphere`` and
-        ``clipped``.
+        network, and for the others what planes at the nearest exits would give; and, counted at the radii from
+        ``COUNTED`` on, ``gaussian``, ``sphere`` and ``clipped``.
     """
 
     def make() -> dict[str, Tensor]:
@@ -297,7 +297,8 @@ def rates(
         exits = nearest_exit(model, pixels, labels)
         radii = exits.rms[:, None] * torch.tensor(MULTIPLES)
         found = tilted(model, pixels, labels, radii, exits.each, draws)
-        distances = (exits.each.norm(dim=2) / PIXELS**0.5).nan_to_num(torch.inf)
+        planes = exits.each.norm(dim=2) / (1 + MARGIN)  # an exit lies that much beyond its plane
+        distances = (planes / PIXELS**0.5).nan_to_num(torch.inf)
         counts = {}
         for kind, options in _COUNTS.items():
             number = samples if kind == "gaussian" else samples // 10

@@ -460,13 +460,7 @@ def _back_feeding(stored: Stored) -> Finding:
 def _of_pools(stored: Stored) -> str:
     """What the paper's own scheme gains, pools of minimal examples for the outputs of all layers."""
     gain, multiples = _gained(stored, "pools of exits against nothing")
-    said = (
-        "gained"
-        if (multiples > 2).all()
-        else "gained nothing certain"
-        if (multiples < 2).all()
-        else "gained for one of two activations"
-    )
+    said = ("gained nothing certain", "gained for one of two activations", "gained")[int((multiples > 2).sum())]
     return f"the paper's pools of minimal examples {said}: {gain.removesuffix(' gained')}"
 
 
