@@ -22,6 +22,7 @@ from intriguing.data.free import Free
 
 SHARES = 0.34  # one photograph in three may turn
 SEVEN = "seven photographs inside packages"
+BY_NOISE = "changed by noise of that length"
 
 
 def seen(networks: Mapping[str, Normalised], free: Free) -> pd.DataFrame:
@@ -67,7 +68,7 @@ class Ostriches:
                 self.free.names, self.found.rms, self.found.success, self.noise, strict=True
             )
         }
-        columns = ["distortion", "per pixel", "an ostrich", "changed by noise of that length"]
+        columns = ["distortion", "per pixel", "an ostrich", BY_NOISE]
         return Table(study.FREE, columns, rows, {"data": SEVEN})
 
     def shown(self) -> Styler:
@@ -158,7 +159,7 @@ def allowed(table: Table) -> tuple[pd.DataFrame, float]:
     """How far a rerun may lie from the stored run: multiples of what rounding alone was measured to do.
 
     A walk of few steps that turns elsewhere ends much farther or nearer, so that a single photograph is compared
-    loosely, and the median of all of them closely.
+    loosely, and the median of all of them closely. Whether noise changes what a network reads may turn with its length.
 
     Args:
         table: as from :meth:`Ostriches.table`.
@@ -172,7 +173,7 @@ def allowed(table: Table) -> tuple[pd.DataFrame, float]:
     single, middle = study.wandering()
     frame = table.to_frame()
     lengths = frame.columns[:2]
-    entries = (frame * 0).assign(**{column: single * frame[column] for column in lengths})
+    entries = (frame * 0).assign(**{column: single * frame[column] for column in lengths}, **{BY_NOISE: 1.0})
     return entries, middle * float(frame[lengths[0]].median())
 
 
