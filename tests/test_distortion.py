@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from intriguing.attack import distortion
 from intriguing.attack.distortion import MARGIN, distortion_to_all, minimum_distortion
 from intriguing.attack.oracles import exact_linear_distortion, scipy_distortion
 from intriguing.attack.penalty import penalty_path
@@ -549,3 +550,11 @@ def test_one_image_is_a_batch() -> None:
     targets = (model(images).argmax(1) + 1) % 3
     whole, alone = minimum_distortion(model, images, targets), minimum_distortion(model, images[:1], targets[:1])
     torch.testing.assert_close(alone.rms, whole.rms[:1])
+
+
+@pytest.mark.parametrize(("refine", "expected"), [(False, 200), (True, 800)])
+def test_projections_are_made_for_more_images_at_once(refine, expected):
+    choose = distortion._chunk_size
+    assert choose(torch.zeros(1, 1, 10, 100), torch.device("cpu"), refine) == expected
+    assert choose(torch.zeros(1, 1, 10, 100), torch.device("cuda"), refine) == 50_000
+    assert choose(torch.zeros(1, 3, 1000, 1000), torch.device("cpu"), refine) == 1

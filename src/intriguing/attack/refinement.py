@@ -149,12 +149,11 @@ def refine(
                 state, lead, slope, rival = state.take(~more), lead[~more], slope[~more], rival[~more]
                 low, distance = low[~more], distance[~more]
         z, multipliers = _step(state, lead, slope, rival)
-        going = z.sub(state.x).norm(dim=1) > SETTLED * (1 - state.pull) * distance
-        going |= low < state.margin
+        moved = (z - state.x).norm(dim=1)
+        going = (moved > SETTLED * (1 - state.pull) * distance) | (low < state.margin)
         state.multipliers = torch.zeros_like(state.multipliers).scatter_(1, rival, multipliers)
         state.asked = torch.zeros_like(state.asked).scatter_(1, rival, True)
-        state.before, state.moved_before = low, state.moved
-        state.moved = (z - state.x).norm(dim=1)
+        state.before, state.moved_before, state.moved = low, state.moved, moved
         ended = ~going if step + 1 < STEPS else torch.ones_like(going)
         if bool(ended.any()):
             last, lines = state.take(ended), (lead[ended], slope[ended], rival[ended])
@@ -270,7 +269,7 @@ def _linearise(
             slope = torch.stack(
                 [torch.autograd.grad(leads[:, j].sum(), leaf, retain_graph=j + 1 < count)[0] for j in range(count)]
             )
-    leads, slope = leads.detach(), slope.transpose(0, 1).contiguous()
+    leads, slope = leads.detach(), slope.transpose(0, 1)
     # A rival that cannot win asks for nothing; where there are many, the target itself may be drawn among them.
     beyond = (leads == torch.inf) | (rivals == targets[:, None])
     if bool(beyond.any()):
