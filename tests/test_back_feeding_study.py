@@ -382,13 +382,13 @@ def test_claims_follow_the_gains() -> None:
 
 def test_long_trainings_are_refused_until_they_are_complete(monkeypatch) -> None:
     long = {"missing": {"selection": 0, "final": 0}, "final": ["rows"]}
-    monkeypatch.setattr(results, "measured", lambda name: {"long": long, "final": []})
+    monkeypatch.setattr(results, "measured", lambda *_: {"long": long, "final": []})
     assert findings.stored() == long and findings.short()["final"] == []
     for gone in ({"selection": 1}, {"final": 2}):
         monkeypatch.setitem(long, "missing", gone)
         with pytest.raises(results.MissingResult, match="not complete"):
             findings.stored()
-    monkeypatch.setattr(results, "measured", lambda name: {"final": []})
+    monkeypatch.setattr(results, "measured", lambda *_: {"final": []})
     with pytest.raises(results.MissingResult, match="--units has them"):
         findings.stored()
 

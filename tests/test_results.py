@@ -317,12 +317,16 @@ def test_a_frame_gives_every_entry_its_own_tolerance():
         results._tolerances(table, frame.drop(index="y"))
 
 
-def test_a_measurement_is_read_from_its_own_folder(folder):
+def test_a_measurement_is_read_from_its_own_folder(folder, monkeypatch):
+    monkeypatch.setattr(settings, "_MEASURED", {})
     with pytest.raises(results.MissingResult, match="no measurement in results/benchmarks/peers.json; the programs of"):
         results.measured("peers")
     (folder / "benchmarks").mkdir(parents=True)
     (folder / "benchmarks" / "peers.json").write_text('{"rows": [1]}')
-    assert results.measured("peers") == {"rows": [1]}
+    assert results.measured("peers") == {"rows": [1]} and settings._MEASURED == {"peers": None}
+    assert results.measured("peers", lambda content: 5 + sum(content["rows"])) and settings._MEASURED == {"peers": 6}
+    assert results.last_run({"meta": {"wall_seconds": 2.0, "seconds": 1}}) == 2
+    assert results.last_run({"meta": {"seconds": 1}}) == 1
     (folder / "benchmarks" / "peers.json").write_text('{"rows": [1')
     with pytest.raises(results.ResultError, match="peers.json cannot be read"):
         results.measured("peers")

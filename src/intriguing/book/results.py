@@ -148,11 +148,18 @@ def load(name: str, profile: str | None = None) -> Table:
         raise _unreadable(location(name, profile), problem) from problem
 
 
-def measured(name: str) -> dict[str, Any]:
+def last_run(content: Mapping[str, Any]) -> float | None:
+    """Returns the seconds of the run that wrote a measurement last, None where it does not say."""
+    meta = content.get("meta", {})
+    return meta.get("wall_seconds", meta.get("seconds"))
+
+
+def measured(name: str, took: Callable[[dict[str, Any]], float | None] = last_run) -> dict[str, Any]:
     """Returns what a program of the folder ``benchmarks`` has measured or computed, and stored.
 
     Args:
         name: Of the file, for instance ``peers``, ``growth`` or ``back_feeding``.
+        took: From the content, the seconds that all of it took at least, for the foot of the page.
 
     Returns:
         The content of ``results/benchmarks/<name>.json``; its ``meta`` names the machine, and in most files the day.
@@ -163,12 +170,14 @@ def measured(name: str) -> dict[str, Any]:
     """
     path = location(name).parents[1] / "benchmarks" / f"{name}.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         found = f"no measurement in results/benchmarks/{name}.json"
         raise MissingResult(f"{found}; the programs of the folder benchmarks make it.") from None
     except ValueError as problem:
         raise _unreadable(path, problem) from problem
+    settings.measured(name, took(content))
+    return content
 
 
 def compare(table: Table, tolerance: Tolerance) -> Verdict:

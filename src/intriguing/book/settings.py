@@ -316,8 +316,8 @@ def run_line(started: float | None = None) -> str:
 
     Returns:
         Profile, device, wall time, date, seed, versions and the commit of ``src``; a second sentence on the
-        computing that was kept by earlier runs or made by this one, and a third on how closely tables are compared
-        with stored ones, where there are any.
+        computing that was kept by earlier runs or made by this one, a third on the stored measurements that were read,
+        and a fourth on how closely tables are compared with stored ones, where there are any.
     """
     run = provenance(started)
     took = duration(run["wall_seconds"])
@@ -328,7 +328,7 @@ def run_line(started: float | None = None) -> str:
         f"Run in profile {run['profile']} on {run['device']} in {took}, {when}, seed {run['seed']}, "
         f"with {versions}; code: {code}."
     )
-    return " ".join(filter(None, [first, computing_line(computing()), guard_line()]))
+    return " ".join(filter(None, [first, computing_line(computing()), measured_line(), guard_line()]))
 
 
 def duration(seconds: float) -> str:
@@ -368,6 +368,30 @@ def guard_line() -> str:
         return begin + "none may differ from it by more than half its size."
     where = ", ".join(f"{count} in {table}" for table, count in loose.items())
     return begin + f"{sum(loose.values())} of them may differ by more than half their size ({where})."
+
+
+_MEASURED: dict[str, float | None] = {}  # what each stored measurement that was read says it took
+
+
+def measured(name: str, seconds: float | None) -> None:
+    """Remembers a stored measurement that this run read.
+
+    Args:
+        name: Of its file.
+        seconds: What it took at least; None where the file does not say.
+    """
+    _MEASURED[name] = seconds
+
+
+def measured_line() -> str:
+    """Returns one sentence on the stored measurements that this run read, empty where there are none."""
+    if not _MEASURED:
+        return ""
+    took = [
+        f"{name} ({'its file does not say' if seconds is None else duration(seconds)})"
+        for name, seconds in _MEASURED.items()
+    ]
+    return f"It reads stored measurements, not counted above; they took at least: {', '.join(took)}."
 
 
 _LEDGER: dict[str, dict] = {}
