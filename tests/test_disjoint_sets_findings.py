@@ -113,6 +113,11 @@ def test_kinds_and_pairs_in_words():
     )
 
 
+def test_the_distortion_of_images_read_rightly_in_words():
+    said = findings.about_read_rightly({"a": torch.tensor([0.1, 0.2]), "b": torch.tensor([0.06])})
+    assert said.endswith("Over those alone that the network read rightly before it is 0.1500 (a), 0.0600 (b).")
+
+
 def test_outside_in_words():
     rows = ["FC10(1)", "FC100-100-10", "Gaussian noise 0.1", "AE400-10", "FC10(1)"]
     frame = pd.DataFrame({"row": rows, "column": ["test error", "FC10(1)", "FC10(1e-4)", "test error", "FC10(1)"]})

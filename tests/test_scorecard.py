@@ -504,6 +504,19 @@ def test_a_table_is_reproduced_when_every_entry_is(store):
     assert decided("Noise of 0.1").verdict == claims.DIFFERS  # two networks need more
 
 
+def test_the_distortions_of_images_read_rightly_stand_beside_the_verdict(store):
+    rows = {name: list(row) for name, row in paper.TABLE1.rows.items()}
+    store("table1", columns=list(paper.TABLE1.columns), rows=rows)
+    alone = decided("Table 1, distortions")
+    right = {name: [row[2]] for name, row in rows.items()} | {"AE400-10": [0.2]}
+    store("distortion_populations", columns=["correctly read"], rows=right)
+    beside = decided("Table 1, distortions")
+    assert (beside.verdict, beside.number, alone.because) == (claims.REPRODUCED, alone.number, "")
+    assert beside.because.startswith(
+        "over the images read rightly before alone: differs, 5 of 6 within a tenth; worst AE"
+    )
+
+
 @pytest.mark.parametrize(
     ("ours", "verdict"), [(0.0586, claims.REPRODUCED), (0.0582, claims.UNDECIDED), (0.0579, claims.DIFFERS)]
 )

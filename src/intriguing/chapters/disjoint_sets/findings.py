@@ -116,6 +116,19 @@ def growth(sets: Mapping[str, Distortion]) -> Growth:
     return Growth(AMPLIFIED / mean - 1, 1 - mean / AMPLIFIED, float(single.median()), float(single.mean()))
 
 
+def about_read_rightly(sizes: Mapping[str, Tensor]) -> str:
+    """The mean distortion over the images that a network read rightly before they were moved, in a sentence.
+
+    Args:
+        sizes: what ``tables.correct_sizes`` returns.
+    """
+    means = ", ".join(f"{float(lengths.mean()):.4f} ({name})" for name, lengths in sizes.items())
+    return (
+        "The distortion is the mean over all images. Over those alone that the network read rightly before it is "
+        f"{means}."
+    )
+
+
 def about_shortcut(short: Distortion, long: Distortion) -> str:
     """What the short settings of the search save and cost, in a sentence.
 

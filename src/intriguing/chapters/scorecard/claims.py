@@ -504,7 +504,15 @@ def _each_layer(stored: Stored) -> Finding:
 
 def _table1_sizes(stored: Stored) -> Finding:
     ours = stored.part("table1", list(paper.MODELS), ["distortion"])["distortion"]
-    return _sizes(ours, pd.Series({name: row[2] for name, row in paper.TABLE1.rows.items()}))
+    printed = pd.Series({name: row[2] for name, row in paper.TABLE1.rows.items()})
+    found = _sizes(ours, printed)
+    try:
+        right = stored.part("distortion_populations", list(paper.MODELS), ["correctly read"])["correctly read"]
+    except results.MissingResult:
+        return found
+    other = _sizes(right, printed)
+    aside = f"over the images read rightly before alone: {other.verdict}, {other.number}"
+    return replace(found, because="; ".join(part for part in (found.because, aside) if part))
 
 
 def _table1_errors(stored: Stored) -> Finding:
