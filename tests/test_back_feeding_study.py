@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from intriguing.book import results
+from intriguing.book.plots import PALETTE
 from intriguing.book.results import Table
 from intriguing.chapters.back_feeding import findings, pictures, sentences, study
 from intriguing.chapters.back_feeding.bank import Bank, Plan, Setup
@@ -312,6 +313,9 @@ def test_the_pictures_are_drawn() -> None:
     curves = pictures.doses(findings.curves(content()))
     assert [axes.get_title(loc="left") for axes in curves.axes[:2]] == ["ReLU", "sigmoid"]
     assert all(figure.png()[:4] == b"\x89PNG" for figure in (strips, curves))
+    fed = pictures.strips({"plain": [0.1], "fed": [0.1]}, xlabel="error", marks={"paper": 0.1}, emphasised=["fed"])
+    plans, rates = ({line.get_color() for axes in figure.axes for line in axes.lines} for figure in (fed, curves))
+    assert {PALETTE["vermilion"], PALETTE["blue"]} < plans and rates and not plans & rates
     with pytest.raises(ValueError, match="one row for each of 2"):
         pictures.doses({"odd": {"one": ([0, 1], [[0.1]])}})
     with pytest.raises(ValueError, match="at least one"):

@@ -12,7 +12,7 @@ from intriguing.attack.perturbations import gaussian_noise, noise_of_size
 from intriguing.book import paper, results, runs
 from intriguing.book.results import Table
 from intriguing.data import Digits, Images
-from intriguing.models.training import error_rate
+from intriguing.models.training import error_rate, predict
 
 NOISE = (0.1, 0.3)  # standard deviations of the last two rows of Table 2
 SPREADS = 4  # a rerun may differ from the stored run by this many standard deviations over seeds
@@ -109,6 +109,20 @@ def tolerances(name: str, *, floor: float = 3e-3) -> pd.DataFrame:
         ResultError: no spread was measured for this table.
     """
     return (SPREADS * results.load(f"spread_{name}", "quick").to_frame()).clip(lower=floor)
+
+
+def correct_sizes(models: Mapping[str, nn.Module], images: Images, sets: Mapping[str, Distortion]) -> dict[str, Tensor]:
+    """The distortions of the images that the network read correctly before they were moved.
+
+    Args:
+        models: name -> network.
+        images: the clean images.
+        sets: name -> the adversarial examples made for it.
+    """
+    return {
+        name: found.rms[(predict(models[name], images.images) == images.labels).to(found.rms.device)]
+        for name, found in sets.items()
+    }
 
 
 def weight_of(table: Table, allowed: pd.DataFrame) -> str:

@@ -135,20 +135,6 @@ def populations_beside_paper(found: Table) -> pd.DataFrame:
     return found.to_frame().join(paper.TABLE1.to_frame()["distortion"].rename("the paper"))
 
 
-def correct_sizes(models: Mapping[str, nn.Module], images: Images, sets: Mapping[str, Distortion]) -> dict[str, Tensor]:
-    """The distortions of the images that the network read correctly before they were moved.
-
-    Args:
-        models: name -> network.
-        images: the clean images.
-        sets: name -> the adversarial examples made for it.
-    """
-    return {
-        name: found.rms[(predict(models[name], images.images) == images.labels).to(found.rms.device)]
-        for name, found in sets.items()
-    }
-
-
 def outcomes(models: Mapping[str, nn.Module], images: Images, targets: Tensor, sets: Mapping[str, Distortion]) -> Table:
     """What other networks take the examples for: still the true class, the class that was asked for, or a third one.
 
