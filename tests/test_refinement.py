@@ -303,7 +303,8 @@ def test_exact_where_many_rivals_meet(classes):
     assert found.success.all() and found.images.amin() > 0 and found.images.amax() < 1  # the box holds nothing back
     torch.testing.assert_close(found.rms.double(), exact, rtol=3e-4, atol=0)
     alone = [minimum_distortion(model, images[[row]], targets[[row]], refine=True) for row in range(3)]
-    torch.testing.assert_close(torch.cat([one.rms for one in alone]), found.rms, rtol=1e-6, atol=0)
+    # A processor may round one row unlike three, which decides between two steps that both end this near.
+    torch.testing.assert_close(torch.cat([one.rms for one in alone]), found.rms, rtol=2e-4, atol=0)
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
