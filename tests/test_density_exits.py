@@ -23,6 +23,13 @@ class Bowl(nn.Module):
         return torch.stack([torch.full_like(away[:, 0], 0.04), away.square().sum(1)], 1)
 
 
+class Hill(Bowl):
+    """The same classes; from outside a straight line goes too far, into the class."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images).log()
+
+
 def images() -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return 0.5 + 0.01 * torch.randn(2, 1, 4, 4, generator=generator)
@@ -48,6 +55,14 @@ def test_a_walk_ends_near_the_nearest_point():
     assert torch.allclose(walked.rms, walked.ways.norm(dim=1) / 4) and torch.equal(walked.each[:, 0], walked.ways)
     toward = 2 * torch.linspace(1, 2, 16).double() ** 2 * (start.double().flatten(1) + walked.ways - 0.5)
     assert torch.allclose(walked.normals, torch.nn.functional.normalize(toward, dim=1))
+
+
+def test_steps_that_go_back_into_the_class_do_not_count():
+    start = images()
+    far = detour(nearest_exit(Bowl().eval(), start, LABELS), start)
+    walked = exits.walked(Hill().eval(), start, LABELS, far)
+    assert bool((walked.rms < 0.7 * far.rms).all())
+    assert bool((Bowl()(start.double() + walked.ways.view(start.shape)).argmax(1) == 1).all())
 
 
 def test_what_cannot_be_made_shorter_stays():
@@ -119,3 +134,16 @@ def test_ways_at_right_angles_are_so_and_do_not_fall():
     assert torch.allclose(basis @ basis.mT, torch.eye(3).double().expand(2, -1, -1), atol=1e-9)
     assert bool((lengths.diff(dim=1) >= 0).all())
     assert bool((lengths[:, 0] <= nearest_exit(model, pixels, labels).rms).all())
+
+
+def test_every_exit_of_a_network_with_kinks_is_one():
+    model = build("ConvNet", seed=1).eval().requires_grad_(False)
+    pixels = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    labels = model(pixels).argmax(1)
+    first, last = nearest_exit(model, pixels, labels, rivals=2), exits.shortest(model, pixels, labels, rivals=2)
+    assert bool((last.rms <= first.rms).all()) and bool((last.rms < first.rms).any())
+    lengths, basis = exits.at_right_angles(model, pixels, labels, 2)
+    beyond = 28 * 1.000001 * lengths[:, :, None] * basis  # rounding
+    double = model.double()
+    for ways in (last.ways, beyond[:, 0], beyond[:, 1]):
+        assert bool((double(pixels.double() + ways.view(pixels.shape)).argmax(1) != labels).all())

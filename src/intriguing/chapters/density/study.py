@@ -80,6 +80,7 @@ CONVOLUTIONAL = {"density_near": 0.45, "density_lines": 0.5, "density_dimensions
 them may change sides."""
 
 MOVED = 6.0  # by so much may the number of images behind an entry differ in a rerun
+KINDS_AT = (8.0, 16.0)  # those of ``MULTIPLES`` at which kinds of noise are compared
 SHOWN = (1, 2, 4, 8, 16)  # those of ``MULTIPLES`` at which probabilities are listed
 SEEN = 10  # errors below which a count is not set against an estimate
 ENOUGH = 3.0  # effective draws below which an estimate of a probability is none
@@ -597,9 +598,9 @@ def check_words(checks: Mapping[str, dict[str, Tensor]]) -> str:
         single = {name: float(one.max()) for name, one in excess.items()}
         worst, longest = (max(part, key=part.__getitem__) for part in (middle, single))
         lines.append(
-            f"The {kind} exits are longer than what the other search found by {_percent(middle[worst])} in the median "
-            f"on the network where that is most, {worst}, and by {_percent(single[longest])} for a single image, on "
-            f"{longest}."
+            f"In the median over images the {kind} exits are longer than what the other search found by no more than "
+            f"{_percent(middle[worst])} on any network ({worst}), and for a single image by no more than "
+            f"{_percent(single[longest])} ({longest})."
         )
     name = max(checks, key=lambda name: float(median(checks[name]["projections"] / checks[name]["exit"]).max()))
     taken = checks[name]["projections"] / checks[name]["exit"]
@@ -866,17 +867,42 @@ def kinds_of_noise(found: Mapping[str, dict[str, Tensor]], samples: int) -> pd.D
         For the networks of ``COUNTING`` and two radii the share of errors over all images with its interval, as text.
     """
     columns = {"gaussian": "Gaussian", "sphere": "sphere", "clipped": "Gaussian, cut back to the box"}
-    rows = {}
-    for name, divisor in COUNTING.items():
-        for multiple in (8.0, 16.0):
-            at = MULTIPLES.index(multiple) - COUNTED
-            row = rows[name, f"× {multiple:g}"] = {}
-            for kind, title in columns.items():
-                counts = found[name][kind][:, at]
-                total = samples // divisor // (1 if kind == "gaussian" else 10) * len(counts)
-                low, high = interval(counts.sum()[None], total)
-                row[title] = f"{int(counts.sum()) / total:.2e} [{float(low):.1e}, {float(high):.1e}]"
+    rows = {
+        (name, f"× {multiple:g}"): {
+            title: "{:.2e} [{:.1e}, {:.1e}]".format(*_counted_share(found[name], kind, multiple, samples // divisor))
+            for kind, title in columns.items()
+        }
+        for name, divisor in COUNTING.items()
+        for multiple in KINDS_AT
+    }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["counted for", "radius"])
+
+
+def cutting_words(found: Mapping[str, dict[str, Tensor]], samples: int) -> str:
+    """Whether noise that is cut back to the box errs more than noise that is not, in a sentence.
+
+    Args:
+        found: name -> what ``rates`` returns.
+        samples: as for ``trust``.
+    """
+    verdicts: dict[str, list[str]] = {"more often": [], "less often": [], "neither, as far as the intervals tell": []}
+    more, less, neither = verdicts.values()
+    for name, divisor in COUNTING.items():
+        for multiple in KINDS_AT:
+            (_, low, high), (_, least, most) = (
+                _counted_share(found[name], kind, multiple, samples // divisor) for kind in ("clipped", "gaussian")
+            )
+            (more if low > most else less if high < least else neither).append(f"{name} at × {multiple:g}")
+    said = "; ".join(f"{verdict}: {', '.join(where)}" for verdict, where in verdicts.items() if where)
+    return f"Cut back to the box, Gaussian noise errs {said}."
+
+
+def _counted_share(one: Mapping[str, Tensor], kind: str, multiple: float, draws: int) -> tuple[float, float, float]:
+    """The share of errors over all images and the ends of its interval; kinds but Gaussian get a tenth of the draws."""
+    counts = one[kind][:, MULTIPLES.index(multiple) - COUNTED]
+    total = draws // (1 if kind == "gaussian" else 10) * len(counts)
+    low, high = interval(counts.sum()[None], total)
+    return int(counts.sum()) / total, float(low), float(high)
 
 
 def line_ratios(around: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
