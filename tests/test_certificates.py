@@ -177,6 +177,13 @@ def test_no_ball_is_smaller_than_the_slope_of_the_whole_network_allows():
     assert (found >= radius * (1 - 1e-6)).all()
 
 
+def test_where_slopes_are_at_their_largest_the_slope_of_the_whole_network_is_the_limit():
+    one = torch.ones(1, 1, dtype=torch.float64)
+    weights = [(4 * one, -2 * one[0])] * 2 + [(one, 0 * one[0])]  # at 0.5 both pre-activations are 0; a slope of 1
+    found = certificates._march(weights, one / 2, one, 0.1 * one[0], 0.05 * one[0])
+    assert float(found) == pytest.approx(0.1, rel=1e-6)
+
+
 def test_no_images_have_no_certificates():
     model, none = network(9, 6, 5, 4), torch.zeros(0, 1, 1, 9)
     for make in (global_certificate, local_certificate):
@@ -234,6 +241,19 @@ def test_rows_that_cancel_are_bounded_by_what_is_left():
     assert int(found.predictions) == 1 and float(found.radius) <= (float(end[0]) if len(end) else math.inf)
 
 
+@pytest.mark.parametrize("apart", [1e-8, 1e-9, 1e-10, 1e-11])
+def test_norms_of_rows_that_cancel_are_never_below_the_product_itself(apart):
+    ones = torch.ones(1, 1, dtype=torch.float64)
+    first = torch.tensor([[1.0], [1 + apart]], dtype=torch.float64)
+    second = torch.tensor([[1e4, -1e4]], dtype=torch.float64)
+    zeros = torch.zeros(2, dtype=torch.float64)
+    x = torch.linspace(0, 1, 50, dtype=torch.float64)[:, None]
+    layers, _ = certificates._at_the_images([(first, zeros), (second, zeros[:1]), (ones, zeros[:1])], x, ones)
+    slopes = torch.sigmoid(x @ first.T) * (1 - torch.sigmoid(x @ first.T))
+    exact = ((second * slopes) @ first).abs()
+    assert bool((layers[1].rows >= exact).all()) and bool((layers[1].size[:, None] >= exact).all())
+
+
 def test_a_class_that_cannot_win_and_rows_that_are_equal():
     model = network(9, 4)
     model[1].bias[2] = -torch.inf
@@ -278,6 +298,22 @@ def test_margins_within_the_rounding_of_a_hidden_layer_certify_nothing():
         model[3].bias.copy_(torch.tensor([bias, 0.0]))
         found = local_certificate(model, torch.full((1, 1, 1, 2), 0.3, dtype=torch.float64), torch.tensor([1]))
         assert float(found.margins) == pytest.approx(bias, abs=1e-9) and bool(found.radius > 0) is sure
+
+
+def test_what_rounding_may_have_given_a_margin_certifies_nothing():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.Sigmoid(), nn.Linear(2, 2)).double().eval()
+    model.requires_grad_(False)
+    model[1].weight.copy_(torch.eye(2))
+    model[1].bias.zero_()
+    model[3].weight.copy_(torch.tensor([[1e5, -1e5], [-1e5, 1e5]]))
+    middle = torch.full((1, 1, 1, 2), 0.3, dtype=torch.float64)
+    unsure = certificates.ROUNDING * 4e5 * float(torch.sigmoid(middle).amax())  # of the sums of both logits
+    model[3].bias.copy_(torch.tensor([2 * unsure, 0.0]))
+    found = local_certificate(model, middle, torch.tensor([1]))
+    slope = 2e5 * 2**0.5 * float((torch.sigmoid(middle) * (1 - torch.sigmoid(middle))).amax())
+    margin = float(found.margins)
+    assert margin == pytest.approx(2 * unsure, rel=0.01)
+    assert float(found.radius) <= (margin - unsure) / slope * (1 + 1e-6)
 
 
 MAKE = [global_certificate, local_certificate]
