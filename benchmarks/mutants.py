@@ -77,6 +77,7 @@ EXPLAINED: Mapping[str, str] = {
     "lipschitz/certificates.py, _march: spent >= margins -> spent > margins": "two sums that would be equal",
     "lipschitz/certificates.py, local_certificate: True -> False": "fields of one length, which zip need not compare",
     "lipschitz/norms.py, _largest: 1e-09 -> 1.000000001": "what Lanczos misses is told by Cholesky and sought anew",
+    "lipschitz/norms.py, _lanczos: 0 -> 1": "another vector that ARPACK starts from, which ends at the same value",
     "lipschitz/norms.py, _lanczos: 24 -> 25": "vectors kept by ARPACK, which ends at the same value",
     "lipschitz/norms.py, frequency_grid: True -> False": "pairs of two, which zip need not compare",
 }
