@@ -74,6 +74,7 @@ EXPLAINED: Mapping[str, str] = {
     "attack/polyhedron.py, module: 0.75 -> 1.75": "when rows that are done are dropped, which the others do not notice",
     "attack/polyhedron.py, project_polyhedron (2): 1.0 -> 2.0": "divides a row of zeros",
     "attack/refinement.py, _linearise: j + 1 -> j - 1": "a graph that is kept for one pass longer",
+    "data/digits.py, _full: False -> True": "a download of what was found on this computer before",
     "lipschitz/certificates.py, _march: spent >= margins -> spent > margins": "two sums that would be equal",
     "lipschitz/certificates.py, local_certificate: True -> False": "fields of one length, which zip need not compare",
     "lipschitz/norms.py, _largest: 1e-09 -> 1.000000001": "what Lanczos misses is told by Cholesky and sought anew",

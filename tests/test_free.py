@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.models import SqueezeNet1_0_Weights
 
 from intriguing.data import DataError, free, photographs
 
@@ -24,6 +25,19 @@ def test_there_are_seven_with_credits():
         False,
         False,
     ]
+
+
+def test_the_classes_that_fit_are_named_like_what_is_to_be_seen():
+    names = SqueezeNet1_0_Weights.DEFAULT.meta["categories"]
+    assert {picture.name: [names[label] for label in picture.fits] for picture in free.PICTURES} == {
+        "cat": ["tabby", "tiger cat", "Egyptian cat"],
+        "coffee": ["coffee mug", "espresso", "cup"],
+        "temple": ["monastery", "palace"],
+        "admiral": ["military uniform"],
+        "rocket": ["missile", "projectile"],
+        "dahlia": [],
+        "astronaut": [],
+    }
 
 
 def test_a_missing_package_is_named(monkeypatch):
