@@ -42,6 +42,11 @@ def test_survey_counts_units_and_leaves_the_dead_out():
     assert list(FOUND.by_k) == [4, 8, 16, 60, 64]  # 60 is a tenth of the images
 
 
+def test_at_least_as_many_directions_as_units_are_drawn():
+    found = coherence.survey("few", FEATURES, IMAGES, LABELS, FEATURES, resamples=9, directions=2)
+    assert len(found.direction_sets) == FEATURES.shape[1]
+
+
 def test_sets_are_the_top_images_and_measures_belong_to_the_first_eight():
     assert torch.equal(FOUND.unit_sets, coherence.top(FEATURES, None, 64)[:6])
     first = coherence.coherence(FOUND.unit_sets[:, :8], LABELS, IMAGES, FEATURES)
