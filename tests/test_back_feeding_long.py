@@ -172,6 +172,19 @@ def test_a_killed_training_goes_on_to_the_same_network(bench, tmp_path, monkeypa
         assert torch.equal(again[name], whole[name])
 
 
+def test_a_memory_that_cannot_be_trusted_is_reported_where_it_was_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path))
+    saved = unfinished.Saved("training", "key", lambda: True)
+    assert saved.load() is None
+    saved.offer(lambda: {"epoch": torch.tensor(3)})
+    assert int(saved.load()["epoch"]) == 3
+    for other in ("another key", "key"):
+        with pytest.warns(UserWarning, match="cannot go on .* and begins anew") as told:
+            assert unfinished.Saved("training", other, saved.over).load() is None
+        assert [warning.filename for warning in told] == [__file__]
+        saved.path.write_bytes(saved.path.read_bytes()[:-1])
+
+
 def test_pools_are_trained_by_a_bank_of_one_to_the_end(bench):
     run = next(Run(entry, 1, 2) for entry in long.hidden("sigmoid") if entry.family == "pools")
     plan, setup = run.entry.plan, long.Setup(long.RATE, 2, 50)

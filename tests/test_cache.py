@@ -4,6 +4,8 @@ import errno
 import math
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -214,6 +216,29 @@ def test_two_processes_that_ask_at_once_make_once(tmp_path):
     both = [slow(calls, 1) for _ in range(2)]
     assert [forked.ended(process) for process in both] == [0, 0]
     assert calls.read_text() == "made\n"
+
+
+LOCK = """
+import fcntl, sys
+with open(sys.argv[1], "r+") as file:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        print("free")
+    except OSError:
+        print("taken")
+"""
+
+
+def test_others_are_kept_away_just_as_long_as_something_is_made(tmp_path):
+    pytest.importorskip("fcntl", reason="this system has no such locks")
+
+    def locks():
+        script = [sys.executable, "-c", LOCK, str(tmp_path / "locks")]
+        return subprocess.run(script, capture_output=True, text=True, check=True).stdout.strip()
+
+    said = []
+    cache.load_or_make("net", {}, lambda: said.append(locks()) or {"a": torch.ones(1)})
+    assert [*said, locks()] == ["taken", "free"]
 
 
 def test_a_process_that_dies_holds_up_nobody(tmp_path):

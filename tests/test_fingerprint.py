@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+import runpy
 import shutil
 import sys
 import textwrap
@@ -362,6 +363,7 @@ def test_statements_of_a_module_run_when_anything_imports_it(tree):
         ("class A:\n    def __init_subclass__(cls):\n        ALL.append(cls)\n\nclass B(A):\n    x = 1\n", ["A", "B"]),
         ("def r(f):\n    ALL.append(f)\n    return f\n\ndef g(): pass\n\nh = r(g)\n", ["g", "h", "r"]),
         ("def r(f):\n    ALL.append(f)\n    return f\n\nclass B:\n    @r\n    def f(self): pass\n", ["B", "r"]),
+        ("L = None\n\ndef r(f):\n    global L\n    L = f\n    return f\n\n@r\ndef g(): pass\n", ["g", "r"]),
         ("def r(f):\n    return [f]\n\nh = r(1)\nk = h.append(2)\n", ["h", "k", "r"]),
         ("try:\n    import fcntl as f\nexcept ImportError:\n    f = None\n", []),
         ("for i in range(3):\n    ALL.append(i)\n", ["i", "statements"]),
@@ -460,6 +462,20 @@ def test_a_function_from_outside_counts_with_its_source(monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "_OFFSET", 1)
     monkeypatch.setattr(sys.modules[__name__], "_helper", _outside)
     assert fingerprint.of(_outside) != before
+
+
+def test_what_other_packages_do_is_not_seen(monkeypatch, tmp_path):
+    def told(result):
+        file = tmp_path / f"returns_{result}.py"
+        file.write_text(f"def helper():\n    return {result}\n")
+        monkeypatch.setattr(sys.modules[__name__], "_helper", runpy.run_path(str(file))["helper"])
+        return fingerprint.of(_outside)
+
+    assert told(1) != told(2)
+    monkeypatch.setattr(fingerprint.sysconfig, "get_paths", lambda: {"purelib": str(tmp_path)})
+    assert told(1) == told(2)
+    monkeypatch.setattr(sys.modules[__name__], "_helper", dict)  # whose source nobody could read
+    assert re.fullmatch("[0-9a-f]{16}", fingerprint.of(_outside))
 
 
 @pytest.mark.parametrize("thing", [len, eval("lambda: 1"), 3, "intriguing.models.recipes", recipes.build("FC10(1)")])

@@ -169,6 +169,7 @@ def test_each_claim_fails_where_its_number_does():
     assert failing(decay=rising, **{"FC200-200-10": [0.0, 0.03]}) == [9]
     assert failing(decay=rising, convolutional=0.02) == [10]
     assert 11 in failing(decay=readings(lambda row, name, per_unit: row * (1 if per_unit else 1.1)))
+    assert 11 in failing(decay=readings())  # as close is not closer
     # Where training errors follow the decay but distortions lag behind, one factor serves the former alone.
     lag = readings(lambda row, name, per_unit: row * [1, 1, 0.95] * (0.9 if per_unit else 1))
     assert failing(decay=lag) == [6]

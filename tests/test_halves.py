@@ -55,3 +55,6 @@ def test_each_network_is_trained_on_its_half(monkeypatch):
     made = halves.networks(digits, repetition=3, max_iterations=7)
     assert list(made) == list(paper.HALF_MODELS)
     assert calls == [("FC100-100-10", "P1", 6, 7), ("FC123-456-10", "P1", 6, 7), ("FC100-100-10", "P2", 7, 7)]
+    calls.clear()
+    halves.networks(digits, ["ConvNet'", "ConvNet"])  # the first repetition, as long as the profile trains
+    assert calls == [("ConvNet", "P2", 1, None), ("ConvNet", "P1", 0, None)]

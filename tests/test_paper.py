@@ -52,6 +52,15 @@ TABLE5 = """
 4096 N/A 4096 N/A 4
 4096 N/A 1000 N/A 4
 """
+# The lambdas in the description of each model in Table 1, as powers of ten.
+DECAYS = """
+FC10(1e-4)   -4
+FC10(1e-2)   -2
+FC10(1)      0
+FC100-100-10 -5 -5 -6
+FC200-200-10 -5 -5 -6
+AE400-10     -6
+"""
 PRINTED = {"table1": TABLE1, "table2": TABLE2, "table3": TABLE3, "table4": TABLE4, "table5": TABLE5}
 TABLES = list(paper.TABLES.values())
 
@@ -126,9 +135,11 @@ def test_tables_repeat_each_other_s_distortions():
                 assert table.value(row, "distortion") == float(row.split()[-1])
 
 
-def test_a_network_has_one_decay_per_layer():
+def test_a_network_has_one_decay_per_layer_and_it_is_the_printed_one():
     layers = {"FC10": 1, "FC100-100-10": 3, "FC200-200-10": 3, "AE400-10": 1}
+    printed = {model: powers for model, *powers in map(str.split, DECAYS.strip().splitlines())}
     for model, decay in paper.WEIGHT_DECAY.items():
+        assert decay == tuple(float(f"1e{power}") for power in printed[model])
         assert len(decay) == layers[model.split("(")[0]]
         if "(" in model:
             assert decay == (float(model.split("(")[1].rstrip(")")),)

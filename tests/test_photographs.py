@@ -77,6 +77,12 @@ def test_pixels_are_those_of_the_file_and_channels_are_in_order(tmp_path):
     assert "1 validation photographs (one folder" in found.summary() and "warped" not in found.summary()
 
 
+def test_a_smaller_network_sees_the_middle(tmp_path):
+    found = photographs.read(flat(tmp_path, [picture(0)]))
+    assert torch.equal(found.images(size=217), found.images()[:, :, 5:222, 5:222])
+    assert torch.equal(found.images(size=1)[:, :, 0, 0], found.images()[:, :, 113, 113])
+
+
 def test_other_sizes_are_warped_and_counted(tmp_path):
     wide = Image.new("RGB", (500, 300), (255, 255, 255))
     wide.paste((0, 0, 0), (0, 0, 250, 300))  # the left half is black

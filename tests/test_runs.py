@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 from torch import distributed, nn
 
 import forked
+from intriguing import data
 from intriguing.attack import files, runs
 from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.book import cache, fingerprint, settings
@@ -497,6 +499,28 @@ def test_the_command_solves_and_goes_on(untrained, capsys, kept):
     assert "Process 1 of 1 solved 0 of 3 chunks" in capsys.readouterr().out
     assert __main__.main([*words, "--refine"]) == 0
     assert len(list((kept / "runs").iterdir())) == 2
+
+
+class Watched(runs.Team):
+    """A team of one that counts what it makes first."""
+
+    asked = 0
+
+    def first_alone(self, make):
+        self.asked += 1
+        return super().first_alone(make)
+
+
+@pytest.mark.parametrize(("attacked", "part", "count"), [(30, "train", 30), (3000, "test", 1000)])
+def test_digits_are_those_that_the_profile_attacks_or_all_there_are(untrained, monkeypatch, attacked, part, count):
+    sets = data.mnist("quick")
+    monkeypatch.setattr(kept_runs, "mnist", lambda: sets)
+    monkeypatch.setattr(settings, "profile", lambda: replace(settings.QUICK, attack_images=attacked))
+    alone, team = kept_runs.digits("FC10(1)", part=part), Watched()
+    assert torch.equal(alone.images, getattr(sets, part).images[:count]) and len(alone.images) == count
+    assert (alone.targets != getattr(sets, part).labels[:count]).all()
+    # Where several share the run, the team decides who trains the network.
+    assert kept_runs.digits("FC10(1)", part=part, team=team).digest == alone.digest and team.asked == 1
 
 
 def test_a_page_rests_on_the_chunks_that_were_solved_and_found(untrained, kept, monkeypatch):

@@ -51,6 +51,17 @@ def test_the_quick_profile_treats_fewer_images():
     assert all(0 < quick[size] < paper[size] for size in quick if size.endswith("_images"))
 
 
+@pytest.mark.parametrize("name", ["quick", "paper"])
+def test_the_stored_runs_have_the_sizes_of_their_profile(name):
+    sizes = settings.PROFILES[name]
+    tables = ("seeds_table1", "bounded_ReLU", "table1_convolutional", "table4")
+    anew, bounded, convolutional, halves = (results.load(table, name).meta for table in tables)
+    assert anew["repetitions"] == bounded["seeds"] == sizes.table_seeds
+    assert anew["data"].endswith(f", first {sizes.seed_images}")
+    assert convolutional["images"] == sizes.convolutional_images
+    assert halves["images"] == min(sizes.attack_images, 10_000)  # all test images there are
+
+
 @pytest.mark.parametrize(("cuda", "mps", "best"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
 def test_the_best_device_is_the_default(cuda, mps, best, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
