@@ -77,6 +77,12 @@ EXPLAINED: Mapping[str, str] = {
     "attack/refinement.py, _linearise: j + 1 -> j - 1": "a graph that is kept for one pass longer",
     "book/cache.py, _alone: 420 -> 421": "who may run a file that holds nothing but locks",
     "book/coherence.py, _batch: 1 -> 2": "how many resamples are drawn at a time where all are too many for one",
+    "book/markdown.py, table (2): True -> False": "the names of rows and the rows, as many of each",
+    "book/results.py, Table.from_frame: True -> False": "the names of rows and the rows, as many of each",
+    "book/sliders.py, module: 120 -> 121": "how sharp a picture behind a slider is: taste",
+    "book/unfinished.py, Saved.offer: time.monotonic() - self.last > EVERY -> time.monotonic() - self.last >= EVERY": (
+        "a clock that stands at two minutes to the last digit"
+    ),
     "data/digits.py, _full: False -> True": "a download of what was found on this computer before",
     "lipschitz/certificates.py, _march: spent >= margins -> spent > margins": "two sums that would be equal",
     "lipschitz/certificates.py, local_certificate: True -> False": "fields of one length, which zip need not compare",
