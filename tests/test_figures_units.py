@@ -81,22 +81,6 @@ def test_by_size_has_a_panel_for_each_layer() -> None:
     assert drawn(figure)
 
 
-@pytest.mark.parametrize(("natural", "side"), [(0.9, "right"), (-5.0, "left")])
-def test_among_marks_the_natural_basis(natural: float, side: str) -> None:
-    null = CHANCE.normal(size=99) / 10
-    figure = plots.among({"a": (natural, null)}, xlabel="mean purity")
-    axes = figure.axes[0]
-    assert axes.lines[0].get_xdata()[0] == natural
-    assert axes.patches[0].get_data().values.sum() == 99
-    assert axes.get_xlim()[0] < min(natural, null.min()) and axes.get_xlim()[1] > max(natural, null.max())
-    assert axes.texts[0].get_horizontalalignment() == side
-    assert drawn(figure)
-
-
-def test_among_draws_bases_that_are_all_alike() -> None:
-    assert drawn(plots.among({"a": (1.0, np.ones(9))}, xlabel="mean purity"))
-
-
 def test_mixing_and_explained_draw_their_points() -> None:
     figure = pictures.mixing({"a": ([1, 2, 4], {"x": [1, 0.5, 0.2], "y": [1, 0.9, 0.8]})})
     assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[1, 0.5, 0.2], [1, 0.9, 0.8]]

@@ -81,6 +81,20 @@ def test_panels_stand_below_one_another_and_keep_the_numbers_of_a_shared_axis():
     assert [axes.get_position().y0 for axes in figure.axes].count(figure.axes[0].get_position().y0) == 3
 
 
+@pytest.mark.parametrize(("before", "after"), [((1, 4), (2, 2)), ((2, 3), (3, 2)), ((2, 2), (4, 1))])
+def test_pictures_stand_two_beside_one_another_or_alone_and_keep_their_shape(before, after):
+    figure, grid = plots.styled(plots.panels)([("", 1)] * before[0] * before[1], row=2.0, columns=before[1])
+    for axes, _ in grid:
+        axes.imshow(np.eye(5))
+    relaid = plots._relaid(figure)
+    assert relaid.axes[0].get_gridspec().get_geometry() == after
+
+    def shape(figure: plots.Figure, rows: int, columns: int) -> float:
+        return figure.get_figwidth() / columns / (figure.get_figheight() / rows)
+
+    assert shape(relaid, *after) == pytest.approx(shape(figure, *before))
+
+
 def test_long_titles_are_broken_into_lines():
     figure, _ = plots.styled(plots.panels)([("a title of words " * 6, 1), ("b", 2)], row=2.0)
     assert plots._relaid(figure).axes[0].get_title().count("\n") >= 1
@@ -122,6 +136,15 @@ def test_eight_originals_and_what_became_of_them_stand_in_two_blocks():
     shown = blocks[1].images[0].get_array()
     assert shown[14, 14, 0] == pytest.approx(4 / 7, abs=0.01)  # the fifth digit is the first of the second block
     assert figure.redraw().get_figwidth() == plots.NARROW
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_triptych_on_a_phone_shows_the_same_images(channels):
+    images = torch.rand(8, channels, 5, 6)
+    second = np.asarray(plots.triptych(images, 1 - images).redraw().axes[1].images[0].get_array())
+    fifth = images[4].movedim(0, -1).expand(5, 6, 3)
+    np.testing.assert_allclose(second[:5, :6, :3], fifth, atol=0.01)
+    np.testing.assert_allclose(second[14:19, :6, :3], 1 - fifth, atol=0.01)
 
 
 def test_rows_that_belong_together_stay_together():

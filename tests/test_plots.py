@@ -78,6 +78,37 @@ def test_pairs_put_the_distorted_image_right_of_its_original(images):
     assert words(figure) == ["(a)", "(b)"]
 
 
+def test_an_image_takes_as_much_room_in_each_picture(images):
+    def widths(columns: int) -> set[float]:
+        figures = (
+            plots.digits(images, columns=columns),
+            plots.pairs({"": (images, images)}, columns=columns),
+            plots.filters(images[:, 0], columns=columns),
+        )
+        return {figure.get_figwidth() for figure in figures}
+
+    assert len(widths(4)) == 1
+    assert widths(2) == {width / 2 for width in widths(4)}
+    assert widths(12) == {plots.WIDTH}
+
+
+def test_no_picture_is_wider_than_the_page(images):
+    x, groups = np.linspace(0, 1, 5), list("abcdefgh")
+    figures = [
+        plots.digits(images, columns=12),
+        plots.pairs({"(a)": (images, images), "(b)": (images, images)}, columns=12),
+        plots.triptych(images, images),
+        plots.heatmap(pd.DataFrame(np.eye(20))),
+        plots.lines(x, {"a": x}, xlabel="c", ylabel="loss"),
+        plots.identities(dict.fromkeys(groups, {"": (x, x)})),
+        plots.dots({"ours": pd.DataFrame(np.eye(8))}),
+        plots.filters(images[:, 0]),
+        plots.histograms(dict.fromkeys(groups, x), xlabel="distortion"),
+        plots.among(dict.fromkeys(groups, (0.5, x)), xlabel="mean purity"),
+    ]
+    assert max(figure.get_figwidth() for figure in figures) <= plots.WIDTH
+
+
 def test_pairs_refuse(images):
     with pytest.raises(ValueError, match="3 columns; expected a panel and an even number"):
         plots.pairs({"(a)": (images, images)}, columns=3)
@@ -96,6 +127,14 @@ def test_triptych_shifts_magnifies_and_cuts(images):
         plots.triptych(images[:2], shifted, ["a", "b", "c"])
 
 
+def test_the_names_of_a_triptych_stand_at_the_middle_of_its_rows(images):
+    (axes,) = plots.triptych(images[:2], images[:2]).axes
+    names = [label.get_text().split("\n")[0] for label in axes.get_yticklabels()]
+    assert names == ["original", "difference", "distorted"]
+    rows = [(0, 27), (30, 57), (60, 87)]  # first and last line of each, two between them
+    assert axes.get_yticks().tolist() == [(first + last) / 2 for first, last in rows]
+
+
 def test_heatmap_writes_each_value_and_leaves_gaps_empty():
     frame = pd.DataFrame({"A": [0.125, np.nan], "B": [1.0, 0.0]}, index=["x", "y"])
     assert words(plots.heatmap(frame, "Errors")) == ["12.5", "100.0", "0.0", ""]
@@ -105,6 +144,17 @@ def test_heatmap_writes_each_value_and_leaves_gaps_empty():
     assert words(plots.heatmap(frame, percent=False, decimals=3))[0] == "0.125"
     with pytest.raises(ValueError, match="at least one cell"):
         plots.heatmap(pd.DataFrame())
+
+
+def test_the_largest_value_or_the_limit_has_the_strongest_colour():
+    def shades(frame: pd.DataFrame, **settings) -> list[float]:
+        return plots.heatmap(frame, **settings).axes[0].collections[0].get_array().ravel().tolist()
+
+    frame = pd.DataFrame({"A": [0.2, -0.4]})
+    assert shades(frame, diverging=True) == pytest.approx([0.75, 0])
+    assert shades(frame, diverging=True, limit=0.8) == pytest.approx([0.625, 0.25])
+    assert shades(frame.abs()) == pytest.approx([0.5, 1])
+    assert shades(frame.abs(), limit=0.8) == pytest.approx([0.25, 0.5])
 
 
 @pytest.mark.parametrize("colours", [plots.SEQUENTIAL, plots.DIVERGING])
@@ -150,6 +200,12 @@ def test_dots_follow_the_first_table():
         plots.dots({})
 
 
+def test_dots_fill_their_panel_from_zero_and_none_is_cut():
+    for axes in plots.dots({"ours": pd.DataFrame({"a": [0.5, 1.0], "b": [100.0, 40.0]})}).axes:
+        largest = axes.lines[0].get_xdata().max()
+        assert axes.get_xlim()[0] == 0 and largest < axes.get_xlim()[1] < 1.2 * largest
+
+
 def test_filters_are_scaled_each_by_itself():
     weights = torch.zeros(3, 784)
     weights[0, 0], weights[1, 0] = 0.01, -5
@@ -160,6 +216,15 @@ def test_filters_are_scaled_each_by_itself():
     np.testing.assert_allclose(shown[0, 60], white, atol=0.02)
     with pytest.raises(ValueError, match="got weights of shape"):
         plots.filters(torch.zeros(3, 783))
+
+
+def test_a_frame_goes_all_around_each_filter():
+    shown = mosaic(plots.filters(torch.zeros(4, 5, 5), columns=2))
+    inside = np.zeros((12, 12), dtype=bool)
+    for top, left in ((0, 0), (0, 7), (7, 0), (7, 7)):
+        inside[top : top + 5, left : left + 5] = True
+    assert len(set(shown[~inside])) == 1
+    assert shown[~inside].max() < shown[inside].min()
 
 
 def test_histograms_write_the_mean():
@@ -196,3 +261,30 @@ def test_frame_has_no_ticks():
     assert {(line.get_visible(), line.get_edgecolor(), line.get_linewidth()) for line in axes.spines.values()} == {
         (True, (1.0, 0.0, 0.0, 1.0), 3)
     }
+
+
+@pytest.mark.parametrize(
+    ("natural", "side"), [([0.9], "right"), ([-5.0], "left"), ([0.8, 0.9], "right"), ([-0.9, -0.8], "left")]
+)
+def test_among_marks_the_natural_basis_and_writes_beside_its_lines(natural, side):
+    null = np.random.default_rng(0).normal(size=99) / 10
+    figure = plots.among({"a": (natural, null)}, xlabel="mean purity")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert [line.get_xdata()[0] for line in axes.lines] == natural
+    assert axes.patches[0].get_data().values.sum() == 99
+    assert axes.get_xlim()[0] < min(*natural, *null) and axes.get_xlim()[1] > max(*natural, *null)
+    box = axes.texts[0].get_window_extent()
+    marks = axes.transData.transform([(value, 0) for value in natural])[:, 0]
+    assert (box.x1 < marks if side == "right" else box.x0 > marks).all()
+    assert axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
+
+
+def test_one_line_of_among_is_bolder_than_several():
+    null = np.linspace(0, 1, 9)
+    one, several = (axes.lines for axes in plots.among({"a": (2, null), "b": ([2, 3], null)}, xlabel="purity").axes)
+    assert one[0].get_linewidth() > max(line.get_linewidth() for line in several)
+
+
+def test_among_draws_bases_that_are_all_alike():
+    assert pixels(plots.among({"a": (1.0, np.ones(9))}, xlabel="mean purity")).size
