@@ -56,6 +56,7 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     "data/digits.py": ("data", "bad_inputs"),
     "data/manifest.py": ("data",),
     "book/coherence.py": ("coherence", "units_study"),
+    "book/plots.py": ("plots", "narrow"),
     "book/runs.py": ("disjoint_sets_study", "runs"),
     "book/scores.py": ("results", "scorecard"),
     "book/sources.py": ("fingerprint",),
@@ -78,6 +79,12 @@ EXPLAINED: Mapping[str, str] = {
     "book/cache.py, _alone: 420 -> 421": "who may run a file that holds nothing but locks",
     "book/coherence.py, _batch: 1 -> 2": "how many resamples are drawn at a time where all are too many for one",
     "book/markdown.py, table (2): True -> False": "the names of rows and the rows, as many of each",
+    "book/plots.py, histograms (6): 1 -> 2": "how far below the top a number stands, a matter of taste",
+    "book/plots.py, histograms: 7.5 -> 8.5": "the size of small letters, a matter of taste",
+    "book/plots.py, ink_over: 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 -> "
+    "1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05": "a shade on which both inks are read equally well",
+    "book/plots.py, module (3): 0 -> 1": "where in its pattern a dashed curve begins",
+    "book/plots.py, mosaic: 7.5 -> 8.5": "the size of small letters, a matter of taste",
     "book/results.py, Table.from_frame: True -> False": "the names of rows and the rows, as many of each",
     "book/sliders.py, module: 120 -> 121": "how sharp a picture behind a slider is: taste",
     "book/unfinished.py, Saved.offer: time.monotonic() - self.last > EVERY -> time.monotonic() - self.last >= EVERY": (
