@@ -16,7 +16,7 @@ import torch
 import intriguing
 from intriguing import data
 from intriguing.attack import files
-from intriguing.book import settings
+from intriguing.book import results, settings
 
 
 @pytest.fixture(autouse=True)
