@@ -90,6 +90,9 @@ EXPLAINED: Mapping[str, str] = {
     "book/unfinished.py, Saved.offer: time.monotonic() - self.last > EVERY -> time.monotonic() - self.last >= EVERY": (
         "a clock that stands at two minutes to the last digit"
     ),
+    "chapters/transfer.py, claims: distortion.drop('FC10(1)') < 0.1 -> distortion.drop('FC10(1)') <= 0.1": (
+        "a mean distortion that is 0.1 to its last digit"
+    ),
     "data/digits.py, _full: False -> True": "a download of what was found on this computer before",
     "lipschitz/certificates.py, _march: spent >= margins -> spent > margins": "two sums that would be equal",
     "lipschitz/certificates.py, local_certificate: True -> False": "fields of one length, which zip need not compare",
