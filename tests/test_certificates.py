@@ -288,29 +288,28 @@ def test_margins_within_rounding_certify_nothing():
         assert float(found.radius) == 0
 
 
-def test_margins_within_the_rounding_of_a_hidden_layer_certify_nothing():
+def crossed(ahead: float) -> tuple[nn.Sequential, torch.Tensor]:
+    """A network whose logits cancel but for a lead of the first one, and the image on which they do."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.Sigmoid(), nn.Linear(2, 2)).double().eval()
     model.requires_grad_(False)
     model[1].weight.copy_(torch.eye(2))
     model[1].bias.zero_()
     model[3].weight.copy_(torch.tensor([[1e5, -1e5], [-1e5, 1e5]]))
+    model[3].bias.copy_(torch.tensor([ahead, 0.0]))
+    return model, torch.full((1, 1, 1, 2), 0.3, dtype=torch.float64)
+
+
+def test_margins_within_the_rounding_of_a_hidden_layer_certify_nothing():
     for bias, sure in ((1e-8, False), (1.0, True)):
-        model[3].bias.copy_(torch.tensor([bias, 0.0]))
-        found = local_certificate(model, torch.full((1, 1, 1, 2), 0.3, dtype=torch.float64), torch.tensor([1]))
+        found = local_certificate(*crossed(bias), torch.tensor([1]))
         assert float(found.margins) == pytest.approx(bias, abs=1e-9) and bool(found.radius > 0) is sure
 
 
 def test_what_rounding_may_have_given_a_margin_certifies_nothing():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.Sigmoid(), nn.Linear(2, 2)).double().eval()
-    model.requires_grad_(False)
-    model[1].weight.copy_(torch.eye(2))
-    model[1].bias.zero_()
-    model[3].weight.copy_(torch.tensor([[1e5, -1e5], [-1e5, 1e5]]))
-    middle = torch.full((1, 1, 1, 2), 0.3, dtype=torch.float64)
-    unsure = certificates.ROUNDING * 4e5 * float(torch.sigmoid(middle).amax())  # of the sums of both logits
-    model[3].bias.copy_(torch.tensor([2 * unsure, 0.0]))
-    found = local_certificate(model, middle, torch.tensor([1]))
-    slope = 2e5 * 2**0.5 * float((torch.sigmoid(middle) * (1 - torch.sigmoid(middle))).amax())
+    unit = 1 / (1 + math.exp(-0.3))
+    unsure = certificates.ROUNDING * 4e5 * unit  # of the sums of both logits
+    found = local_certificate(*crossed(2 * unsure), torch.tensor([1]))
+    slope = 2e5 * 2**0.5 * unit * (1 - unit)
     margin = float(found.margins)
     assert margin == pytest.approx(2 * unsure, rel=0.01)
     assert float(found.radius) <= (margin - unsure) / slope * (1 + 1e-6)
