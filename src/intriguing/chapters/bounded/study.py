@@ -164,7 +164,7 @@ def chosen(outcomes: pd.DataFrame) -> dict[str, float]:
         outcomes: as from ``study``.
 
     Returns:
-        Method -> strength, 0 for none.
+        Method -> strength, 0 for none; of several that are equal the first.
     """
     means = outcomes["validation error"].groupby(level=["method", "strength"]).mean()
     return {NONE: 0.0} | {method: float(means[method][list(row)].idxmin()) for method, row in STRENGTHS.items()}

@@ -2,8 +2,8 @@
 
 The projections of :func:`intriguing.attack.boundary.nearest_exit` are exact where the boundary is a plane. On a network
 with many kinks they come to rest early, on the surface of the right rival but not at its nearest point. A walk goes on
-from there: a step along the gradient of the lead, then back to the sphere about the image on which a straight line
-would just leave the class.
+from there: a step along the gradient of the strongest rival's lead, then back to the sphere about the image on which a
+straight line would just leave the class.
 """
 
 from __future__ import annotations

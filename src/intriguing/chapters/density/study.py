@@ -1071,7 +1071,7 @@ def claims(
         "On linear networks tilted sampling agrees with the exact bracket as nearly as luck allows": _as_luck_has_it(
             (one.outside, one.tried) for one in checks.values()
         ),
-        "Wherever errors can be counted, tilted sampling agrees with the count as nearly as luck allows": (
+        "Wherever enough errors were counted, tilted sampling agrees with the count as nearly as luck allows": (
             _as_luck_has_it((one.off, one.compared) for one in checks.values())
         ),
         "On fully connected networks tilted sampling agrees with the count as nearly as luck allows": _as_luck_has_it(

@@ -128,9 +128,11 @@ class Looking:
     def recognised(self) -> Styler:
         """The accuracies."""
         yes = {1: "yes", 0: "no"}
+        frame = self.accuracy.to_frame()
+        frame["difference"] *= 100
         return (
-            self.accuracy.to_frame()
-            .style.format("{:.1%}", na_rep="")
+            frame.style.format("{:.1%}", na_rep="")
+            .format("{:+.1f} points", na_rep="", subset=["difference"])
             .format(lambda inside: yes.get(inside, ""), subset=["inside"])
         )
 
