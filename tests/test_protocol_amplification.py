@@ -61,7 +61,7 @@ def test_the_nearest_reading_is_named_and_claimed(frame):
     said = amplification.about(frame)
     assert f"comes **{factor}**, off by 0.0 points" in said and f"{each} by 2.4" in said
     assert f"own set: {each} and {factor} (0.0 points); within a half: {factor} (0.0 points)" in said
-    assert "across the halves span 28 points, ours 50 at most" in said
+    assert "across the halves span 28.0 points, ours 50.0 at most" in said
     assert list(amplification.claims(frame).values()) == [True]
     frame[EACH], frame[factor] = frame["paper"], 0.0
     assert list(amplification.claims(frame).values()) == [False]

@@ -257,7 +257,9 @@ def test_what_is_said(search):
     said = joint.beyond(told)
     assert "-4.0 standard errors" in said and "with one network" in said and "none comes within two" in said
     assert "beyond the errors on clean images" not in said and "printed 6.25%, here" in said
+    assert "both beyond" not in joint.about(told)
     best["protocol"]["counted"] = "excess"
+    assert "of the printed ones, both beyond the errors on clean images, " in joint.about(told)
     assert "here 76.1% with one network (66.2 and 65.9 points beyond the errors on clean images)" in joint.beyond(told)
     far |= {"nearest": 1.0, "seeds": 3}
     assert "fits the numbers that choose worse" in joint.beyond(told) and "over 3 starts" in joint.beyond(told)

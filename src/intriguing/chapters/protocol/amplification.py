@@ -85,7 +85,7 @@ def about(frame: pd.DataFrame) -> str:
     return (
         f"Nearest to the nine printed rates comes **{every.index[0]}**, off by {every.iloc[0]:.1f} points, root mean "
         f"square; {rest}. Nearest for each kind of pair: {'; '.join(parts)}. The four printed rates across the halves "
-        f"span {theirs:.0f} points, ours {ours.max():.0f} at most under any one reading."
+        f"span {theirs:.1f} points, ours {ours.max():.1f} at most under any one reading."
     )
 
 

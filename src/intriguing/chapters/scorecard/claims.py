@@ -354,7 +354,7 @@ def _pockets(stored: Stored) -> Finding:
 
 def _convex(stored: Stored) -> Finding:
     ratio = stored.part("refined", LINEAR, ["ratio"])["ratio"]
-    number = f"{100 * (ratio.max() - 1):.1f} % too long on {ratio.idxmax()}, whose loss is convex"
+    number = f"{100 * (ratio.max() - 1):.1f} % longer than the shortest found on {ratio.idxmax()}, whose loss is convex"
     return Finding(REPRODUCED, number) if ratio.max() <= 1.001 else Finding(DIFFERS, number, "it is not exact")
 
 
@@ -576,7 +576,8 @@ def _autoencoder(stored: Stored) -> Finding:
 def _convolutional(stored: Stored) -> Finding:
     sizes = stored.frame("table1_convolutional")["distortion"]
     own, rest = stored.value("table1_convolutional", "ConvNet", "distortion"), sizes.drop("ConvNet")
-    number = f"distortion {own:.3f}; networks without convolutions {rest.min():.3f} to {rest.max():.3f}"
+    others = f"{rest.min():.3f} to {rest.max():.3f}"
+    number = f"distortion {own:.3f}; networks without convolutions on the same images {others}"
     if rest.min() <= own <= rest.max():
         return Finding(REPRODUCED, number, "as far as the length of the perturbations goes")
     return Finding(DIFFERS, number, "outside of their range")
