@@ -250,7 +250,7 @@ def test_the_search_by_projections_is_called_cheapest_where_it_is(measured):
     walks = [row for row in measured.peers["rows"] if row["key"] == "brendel-bethge-200"]
     walks[1].update(time_ratio=0.5, ratio=1.003)
     assert "succeed on every image, and on one cost least.*" in line()
-    assert "Less time on two: " in line() and line().endswith("(0.50, 0.3% above the minimum).")
+    assert "Less time by the yardstick on two: " in line() and line().endswith("(0.50, 0.3% above the minimum).")
     walks[0]["time_ratio"] = 0.5
     assert "succeed on every image.*" in line()
 

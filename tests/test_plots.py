@@ -196,7 +196,8 @@ def test_identities_are_square_and_skip_what_is_missing():
     figure = plots.identities({"errors": {"t": ([0.1], [0.1])}, "rms": {"d": ([0.06], [0.05]), "t": ([0.1], [0.1])}})
     first, (other, again) = ([line for line in axes.lines if line.get_marker() != "None"] for axes in figure.axes)
     assert again.get_marker() == first[0].get_marker() != other.get_marker()  # a group keeps its look
-    assert again.get_color() == first[0].get_color() != other.get_color()
+    assert again.get_color() == first[0].get_color() == plots.PALETTE["blue"] != other.get_color()
+    assert other.get_color() == plots.PALETTE["vermilion"]
     with pytest.raises(ValueError, match="at least one"):
         plots.identities({})
 

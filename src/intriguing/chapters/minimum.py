@@ -229,7 +229,7 @@ def findings(found: Measured) -> str:
     first = [name for name in names if cheaper[name].empty]
     cost = " and cost least" if first == names else f", and on {' and '.join(first)} cost least" if first else ""
     beaten = "".join(
-        f" Less time on {name}: "
+        f" Less time by the yardstick on {name}: "
         + "; ".join(
             f"{method.removeprefix('ours, ')} ({time:.2f}, {ratio - 1:.1%} above the minimum)"
             for method, time, ratio in less[["method", "time_ratio", "ratio"]].itertuples(index=False)
