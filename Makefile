@@ -115,8 +115,8 @@ bench: $(READY) ## Compare D(x, l) with every other implementation: distortion a
 	@INTRIGUING_PROFILE=paper $(BIN)/python benchmarks/peers.py
 	@INTRIGUING_PROFILE=paper $(BIN)/python benchmarks/floor.py
 	@.venv-peers/bin/python benchmarks/photographs.py
-	@if [ -d "$${INTRIGUING_DATA:-}/imagenet" ]; then $(BIN)/python benchmarks/norms.py; \
-		else echo "The norms of AlexNet are left out: they need INTRIGUING_DATA/imagenet."; fi
+	@if [ -e "$${INTRIGUING_DATA:-}/imagenet/alexnet_bvlc_q8.safetensors" ]; then $(BIN)/python benchmarks/norms.py; \
+		else echo "The norms of AlexNet are left out: they need its weights in INTRIGUING_DATA/imagenet."; fi
 	@if [ -d "$${INTRIGUING_DATA:-}/imagenet/val" ]; then $(BIN)/python benchmarks/large.py && $(BIN)/python benchmarks/penalty.py; \
 		else echo "Photographs are left out: they need INTRIGUING_DATA/imagenet."; fi
 

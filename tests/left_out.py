@@ -9,6 +9,7 @@ NEEDS = {
     "photographs": {
         "imagenet/val": "what is measured on ImageNet",
         "imagenet/squeezenet1_0_imagenet.safetensors": "SqueezeNet",
+        "imagenet/alexnet_bvlc_q8.safetensors": "what AlexNet judges",
     },
     "spectral": {
         "imagenet/alexnet_bvlc_q8.safetensors": "the norms of AlexNet",

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from intriguing.book import results
+from intriguing.book.plots import PALETTE
 from intriguing.book.results import Table
 from intriguing.chapters.back_feeding import findings, pictures, sentences, study
 from intriguing.chapters.back_feeding.bank import Bank, Plan, Setup
@@ -312,6 +313,9 @@ def test_the_pictures_are_drawn() -> None:
     curves = pictures.doses(findings.curves(content()))
     assert [axes.get_title(loc="left") for axes in curves.axes[:2]] == ["ReLU", "sigmoid"]
     assert all(figure.png()[:4] == b"\x89PNG" for figure in (strips, curves))
+    fed = pictures.strips({"plain": [0.1], "fed": [0.1]}, xlabel="error", marks={"paper": 0.1}, emphasised=["fed"])
+    plans, rates = ({line.get_color() for axes in figure.axes for line in axes.lines} for figure in (fed, curves))
+    assert {PALETTE["vermilion"], PALETTE["blue"]} < plans and rates and not plans & rates
     with pytest.raises(ValueError, match="one row for each of 2"):
         pictures.doses({"odd": {"one": ([0, 1], [[0.1]])}})
     with pytest.raises(ValueError, match="at least one"):
@@ -382,13 +386,13 @@ def test_claims_follow_the_gains() -> None:
 
 def test_long_trainings_are_refused_until_they_are_complete(monkeypatch) -> None:
     long = {"missing": {"selection": 0, "final": 0}, "final": ["rows"]}
-    monkeypatch.setattr(results, "measured", lambda name: {"long": long, "final": []})
+    monkeypatch.setattr(results, "measured", lambda *_: {"long": long, "final": []})
     assert findings.stored() == long and findings.short()["final"] == []
     for gone in ({"selection": 1}, {"final": 2}):
         monkeypatch.setitem(long, "missing", gone)
         with pytest.raises(results.MissingResult, match="not complete"):
             findings.stored()
-    monkeypatch.setattr(results, "measured", lambda name: {"final": []})
+    monkeypatch.setattr(results, "measured", lambda *_: {"final": []})
     with pytest.raises(results.MissingResult, match="--units has them"):
         findings.stored()
 

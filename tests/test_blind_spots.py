@@ -236,11 +236,17 @@ def test_noise_is_told_from_noise_that_is_cut_back():
         model[1].bias.copy_(torch.tensor([0.2, 0.0]))
     images = Images(torch.zeros(5, 1, 28, 28), torch.zeros(5).long(), "black")
     accuracy = blind_spots.noise_accuracy({"mean": model}, images)
-    assert accuracy.loc["mean"].to_dict() == {"free": 1.0, "clipped": 0.0}
+    assert accuracy.name == "noise_accuracy" and accuracy.meta == {"data": "black", "images": 5}
+    assert accuracy.to_frame().loc["mean"].to_dict() == {"free": 1.0, "clipped": 0.0}
+
+
+def test_an_accuracy_may_move_by_standard_errors_of_the_images_counted():
+    accuracy = Table("noise_accuracy", ["free", "clipped"], {"a": [0.5, 1.0]}, {"images": 100})
+    assert blind_spots.noise_tolerances(accuracy).loc["a"].tolist() == pytest.approx([6 * 0.05, 6 * 0.01])
 
 
 def test_accuracy_is_listed_above_the_paper_s():
-    text = blind_spots.accuracy_list(pd.DataFrame({"free": {"a": 0.307}, "clipped": {"a": 0.5}}))
+    text = blind_spots.accuracy_list(Table("noise_accuracy", ["free", "clipped"], {"a": [0.307, 0.5]}))
     assert text.splitlines()[2:] == ["| a | 31% | 50% |", "| the paper, Figure 7 (c) | 51% | |"]
 
 
@@ -269,7 +275,7 @@ def test_each_claim_fails_where_its_number_does():
             norms,
             Table("exact_linear", columns, ratios | (exact or {})),
             Table("refined", ["ratio"], {"a": [1.1], "b": [ratio]}),
-            pd.DataFrame({"free": {"a": 0.1}, "clipped": {"a": accuracy}}),
+            Table("noise_accuracy", ["free", "clipped"], {"a": [0.1, accuracy]}),
             pd.DataFrame({"share": [parts.get("held", 0.4), 0.0, 0.3, 0.3]}),
             blind_spots.Crossings(torch.tensor([1, parts.get("crossed", 1)]), torch.tensor([True, True])),
             Table("straight", ["found / predicted"], {"a": [1.1], "b": [parts.get("straight", 0.9)]}),

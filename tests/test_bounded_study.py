@@ -8,22 +8,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from scipy import stats
 from torch import nn
 
 from intriguing.book import results
+from intriguing.book.plots import PALETTE
 from intriguing.chapters.bounded import pictures, study
 from intriguing.chapters.bounded.networks import DECAY, NONE, NORMALISED, PENALTY
 from intriguing.chapters.bounded.study import (
     MEASURES,
     NAMES,
-    SETTINGS,
     STRENGTHS,
     affordable,
     buys,
     chosen,
     claims,
     draw,
+    grid,
     in_words,
     label,
     measure,
@@ -39,14 +41,14 @@ def toy_digits(count: int = 30) -> Digits:
     return Digits(train=images, test=images, part1=images, part2=images, name="toy")
 
 
-def toy_outcomes(seeds: int = 4) -> pd.DataFrame:
+def toy_outcomes(seeds: int = 4, activation: str = "ReLU") -> pd.DataFrame:
     generator = np.random.default_rng(2)
     rows = {
         (method, strength, seed): [
             0.1 + abs(math.log10(strength) + 2) / 50 if strength else 0.2,
             *(0.2 + 0.01 * generator.standard_normal(4)),
         ]
-        for method, strength in SETTINGS
+        for method, strength in grid(activation)
         for seed in range(seeds)
     }
     index = pd.MultiIndex.from_tuples(list(rows), names=["method", "strength", "seed"])
@@ -66,7 +68,7 @@ def test_draws_share_no_image_and_seeds_draw_others():
     assert len(first) == 30
     assert not torch.equal(train.images, draw(digits, 20, 1)[0].images)
     assert torch.equal(train.images, draw(digits, 20, 0)[0].images)
-    with pytest.raises(ValueError, match="got 21 images; expected at most 20"):
+    with pytest.raises(ValueError, match="got 21 images; expected 1 to 20"):
         draw(digits, 21, 0)
 
 
@@ -182,7 +184,10 @@ def test_each_claim_can_fail_by_itself():
 def test_the_sizes_are_those_of_the_profile(monkeypatch):
     monkeypatch.setenv("INTRIGUING_PROFILE", "paper")
     line = study.sizes(toy_digits())
-    assert line.startswith("10,000 training images, 5,000 held out, 5 seeds, 19 settings, 30 test images, 200 of them")
+    assert line.startswith(
+        "10,000 training images, 5,000 held out, 5 seeds, 21 settings of the sigmoid network and "
+        "20 settings of the ReLU network, 30 test images, 200 of them"
+    )
     assert set(NAMES) <= set(MEASURES)
 
 
@@ -249,14 +254,41 @@ def test_what_no_error_pays_for():
     assert study.unpaid(outcomes) is None and "every strength costs" in study.unpaid_words({"ReLU": outcomes})
 
 
-def test_norms_between_which_nothing_was_tried():
+def test_the_next_strength_beyond_the_price_tells_what_a_finer_grid_could_change():
+    outcomes = toy_outcomes(activation="sigmoid")
+    assert study.beyond({"sigmoid": outcomes}).count("nothing to compare") == 2  # all strengths are within the price
+    change(outcomes, PENALTY, STRENGTHS[PENALTY], certified=0.5)
+    change(outcomes, NORMALISED, (1 / 4.5, 1 / 4, 1 / 2, 1.0), validation_error=0.21)
+    change(outcomes, NORMALISED, (1 / 5,), certified=0.01)
+    change(outcomes, NORMALISED, (1 / 4.5,), certified=0.49)
+    line = study.beyond({"sigmoid": outcomes}).splitlines()[1]
+    assert "norm 5, within the price, certifies 1.0%, and spectral normalisation, norm 4.5, beyond it, 49.0%" in line
+    assert "the penalty certifies 50.0% within it. Both are less, so a strength between the two is not likely" in line
+    change(outcomes, NORMALISED, (1 / 4.5,), certified=0.51)
+    assert study.beyond({"sigmoid": outcomes}).endswith("between the two might certify more than the penalty.")
+
+
+def test_norms_that_were_added_later_are_in_their_place_and_never_chosen():
+    assert [1 / strength for method, strength in grid("sigmoid") if method == NORMALISED] == pytest.approx(
+        [16, 8, 6, 5, 4.5, 4, 2, 1]
+    )
+    assert set(grid("ReLU")) - set(grid("sigmoid")) == {(NORMALISED, 1 / 1.5)}
+    outcomes = toy_outcomes(activation="sigmoid")
+    change(outcomes, NORMALISED, (1 / 5,), validation_error=0.0)
+    assert chosen(outcomes)[NORMALISED] == 1 / 16
+    assert affordable(outcomes.assign(certified=outcomes["validation error"] == 0), "certified")[NORMALISED] == 1
+
+
+def test_the_colours_of_networks_methods_and_verdicts_are_different_ones():
     outcomes = toy_outcomes()
-    assert study.untried({"sigmoid": outcomes}) == ""  # all strengths are within the price
-    change(outcomes, NORMALISED, (1 / 4, 1 / 2, 1.0), validation_error=0.21)
-    change(outcomes, NORMALISED, (1 / 6,), certified=0.01)
-    change(outcomes, NORMALISED, (1 / 4,), certified=0.62)
-    said = study.untried({"sigmoid": outcomes})
-    assert "of the sigmoid network certifies 1.0% at norm 6, which" in said and "62.0% at norm 4, which is not" in said
+    against = pictures.against({"ReLU": outcomes}, {"test error": "test error"}, none=NONE, product="distortion")
+    methods = {line.get_color() for line in against.axes[0].lines[:-1] if line.get_marker() in "osD"}
+    rows = verdicts({"ReLU": outcomes})
+    rows["low of all"], rows["high of all"] = [-2, 1, -1, -1, -1], [-1, 2, 1, 1, 1]
+    thin = pictures.forest(rows, unit="test error").axes[0].collections[0]
+    shades = [to_hex(colour) for colour in thin.get_colors()]
+    assert shades == [PALETTE["black"]] * 2 + [PALETTE["grey"]] * 3
+    assert len(methods) == 3 and not methods & (set(pictures._COLOURS.values()) | set(shades))
 
 
 def test_what_the_text_says_is_so_in_the_stored_run():

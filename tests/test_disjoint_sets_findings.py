@@ -113,9 +113,16 @@ def test_kinds_and_pairs_in_words():
     )
 
 
+def test_the_distortion_of_images_read_rightly_in_words():
+    said = findings.about_read_rightly({"a": torch.tensor([0.1, 0.2]), "b": torch.tensor([0.06])})
+    assert said.endswith("Over those alone that the network read rightly before it is 0.1500 (a), 0.0600 (b).")
+
+
 def test_outside_in_words():
-    frame = pd.DataFrame({"a": [1, 2, 3]})
-    assert findings.about_outside(frame[:2], frame).startswith("2 of 3 numbers lie outside")
+    rows = ["FC10(1)", "FC100-100-10", "Gaussian noise 0.1", "AE400-10", "FC10(1)"]
+    frame = pd.DataFrame({"row": rows, "column": ["test error", "FC10(1)", "FC10(1e-4)", "test error", "FC10(1)"]})
+    said = findings.about_outside(frame[:4], frame)
+    assert said.startswith("4 of 5 numbers lie outside even then; 3 of them involve a linear network, ")
 
 
 @pytest.fixture

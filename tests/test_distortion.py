@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from intriguing.attack import distortion
 from intriguing.attack.distortion import MARGIN, distortion_to_all, minimum_distortion
 from intriguing.attack.oracles import exact_linear_distortion, scipy_distortion
 from intriguing.attack.penalty import penalty_path
@@ -396,9 +397,9 @@ def test_bad_models(spoil, error, message):
 
 BAD_OPTIONS = [
     ({"norm": "l2"}, "got norm 'l2'; expected 'squared' or 'plain'"),
-    ({"margin": 0.0}, "got margin .* and tolerance .*; expected both above 0"),
+    ({"margin": 0.0}, "got margin .* and margin_tolerance .*; expected both above 0"),
     ({"margin": float("nan")}, "got margin nan; expected a finite number"),
-    ({"margin_tolerance": -1.0}, "got margin .* and tolerance .*; expected both above 0"),
+    ({"margin_tolerance": -1.0}, "got margin .* and margin_tolerance .*; expected both above 0"),
     ({"chunk": 0}, "got a chunk of 0; expected at least 1 image"),
     ({"chunk": -3}, "got a chunk of -3; expected at least 1 image"),
     ({"bounds": (1.0, 0.0)}, "got bounds 1.0 and 0.0; expected finite ones, the lower one first"),
@@ -549,3 +550,11 @@ def test_one_image_is_a_batch() -> None:
     targets = (model(images).argmax(1) + 1) % 3
     whole, alone = minimum_distortion(model, images, targets), minimum_distortion(model, images[:1], targets[:1])
     torch.testing.assert_close(alone.rms, whole.rms[:1])
+
+
+@pytest.mark.parametrize(("refine", "expected"), [(False, 200), (True, 800)])
+def test_projections_are_made_for_more_images_at_once(refine, expected):
+    choose = distortion._chunk_size
+    assert choose(torch.zeros(1, 1, 10, 100), torch.device("cpu"), refine) == expected
+    assert choose(torch.zeros(1, 1, 10, 100), torch.device("cuda"), refine) == 50_000
+    assert choose(torch.zeros(1, 3, 1000, 1000), torch.device("cpu"), refine) == 1

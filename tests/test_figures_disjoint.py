@@ -86,5 +86,5 @@ def test_a_table_against_the_papers():
     ours = pd.DataFrame([[0.5, 0.06]], index=["r"], columns=["a", "distortion"])
     theirs = pd.DataFrame([[0.9, 0.25, 0.1], [0, 0, 0]], index=["r", "s"], columns=["b", "a", "distortion"])
     figure = pictures.against(ours, theirs)
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["ours (%)", "the paper (%)", "difference (%)"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["ours (%)", "the paper (%)", "difference (points)"]
     assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["50.0"], ["25.0"], ["+25.0"]]

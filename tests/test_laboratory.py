@@ -326,6 +326,29 @@ return {
 """
 
 
+CROWDED = """
+const [weights, biases, image] = arguments, inner = (w, z) => w.reduce((sum, value, i) => sum + value * z[i], 0);
+const logits = (z) => [0, ...weights.map((w, k) => inner(w, z) + biases[k])];
+const gradients = (_, all) => all.map((signs) => Float64Array.from(
+  image, (_, i) => weights.reduce((sum, w, k) => sum + signs[k + 1] * w[i], 0)));
+const found = laboratory.projections(
+  {logits, outputs: (z) => [z, logits(z)], gradients}, Float64Array.from(image), 0);
+return [found.distortion, found.reached, found.steps];
+"""
+
+
+@in_a_browser
+def test_all_nine_rivals_can_meet_at_the_closest_picture(still):
+    generator = torch.Generator().manual_seed(0)
+    image = (0.4 + 0.2 * torch.rand(784, generator=generator)).double()
+    weights = torch.linalg.qr(torch.randn(784, 9, generator=generator).double())[0].T
+    ahead = 0.3 + 0.02 * torch.rand(9, generator=generator).double()  # at right angles: whoever is left out overtakes
+    arguments = weights.tolist(), (ahead - weights @ image).tolist(), image.tolist()
+    distortion, reached, steps = still.execute_script(CROWDED, *arguments)
+    assert reached and steps < 12
+    assert distortion == pytest.approx(float(ahead.square().sum().sqrt()) / 784**0.5, rel=3e-4)
+
+
 @in_a_browser
 @pytest.mark.parametrize("name", laboratory.NETWORKS)
 def test_the_price_and_what_is_proved_are_those_of_python(still, content, name):

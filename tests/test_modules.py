@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from intriguing.lipschitz.certificates import global_certificate, local_certificate, runners_up, smallest
-from intriguing.lipschitz.modules import applied, layers, run, twin
+from intriguing.lipschitz.modules import applied, layers, run, step, twin
 from intriguing.lipschitz.network import NetworkBound, network_bound, product
 from intriguing.lipschitz.norms import avg_pool_norm, conv_norm, formula_one, layer_norm, linear_norm
 
@@ -99,6 +99,18 @@ def test_the_weight_is_the_one_that_the_layer_applies(how, make):
     gap = rows[ranked.indices[:, 0]] - rows[ranked.indices[:, 1]]
     expected = (ranked.values[:, 0] - ranked.values[:, 1]) / gap.norm(dim=1)
     assert torch.allclose(certified.radius, expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "circular", "reflect", "replicate"])
+@pytest.mark.parametrize("how", ["pruned", "a parametrization"])
+def test_a_convolution_is_padded_as_it_pads_itself(how, mode):
+    layer = changed(nn.Conv2d(2, 3, (3, 2), padding=(1, 1), stride=(1, 2), padding_mode=mode), how, 0).eval()
+    images = torch.rand(4, 2, 5, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(step(layer)(images.double()).float(), layer(images))
+    same = changed(nn.Conv2d(2, 3, (3, 5), padding="same", padding_mode=mode), how, 1).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(step(same)(images.double()).float(), same(images))
 
 
 def test_a_layer_that_comes_twice_counts_twice():

@@ -93,7 +93,7 @@ def test_other_sizes_are_warped_and_counted(tmp_path):
 
 def test_grey_and_cmyk_become_rgb_and_are_counted(tmp_path):
     found = photographs.read(flat(tmp_path, [picture(0, mode="L"), picture(1, mode="CMYK"), picture(1)]))
-    assert found.converted == 2 and "2 grey or CMYK ones made RGB" in found.summary()
+    assert found.converted == 2 and "2 that were grey, CMYK, with a palette or transparent made RGB" in found.summary()
     assert torch.equal(found.pixels[0, 0], found.pixels[0, 2])  # grey: three equal channels
     # inverted channels, which is what goes wrong with CMYK, would be far off
     assert (found.pixels[1].int() - found.pixels[2].int()).abs().float().mean() < 12

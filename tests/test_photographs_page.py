@@ -170,7 +170,7 @@ def test_with_photographs_ostriches_are_made_for_every_network_and_travel(monkey
     assert lines[-1].endswith("|")  # nothing has a target there
     told = look.targeted()
     assert "all 5 photographs are ones that every network reads" in told
-    assert "up to 22%, and where none of 5 was misread, 52% could be, at 95 %." in told
+    assert "at most 22%, and where none of 5 was misread, up to 52% of all such photographs could be, at 95 %." in told
     assert len(elsewhere.rows) == 6
 
 
@@ -209,6 +209,16 @@ def test_alexnet_joins_judges_and_transfer_where_its_weights_are(tmp_path, monke
     assert list(with_it.judged) == [recognition.ALEXNET, recognition.LITE0]
     assert "AlexNet" in study.square(with_it.moved[0], travel.MINIMUM).columns
     assert f"{travel.TARGET}, {recognition.ALEXNET}" in with_it.moved[0].rows
+    compared = []
+    monkeypatch.setattr(study, "comparable", lambda *_: True)
+    monkeypatch.setattr(
+        study, "disagreements", lambda tables, claims: compared.append([table.name for table in tables])
+    )
+    without.claims = {}
+    without.disagreements()
+    without.convolutions = torch.ones(80, 3)
+    without.disagreements()
+    assert compared[1] == [*compared[0], "imagenet_judges"]  # as stored, which has rows of these convolutions
 
 
 def test_a_share_has_its_error():

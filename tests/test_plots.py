@@ -57,6 +57,13 @@ def test_digits_take_each_layout(shape):
     assert pixels(plots.digits(torch.rand(shape))).size
 
 
+@pytest.mark.parametrize("shape", [(12, 9, 9), (12, 3, 9, 9)])
+def test_digits_are_drawn_for_a_narrow_screen_in_fewer_columns(shape):
+    figure = plots.digits(torch.rand(shape), list(range(12)), columns=12)
+    narrow = figure.redraw()
+    assert narrow.get_figwidth() < figure.get_figwidth() and sorted(map(int, words(narrow)[:12])) == list(range(12))
+
+
 @pytest.mark.parametrize(
     ("images", "titles", "told"),
     [
@@ -139,6 +146,8 @@ def test_heatmap_writes_each_value_and_leaves_gaps_empty():
     frame = pd.DataFrame({"A": [0.125, np.nan], "B": [1.0, 0.0]}, index=["x", "y"])
     assert words(plots.heatmap(frame, "Errors")) == ["12.5", "100.0", "0.0", ""]
     assert words(plots.heatmap(frame - 0.25, diverging=True))[:3] == ["\u221212.5", "+75.0", "\u221225.0"]
+    titles = [plots.heatmap(frame, "Errors", points=points).axes[0].get_title("left") for points in (False, True)]
+    assert titles == ["Errors (%)", "Errors (points)"]
     tiny = pd.DataFrame({"A": [-1e-6]})
     assert words(plots.heatmap(tiny, diverging=True))[0] == "0.0"
     assert words(plots.heatmap(frame, percent=False, decimals=3))[0] == "0.125"
@@ -184,7 +193,11 @@ def test_identities_are_square_and_skip_what_is_missing():
     axes = figure.axes[0]
     assert axes.get_xlim() == axes.get_ylim()
     assert axes.get_xlim()[1] > 0.2
-    assert len(plots.identities({"errors": {"t": ([0.1], [0.1])}, "rms": {"d": ([0.06], [0.05])}}).axes) == 2
+    figure = plots.identities({"errors": {"t": ([0.1], [0.1])}, "rms": {"d": ([0.06], [0.05]), "t": ([0.1], [0.1])}})
+    first, (other, again) = ([line for line in axes.lines if line.get_marker() != "None"] for axes in figure.axes)
+    assert again.get_marker() == first[0].get_marker() != other.get_marker()  # a group keeps its look
+    assert again.get_color() == first[0].get_color() == plots.PALETTE["blue"] != other.get_color()
+    assert other.get_color() == plots.PALETTE["vermilion"]
     with pytest.raises(ValueError, match="at least one"):
         plots.identities({})
 

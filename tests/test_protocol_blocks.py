@@ -65,4 +65,4 @@ def test_what_is_said_of_them():
     ]
     said = blocks.about(campaign)
     assert "**2** blocks of 234" in said and "0 those of both" in said and "0.05 would" in said
-    assert "at least 115 images where pixels are cut, printed are 40" in said
+    assert "misreads 115.1 of 256 or more, in the mean over all images, where pixels are cut; printed are 40" in said

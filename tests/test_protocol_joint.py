@@ -253,11 +253,13 @@ def test_what_is_said(search):
     assert "class: always 3" in joint.about_sizes(told) and "printed are 1.12 times" in joint.about_sizes(told)
     far = next(line for line in told["joint"]["numbers"] if (line["row"], line["column"]) == ("FC10(1)", "FC10(1e-2)"))
     assert far["excess"] == pytest.approx([0.762 - 0.10, 0.762 - 0.10], abs=0.01)
-    far |= {"z": -4.0, "nearest": 3.5, "seeds": 1}
+    far |= {"z": -4.0, "nearest": 3.5, "seeds": 1, "paper": 0.0625}
     said = joint.beyond(told)
     assert "-4.0 standard errors" in said and "with one network" in said and "none comes within two" in said
-    assert "beyond the errors on clean images" not in said
+    assert "beyond the errors on clean images" not in said and "printed 6.25%, here" in said
+    assert "both beyond" not in joint.about(told)
     best["protocol"]["counted"] = "excess"
+    assert "of the printed ones, both beyond the errors on clean images, " in joint.about(told)
     assert "here 76.1% with one network (66.2 and 65.9 points beyond the errors on clean images)" in joint.beyond(told)
     far |= {"nearest": 1.0, "seeds": 3}
     assert "fits the numbers that choose worse" in joint.beyond(told) and "over 3 starts" in joint.beyond(told)

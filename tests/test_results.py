@@ -107,6 +107,17 @@ def test_the_edge_of_the_tolerance(got, stored, tolerance, ok):
     assert verdict.ok is ok and verdict.entries == 1 and len(verdict.differences) == (not ok)
 
 
+def test_what_may_differ_by_more_than_half_its_size_is_counted(monkeypatch):
+    monkeypatch.setattr(settings, "_GUARDED", {})
+    rows = {"a": [0.02, None], "b": [-0.019, 0.0], "c": [0.0, 0.5]}
+    made = table(rows, ["error", "distortion"])
+    results.record(made)
+    assert results.compare(made, {"error": 0.01, "distortion": 1e-9}).ok
+    assert settings._GUARDED == {"table1": (6, 2)}  # b and c of the error; half of 0.02 is not more than half
+    assert results.compare(made, {"error": 0.02, "distortion": 0.01}).ok
+    assert settings._GUARDED == {"table1": (6, 4)}
+
+
 def test_each_column_has_its_own_tolerance():
     results.record(table())
     changed = table({"FC10(1)": [0.25, 0.15], "AE400-10": [None, 0.086]})
@@ -306,12 +317,16 @@ def test_a_frame_gives_every_entry_its_own_tolerance():
         results._tolerances(table, frame.drop(index="y"))
 
 
-def test_a_measurement_is_read_from_its_own_folder(folder):
-    with pytest.raises(results.MissingResult, match="no measurement in results/benchmarks/peers.json; make bench"):
+def test_a_measurement_is_read_from_its_own_folder(folder, monkeypatch):
+    monkeypatch.setattr(settings, "_MEASURED", {})
+    with pytest.raises(results.MissingResult, match="no measurement in results/benchmarks/peers.json; the programs of"):
         results.measured("peers")
     (folder / "benchmarks").mkdir(parents=True)
     (folder / "benchmarks" / "peers.json").write_text('{"rows": [1]}')
-    assert results.measured("peers") == {"rows": [1]}
+    assert results.measured("peers") == {"rows": [1]} and settings._MEASURED == {"peers": None}
+    assert results.measured("peers", lambda content: 5 + sum(content["rows"])) and settings._MEASURED == {"peers": 6}
+    assert results.last_run({"meta": {"wall_seconds": 2.0, "seconds": 1}}) == 2
+    assert results.last_run({"meta": {"seconds": 1}}) == 1
     (folder / "benchmarks" / "peers.json").write_text('{"rows": [1')
     with pytest.raises(results.ResultError, match="peers.json cannot be read"):
         results.measured("peers")

@@ -387,6 +387,12 @@ def test_bad_arguments_are_refused_before_any_work(problem, kept):
         (TypeError, "int64", (model, images, targets.float()), {}),
         (ValueError, "expected one per image", (model, images, targets[1:]), {}),
         (ValueError, "training mode", (type(model)(), images, targets), {}),
+        (
+            ValueError,
+            "got device 'meta' for a model on 'cpu'; expected the same",
+            (model, images, targets),
+            {"device": "meta"},
+        ),
         (ValueError, "got a function without a name as the model", (model.forward, images, targets), {}),
     ]
     for kind, message, arguments, options in refused:

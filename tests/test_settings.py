@@ -17,13 +17,17 @@ import intriguing
 from intriguing import data
 from intriguing.attack import files
 from intriguing.book import results, settings
+from intriguing.chapters import minimum
+from intriguing.chapters.back_feeding import findings
+from intriguing.chapters.protocol import hunt
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch):
-    """Starts every test without the variables, whatever they are outside."""
+    """Starts every test without the variables and measurements, whatever they are outside."""
     for name in ("PROFILE", "DATA", "CACHE", "DEVICE", "RECORD"):
         monkeypatch.delenv(f"INTRIGUING_{name}", raising=False)
+    monkeypatch.setattr(settings, "_MEASURED", {})
 
 
 def test_quick_is_the_default_profile():
@@ -169,6 +173,7 @@ def test_provenance_has_no_commit_outside_git(monkeypatch, tmp_path):
 
 def test_the_run_line_says_the_provenance_in_one_sentence(monkeypatch):
     monkeypatch.setattr(settings, "_LEDGER", {})
+    monkeypatch.setattr(settings, "_GUARDED", {})
     line = settings.run_line(time.monotonic() - 125)
     about = settings.provenance()
     assert line.startswith(f"Run in profile quick on {about['device']} in 2 min 5 s, {about['created'][:10]} ")
@@ -185,6 +190,44 @@ def test_the_run_line_says_the_provenance_in_one_sentence(monkeypatch):
         "known. It rests on 2 kept computations (1 made now and 1 kept from before), 1 h 1 min of computing on "
         "cuda (H100); what 1 of them took was not written down."
     )
+
+
+def test_the_run_line_says_how_many_entries_are_held_loosely(monkeypatch):
+    monkeypatch.setattr(settings, "_GUARDED", {})
+    assert settings.guard_line() == ""
+    settings.guarded("table1", 12, 0)
+    line = "Entries compared with the stored run: 12; none may differ from it by more than half its size."
+    assert settings.run_line().endswith(f". {line}")
+    settings.guarded("table2", 30, 4)
+    settings.guarded("table4", 8, 1)
+    settings.guarded("table2", 30, 3)  # the same once more
+    assert settings.run_line().endswith(
+        ". Entries compared with the stored run: 50; 4 of them may differ by more than half their size "
+        "(3 in table2, 1 in table4)."
+    )
+
+
+def test_the_run_line_says_which_stored_measurements_it_reads(monkeypatch):
+    monkeypatch.setattr(settings, "_GUARDED", {})
+    assert settings.measured_line() == ""
+    settings.measured("norms", 7.7)
+    settings.measured("other", None)
+    settings.measured("norms", 3725.0)
+    assert settings.run_line().endswith(
+        ". It reads stored measurements, not counted above; they took at least: "
+        "norms (1 h 2 min), other (its file does not say)."
+    )
+
+
+def test_measurements_of_several_runs_count_more_than_the_last(monkeypatch):
+    last = {name: results.last_run(results.measured(name)) for name in ("photographs", "back_feeding", "protocol")}
+    assert last == settings._MEASURED
+    minimum.measured(), findings.stored(), hunt.stored()
+    assert all(settings._MEASURED[name] > 2 * seconds for name, seconds in last.items())
+    assert settings._MEASURED["growth"] == results.measured("growth")["meta"]["wall_seconds"]
+    told = findings.stored()
+    parts = sum(findings.seconds(told[part]) for part in ("selection", "final", "layers", "searched"))
+    assert settings._MEASURED["back_feeding"] == pytest.approx(last["back_feeding"] + parts)
 
 
 def test_one_thread_is_one_device_however_it_was_written(monkeypatch):

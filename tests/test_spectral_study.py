@@ -231,7 +231,7 @@ def test_pictures_show_the_numbers():
     field = np.ones((6, 6))
     field[1, 1] = 3
     figure = pictures.symbols({"a": (field, [0, 0.5])})
-    assert figure.axes[0].get_xlabel() == "supremum 3.00, at the dots 1.00"
+    assert figure.axes[0].get_xlabel() == "largest 3.00, at the dots 1.00"
     distances = SimpleNamespace(whole=[0.1, 0.2], local=[0.2, 0.3], found=[0.3, 0.4])
     figure = pictures.sandwiches({"a": distances, "b": distances}, columns=2)
     radii, safe = figure.axes[0].lines[2].get_data()

@@ -59,6 +59,18 @@ def test_tables_1_and_2_by_hand(three):
     assert clipped.name == "table2_clipped" and list(clipped.rows) == ["Gaussian noise 0.1", "Gaussian noise 0.3"]
 
 
+def test_a_bar_names_the_network_that_is_attacked_and_is_there_on_request_only(three, monkeypatch):
+    calls = []
+    monkeypatch.setattr(tables.runs, "attack", lambda *given, progress: calls.append((*given, progress)) or given[0])
+    images, targets = three.train.images, torch.tensor([1, 2, 0])
+    assert tables.adversarial_sets(MODELS, images, targets, progress=True) == MODELS
+    assert [call[3] for call in calls] == ["attacking right", "attacking swaps"]
+    assert all(call[1] is images and call[2] is targets for call in calls)
+    calls.clear()
+    tables.adversarial_sets(MODELS, images, targets)
+    assert [call[3] for call in calls] == [None, None]
+
+
 def test_noise_of_equal_size_reaches_the_networks_with_that_size(three):
     seen, watching = [], first_pixels([0, 1, 2])
     watching.register_forward_pre_hook(lambda _, arguments: seen.extend(arguments))

@@ -135,7 +135,7 @@ def test_both_populations_have_their_mean(two):
     models, images, targets, sets = two
     row = transfer.populations(models, images, targets, sets).to_frame().loc["a"]
     assert row.tolist() == pytest.approx([0.25, 0.25, 0.3, 0.4])
-    assert transfer.correct_sizes(models, images, sets)["a"].tolist() == pytest.approx([0.2, 0.4, 0.6])
+    assert tables.correct_sizes(models, images, sets)["a"].tolist() == pytest.approx([0.2, 0.4, 0.6])
     assert list(transfer.population_tolerances().columns) == list(row.index)
 
 

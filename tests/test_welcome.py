@@ -140,5 +140,7 @@ def test_the_book_is_cited_as_it_is_named_and_counted():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f"{{{cited['title']}}}" in page and f"{{{cited['version']}}}" in page
     assert f'version = "{cited["version"]}"' in project
+    log = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"{{{cited['date-released']}}}" in page and f"## {cited['version']}, {cited['date-released']}" in log
     for author in cited["references"][0]["authors"]:
         assert f"{author['family-names']}, {author['given-names']}" in page

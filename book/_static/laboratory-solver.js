@@ -196,13 +196,13 @@ globalThis.laboratory = (() => {
 
   // ------------------------------------------------------------------------------------------ the closest image
 
-  const STEPS = 30, RIVALS = 6, SETTLED = 5e-3, STAGE = 0.5, NEAR = 0.02, HEAVIEST = 0.95;
+  const STEPS = 30, RIVALS = 6, PATIENCE = 4, SETTLED = 5e-3, STAGE = 0.5, NEAR = 0.02, HEAVIEST = 0.95;
 
   /* What a target lacks at an image: the lead over its strongest rivals, the gradients of these leads, and who they
      are. */
-  function linearised(network, x, target) {
+  function linearised(network, x, target, most) {
     const outputs = network.outputs(x), logits = outputs.at(-1);
-    const rivals = [...logits.keys()].filter((k) => k !== target).sort((j, k) => logits[k] - logits[j]).slice(0, RIVALS);
+    const rivals = [...logits.keys()].filter((k) => k !== target).sort((j, k) => logits[k] - logits[j]).slice(0, most);
     const combinations = rivals.map((rival) => {
       const signs = zeros(CLASSES);
       signs[target] = 1;
@@ -230,24 +230,32 @@ globalThis.laboratory = (() => {
     return {gap, square, there: gap > 0, wanted: MARGIN * Math.max(spread(logits), 1e-3 * Math.sqrt(square))};
   }
 
-  /* The sequence of projections. start: an image read as the target, or null to begin at the clean one. */
-  function descend(network, clean, target, margin, start) {
+  /* The sequence of projections. start: an image to begin at, or null to begin at the clean one; most: how many rivals
+     are written. */
+  function descend(network, clean, target, margin, start, most = RIVALS) {
     let x = start === null ? Float64Array.from(clean) : Float64Array.from(start);
     let best = null, shortest = Infinity, steps = 0;
     let pull = 0, stage = start === null ? STAGE : 1, before = -Infinity, goal = -Infinity;
     let moved = Infinity, movedBefore = Infinity;
-    let multipliers = zeros(CLASSES);
+    let multipliers = zeros(CLASSES), asked = [];
     const near = NEAR * spread(network.logits(clean));
     const least = 4 * Math.sqrt(PIXELS) * EPSILON;
     while (steps < STEPS) {
       steps++;
       x = rounded(x);
-      const {leads, slopes, rivals} = linearised(network, x, target);
+      const {leads, slopes, rivals} = linearised(network, x, target, most);
       const low = Math.min(...leads), length = distance(x, clean);
       if (low >= margin && length < shortest) {
         best = x;
         shortest = length;
       }
+      if (steps > PATIENCE && most < CLASSES - 1 && low < margin && !asked.includes(rivals[0])) {
+        // Left out, and overtaking: more rivals than these may meet at the minimum, and take turns.
+        const again = descend(network, clean, target, margin, x, 2 * most);
+        const shorter = again.image !== null && distance(again.image, clean) < shortest;
+        return {image: shorter ? again.image : best, steps: steps + again.steps};
+      }
+      asked = rivals;
       // The pull, and the lead to aim for, from how the last linearisation fared.
       const close = low > -near;
       const missed = low < 0 && low < before + 0.5 * (goal - before);

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from intriguing.lipschitz.network import network_bound
     from intriguing.lipschitz.norms import conv_norm, linear_norm
 
-__version__ = "0.2.0"
+__version__ = "1.0.0"
 
 ROOMS = {
     "Distortion": "attack.distortion",

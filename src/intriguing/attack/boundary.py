@@ -86,7 +86,7 @@ def nearest_exit(
 
     Raises:
         TypeError: the images are not floating.
-        ValueError: pixels outside [0, 1], a model in training mode, or a box together with a subspace.
+        ValueError: no images, pixels outside [0, 1], a model in training mode, or a box together with a subspace.
 
     Source:
         Rackwitz and Fiessler 1978, the same iteration in structural reliability; Moosavi-Dezfooli et al. 2016.
@@ -96,6 +96,8 @@ def nearest_exit(
     refuse_training_mode(model)
     if box and (avoid is not None or within is not None):
         raise ValueError("got a box and a subspace; expected one of them; leave one out.")
+    if len(images) == 0:
+        raise ValueError("got no images; expected at least one.")
     double = duplicate(model, torch.float64, "cpu")
     parts = []
     for start in range(0, len(images), chunk):
@@ -260,9 +262,11 @@ def lipschitz_bound(model: nn.Sequential) -> float:
         Szegedy et al. 2013, section 4.3, for the product; Horn and Johnson, Matrix Analysis, for the bound.
     """
     if type(model) is not nn.Sequential or len(model) == 0 or _kind(model[-1]) is not nn.Linear:
+        named = type(model).__name__
+        if type(model) is nn.Sequential:
+            named = f"one that ends in {_kind(model[-1]).__name__}" if len(model) else "one without layers"
         raise TypeError(
-            f"got {type(model).__name__}; expected a Sequential of layers that ends in a Linear one; take the "
-            "network apart."
+            f"got {named}; expected a Sequential of layers that ends in a Linear one; take the network apart."
         )
     refuse_training_mode(model)
     for name, module in model.named_modules():

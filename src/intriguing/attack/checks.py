@@ -284,8 +284,8 @@ def check_search(
     check_numbers(margin=margin, margin_tolerance=margin_tolerance)
     if not margin > 0 or not margin_tolerance > 0:
         raise ValueError(
-            f"got margin {margin} and tolerance {margin_tolerance}; expected both above 0; leave them out for the "
-            "usual ones."
+            f"got margin {margin} and margin_tolerance {margin_tolerance}; expected both above 0; leave them out "
+            "for the usual ones."
         )
     check_numbers(0.0, tolerance=tolerance)
     check_count("max_iterations", max_iterations, 0)

@@ -395,6 +395,7 @@ def grid_distortion(
         other one at these images, positive where the target is reached.
 
     Raises:
+        TypeError: images, targets or model of another type, or targets that are not int64.
         ValueError: a c that is not above 0, shapes that do not fit, or an unknown norm.
 
     Source:
@@ -493,7 +494,7 @@ def grid_search(
         images (B, *shape), unchanged where no c reaches the target, and reached (B,) bool.
 
     Raises:
-        ValueError: as for ``grid_distortion``.
+        TypeError, ValueError: as for ``grid_distortion``.
     """
     moved, gaps = grid_distortion(model, images, targets, penalties, norm=norm)
     reached = (gaps > 0).any(1)

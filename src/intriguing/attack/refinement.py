@@ -3,10 +3,11 @@
 The constraint f(x + r) = l is taken as what it is, one inequality on logits per rival of the target. At the current
 image the network is replaced by its linearisation, and the closest point of the box that satisfies the linearised
 inequalities of the strongest rivals there is found exactly (``project_polyhedron``). On a linear network one such step
-for the whole lead is the optimum, if the rivals that count at its end are among them. Elsewhere two precautions make
-the steps converge from the clean image itself: the lead that is asked for grows in stages, and where a step moves too
-far for the linearisation to hold, the point that is projected is not the clean image but one on the way from it to the
-current image, which is the same as a charge for moving.
+for the whole lead is the optimum, if the rivals that count at its end are among them; where one that was left out keeps
+overtaking, more are written. On other networks two precautions make the steps converge from the clean image itself: the
+lead that is asked for grows in stages, and where a step moves too far for the linearisation to hold, the point that is
+projected is not the clean image but one on the way from it to the current image, which is the same as a charge for
+moving.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from .perturbations import logit_margin
 from .polyhedron import Rows, project_polyhedron
 
 STEPS = 30
-RIVALS = 6  # strongest rivals that are written as constraints, chosen anew in each step
+# Strongest rivals that are written as constraints, chosen anew in each step. Where one that was left out overtakes
+# after some steps, more than these may meet at the minimum, and take turns: the image goes on with twice as many.
+RIVALS, PATIENCE = 6, 4
 # A row is done when a full step would move it by less than this fraction of |r|; |r| itself has then settled to about
 # the square of it, because it is stationary along the boundary.
 SETTLED = 5e-3
@@ -48,6 +51,7 @@ class State(Rows):
         stage: (B,), the part of the missing lead that a step asks for.
         before: (B,), the lead one step ago.
         aim: (B,), the lead that the last step was to reach.
+        asked: (B, k) bool, of which rivals the last step took notice.
         moved: (B,), the length of the last step.
         moved_before: (B,), that of the one before.
     """
@@ -63,6 +67,7 @@ class State(Rows):
     stage: Tensor
     before: Tensor
     aim: Tensor
+    asked: Tensor
     moved: Tensor
     moved_before: Tensor
 
@@ -76,6 +81,7 @@ def refine(
     start: Tensor | None = None,
     dtype: torch.dtype | None = None,
     spread: Tensor | None = None,
+    rivals: int = RIVALS,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Find perturbations of locally smallest norm that give the target a margin.
 
@@ -89,6 +95,7 @@ def refine(
         dtype: the images will be rounded to this type, and the margin is verified after rounding.
         spread: (B,), of the clean image's logits, those of classes that cannot win left out; by default of all finite
             ones.
+        rivals: how many of the strongest are written as constraints; twice as many where it turns out that more count.
 
     Returns:
         images (B, n), the shortest that were seen with their margin; success (B,) bool, whether there was one (where
@@ -123,38 +130,76 @@ def refine(
         stage=torch.full_like(shortest, STAGE if start is None else 1.0),
         before=-unknown,
         aim=-unknown,
+        asked=torch.ones_like(logits, dtype=torch.bool),
         moved=unknown,
         moved_before=unknown,
     )
+    crowded, there = torch.zeros_like(targets, dtype=torch.bool), best.clone()
     for step in range(STEPS):
         state.x = state.x.to(dtype or clean.dtype).to(clean.dtype)
-        lead, slope, rivals = _linearise(classify, state.x, state.target)
+        lead, slope, rival = _linearise(classify, state.x, state.target, rivals)
         evaluations[state.row] += lead.shape[1]
         low = lead.amin(1)
         distance = _keep(state, low, best, shortest)
         _adapt(state, low)
-        z, multipliers = _step(state, lead, slope, rivals)
-        going = z.sub(state.x).norm(dim=1) > SETTLED * (1 - state.pull) * distance
-        going |= low < state.margin
-        state.multipliers = torch.zeros_like(state.multipliers).scatter_(1, rivals, multipliers)
-        state.before, state.moved_before = low, state.moved
-        state.moved = (z - state.x).norm(dim=1)
+        if step >= PATIENCE and rivals + 1 < logits.shape[1]:
+            more = (low < state.margin) & ~state.asked.gather(1, rival[:, :1])[:, 0]
+            if bool(more.any()):
+                crowded[state.row[more]], there[state.row[more]] = True, state.x[more]
+                state, lead, slope, rival = state.take(~more), lead[~more], slope[~more], rival[~more]
+                low, distance = low[~more], distance[~more]
+        z, multipliers = _step(state, lead, slope, rival)
+        moved = (z - state.x).norm(dim=1)
+        going = (moved > SETTLED * (1 - state.pull) * distance) | (low < state.margin)
+        state.multipliers = torch.zeros_like(state.multipliers).scatter_(1, rival, multipliers)
+        state.asked = torch.zeros_like(state.asked).scatter_(1, rival, True)
+        state.before, state.moved_before, state.moved = low, state.moved, moved
         ended = ~going if step + 1 < STEPS else torch.ones_like(going)
         if bool(ended.any()):
-            last = state.take(ended)
-            # Where the linearisation has settled it holds for less than twice the margin, and to rounding.
-            last.aim, last.moved = LAST * last.margin, torch.zeros_like(last.moved)
-            last.x = _step(last, lead[ended], slope[ended], rivals[ended])[0].to(dtype or clean.dtype).to(clean.dtype)
-            with torch.no_grad():
-                low = logit_margin(classify(last.x), last.target)
-            evaluations[last.row] += 1
-            _keep(last, low, best, shortest)
+            last, lines = state.take(ended), (lead[ended], slope[ended], rival[ended])
+            _finish(classify, last, lines, dtype, best, shortest, evaluations)
         if bool(ended.all()):
             break
         state.x = z
         if bool(ended.any()):
             state = state.take(~ended)
+    if bool(crowded.any()):
+        row = crowded.nonzero()[:, 0]
+        about = {"dtype": dtype, "spread": None if spread is None else spread[row], "rivals": 2 * rivals}
+        again, found, asked = refine(classify, clean[row], targets[row], margin[row], start=there[row], **about)
+        evaluations[row] += asked
+        distance = torch.where(found, (again - clean[row]).norm(dim=1), torch.inf)
+        shorter = distance < shortest[row]
+        best[row[shorter]], shortest[row[shorter]] = again[shorter], distance[shorter]
     return best, shortest.isfinite(), evaluations
+
+
+def _finish(
+    classify: Callable[[Tensor], Tensor],
+    last: State,
+    lines: tuple[Tensor, Tensor, Tensor],
+    dtype: torch.dtype | None,
+    best: Tensor,
+    shortest: Tensor,
+    evaluations: Tensor,
+) -> None:
+    """The last step, to the margin itself, where the linearisation has settled; a second one where that falls short."""
+    # There it holds for less than twice the margin, and to rounding.
+    last.aim, last.moved = LAST * last.margin, torch.zeros_like(last.moved)
+    missed = torch.ones_like(last.row, dtype=torch.bool)
+    for again in (False, True):
+        if again:  # the lead is curved: once more, from where the step led
+            last, count = last.take(missed), lines[0].shape[1]
+            lines = _linearise(classify, last.x, last.target, count)
+            evaluations[last.row] += count
+        last.x = _step(last, *lines)[0].to(dtype or best.dtype).to(best.dtype)
+        with torch.no_grad():
+            low = logit_margin(classify(last.x), last.target)
+        evaluations[last.row] += 1
+        _keep(last, low, best, shortest)
+        missed = low < last.margin
+        if not bool(missed.any()):
+            return
 
 
 def _keep(state: State, low: Tensor, best: Tensor, shortest: Tensor) -> Tensor:
@@ -196,14 +241,16 @@ def _step(state: State, lead: Tensor, slope: Tensor, rivals: Tensor) -> tuple[Te
     return z, multipliers / freedom
 
 
-def _linearise(classify: Callable[[Tensor], Tensor], x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _linearise(
+    classify: Callable[[Tensor], Tensor], x: Tensor, targets: Tensor, most: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Lead of the target over its strongest rivals (B, q), the gradients of these leads (B, q, n), and who they are."""
     leaf = x.detach().requires_grad_()
 
     def asked() -> tuple[Tensor, Tensor, int]:
         logits = classify(leaf)
         others = logits.detach().scatter(1, targets[:, None], -torch.inf)
-        count = min(RIVALS, logits.shape[1] - 1)
+        count = min(most, logits.shape[1] - 1)
         rivals = others.topk(count).indices
         return logits.gather(1, targets[:, None]) - logits.gather(1, rivals), rivals, count
 
@@ -222,7 +269,7 @@ def _linearise(classify: Callable[[Tensor], Tensor], x: Tensor, targets: Tensor)
             slope = torch.stack(
                 [torch.autograd.grad(leads[:, j].sum(), leaf, retain_graph=j + 1 < count)[0] for j in range(count)]
             )
-    leads, slope = leads.detach(), slope.transpose(0, 1).contiguous()
+    leads, slope = leads.detach(), slope.transpose(0, 1)
     # A rival that cannot win asks for nothing; where there are many, the target itself may be drawn among them.
     beyond = (leads == torch.inf) | (rivals == targets[:, None])
     if bool(beyond.any()):

@@ -69,8 +69,8 @@ class Run:
         chunk: images per file and solved at a time, at least 1; by default 400,000 pixels on the CPU and 8 million on
             an accelerator, that is 510 and 10,204 images of 28 by 28 pixels.
         folder: where the chunks are kept; by default ``runs/<key>`` in the cache.
-        device: where a plain function is given its images; a module works where its weights are, whatever is said here.
-            By default where the model's weights are, or the images for a plain function. Its kind is part of the key.
+        device: where chunks are solved, and where a module with weights has to be already. By default where these are,
+            or else the images. Its kind is part of the key.
         name: of the model. A plain function needs one, and another one whenever it changes: the name alone stands in
             the key for its code and for what it closes over.
         **settings: those of ``minimum_distortion``: ``refine``, ``norm``, ``margin``, ``max_iterations``, ...
@@ -83,8 +83,8 @@ class Run:
 
     Raises:
         TypeError: images or targets of a wrong dtype, or a setting that ``minimum_distortion`` does not have.
-        ValueError: pixels outside the bounds, shapes that do not fit, a chunk below 1, a model in training mode, a
-            function without a name, or a folder that holds another run.
+        ValueError: pixels outside the bounds, shapes that do not fit, a chunk below 1, a model in training mode or
+            on another device, a function without a name, or a folder that holds another run.
         OSError: the folder cannot be written, for instance because the disk is full.
     """
 
@@ -114,7 +114,14 @@ class Run:
         self.model, self.images, self.targets, self._name = model, images, targets, name
         self._versions = _version(images), _version(targets)
         self._checked: set[int] = set()  # chunks of which the model has been asked
-        self.device = torch.device(device) if device is not None else _home(model, images)
+        home = _home(model, images)
+        self.device = torch.device(device) if device is not None else home
+        weighted = isinstance(model, nn.Module) and next(model.parameters(), None) is not None
+        if weighted and self.device.type != home.type:
+            raise ValueError(
+                f"got device {str(self.device)!r} for a model on {str(home)!r}; expected the same one; move the model "
+                f"there first, with model.to({str(self.device)!r}), or leave the device out."
+            )
         chunk = chunk or _chunk_size(images, self.device)
         self.ranges = [(start, min(start + chunk, len(images))) for start in range(0, max(len(images), 1), chunk)]
         self.key = {

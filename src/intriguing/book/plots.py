@@ -340,7 +340,8 @@ def digits(images: ArrayLike, titles: Sequence[object] | None = None, *, columns
     fitting = int(NARROW / 0.75)
     if titles is not None and columns > fitting:
         order = _blocks(len(images), columns, fitting)
-        figure.redraw = functools.partial(digits, images[order], [titles[i] for i in order], columns=fitting)
+        again = images[order] if images.ndim == 3 else np.moveaxis(images[order], -1, 1)
+        figure.redraw = functools.partial(digits, again, [titles[i] for i in order], columns=fitting)
     return figure
 
 
@@ -459,6 +460,7 @@ def heatmap(
     *,
     percent: bool = True,
     decimals: int = 1,
+    points: bool = False,
     diverging: bool = False,
     limit: float | None = None,
     xlabel: str = "",
@@ -472,6 +474,7 @@ def heatmap(
         title: Above the table.
         percent: Whether the numbers are fractions to be written as percent.
         decimals: Digits after the point.
+        points: Whether fractions are differences of rates, so that the title speaks of points instead of percent.
         diverging: Whether zero is the middle of the colours, for differences; signs are then written out.
         limit: The value with the strongest colour (and, if diverging, minus it); None takes the largest size.
         xlabel: What the columns are.
@@ -510,7 +513,8 @@ def heatmap(
         xlabel=xlabel,
         ylabel=ylabel,
     )
-    axes.set_title(title + (" (%)" if percent and title else ""), loc="left", pad=10)
+    unit = "points" if diverging or points else "%"
+    axes.set_title(f"{title} ({unit})" if percent and title else title, loc="left", pad=10)
     axes.invert_yaxis()
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
@@ -520,8 +524,8 @@ def heatmap(
     axes.spines[:].set_visible(False)
     if figure.get_figwidth() > 1.1 * NARROW:
         figure.redraw = functools.partial(
-            heatmap, frame, title, percent=percent, decimals=decimals, diverging=diverging, limit=limit,
-            xlabel=xlabel, ylabel=ylabel, width=NARROW,
+            heatmap, frame, title, percent=percent, decimals=decimals, points=points, diverging=diverging,
+            limit=limit, xlabel=xlabel, ylabel=ylabel, width=NARROW,
         )  # fmt: skip
     return figure
 
@@ -589,7 +593,8 @@ def identities(
     """Two measurements of the same things against each other, with the line on which they agree, in plots side by side.
 
     Args:
-        groups: Title -> group of points -> (x, y), each of shape (n,); a pair with a NaN is left out.
+        groups: Title -> group of points -> (x, y), each of shape (n,); a pair with a NaN is left out. A group of the
+            same name looks the same in every plot.
         percent: The titles of those whose numbers are fractions to be written as percent.
         xlabel: What the first measurement is.
         ylabel: What the second one is.
@@ -602,11 +607,16 @@ def identities(
     """
     figure, grid = panels(groups.items(), row=3.7 if len(groups) < 3 else 2.7, width=min(WIDTH, 3.7 * len(groups)))
     percent = set(percent)
+    labels = dict.fromkeys(label for points in groups.values() for label in points)
+    # By value: what a name such as C1 means is looked up while drawing.
+    colours = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
+    looks = dict(zip(labels, zip(repeated(colours), repeated(MARKERS), strict=False), strict=False))
     for (axes, points), title in zip(grid, groups, strict=True):
         top = 0.0
-        for (label, (x, y)), marker in zip(points.items(), repeated(MARKERS), strict=False):
+        for label, (x, y) in points.items():
             x, y = as_array(x), as_array(y)
-            axes.plot(x, y, marker, label=label, alpha=0.85, markeredgecolor="white", markeredgewidth=0.6)
+            colour, marker = looks[label]
+            axes.plot(x, y, marker, color=colour, label=label, alpha=0.85, markeredgecolor="white", markeredgewidth=0.6)
             both = np.concatenate([x, y])
             top = max(top, float(np.max(both[np.isfinite(both)], initial=0.0)))
         top = 1.06 * (top or 1.0)

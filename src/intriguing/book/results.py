@@ -31,6 +31,10 @@ Tolerance: TypeAlias = float | Mapping[str, float] | pd.DataFrame
 """Largest absolute difference allowed: one number, one by column, or a frame with one by row and column."""
 
 
+_NOTHING = 1e-6
+"""A tolerance that only rounding uses up; it is wide for no entry, not even for zero."""
+
+
 class ResultError(RuntimeError):
     """A stored run cannot be found, read or placed."""
 
@@ -144,11 +148,18 @@ def load(name: str, profile: str | None = None) -> Table:
         raise _unreadable(location(name, profile), problem) from problem
 
 
-def measured(name: str) -> dict[str, Any]:
+def last_run(content: Mapping[str, Any]) -> float | None:
+    """Returns the seconds of the run that wrote a measurement last, None where it does not say."""
+    meta = content.get("meta", {})
+    return meta.get("wall_seconds", meta.get("seconds"))
+
+
+def measured(name: str, took: Callable[[dict[str, Any]], float | None] = last_run) -> dict[str, Any]:
     """Returns what a program of the folder ``benchmarks`` has measured or computed, and stored.
 
     Args:
         name: Of the file, for instance ``peers``, ``growth`` or ``back_feeding``.
+        took: From the content, the seconds that all of it took at least, for the foot of the page.
 
     Returns:
         The content of ``results/benchmarks/<name>.json``; its ``meta`` names the machine, and in most files the day.
@@ -159,11 +170,14 @@ def measured(name: str) -> dict[str, Any]:
     """
     path = location(name).parents[1] / "benchmarks" / f"{name}.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise MissingResult(f"no measurement in results/benchmarks/{name}.json; make bench makes it.") from None
+        found = f"no measurement in results/benchmarks/{name}.json"
+        raise MissingResult(f"{found}; the programs of the folder benchmarks make it.") from None
     except ValueError as problem:
         raise _unreadable(path, problem) from problem
+    settings.measured(name, took(content))
+    return content
 
 
 def compare(table: Table, tolerance: Tolerance) -> Verdict:
@@ -191,13 +205,15 @@ def compare(table: Table, tolerance: Tolerance) -> Verdict:
         *_unmatched(table.rows, stored.rows, lambda row: (row, None)),
         *_unmatched(table.columns, stored.columns, lambda column: (None, column)),
     ]
-    entries = 0
+    entries = loose = 0
     for row, column, got in _entries(table):
         if row in stored.rows and column in stored.columns:
             entries += 1
             kept = _rounded(stored.rows[row][stored.columns.index(column)])
+            loose += kept is not None and allowed[row, column] > max(abs(kept) / 2, _NOTHING)
             if not _close(_rounded(got), kept, allowed[row, column]):
                 differences.append(Difference(row, column, _rounded(got), kept, allowed[row, column]))
+    settings.guarded(table.name, entries, loose)
     within = f"{entries} of {entries} entries within tolerance."
     return _verdict(subject, entries, differences, f"{subject} agrees with the stored run: {within}")
 

@@ -1,4 +1,4 @@
-"""Long runs as the book makes them: digits against a network of the paper, kept under the code that solves them."""
+"""Long runs as the book makes them: digits or cars against a network, kept under the code that solves them."""
 
 from __future__ import annotations
 

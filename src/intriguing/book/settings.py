@@ -57,7 +57,6 @@ class Profile:
         training_iterations: The most L-BFGS iterations of a classifier's training.
         autoencoder_iterations: The most L-BFGS iterations of the autoencoder's training.
         epochs: Passes over the training set of the convolutional network.
-        seeds: Asked for by nothing in the book: each measured spread rests on a number of seeds of its own.
         convolutional_images: How many images are attacked for a convolutional network, which costs far more.
         table_seeds: How many times the networks of Tables 1 to 4 are trained anew for the spread of their entries, and
             those with bounded layers for theirs.
@@ -82,7 +81,6 @@ class Profile:
     training_iterations: int
     autoencoder_iterations: int
     epochs: int
-    seeds: int
     convolutional_images: int
     table_seeds: int
     seed_images: int
@@ -105,7 +103,6 @@ QUICK = Profile(
     training_iterations=250,
     autoencoder_iterations=100,
     epochs=6,
-    seeds=2,
     convolutional_images=60,
     table_seeds=2,
     seed_images=250,
@@ -129,7 +126,6 @@ PAPER = Profile(
     training_iterations=1500,
     autoencoder_iterations=300,
     epochs=4,
-    seeds=3,
     convolutional_images=500,
     table_seeds=5,
     seed_images=2000,
@@ -320,18 +316,19 @@ def run_line(started: float | None = None) -> str:
 
     Returns:
         Profile, device, wall time, date, seed, versions and the commit of ``src``; a second sentence on the
-        computing that was kept by earlier runs or made by this one, where there is any.
+        computing that was kept by earlier runs or made by this one, a third on the stored measurements that were read,
+        and a fourth on how closely tables are compared with stored ones, where there are any.
     """
     run = provenance(started)
     took = duration(run["wall_seconds"])
     when = datetime.fromisoformat(run["created"]).strftime("%Y-%m-%d %H:%M UTC")
     versions = ", ".join(f"{name} {version or 'missing'}" for name, version in run["versions"].items())
     code = f"commit {run['commit']}" if run["commit"] else "no commit known"
-    rests = computing_line(computing())
-    return (
+    first = (
         f"Run in profile {run['profile']} on {run['device']} in {took}, {when}, seed {run['seed']}, "
-        f"with {versions}; code: {code}." + (f" {rests}" if rests else "")
+        f"with {versions}; code: {code}."
     )
+    return " ".join(filter(None, [first, computing_line(computing()), measured_line(), guard_line()]))
 
 
 def duration(seconds: float) -> str:
@@ -344,6 +341,57 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes % 60} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+_GUARDED: dict[str, tuple[int, int]] = {}  # entries of each table that was compared, and how many of them loosely
+
+
+def guarded(table: str, entries: int, loose: int) -> None:
+    """Remembers how closely a table of this run was compared with the stored one.
+
+    Args:
+        table: Its name.
+        entries: How many entries were compared.
+        loose: How many of them may differ by more than half the stored value.
+    """
+    _GUARDED[table] = (entries, loose)
+
+
+def guard_line() -> str:
+    """Returns one sentence on how closely this run is compared with the stored one, empty where nothing is."""
+    entries = sum(count for count, _ in _GUARDED.values())
+    loose = {table: count for table, (_, count) in _GUARDED.items() if count}
+    if not entries:
+        return ""
+    begin = f"Entries compared with the stored run: {entries}; "
+    if not loose:
+        return begin + "none may differ from it by more than half its size."
+    where = ", ".join(f"{count} in {table}" for table, count in loose.items())
+    return begin + f"{sum(loose.values())} of them may differ by more than half their size ({where})."
+
+
+_MEASURED: dict[str, float | None] = {}  # what each stored measurement that was read says it took
+
+
+def measured(name: str, seconds: float | None) -> None:
+    """Remembers a stored measurement that this run read.
+
+    Args:
+        name: Of its file.
+        seconds: What it took at least; None where the file does not say.
+    """
+    _MEASURED[name] = seconds
+
+
+def measured_line() -> str:
+    """Returns one sentence on the stored measurements that this run read, empty where there are none."""
+    if not _MEASURED:
+        return ""
+    took = [
+        f"{name} ({'its file does not say' if seconds is None else duration(seconds)})"
+        for name, seconds in _MEASURED.items()
+    ]
+    return f"It reads stored measurements, not counted above; they took at least: {', '.join(took)}."
 
 
 _LEDGER: dict[str, dict] = {}

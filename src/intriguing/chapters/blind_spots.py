@@ -26,6 +26,7 @@ AGREEING = 0.01  # relative difference of two mean distortions, or of two search
 CERTIFIED = 1e-4  # duality gap below which an optimum counts as known
 EXACT = 1.001  # a mean distortion below this multiple of the optimum counts as the optimum
 BELOW = 1e-5  # what the solution of the exact problem may lie above its optimum, relative
+COUNTED = 6  # standard errors by which a share of the images may differ in a rerun, whose networks are other ones
 AROUND = torch.logspace(
     -1.5, 1.0, 16, dtype=torch.float64
 )  # multiples of the c at the edge at which a path is followed
@@ -505,7 +506,7 @@ def exact_verdict(exact: Table) -> str:
     )
 
 
-def noise_accuracy(models: Mapping[str, nn.Module], images: Images) -> pd.DataFrame:
+def noise_accuracy(models: Mapping[str, nn.Module], images: Images) -> Table:
     """Which share of noisy images the networks read correctly.
 
     Args:
@@ -513,30 +514,35 @@ def noise_accuracy(models: Mapping[str, nn.Module], images: Images) -> pd.DataFr
         images: clean images, which get Gaussian noise of the paper's Figure 7 (c).
 
     Returns:
-        One row for each network, with the columns ``free`` and ``clipped``, the latter cut back to [0, 1].
+        A ``Table`` named ``noise_accuracy``: one row for each network, with the columns ``free`` and ``clipped``, the
+        latter cut back to [0, 1].
 
     Source:
         Szegedy et al. 2013, Figure 7 (c).
     """
     size = paper.NUMBERS["figure 7 noise"].value
-    return pd.DataFrame(
-        {
-            column: {
-                name: 1 - error_rate(model, gaussian_noise(images.images, size, clip=clip), images.labels)
-                for name, model in models.items()
-            }
-            for column, clip in {"free": False, "clipped": True}.items()
-        }
-    )
+    noisy = [gaussian_noise(images.images, size, clip=clip) for clip in (False, True)]
+    rows = {name: [1 - error_rate(model, shown, images.labels) for shown in noisy] for name, model in models.items()}
+    return Table("noise_accuracy", ["free", "clipped"], rows, {"data": images.name, "images": len(images)})
 
 
-def accuracy_list(accuracy: pd.DataFrame) -> str:
+def noise_tolerances(accuracy: Table) -> pd.DataFrame:
+    """How far each entry of a rerun may lie from the stored run: ``COUNTED`` standard errors of a share so counted.
+
+    Args:
+        accuracy: what :func:`noise_accuracy` returns.
+    """
+    images, shares = accuracy.meta["images"], accuracy.to_frame()
+    return COUNTED * (shares * (1 - shares)).clip(lower=1 / images).div(images).pow(0.5)
+
+
+def accuracy_list(accuracy: Table) -> str:
     """The accuracy under noise and the paper's as a table in Markdown.
 
     Args:
         accuracy: what :func:`noise_accuracy` returns.
     """
-    rows = [[name, f"{free:.0%}", f"{clipped:.0%}"] for name, free, clipped in accuracy.itertuples()]
+    rows = [[name, f"{free:.0%}", f"{clipped:.0%}"] for name, (free, clipped) in accuracy.rows.items()]
     rows += [["the paper, Figure 7 (c)", f"{paper.NUMBERS['figure 7 noise accuracy'].value:.0%}", ""]]
     return markdown.words(["network", "accuracy, noise of stddev 1", "the same, cut back to [0, 1]"], rows)
 
@@ -564,7 +570,7 @@ def claims(
     norms: Table,
     exact: Table,
     down: Table,
-    accuracy: pd.DataFrame,
+    accuracy: Table,
     states: pd.DataFrame,
     paths: Crossings,
     lines: Table,
@@ -620,6 +626,7 @@ def claims(
         "A shift by one pixel is a longer step than the one found, and fools the network less often": (
             step["mean distortion"] > search["mean distortion"] and step["error"] < search["error"]
         ),
-        "Some network reads a third or more of the images under noise of stddev 1": accuracy.max(axis=None) > 1 / 3,
+        "Some network reads a third or more of the images under noise of stddev 1": accuracy.to_frame().max(axis=None)
+        > 1 / 3,
     }
     return {claim: bool(holds) for claim, holds in decided.items()}

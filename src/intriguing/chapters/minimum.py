@@ -36,7 +36,7 @@ LEFT_OUT = ("penalty-plain",)  # methods that the picture does not show
 SLOWER = 1.5  # times as long as 100 steps of DDN that a search may take
 
 
-SHARE = "{:.1%}"
+SHARE = "{:.2%}"
 """How tables write a rate of success."""
 
 
@@ -123,7 +123,13 @@ def measured() -> Measured:
     Raises:
         ResultError: one of them is missing or cannot be read.
     """
-    return Measured(*(results.measured(name) for name in ("peers", "floor", "growth", "large", "gpu", "photographs")))
+    names = ("peers", "floor", "growth", "large", "gpu")
+    return Measured(*map(results.measured, names), results.measured("photographs", _all_rows))
+
+
+def _all_rows(content: Mapping[str, Any]) -> float:
+    """What one call of every method took: the file holds rows of several runs, and the time of the last alone."""
+    return sum(row["batch"] * (row.get("wall_seconds") or 0) for row in content["rows"])
 
 
 def machine(found: Measured) -> str:
@@ -213,6 +219,25 @@ def findings(found: Measured) -> str:
 
     rows["lost"] = 1 - rows["success"]
     rows["times ours"] = rows["seconds"] / rows["seconds"].xs("refined").reindex(rows.index, level="model")
+    lower = [
+        name for name in names if rows.at[("brendel-bethge-200", name), "ratio"] < rows.at[("refined", name), "ratio"]
+    ]
+    title = "In single precision, following the boundary ends lowest in the mean" + (
+        "." if lower == names else f" on {' and '.join(lower)} alone." if lower else ", but for the projections."
+    )
+    cheaper = {name: _cheaper(rows.xs(name, level="model")) for name in names}
+    first = [name for name in names if cheaper[name].empty]
+    cost = " and cost least" if first == names else f", and on {' and '.join(first)} cost least" if first else ""
+    beaten = "".join(
+        f" Less time by the yardstick on {name}: "
+        + "; ".join(
+            f"{method.removeprefix('ours, ')} ({time:.2f}, {ratio - 1:.1%} above the minimum)"
+            for method, time, ratio in less[["method", "time_ratio", "ratio"]].itertuples(index=False)
+        )
+        + "."
+        for name, less in cheaper.items()
+        if len(less)
+    )
     shipped, margin, walk = ("cw-art", "cw-torchattacks"), ("cw-foolbox", "cw-cleverhans"), ("brendel-bethge-200",)
     return (
         f"* *The penalty method stays above the minimum, however it is minimised.* On {' and '.join(names)} our solver "
@@ -221,14 +246,19 @@ def findings(found: Measured) -> str:
         f"* *A margin loss gets close slowly.* Carlini and Wagner's attack ends {over('cw-foolbox', 2)} above the "
         f"minimum in foolbox and {over('cw-cleverhans', 2)} in cleverhans, after {span('passes', margin)} passes. With "
         f"the settings tried in ART and in torchattacks it ends far higher and misses {lost(shipped)} of the targets.\n"
-        "* *In single precision, following the boundary ends lowest in the mean.* Brendel and Bethge's attack with 200 "
+        f"* *{title}* Brendel and Bethge's attack with 200 "
         f"steps ends {over(walk[0], 3)} above the minimum on the images that reach their target in single precision; "
         f"{lost(walk)} do not in both precisions, and it takes {span('times ours', walk)} times as long as the "
         "projections.\n"
-        f"* *Projections succeed on every image and cost least.* They end {over('refined', 3)} above the minimum, "
+        f"* *Projections succeed on every image{cost}.* They end {over('refined', 3)} above the minimum, "
         f"after {span('passes', ('refined',))} passes and {span('time_ratio', ('refined',), '{:.2f}')} of the time of "
-        "the yardstick."
+        f"the yardstick.{beaten}"
     )
+
+
+def _cheaper(rows: pd.DataFrame) -> pd.DataFrame:
+    """The methods that cost less than the search by projections, by the yardstick that was timed in turn with each."""
+    return rows[rows["time_ratio"] < rows.at["refined", "time_ratio"]]
 
 
 def parts(found: Measured) -> Styler:
@@ -535,7 +565,6 @@ def claims(measurements: Measured, found: Found, models: Mapping[str, nn.Module]
     refined = rows[(rows["batch"] == peers["meta"]["large"]) & (rows["key"] == "refined")].set_index("model")
     scipy = rows[rows["key"] == "scipy"].set_index("model")
     others = small[~small["method"].str.startswith("ours")].dropna(subset=["ratio"])
-    cheapest = others.groupby("model")["seconds"].min()
     lowest = others[others["success"] == 1].groupby("model")["ratio"].min()
     walks = small[small["key"] == "brendel-bethge-200"].set_index("model")
     margins = small[small["key"].isin(["cw-foolbox", "cw-cleverhans"])]
@@ -554,7 +583,9 @@ def claims(measurements: Measured, found: Found, models: Mapping[str, nn.Module]
             (ours["success"] == 1).all() and (refined["success"] == 1).all()
         ),
         "On 2,000 images it takes no longer than 100 steps of DDN": bool((refined["time_ratio"] <= 1).all()),
-        "No other method is cheaper": all(ours["seconds"][name] < cheapest[name] for name in names),
+        "No other method is cheaper on 100 images": all(
+            _cheaper(small[small["model"] == name].set_index("key")).empty for name in names
+        ),
         "No other method that succeeds on every image ends lower by more than 0.02 %": all(
             ours["ratio"][name] < lowest[name] + 2e-4 for name in names
         ),
@@ -568,7 +599,7 @@ def claims(measurements: Measured, found: Found, models: Mapping[str, nn.Module]
         ),
         "Carlini and Wagner's attack comes within half a percent in foolbox and cleverhans, after thousands of "
         "passes": bool((margins["ratio"] < 1.005).all() and (margins["passes"] > 1000).all()),
-        "A loop over images with SciPy takes more than 100 times as long": bool(
+        "A loop over images with SciPy takes more than 100 times as long as projections of 2,000 images do": bool(
             (scipy["seconds"] / refined["seconds"] > 100).all()
         ),
         "Sixty thousand images need less than 2 GB": bool((grown["peak memory, MiB"] * 2**20 < 2e9).all()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,9 +10,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from intriguing.attack import files
 from intriguing.attack.distortion import Distortion, distortion_to_all
 from intriguing.attack.perturbations import moved_by, wrong_classes
-from intriguing.book import markdown, paper, tables
+from intriguing.book import cache, fingerprint, markdown, paper, tables
 from intriguing.book.results import Table
 from intriguing.book.tables import error_matrix
 from intriguing.data import Images
@@ -131,20 +133,6 @@ def population_tolerances() -> pd.DataFrame:
 def populations_beside_paper(found: Table) -> pd.DataFrame:
     """What :func:`populations` returns, with the distortion that the paper prints."""
     return found.to_frame().join(paper.TABLE1.to_frame()["distortion"].rename("the paper"))
-
-
-def correct_sizes(models: Mapping[str, nn.Module], images: Images, sets: Mapping[str, Distortion]) -> dict[str, Tensor]:
-    """The distortions of the images that the network read correctly before they were moved.
-
-    Args:
-        models: name -> network.
-        images: the clean images.
-        sets: name -> the adversarial examples made for it.
-    """
-    return {
-        name: found.rms[(predict(models[name], images.images) == images.labels).to(found.rms.device)]
-        for name, found in sets.items()
-    }
 
 
 def outcomes(models: Mapping[str, nn.Module], images: Images, targets: Tensor, sets: Mapping[str, Distortion]) -> Table:
@@ -302,19 +290,13 @@ def target_choice(models: Mapping[str, nn.Module], images: Images, targets: Tens
         the nine and averaged over the nine, and the mean error on the *other* networks with random and with nearest
         targets.
     """
-    nearest, rows = {}, {}
-    random: dict[str, Tensor] = {}
-    column = (wrong_classes(images.labels) == targets[:, None]).int().argmax(1)
-    every = torch.arange(len(images))
+    nearest, random, rows = {}, {}, {}
     for name, model in models.items():
-        found = distortion_to_all(model, images.images, images.labels)
-        closest = found.rms.argmin(1)
-        random[name], nearest[name] = found.images[every, column], found.images[every, closest]
-        rows[name] = [
-            float(found.rms[every, column].mean()),
-            float(found.rms[every, closest].mean()),
-            float(found.rms.mean()),
-        ]
+        key = {"model": cache.described(model), "images": images.digest, "targets": files.digest({"targets": targets})}
+        key["code"] = fingerprint.of(_toward_each)
+        found = cache.load_or_make(f"toward-each-{name}", key, functools.partial(_toward_each, model, images, targets))
+        random[name], nearest[name] = (found[kind].to(images.images.device) for kind in ("random", "nearest"))
+        rows[name] = [float(found[kind].mean()) for kind in ("to random", "to nearest", "to each")]
     for sets in (random, nearest):
         errors = error_matrix(models, sets, images.labels)
         for i, name in enumerate(models):
@@ -322,6 +304,18 @@ def target_choice(models: Mapping[str, nn.Module], images: Images, targets: Tens
             rows[name].append(sum(others) / len(others))
     columns = ["random", "nearest", "mean of nine", "transfer, random", "transfer, nearest"]
     return Table("target_choice", columns, rows, {"data": images.name})
+
+
+def _toward_each(model: nn.Module, images: Images, targets: Tensor) -> dict[str, Tensor]:
+    """Examples for the target given and for the nearest of nine, and the distortions to these and to each."""
+    found = distortion_to_all(model, images.images, images.labels)
+    places = {
+        "random": (wrong_classes(images.labels) == targets[:, None]).int().argmax(1),
+        "nearest": found.rms.argmin(1),
+    }
+    every = torch.arange(len(images))
+    made = {kind: found.images[every, place] for kind, place in places.items()}
+    return made | {f"to {kind}": found.rms[every, place] for kind, place in places.items()} | {"to each": found.rms}
 
 
 def choice_beside_paper(choice: Table, clean: pd.Series | None = None) -> pd.DataFrame:

@@ -98,7 +98,9 @@ class Photographs:
 
     def summary(self) -> str:
         """One sentence on what was read, and on how many were made RGB or warped."""
-        done = [f"{self.converted} grey or CMYK ones made RGB"] if self.converted else []
+        done = (
+            [f"{self.converted} that were grey, CMYK, with a palette or transparent made RGB"] if self.converted else []
+        )
         if self.resized:
             done.append(f"{self.resized} of another size warped to {SIZE} by {SIZE} pixels")
         which = "the files of the manifest" if self.pinned else "not the files of the manifest, so numbers may differ"

@@ -124,8 +124,6 @@ def applied(layer: nn.Module, name: str) -> Tensor | None:
 def step(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     """What a layer does, in float64 on the CPU, without the layer itself.
 
-    A convolution whose weight is computed anew at every call is taken to be padded with zeros.
-
     Args:
         layer: in evaluation mode; its weights and its memory stay as they are.
 
@@ -140,8 +138,11 @@ def step(layer: nn.Module) -> Callable[[Tensor], Tensor]:
         weight, bias = (wide(value) for value in (applied(layer, "weight"), applied(layer, "bias")))
         if kind(layer) is nn.Linear:
             return lambda x: nn.functional.linear(x, weight, bias)
-        options = {option: getattr(layer, option) for option in ("stride", "padding", "dilation", "groups")}
-        return lambda x: nn.functional.conv2d(x, weight, bias, **options)
+        options = {option: getattr(layer, option) for option in ("stride", "dilation", "groups")}
+        if layer.padding_mode == "zeros":
+            return lambda x: nn.functional.conv2d(x, weight, bias, padding=layer.padding, **options)
+        around, mode = layer._reversed_padding_repeated_twice, layer.padding_mode  # noqa: SLF001 (as the layer does)
+        return lambda x: nn.functional.conv2d(nn.functional.pad(x, around, mode), weight, bias, **options)
     return twin(layer)
 
 

@@ -523,7 +523,7 @@ def supervise(
         ValueError: images outside [0, 1], or not one label for each.
     """
     check_images(images)
-    check_targets(images, labels)
+    check_targets(images, labels, "labels")
     net = copy.deepcopy(like).requires_grad_(True)
     generator = torch.Generator().manual_seed(seed)
     last = nn.Linear(net.features, int(labels.max()) + 1)

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from intriguing.book import plots
 from intriguing.book.plots import PALETTE, WIDTH, Figure, as_array, styled
 
-LINES = ("grey", "blue", "vermilion")
+LINES = ("black", "green", "purple")
+"""Colours of trainings, none of which :func:`strips` gives to a plan or a mark."""
 
 
 @styled

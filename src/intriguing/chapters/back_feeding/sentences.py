@@ -69,7 +69,7 @@ def how(content: Content, parts: Sequence[str] = PARTS) -> str:
     """
     about, rows = content["hardware"][parts[0]], [row for part in parts for row in content[part]]
     epochs, batch = (_listed({row[name] for row in rows}) for name in ("epochs", "batch"))
-    hours = sum(row["seconds"] * row["epochs"] * len(row["errors"]) for row in rows) / 3600
+    hours = findings.seconds(rows) / 3600
     return (
         f"{_networks(content, parts):,} networks were trained for {epochs} epochs each, "
         f"in {hours:.1f} hours of one core of {about['cpu']} (PyTorch {about['torch']}), {batch} images "

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from intriguing.book.plots import PALETTE, WIDTH, Figure, styled
 
 _COLOURS = {"sigmoid": PALETTE["blue"], "ReLU": PALETTE["vermilion"]}
-_METHODS = ((PALETTE["blue"], "o"), (PALETTE["vermilion"], "s"), (PALETTE["green"], "D"))
+_METHODS = ((PALETTE["green"], "o"), (PALETTE["purple"], "s"), (PALETTE["orange"], "D"))  # colours of no network
 _LEVELS = ["method", "strength"]
 
 
@@ -58,7 +58,7 @@ def curves(
             if axes in grid[-1]:
                 axes.set_xlabel("norm of each layer" if method == inverse else "strength")
             if method == inverse:
-                axes.set_xticks(frame.loc[method].index.unique("strength"))
+                axes.xaxis.set_major_locator(LogLocator(2, numticks=9))
                 axes.xaxis.set_major_formatter(FuncFormatter(lambda strength, _: f"{1 / strength:g}"))
             else:
                 axes.xaxis.set_major_locator(LogLocator(numticks=5))
@@ -120,7 +120,8 @@ def forest(verdicts: pd.DataFrame, *, unit: str) -> Figure:
         unit: what the differences are differences of.
 
     Returns:
-        The figure: a dot, a thick line for one interval by itself and a thin one for all together.
+        The figure: a dot, a thick line for one interval by itself and a thin one for all together; black where the
+        thin one leaves zero out, grey where it does not.
 
     Raises:
         ValueError: no comparison.
@@ -132,8 +133,9 @@ def forest(verdicts: pd.DataFrame, *, unit: str) -> Figure:
     places = np.arange(len(verdicts))[::-1]
     better = verdicts["high of all"] < 0
     worse = verdicts["low of all"] > 0
-    colours = np.select([better, worse], [PALETTE["green"], PALETTE["vermilion"]], PALETTE["black"])
-    axes.axvline(0, color=PALETTE["grey"], linewidth=1)
+    # The side of zero tells which, so that shades are enough, and hues stay with networks and methods.
+    colours = np.where(better | worse, PALETTE["black"], PALETTE["grey"])
+    axes.axvline(0, color=PALETTE["grey"], linewidth=1, linestyle=(0, (4, 2)))
     axes.hlines(places, verdicts["low of all"], verdicts["high of all"], color=colours, linewidth=1)
     axes.hlines(places, verdicts["low"], verdicts["high"], color=colours, linewidth=4)
     axes.scatter(verdicts["difference"], places, color="white", edgecolors=colours, zorder=3, s=28)

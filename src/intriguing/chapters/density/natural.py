@@ -16,9 +16,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from intriguing.attack.boundary import nearest_exit
 from intriguing.book import cache, fingerprint
 from intriguing.book.results import Table
+from intriguing.chapters.density.exits import shortest
 from intriguing.chapters.density.noise import interval
 from intriguing.data import Digits, Images, sample
 from intriguing.models.training import predict
@@ -270,7 +270,7 @@ def _misread(model: nn.Module, test: Images, count: int) -> dict[str, Tensor]:
     if not bool(wrong.any()):
         return {"wrong": wrong, "distance": torch.zeros(0, dtype=torch.float64), "righted": wrong[:0]}
     chosen = sample(Images(test.images[wrong], given[wrong], "misread"), count)
-    exits = nearest_exit(model, chosen.images, chosen.labels, box=True, rivals=RIVALS)
+    exits = shortest(model, chosen.images, chosen.labels, box=True, rivals=RIVALS)
     truth = sample(test.take(wrong.nonzero()[:, 0]), count).labels
     ways = exits.ways.nan_to_num(0.0).view(chosen.images.shape)
     with torch.no_grad():  # a little beyond the end of the class, where rounding cannot undo the step

@@ -15,16 +15,17 @@ from scipy import stats
 from torch import Tensor, nn
 
 from intriguing.attack.boundary import (
+    MARGIN,
     aligned_frames,
     exit_along,
     lipschitz_bound,
     nearest_exit,
-    orthogonal_exits,
     random_frames,
 )
 from intriguing.attack.distortion import distortion_to_all
 from intriguing.book import cache, fingerprint
 from intriguing.book.results import Table
+from intriguing.chapters.density.exits import TURNS, at_right_angles, linear, shortest, walked
 from intriguing.chapters.density.natural import Company
 from intriguing.chapters.density.noise import error_counts, half_space, interval, linear_bracket, tilted
 from intriguing.data import Images
@@ -41,6 +42,8 @@ SUBSPACES = (3, 10, 30, 100, 300)  # dimensions of random subspaces
 LINES = 10  # random lines through every image
 ORTHOGONAL = 20  # exits at right angles looked for
 COUNTING = {"FC10(1e-4)": 1, "FC100-100-10": 1, "ConvNet": 1000}  # networks whose errors are counted, draws over this
+KINDS = ("boxed", "free")  # exits that stay in the box, and those that may leave it
+WIDE = (-9.0, 10.0)  # a box so wide that no exit reaches its walls
 RIVALS = 4  # rivals followed where a network is not linear and the search is repeated many times
 
 
@@ -77,6 +80,7 @@ CONVOLUTIONAL = {"density_near": 0.45, "density_lines": 0.5, "density_dimensions
 them may change sides."""
 
 MOVED = 6.0  # by so much may the number of images behind an entry differ in a rerun
+KINDS_AT = (8.0, 16.0)  # those of ``MULTIPLES`` at which kinds of noise are compared
 SHOWN = (1, 2, 4, 8, 16)  # those of ``MULTIPLES`` at which probabilities are listed
 SEEN = 10  # errors below which a count is not set against an estimate
 ENOUGH = 3.0  # effective draws below which an estimate of a probability is none
@@ -101,9 +105,7 @@ FORMATS = {
     "digits with twins": "{:.0f}",
     "of these misread": "{:.0f}",
     "at most": "{:.1%}",
-    "smallest ratio": "{:.4f}",
-    "median ratio": "{:.4f}",
-    "largest ratio": "{:.4f}",
+    **{f"{kind}, {which} ratio": "{:.4f}" for kind in KINDS for which in ("smallest", "median", "largest")},
     "error": "{:.1%}",
     "median distance": "{:.3f}",
     "largest": "{:.3f}",
@@ -203,9 +205,8 @@ def surroundings(name: str, model: nn.Module, images: Images) -> dict[str, Tenso
     def make() -> dict[str, Tensor]:
         pixels, labels = images.images, images.labels
         right = predict(model, pixels) == labels
-        rivals = None if _linear(model) else RIVALS
-        boxed = nearest_exit(model, pixels, labels, box=True, rivals=rivals)
-        free = nearest_exit(model, pixels, labels, rivals=rivals)
+        boxed = shortest(model, pixels, labels, box=True, rivals=RIVALS)
+        free = shortest(model, pixels, labels, rivals=RIVALS)
         clean, given = pixels[right], labels[right]
         rays = random_frames(1, LINES, PIXELS)[0]
         rays = torch.stack([rays, -rays], 1).flatten(0, 1).expand(len(clean), -1, -1)
@@ -241,8 +242,7 @@ def dimensions(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]
 
     def make() -> dict[str, Tensor]:
         pixels, labels = images.images, images.labels
-        rivals = None if _linear(model) else RIVALS
-        orthogonal, basis = orthogonal_exits(model, pixels, labels, ORTHOGONAL)
+        orthogonal, basis = at_right_angles(model, pixels, labels, ORTHOGONAL)
         unit = orthogonal[:, :1]
         aligned = [
             exit_along(
@@ -256,10 +256,10 @@ def dimensions(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]
             for size in ALIGNED
         ]
         subspaces = [
-            nearest_exit(
-                model, pixels, labels, within=random_frames(1, size, PIXELS).expand(len(pixels), -1, -1), rivals=rivals
+            shortest(
+                model, pixels, labels, within=frame.expand(len(pixels), -1, -1), rivals=RIVALS, turns=TURNS[-1:]
             ).rms
-            for size in SUBSPACES
+            for frame in (random_frames(1, size, PIXELS) for size in SUBSPACES)
         ]
         return {
             "orthogonal": orthogonal / unit,
@@ -287,17 +287,17 @@ def rates(
     Returns:
         ``distance`` (N,) rms of the free nearest exit; ``radii`` (N, R), ``MULTIPLES`` of it; ``log10``, ``relative``
         and ``effective`` (N, R) of the tilted estimate; ``bracket`` (2, N, R), which holds the truth for a linear
-        network, but for the margin by which an exit lies beyond its plane, and for the others what planes at the
-        nearest exits would give; and, counted at the radii from ``COUNTED`` on, ``gaussian``, ``sphere`` and
-        ``clipped``.
+        network, and for the others what planes at the nearest exits would give; and, counted at the radii from
+        ``COUNTED`` on, ``gaussian``, ``sphere`` and ``clipped``.
     """
 
     def make() -> dict[str, Tensor]:
         pixels, labels = images.images, images.labels
-        exits = nearest_exit(model, pixels, labels)
+        exits = shortest(model, pixels, labels)
         radii = exits.rms[:, None] * torch.tensor(MULTIPLES)
         found = tilted(model, pixels, labels, radii, exits.each, draws)
-        distances = (exits.each.norm(dim=2) / PIXELS**0.5).nan_to_num(torch.inf)
+        planes = exits.each.norm(dim=2) / (1 + MARGIN)  # an exit lies that much beyond its plane
+        distances = (planes / PIXELS**0.5).nan_to_num(torch.inf)
         counts = {}
         for kind, options in _COUNTS.items():
             number = samples if kind == "gaussian" else samples // 10
@@ -358,7 +358,7 @@ def noise_curve(name: str, model: nn.Module, images: Images, *, draws: int = 5) 
 
 
 def penalty_check(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]:
-    """The nearest of nine targets by the refined search, beside the nearest exit.
+    """The nearest of nine targets by the refined search, beside the shortest exit, in the box and out of it.
 
     Args:
         name: of the network.
@@ -366,14 +366,22 @@ def penalty_check(name: str, model: nn.Module, images: Images) -> dict[str, Tens
         images: a few.
 
     Returns:
-        ``nearest`` (N,), rms of the nearest of the nine; ``exit`` (N,), rms of the boxed nearest exit.
+        For each of ``KINDS`` ``nearest`` (N, 2), rms of the nearest of the nine, in a box too wide to matter for the
+        free ones; ``exit`` (N, 2), rms of the shortest exit; ``projections`` (N, 2), that of the nearest one before
+        walks go on.
     """
 
     def make() -> dict[str, Tensor]:
-        found = distortion_to_all(model, images.images, images.labels, refine=True)
-        exits = nearest_exit(model, images.images, images.labels, box=True)
-        reached = torch.where(found.success, found.rms, torch.inf)
-        return {"nearest": reached.amin(1), "exit": exits.rms}
+        pixels, labels = images.images, images.labels
+        found: dict[str, list[Tensor]] = {"nearest": [], "exit": [], "projections": []}
+        for box, bounds in ((True, (0.0, 1.0)), (False, WIDE)):
+            other = distortion_to_all(model, pixels, labels, refine=True, bounds=bounds)
+            first = nearest_exit(model, pixels, labels, box=box)
+            last = first if linear(model) else walked(model, pixels, labels, first, box=box)
+            found["nearest"].append(torch.where(other.success, other.rms, torch.inf).amin(1))
+            found["exit"].append(last.rms)
+            found["projections"].append(first.rms)
+        return {what: torch.stack(columns, 1) for what, columns in found.items()}
 
     return _kept(f"density-check-{name}", model, images, make, penalty_check)
 
@@ -559,23 +567,57 @@ def what_sample_says(images: Images, few: Images) -> str:
 
 
 def check_ratios(checks: Mapping[str, dict[str, Tensor]]) -> pd.DataFrame:
-    """How long the nearest exits are beside what the refined search finds.
+    """How long the shortest exits are beside what the refined search finds.
 
     Args:
         checks: name -> what ``penalty_check`` returns.
 
     Returns:
-        For each network the number of images, and the smallest, median and largest ratio, exit over search.
+        For each network the number of images, and for each of ``KINDS`` the smallest, median and largest ratio, exit
+        over search.
     """
-    ratios = {name: one["exit"] / one["nearest"] for name, one in checks.items()}
-    return pd.DataFrame(
-        {
-            "images": {name: len(one) for name, one in ratios.items()},
-            "smallest ratio": {name: float(one.min()) for name, one in ratios.items()},
-            "median ratio": {name: float(median(one)) for name, one in ratios.items()},
-            "largest ratio": {name: float(one.max()) for name, one in ratios.items()},
-        }
+    rows = {}
+    for name, one in checks.items():
+        ratios = one["exit"] / one["nearest"]
+        ends = torch.stack([ratios.amin(0), median(ratios), ratios.amax(0)], 1)
+        rows[name] = [len(ratios), *ends.flatten().tolist()]
+    columns = [f"{kind}, {which} ratio" for kind in KINDS for which in ("smallest", "median", "largest")]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["images", *columns])
+
+
+def check_words(checks: Mapping[str, dict[str, Tensor]]) -> str:
+    """How far the shortest exits are known to be too long, and what the walks took off, in sentences.
+
+    Args:
+        checks: name -> what ``penalty_check`` returns.
+    """
+    lines = []
+    for at, kind in enumerate(KINDS):
+        excess = {name: (one["exit"] / one["nearest"])[:, at] - 1 for name, one in checks.items()}
+        middle = {name: float(median(one)) for name, one in excess.items()}
+        single = {name: float(one.max()) for name, one in excess.items()}
+        worst, longest = (max(part, key=part.__getitem__) for part in (middle, single))
+        lines.append(
+            f"In the median over images the {kind} exits are longer than what the other search found by no more than "
+            f"{_percent(middle[worst])} on any network ({worst}), and for a single image by no more than "
+            f"{_percent(single[longest])} ({longest})."
+        )
+    name = max(checks, key=lambda name: float(median(checks[name]["projections"] / checks[name]["exit"]).max()))
+    taken = checks[name]["projections"] / checks[name]["exit"]
+    parts = (
+        f"{_percent(float(median(taken)[at]) - 1)} in the median and up to {_percent(float(taken[:, at].max()) - 1)} "
+        f"for the {kind} ones"
+        for at, kind in enumerate(KINDS)
     )
+    lines.append(
+        f"On {name}, where they matter most, exits without the walks would be longer: by {', by '.join(parts)}."
+    )
+    return " ".join(lines)
+
+
+def _percent(part: float) -> str:
+    """A part in per cent, with no more than one decimal; nothing where it is not above 0."""
+    return f"{max(part, 0.0):.1%}".replace("%", " %")
 
 
 def near_curves(
@@ -673,7 +715,7 @@ def trust(found: Mapping[str, dict[str, Tensor]], samples: int) -> dict[str, Tru
     """
     checks = {}
     for name, one in found.items():
-        outside, tried = _outside_bracket(one) if name in linear(found) else (None, 0)
+        outside, tried = _outside_bracket(one) if name in linear_names(found) else (None, 0)
         off, compared = _against_counts(one, samples // COUNTING[name]) if name in COUNTING else (None, 0)
         checks[name] = Trust(outside, tried, off, compared, float(median(one["effective"][:, 0])))
     return checks
@@ -694,7 +736,7 @@ def luck(comparisons: int) -> float:
     return float(stats.norm.isf((1 - LUCK ** (1 / comparisons)) / 2))
 
 
-def linear(names: Iterable[str]) -> list[str]:
+def linear_names(names: Iterable[str]) -> list[str]:
     """Which networks are linear.
 
     Args:
@@ -801,8 +843,10 @@ def lines_words(along: Table, inside: Mapping[str, dict[str, Tensor]]) -> str:
     bent = frame.loc[CONVOLUTIONAL_NETWORK]
     reach = {name: float(median(one["subspaces"][:, SUBSPACES.index(100)])) for name, one in inside.items()}
     furthest = max(reach, key=lambda name: reach[name])
+    line, *plane = ((k / PIXELS / stats.beta.median(k / 2, (PIXELS - k) / 2)) ** 0.5 for k in (1, 10, 100))
     return (
-        f"A single plane would give 1.48 for random lines and one for subspaces. The fully connected networks have "
+        f"A single plane would give {line:.2f} for random lines and {plane[0]:.2f} and {plane[1]:.2f} for subspaces. "
+        f"The fully connected networks have "
         f"{fully[lines].min():.2f} to {fully[lines].max():.2f} for lines and {fully[spaces].min().min():.2f} to "
         f"{fully[spaces].max().max():.2f} for subspaces, the convolutional network {bent[lines]:.2f} for lines and "
         f"{bent[spaces[0]]:.2f} and {bent[spaces[1]]:.2f} for subspaces"
@@ -823,17 +867,42 @@ def kinds_of_noise(found: Mapping[str, dict[str, Tensor]], samples: int) -> pd.D
         For the networks of ``COUNTING`` and two radii the share of errors over all images with its interval, as text.
     """
     columns = {"gaussian": "Gaussian", "sphere": "sphere", "clipped": "Gaussian, cut back to the box"}
-    rows = {}
-    for name, divisor in COUNTING.items():
-        for multiple in (8.0, 16.0):
-            at = MULTIPLES.index(multiple) - COUNTED
-            row = rows[name, f"× {multiple:g}"] = {}
-            for kind, title in columns.items():
-                counts = found[name][kind][:, at]
-                total = samples // divisor // (1 if kind == "gaussian" else 10) * len(counts)
-                low, high = interval(counts.sum()[None], total)
-                row[title] = f"{int(counts.sum()) / total:.2e} [{float(low):.1e}, {float(high):.1e}]"
+    rows = {
+        (name, f"× {multiple:g}"): {
+            title: "{:.2e} [{:.1e}, {:.1e}]".format(*_counted_share(found[name], kind, multiple, samples // divisor))
+            for kind, title in columns.items()
+        }
+        for name, divisor in COUNTING.items()
+        for multiple in KINDS_AT
+    }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["counted for", "radius"])
+
+
+def cutting_words(found: Mapping[str, dict[str, Tensor]], samples: int) -> str:
+    """Whether noise that is cut back to the box errs more than noise that is not, in a sentence.
+
+    Args:
+        found: name -> what ``rates`` returns.
+        samples: as for ``trust``.
+    """
+    verdicts: dict[str, list[str]] = {"more often": [], "less often": [], "neither, as far as the intervals tell": []}
+    more, less, neither = verdicts.values()
+    for name, divisor in COUNTING.items():
+        for multiple in KINDS_AT:
+            (_, low, high), (_, least, most) = (
+                _counted_share(found[name], kind, multiple, samples // divisor) for kind in ("clipped", "gaussian")
+            )
+            (more if low > most else less if high < least else neither).append(f"{name} at × {multiple:g}")
+    said = "; ".join(f"{verdict}: {', '.join(where)}" for verdict, where in verdicts.items() if where)
+    return f"Cut back to the box, Gaussian noise errs {said}."
+
+
+def _counted_share(one: Mapping[str, Tensor], kind: str, multiple: float, draws: int) -> tuple[float, float, float]:
+    """The share of errors over all images and the ends of its interval; kinds but Gaussian get a tenth of the draws."""
+    counts = one[kind][:, MULTIPLES.index(multiple) - COUNTED]
+    total = draws // (1 if kind == "gaussian" else 10) * len(counts)
+    low, high = interval(counts.sum()[None], total)
+    return int(counts.sum()) / total, float(low), float(high)
 
 
 def line_ratios(around: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -970,7 +1039,7 @@ def claims(
     noise_at = EPSILONS.index(0.1)
     fully = [name for name in found.around if name != "ConvNet"]
     orthogonal = {name: one["orthogonal"].isfinite().sum(1) for name, one in found.inside.items()}
-    flat = linear(found.inside)
+    flat = linear_names(found.inside)
     normals = ways.to_frame()
     own, drawn = normals["normals, 90 %"], normals["as many random, 90 %"]
     return {
@@ -1002,7 +1071,7 @@ def claims(
         "On linear networks tilted sampling agrees with the exact bracket as nearly as luck allows": _as_luck_has_it(
             (one.outside, one.tried) for one in checks.values()
         ),
-        "Wherever errors can be counted, tilted sampling agrees with the count as nearly as luck allows": (
+        "Wherever enough errors were counted, tilted sampling agrees with the count as nearly as luck allows": (
             _as_luck_has_it((one.off, one.compared) for one in checks.values())
         ),
         "On fully connected networks tilted sampling agrees with the count as nearly as luck allows": _as_luck_has_it(
@@ -1106,10 +1175,6 @@ def fractions_within(one: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]
     """
     counts = (one["boxed"][:, None] <= torch.tensor(EPSILONS).double()).sum(0)
     return counts / len(one["boxed"]), *interval(counts, len(one["boxed"]))
-
-
-def _linear(model: nn.Module) -> bool:
-    return sum(isinstance(layer, nn.Linear | nn.Conv2d) for layer in model.modules()) == 1
 
 
 def _kept(

@@ -27,6 +27,7 @@ DECIDED = 2.0  # standard errors by which two means have to differ, or it is ope
 AMPLIFIED_ROWS = [row for row in paper.TABLE4.rows if row.endswith("amplified to 0.1")]
 NOISE_ROWS = [row for row in paper.TABLE4.rows if row.startswith("Gaussian")]
 _P2 = "FC100-100-10'"  # the one network of Table 4 that was trained on the second half
+_LINEAR = "FC10("  # how the names of linear networks begin
 
 
 def amplified_rows(forms: Mapping[str, Table]) -> pd.DataFrame:
@@ -115,6 +116,19 @@ def growth(sets: Mapping[str, Distortion]) -> Growth:
     return Growth(AMPLIFIED / mean - 1, 1 - mean / AMPLIFIED, float(single.median()), float(single.mean()))
 
 
+def about_read_rightly(sizes: Mapping[str, Tensor]) -> str:
+    """The mean distortion over the images that a network read rightly before they were moved, in a sentence.
+
+    Args:
+        sizes: what ``tables.correct_sizes`` returns.
+    """
+    means = ", ".join(f"{float(lengths.mean()):.4f} ({name})" for name, lengths in sizes.items())
+    return (
+        "The distortion is the mean over all images. Over those alone that the network read rightly before it is "
+        f"{means}."
+    )
+
+
 def about_shortcut(short: Distortion, long: Distortion) -> str:
     """What the short settings of the search save and cost, in a sentence.
 
@@ -152,13 +166,17 @@ def convolutional_transfer(table2: Table, equal_noise: Table) -> pd.DataFrame:
 
 
 def about_outside(outside: pd.DataFrame, compared: pd.DataFrame) -> str:
-    """How many of the paper's numbers lie outside, in two sentences.
+    """How many of the paper's numbers lie outside, and how many of these are of a linear network, in two sentences.
 
     Args:
         outside: what ``seeds.outside`` returns.
         compared: what ``seeds.inside`` returns.
     """
-    return f"{len(outside)} of {len(compared)} numbers lie outside even then. Those with the largest differences:"
+    linear = int(outside[["row", "column"]].apply(lambda names: names.str.startswith(_LINEAR)).any(axis=1).sum())
+    return (
+        f"{len(outside)} of {len(compared)} numbers lie outside even then; {linear} of them involve a linear network, "
+        "whose start hardly moves it. Those with the largest differences:"
+    )
 
 
 def about_kinds(kinds: Table) -> str:

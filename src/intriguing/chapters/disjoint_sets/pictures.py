@@ -135,7 +135,7 @@ def matrices(frames: Mapping[str, pd.DataFrame], *, diverging: str = "", width: 
                 )  # fmt: skip
         axes.set_xticks(np.arange(values.shape[1]) + 0.5, [str(name).replace("-", "\u2011") for name in frame.columns])
         axes.set_yticks(np.arange(rows) + 0.5, list(map(str, first.index)))
-        axes.set_title(f"{title} (%)", loc="left", pad=6)
+        axes.set_title(f"{title} ({'points' if title == diverging else '%'})", loc="left", pad=6)
         axes.xaxis.tick_top()
         axes.tick_params(length=0, labelsize=7.2)
         for label in axes.get_xticklabels():

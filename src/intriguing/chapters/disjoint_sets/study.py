@@ -24,7 +24,7 @@ from intriguing.data import Digits, Images
 from intriguing.models.training import error_rate, predict
 
 # A network with ReLU and max-pooling has kinks, on which L-BFGS creeps until its cap of iterations. With a low cap it
-# takes less than a tenth of the default's evaluations and loses about two percent of distortion: ``shortcut`` measures.
+# takes less than a tenth of the default's evaluations and loses a few percent of distortion: ``shortcut`` measures.
 KINKED = {"max_iterations": 10, "tolerance": 1e-2, "margin_tolerance": 1e-2}
 
 

@@ -488,7 +488,7 @@ def claims(toy: Gaps, comparison: Comparison, networks: Table, curved: Table) ->
         "Every digit changes class along its explanation vector": (
             explained.distances.isfinite().all() and clipped.isfinite().all()
         ),
-        "Every digit has an adversarial example": comparison.found.success.all(),
+        "Every digit has a step in the box to the other class": comparison.found.success.all(),
         "No step along the explanation in the box is shorter than the shortest": (
             (clipped.norm(dim=1) / explained.root >= 0.999 * comparison.found.rms).all()
         ),

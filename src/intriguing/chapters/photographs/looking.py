@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 from pandas.io.formats.style import Styler
+from torch import Tensor
 
 from intriguing.book import plots, settings
 from intriguing.book.plots import Figure
@@ -84,15 +85,19 @@ class Looking:
         return study.coherence_table(self.surveys, self.answers, self.judged, self.photos.summary())
 
     @functools.cached_property
+    def convolutions(self) -> Tensor | None:
+        """As from :func:`intriguing.chapters.photographs.recognition.alexnet_convolutions`."""
+        return recognition.alexnet_convolutions(self.photos, progress="asking AlexNet's convolutions")
+
+    @functools.cached_property
     def judges(self) -> Table:
         """What several judges say of the first network's units."""
         first, *others = study.judging(self.first, self.answers)
         seen = {f"{first}, length one": self.judged[self.first]}
         seen |= {f"{name}, length one": study.judges(self.photos, self.answers[name].features) for name in others}
-        old = recognition.alexnet_convolutions(self.photos, progress="asking AlexNet's convolutions")
-        if old is not None:
-            seen["AlexNet's convolutions, length one"] = study.judges(self.photos, old)
-            seen["AlexNet's convolutions, at first"] = study.judges(self.photos, old, length=False)
+        if self.convolutions is not None:
+            seen["AlexNet's convolutions, length one"] = study.judges(self.photos, self.convolutions)
+            seen["AlexNet's convolutions, at first"] = study.judges(self.photos, self.convolutions, length=False)
         features = self.answers[self.first].features
         return study.judges_table(features, seen, self.photos.summary())
 
@@ -123,9 +128,11 @@ class Looking:
     def recognised(self) -> Styler:
         """The accuracies."""
         yes = {1: "yes", 0: "no"}
+        frame = self.accuracy.to_frame()
+        frame["difference"] *= 100
         return (
-            self.accuracy.to_frame()
-            .style.format("{:.1%}", na_rep="")
+            frame.style.format("{:.1%}", na_rep="")
+            .format("{:+.1f} points", na_rep="", subset=["difference"])
             .format(lambda inside: yes.get(inside, ""), subset=["inside"])
         )
 
@@ -251,9 +258,9 @@ class Looking:
             f"Five times as long, ostriches of one network are misread by another in "
             f"{share(row[study.MISREAD], row[f'± {study.MISREAD}'])} of the cases, and taken for ostriches in "
             f"{share(row[study.INTO], row[f'± {study.INTO}'])}; all {count} photographs are ones that every network "
-            f"reads. ± is one standard error over photographs. A share in one cell of a square has up to "
-            f"{0.5 / count**0.5:.0%}, and where none of {count} was misread, {1 - 0.025 ** (1 / count):.0%} could be, "
-            "at 95 %."
+            f"reads. ± is one standard error over photographs. That of a share in a cell of a square is at most "
+            f"{0.5 / count**0.5:.0%}, and where none of {count} was misread, up to {1 - 0.025 ** (1 / count):.0%} of "
+            "all such photographs could be, at 95 %."
         )
 
     @functools.cached_property
@@ -270,10 +277,10 @@ class Looking:
         if self.photos is None or not study.comparable(self.photos, self.networks):
             return []
         data = self.photos.summary()
-        tables = [
-            self.accuracy, self.units, self.judges, study.figure5_table(self.drawn, data),
-            study.surer_table(self.drawn, data), *self.moved,
-        ]  # fmt: skip
+        tables = [self.accuracy, self.units, study.figure5_table(self.drawn, data), *self.moved]
+        tables.append(study.surer_table(self.drawn, data))
+        if self.convolutions is not None:  # the table of the stored run has rows of theirs
+            tables.append(self.judges)
         return study.disagreements(tables, self.claims)
 
 

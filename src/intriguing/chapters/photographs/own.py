@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import math
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -55,7 +56,7 @@ def class_of(asked: str | int) -> int:
         ValueError: no such class, with the closest names.
     """
     known, text = names(), str(asked).strip()
-    if text.lstrip("+-").isdecimal():
+    if re.fullmatch(r"[+-]?\d+", text):
         number = int(text)
         if not 0 <= number < len(known):
             raise ValueError(f"got class {number}; expected a number from 0 to {len(known) - 1}, or a name.")

@@ -677,30 +677,6 @@ def by_margin(grown: Amplified, bins: int = 8) -> tuple[list[float], list[float]
     )
 
 
-def certain(grown: Amplified) -> Tensor:
-    """The distortion of each photograph at the smallest factor that makes the network sure, infinite where none does.
-
-    Args:
-        grown: perturbations multiplied by several factors.
-
-    Returns:
-        (B,).
-    """
-    return _first(grown.rms, grown.probability >= SURE)
-
-
-def saved(grown: Amplified) -> Tensor:
-    """The distortion of each saved photograph at the smallest factor that survives saving, infinite where none does.
-
-    Args:
-        grown: perturbations multiplied by several factors.
-
-    Returns:
-        (B,).
-    """
-    return _first(grown.rounded_rms, grown.rounded_hit)
-
-
 def moved(
     networks: Mapping[str, Normalised], answers: Mapping[str, Responses], photos: Photographs, drawn: Figure5
 ) -> list[Table]:
@@ -945,8 +921,3 @@ def _rows(
         apart = float(found.feature_distance[place])
         captions.append(f"{title}: {same} of {len(indices)} of one kind, distance {apart:.2f}")
     return [photos.images(indices) for indices in sets[:, :SHOWN]], captions
-
-
-def _first(values: Tensor, hits: Tensor) -> Tensor:
-    """Of each image the value at the smallest factor that hits, infinite where none does."""
-    return torch.where(hits, values, torch.inf).amin(0)

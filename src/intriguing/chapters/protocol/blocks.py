@@ -100,5 +100,6 @@ def about(campaign: Mapping[str, Any]) -> str:
         f"Over {len(campaign['blocks'])} trainings, with pixels uncut and cut, **{weak}** blocks of {many} show the "
         f"three counts of the weaker noise that are nearest to the print in any case, and {both} those of both. Of "
         f"{many} sets of {SAMPLE} images drawn at random {most:.2f} would, at the most. Under the stronger noise "
-        f"{paper.MODELS[0]} misreads at least {least:.0f} images where pixels are cut, printed are {printed()[1, 0]}."
+        f"{paper.MODELS[0]} misreads {least:.1f} of {SAMPLE} or more, in the mean over all images, where pixels are "
+        f"cut; printed are {printed()[1, 0]}."
     )

@@ -47,7 +47,8 @@ class Protocol:
         amplified: ``"each"`` image to 0.1, or the ``"set"`` by one factor, so that its average is 0.1.
         cut: whether amplified images are cut to the box.
         noise_cut: whether noisy images are.
-        counted: ``"raw"`` rates, or the ``"excess"`` over the error on clean images, on both sides.
+        counted: ``"raw"`` rates, or the ``"excess"`` over the error on clean images: of all images on the paper's
+            side, of the images that count on ours.
     """
 
     linear: str = "x1"
@@ -672,13 +673,14 @@ def about(campaign: Mapping[str, Any]) -> str:
     answers = _answers(best["protocol"])
     differs = f"It differs from the base in these answers: {answers}." if answers else "It is the base."
     worse = "falls" if best["judged by"] < base["judged by"] else "does not fall"
+    beyond = ", both beyond the errors on clean images," if best["protocol"]["counted"] == "excess" else ""
     return (
         f"Of {found['protocols']:,} protocols this one comes nearest to the numbers that choose, if only those count "
         f"whose networks have {ENOUGH} starts or more. {differs} Their misfit goes from {base['chosen on']:.2f} to "
         f"**{best['chosen on']:.2f}**; that of the numbers that judge {worse}, from {base['judged by']:.2f} to "
         f"**{best['judged by']:.2f}**. Of {rate} rates **{best['rates within two']}** lie within two standard errors "
-        f"of the printed ones, {base['rates within two']} under the base, and {found['most']} under the protocol that "
-        f"has most of them."
+        f"of the printed ones{beyond or ','} {base['rates within two']} under the base, and {found['most']} under the "
+        "protocol that has most of them."
     )
 
 
@@ -819,7 +821,8 @@ def beyond(campaign: Mapping[str, Any], *, errors: float = 3.0) -> str:
 
 def _sentence(line: Mapping[str, Any], *, over: bool) -> str:
     shown = "{:.4f}" if line["column"] == "distortion" else "{:.1%}"
-    theirs, ours, least, largest = (shown.format(line[name]) for name in ("paper", "ours", "least", "largest"))
+    ours, least, largest = (shown.format(line[name]) for name in ("ours", "least", "largest"))
+    theirs = f"{line['paper']:.4g}" if line["column"] == "distortion" else f"{100 * line['paper']:.4g}%"
     both = " and ".join(f"{100 * part:.1f}" for part in line["excess"])
     beside = f" ({both} points beyond the errors on clean images)" if over and line["rate"] else ""
     many = f"over {line['seeds']} starts" if line["seeds"] > 1 else "with one network"

@@ -18,7 +18,6 @@ GRADIENT, CHANGE, BRACKET = 1e-6, 1e-12, 1e-9  # where training ends: gradient, 
 ARMIJO, WOLFE, TRIES = 1e-4, 0.9, 60
 CURVED = 1e-10  # a pair (s, y) with less curvature than this is not kept
 INDEX = 64  # networks that one classifier can hold: the index of a network is written as a pixel of k / 64
-UNITS = 4096  # hidden units of the first layer that are worked on at a time; bounds memory
 ENOUGH = 0.75  # networks that have ended are dropped when no more than this part still runs
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]

@@ -905,13 +905,13 @@ def decide(
         Claim("quocnet-others", f"At {FAR} times the length another car's perturbation loses more than noise", "ours",
               f"{ours[FAR_OTHER]:.1%} against {ours[FAR_NOISE]:.1%}", bool(ours[FAR_OTHER] > ours[FAR_NOISE])),
         Claim("quocnet-alike", "Features without labels are as brittle as supervised ones, within a factor of two",
-              whole,
+              "ours",
               f"ratio {ratio.ratio:.2f} ({ratio.low:.2f} to {ratio.high:.2f})", alike),
         Claim("quocnet-supervised", "Every car is unmade for the supervised network as well", section,
               f"{theirs['unmade']:.0%} of {theirs['cars']:.0f}", bool(theirs["unmade"] == 1)),
         Claim("quocnet-transfer", "A relatively large fraction, a tenth, fools the other network, both ways", section,
               " and ".join(f"{share:.1%}" for share in across), bool(min(across) > LARGE)),
-        Claim("quocnet-learned", "Features learned without labels beat random filters under the same head", original,
+        Claim("quocnet-learned", "Features learned without labels beat random filters under the same head", "ours",
               _signed(better), _sign(better)),
         Claim("quocnet-unit", "The best single unit beats the best of random filters", original,
               _signed(unit), _sign(unit)),
@@ -987,8 +987,9 @@ def _balanced(pictures: Pictures, count: int, generator: torch.Generator) -> tup
     """As many cars as other pictures, in a random order, and which are cars."""
     order = torch.randperm(len(pictures), generator=generator)
     car = pictures.labels[order] == CAR
-    if min(int(car.sum()), int((~car).sum())) < count:
-        raise ValueError(f"got {int(car.sum())} cars in {pictures.name}; expected at least {count}; ask for fewer.")
+    for many, kind in ((int(car.sum()), "cars"), (int((~car).sum()), "other pictures")):
+        if many < count:
+            raise ValueError(f"got {many} {kind} in {pictures.name}; expected at least {count}; ask for fewer.")
     rows = torch.cat([order[car][:count], order[~car][:count]])
     rows = rows[torch.randperm(len(rows), generator=generator)]
     return pictures.images(rows), pictures.labels[rows] == CAR

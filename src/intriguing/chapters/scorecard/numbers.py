@@ -354,7 +354,7 @@ def naming_line(found: pd.DataFrame) -> str:
     if not scores:
         return "Table 2 has not been computed so far."
     as_well = sum(score >= scores[0] for score in scores)
-    return f"Rank correlation {scores[0]:.2f}; {as_well} of {len(scores)} namings do as well."
+    return f"Rank correlation {scores[0]:.2f}; {as_well} of {len(scores)} namings do as well, the true one among them."
 
 
 def _gap(part: pd.DataFrame) -> pd.Series:

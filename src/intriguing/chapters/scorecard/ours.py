@@ -68,7 +68,8 @@ def line(found: Outcomes) -> str:
     """
     outcomes = [holds for kept in found.values() for holds in kept.values()]
     yes, no, unsure = (sum(holds is which for holds in outcomes) for which in (True, False, None))
-    return f"{len(outcomes)}: {yes} hold, {no} do not, {unsure} undecided"
+    kept, failed = "holds" if yes == 1 else "hold", "does not" if no == 1 else "do not"
+    return f"{len(outcomes)}: {yes} {kept}, {no} {failed}, {unsure} undecided"
 
 
 def by_page(found: Outcomes) -> str:

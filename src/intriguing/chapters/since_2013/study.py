@@ -210,7 +210,7 @@ def claims(table: Table, length: Table, raised: Mapping[str, float], networks: S
     distance = way["mean distortion"]
     plain, against = frame.loc[PLAIN], frame.loc[AGAINST]
     decided = {
-        "One gradient sign of 0.1 makes every network trained as in 2013 misread more than half of the images": (
+        "One gradient sign of 0.1 makes every network trained as in 2013 misread more than half of the images tried": (
             (old["one gradient sign"] > 0.5).all()
         ),
         "Random signs of the same size raise no error of a network trained as in 2013 by five points": (
@@ -233,8 +233,12 @@ def claims(table: Table, length: Table, raised: Mapping[str, float], networks: S
 
 
 def _more(one: float, other: float, images: int) -> bool | None:
-    """Whether one error rate is above another, both counted on so many images; None within two standard errors."""
-    error = ((one * (1 - one) + other * (1 - other)) / images) ** 0.5
+    """Whether one error rate is above another, both counted on so many images; None within two standard errors.
+
+    For the standard errors one image more is counted on either side, so that a rate of zero has one too.
+    """
+    rates = [(images * rate + 1) / (images + 2) for rate in (one, other)]
+    error = sum(rate * (1 - rate) / images for rate in rates) ** 0.5
     return None if abs(one - other) < 2 * error else one > other
 
 

@@ -44,7 +44,7 @@ def symbols(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], *, width: float =
         places = np.round(marks * len(values)).astype(int) % len(values)
         seen = values[np.ix_(places, places)].max()
         axes.set(xticks=(0, 0.5, 1), yticks=(0, 0.5, 1), title=title)
-        axes.set_xlabel(f"supremum {values.max():.2f}, at the dots {seen:.2f}")
+        axes.set_xlabel(f"largest {values.max():.2f}, at the dots {seen:.2f}")
         axes.tick_params(length=0)
         figure.colorbar(shown, ax=axes, shrink=0.8).outline.set_visible(False)
     if not narrow:

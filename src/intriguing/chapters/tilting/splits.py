@@ -151,7 +151,7 @@ class Splits:
             f"[{100 * part['saved by learning, low']:.2f}, {100 * part['saved by learning, high']:.2f}]. The last "
             f"**{part['degrees overfitted']:.0f} degrees** add {100 * part['error added by overfitting']:.2f} points "
             f"[{100 * part['added by overfitting, low']:.2f}, {100 * part['added by overfitting, high']:.2f}], an "
-            f"interval that {spread} zero. Of the mean distance to the boundary, learning takes "
+            f"interval that {spread} zero. Of the mean length of the steps across the boundary, learning takes "
             f"{part['distance lost to learning']:.0%} and overfitting another "
             f"{part['distance lost to overfitting']:.0%}."
         )
@@ -178,10 +178,10 @@ class Splits:
             "Learning brings the boundary nearer by more than overfitting does": (
                 (left[:, 0] - chosen) - (chosen - left[:, -1])
             ),
-            "At the chosen level, machines that share no image share most of their tilt": (
+            "At the chosen level, machines that share no image share most of their tilt, by squared tangents": (
                 torch.tan(torch.deg2rad(shared)) ** 2 - torch.tan(torch.deg2rad(angle)) ** 2 / 2
             ),
-            "At the weakest level they share less than half of it": (
+            "At the weakest level they share less than half of it, by squared tangents": (
                 torch.tan(torch.deg2rad(self.measured["angle"][last][:, -1])) ** 2 / 2
                 - torch.tan(torch.deg2rad(weakest)) ** 2
             ),
@@ -223,7 +223,8 @@ def decided(effect: Tensor, ratio: float) -> bool | None:
 def shared_angle(first: Boundary, second: Boundary, z: Tensor) -> float:
     """The angle of the part of the tilt that two machines have in common.
 
-    Write each weight as z plus a vector t at right angles to it, whose length is the tangent of the tilting angle. If
+    Write each weight, up to its length, as z plus a vector t at right angles to it; the length of t is the tangent of
+    the tilting angle. If
     each t is one common vector and an error of its own, independent of the other's, then the scalar product of the two
     is on average the squared length of the common one.
 

@@ -625,7 +625,7 @@ def claims(
     here, there = (toy.loc[[f"{place}, {name}" for name in drawn]].to_numpy()[:, 1:3] for place in (few, many))
     strays = toy.loc[[f"{place}, learned, with strays" for place in (few, many)], "angle (degrees)"]
     came_out = {
-        "Every test digit of the linear machine has a twin across the boundary": reached.all(),
+        "Every test digit tried has a twin across the boundary of the linear machine": reached.all(),
         "The twins are read as the other class": ((machine.score(twins) > 0) != (machine.score(task.few) > 0)).all(),
         "Projection, refined search and closed form agree to one part in a thousand": (
             (ways.iloc[1:4, 1:] - 1).abs().to_numpy().max() < 1e-3

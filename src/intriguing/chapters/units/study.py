@@ -802,7 +802,7 @@ def effects(found: Population, chance: float) -> dict[str, pd.Series]:
             fair[["logits, sets of 8", "sigmoid logits, sets of 8"]].min(axis=1),
         "Removing a unit of the hidden ReLU layer raises the loss by more than removing a direction beside it":
             loss,
-        "Removing a unit harms one class more than removing a direction beside it does":
+        "The harm of removing a unit falls more on one class than that of removing a direction beside it":
             concentration,
         "In rows of eight, units and directions of the hidden ReLU layer differ by less than half an image":
             MARGIN - lead["dense"].abs(),
