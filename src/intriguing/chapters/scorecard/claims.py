@@ -930,7 +930,7 @@ OF_THE_PAPER = (
     ),
     Claim(
         "Back-feeding",
-        "Training on pools of adversarial examples brings a network of 100-100-10 below 1.2 % test error",
+        "Training on adversarial examples brings a network of 100-100-10 below 1.2 % test error",
         "section 4.2",
         "back_feeding",
         _back_feeding,
