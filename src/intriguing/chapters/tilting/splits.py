@@ -224,9 +224,8 @@ def shared_angle(first: Boundary, second: Boundary, z: Tensor) -> float:
     """The angle of the part of the tilt that two machines have in common.
 
     Write each weight, up to its length, as z plus a vector t at right angles to it; the length of t is the tangent of
-    the tilting angle. If
-    each t is one common vector and an error of its own, independent of the other's, then the scalar product of the two
-    is on average the squared length of the common one.
+    the tilting angle. If each t is one common vector and an error of its own, independent of the other's, then the
+    scalar product of the two is on average the squared length of the common one.
 
     Args:
         first: a machine.
