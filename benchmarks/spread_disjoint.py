@@ -19,8 +19,7 @@ from intriguing.data import mnist
 from intriguing.models.recipes import TABLE1_MODELS
 from intriguing.models.training import trained
 
-SEEDS = 3
-CONVOLUTIONAL_SEEDS = 2  # of the tables with a convolutional network, which cost most of the time
+SEEDS = 10
 
 
 def one_seed(seed: int) -> dict[str, pd.DataFrame]:
@@ -31,8 +30,6 @@ def one_seed(seed: int) -> dict[str, pd.DataFrame]:
     sets = study.attack_all(halves, test, random_targets(test.labels))
     made = [study.table3(halves, digits, sets), study.noise_of_equal_size(halves, test, sets)]
     made += [study.table4(halves, test, sets, form=form) for form in FORMS]
-    if seed >= CONVOLUTIONAL_SEEDS:
-        return {table.name: table.to_frame() for table in made}
 
     few = slice(0, profile.convolutional_images)
     seven = {name: trained(name, digits.train, seed=seed).model for name in (*TABLE1_MODELS, "ConvNet")}
@@ -51,7 +48,8 @@ def seeds_tables() -> dict[str, pd.DataFrame]:
     found = seeds.trained_anew(mnist(), images=profile.seed_images, repetitions=SEEDS, attacked=profile.seed_attacks)
     spread = {f"seeds_{name}": moved.join(moved.add_prefix("± ")) for name, moved in found.deviations.items()}
     kinds = found.same_or_other.to_frame()
-    moved = kinds["over pairs"] / SEEDS**0.5  # pairs share networks, so they count as many as there are repetitions
+    # Pairs share networks, so they count as many as the chapter has repetitions.
+    moved = kinds["over pairs"] / profile.table_seeds**0.5
     return spread | {"same_or_other": pd.DataFrame({"error": moved, "over pairs": moved, "pairs": 0.0})}
 
 
@@ -59,7 +57,7 @@ def main() -> None:
     """Run all seeds and store the standard deviation of every entry."""
     settings.seed_everything()
     runs = [one_seed(seed) for seed in track(range(SEEDS), "seeds")]
-    frames = {name: pd.concat([run[name] for run in runs if name in run]) for name in runs[0]}
+    frames = {name: pd.concat([run[name] for run in runs]) for name in runs[0]}
     spreads = {name: frame.groupby(level=0, sort=False).std() for name, frame in frames.items()}
     for name, spread in (spreads | seeds_tables()).items():
         meta = {"data": mnist().name, "seeds": SEEDS, "quantity": "standard deviation over seeds"}

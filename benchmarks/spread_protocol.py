@@ -14,7 +14,7 @@ from intriguing.chapters.protocol import questions
 from intriguing.chapters.protocol.study import Sweep
 from intriguing.data import mnist
 
-SEEDS = 2
+SEEDS = 8
 
 
 def one_seed(seed: int) -> dict[str, pd.DataFrame]:

@@ -21,7 +21,7 @@ from intriguing.book import results, settings
 from intriguing.book.results import Table
 from intriguing.chapters.quocnet import study
 
-SEEDS = 4
+SEEDS = 8
 OTHER = {"ATEN_CPU_CAPABILITY": "default"}
 
 

@@ -9,7 +9,7 @@ from intriguing.book import settings
 from intriguing.chapters.spectral import everywhere, study
 from intriguing.data import mnist
 
-SEEDS = 4
+SEEDS = 8
 
 
 def one_seed(seed: int) -> dict[str, pd.DataFrame]:

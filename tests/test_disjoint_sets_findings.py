@@ -154,10 +154,11 @@ def test_claims_about_the_halves(three):
     assert evidence[2] == f"FC100-100-10: {0.01 / doubt:.1f}, FC123-456-10: 0.0, FC100-100-10': 0.0"
     assert evidence[3] == "20.0% to 20.0% against 2.0% to 2.0%"
     counted = math.sqrt((0.2 * 0.8 + 4 * 0.02 * 0.98) / 1000)
-    assert evidence[4] == f"20.0% against 4.0%, difference 16.0% ± {math.hypot(counted, 0.005):.1%}"
+    apart = f"16.0 ± {100 * math.hypot(counted, 0.005):.1f} points apart"
+    assert evidence[4] == f"20.0% against 4.0%, {apart}; 4.0% is twice the rate under that noise"
     assert evidence[5] == "FC100-100-10: 3.0 times as much, FC123-456-10: 3.0 times as much"
     assert evidence[8:10] == ["67%", "40%"]
-    assert evidence[10:] == ["largest change 2.0%", "at most 1.0%; cutting back moves it by 0.5% or less"]
+    assert evidence[10:] == ["largest change 2.0 points", "at most 1.0 points; cutting back moves it by 0.5 or less"]
 
 
 def test_claims_about_the_halves_can_fail(three):
@@ -226,9 +227,9 @@ def test_claims_about_convolutions(convolutions):
     assert [holds for holds, _ in verdicts.values()] == [False, True, True, False, False]
     evidence = [words for _, words in verdicts.values()]
     assert evidence[0] == "mean distortion 0.060"
-    assert evidence[1].startswith("15.0% against 10.0%, difference 5.0% ± 0.")
-    assert evidence[2].startswith("A is next: 25.0% against 15.0%, difference 10.0% ± 0.")
-    assert evidence[3].startswith("15.0% against 17.5%, difference -2.5% ± 0.")
+    assert evidence[1].startswith("15.0% against 10.0%, 5.0 ± 0.")
+    assert evidence[2].startswith("A is next: 25.0% against 15.0%, 10.0 ± 0.")
+    assert evidence[3].startswith("15.0% against 17.5%, -2.5 ± 0.")
     assert evidence[4] == "10.0% to 30.0%; before amplification 2.0% to 3.0%"  # one is no more than noise does
 
 
@@ -246,7 +247,7 @@ def test_a_network_that_is_fooled_less_decides_the_claim_that_another_is_fooled_
     sets = {"ConvNet": a_set(0.05)}, {"ConvNet'": a_set(0.05)}
     found = counts(Table("t2", table2.columns, rows), equal, 1000)
     holds, words = findings.convolutional_claims(*sets, found, table4)[
-        "The convolutional network is fooled least of all, on average over the sets of the others"
+        "The convolutional network misreads least of all, on average over the sets of the others"
     ]
     assert holds is False and words.startswith("A is next: 2.0% against 15.0%")
 

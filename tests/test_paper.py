@@ -97,6 +97,12 @@ def test_a_table_is_complete_and_cannot_be_changed(table):
             assert frame.loc[row, column] == value or (value is None and pd.isna(frame.loc[row, column]))
 
 
+@pytest.mark.parametrize("text", [TABLE1, TABLE2, TABLE3, TABLE4])
+def test_a_rate_is_written_with_the_printed_digits(text):
+    rates = [word for word in text.split() if word.endswith("%")]
+    assert [paper.percent(float(word[:-1]) / 100) for word in rates] == [word.replace(".0%", "%") for word in rates]
+
+
 @pytest.mark.parametrize("table", TABLES[:4], ids=lambda table: table.name)
 def test_rates_are_fractions(table):
     assert all(0 <= value <= 1 for row in table.rows.values() for value in row)

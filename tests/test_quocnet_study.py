@@ -71,7 +71,8 @@ def by_light(cars):
 def test_pictures_are_balanced_and_drawn_by_the_seed(cars):
     assert cars.train.shape == (40, 3, 32, 32) and int(cars.train_car.sum()) == 20
     assert cars.test.shape == (24, 3, 32, 32) and int(cars.test_car.sum()) == 12
-    assert len(cars.unlabelled) == 12 and "12 unlabelled, 40 and 24 labelled" in study.opening(cars)
+    said = "12 pictures without labels; with labels, half of either cars, 40 to learn from and 24 to test on"
+    assert len(cars.unlabelled) == 12 and said in study.opening(cars)
     again = study.pictures(Cifar(made(60, 0), made(40, 1)), SIZES)
     assert torch.equal(again.test, cars.test)
     other = study.pictures(Cifar(made(60, 0), made(40, 1)), SIZES, seed=1)

@@ -457,7 +457,7 @@ def test_back_feeding_is_reproduced_when_one_activation_comes_below(store):
         return decide(0.014, 0.0115).because
 
     names = claims.ACTIVATIONS
-    told = "with examples made anew for every batch; the paper's pools of minimal examples "
+    told = "with examples made anew for every batch; pools of minimal examples, the paper's scheme as we read it, "
     assert pools(0.001, -0.002) == (f"{told}gained nothing certain: +0.10 ± 0.10 (sigmoid), -0.20 ± 0.10 (ReLU) points")
     assert pools(0.003, 0.0021).startswith(f"{told}gained: +0.30")
     assert pools(0.003, 0.0019).startswith(f"{told}gained for one of two activations: +0.30")

@@ -78,7 +78,10 @@ def test_what_the_examples_add_is_the_error_less_the_clean_error():
 
 def test_the_autoencoder_is_fooled_least_only_before_clean_errors_are_taken_off():
     line = transfer.least_fooled(transfer.excess(as_printed(), printed_clean()))
-    assert line.endswith("in the paper it is **FC10(1)** (4.3%; AE400-10: 9.7%).") and "Here it is **FC10(1)**" in line
+    assert (
+        line.endswith("in the paper it is **FC10(1)** (4.3 points; AE400-10: 9.7).")
+        and "Here it is **FC10(1)**" in line
+    )
 
 
 def first_pixel(classes: int = 3) -> nn.Module:

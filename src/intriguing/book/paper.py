@@ -107,6 +107,15 @@ def half_unit(value: float, *, percent: bool = False) -> float:
     return 0.5 * 10.0 ** -len(text.partition(".")[2]) / (100 if percent else 1)
 
 
+def percent(value: float) -> str:
+    """A fraction as the paper prints it, with the digits that it gives and no more.
+
+    Args:
+        value: in [0, 1].
+    """
+    return f"{100 * value:.4g}%"
+
+
 def _table(name: str, title: str, where: str, columns: tuple[str, ...], rows: dict) -> PaperTable:
     return PaperTable(name, title, where, columns, MappingProxyType(rows))
 

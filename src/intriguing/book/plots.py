@@ -608,9 +608,7 @@ def identities(
     figure, grid = panels(groups.items(), row=3.7 if len(groups) < 3 else 2.7, width=min(WIDTH, 3.7 * len(groups)))
     percent = set(percent)
     labels = dict.fromkeys(label for points in groups.values() for label in points)
-    # By value: what a name such as C1 means is looked up while drawing.
-    colours = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
-    looks = dict(zip(labels, zip(repeated(colours), repeated(MARKERS), strict=False), strict=False))
+    looks = dict(zip(labels, zip(coloured(labels).values(), repeated(MARKERS), strict=False), strict=True))
     for (axes, points), title in zip(grid, groups, strict=True):
         top = 0.0
         for label, (x, y) in points.items():

@@ -146,7 +146,7 @@ def weight_of(table: Table, allowed: pd.DataFrame) -> str:
 
 
 def pooled_tolerances(table: Table, *, by: str, floor: float | Mapping[str, float] = 3e-3) -> pd.DataFrame:
-    """As :func:`tolerances`, where so few seeds were measured that some of them agreed on an entry by luck.
+    """As :func:`tolerances`, where some of the seeds that were measured may have agreed on an entry by luck.
 
     Args:
         table: what is compared; entries that are not measured over seeds may stand in it if ``by`` is ``"column"``.

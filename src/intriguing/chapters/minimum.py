@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from pandas.io.formats.style import Styler
 from torch import Tensor, nn
 
@@ -218,7 +220,7 @@ def findings(found: Measured) -> str:
         return span("lost", keys, "{:.0%}")
 
     rows["lost"] = 1 - rows["success"]
-    rows["times ours"] = rows["seconds"] / rows["seconds"].xs("refined").reindex(rows.index, level="model")
+    rows["times ours"] = rows["time_ratio"] / rows["time_ratio"].xs("refined").reindex(rows.index, level="model")
     lower = [
         name for name in names if rows.at[("brendel-bethge-200", name), "ratio"] < rows.at[("refined", name), "ratio"]
     ]
@@ -631,6 +633,9 @@ NEAREST = 2e-6
 HIGHEST = 6
 """The largest excess over the minimum that is drawn: what lies beyond is named as such in the list."""
 
+NUMBERS = np.array([(0, 8.5), (0, -8.5), (8.5, 0), (-8.5, 0), (7, 7), (-7, 7)])
+"""Where the number of a point may stand, in typographic points from it, the best place first."""
+
 
 @styled
 def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: float = WIDTH) -> Figure:
@@ -668,16 +673,13 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: floa
         own = frame["method"].str.startswith(ours)
         if own.any():  # what a better method would have to reach
             axes.axvspan(1e-9, frame["seconds"][own].min(), color="#f4f4f4", zorder=0)
-        for i, row in frame[excess <= HIGHEST].iterrows():
-            whole = row["success"] >= 1
-            colour = _colour(row["method"], ours) if whole else PALETTE["vermilion"]
-            axes.plot(
-                row["seconds"], excess[i], "D" if own[i] else "o", color=colour, markersize=6.5 if own[i] else 4.5,
-                markerfacecolor=colour if whole else "white",
-            )  # fmt: skip
-            axes.annotate(
-                str(numbers[row["method"]]), (row["seconds"], excess[i]), xytext=(0, 5.5), textcoords="offset points",
-                ha="center", fontsize=7.5, color=colour, fontweight="bold" if own[i] else "normal",
+        drawn = frame.assign(excess=excess, own=own)[excess <= HIGHEST]
+        points = []
+        for row in drawn.itertuples():
+            colour = _colour(row.method, ours) if row.success >= 1 else PALETTE["vermilion"]
+            points += axes.plot(
+                row.seconds, row.excess, "D" if row.own else "o", color=colour, markersize=6.5 if row.own else 4.5,
+                markerfacecolor=colour if row.success >= 1 else "white",
             )  # fmt: skip
         title = textwrap.fill(title, 42) if narrow else title
         axes.set(xscale="log", yscale="log", title=title, ylabel="mean excess over the smallest known")
@@ -687,6 +689,13 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: floa
         axes.set_yticks(ticks, ["0", "0.001 %", "0.01 %", "0.1 %", "1 %", "10 %", "100 %"])
         axes.minorticks_off()
         axes.grid(axis="y")
+        offsets = _offsets(axes, drawn[["seconds", "excess"]].to_numpy())
+        for row, point, offset in zip(drawn.itertuples(), points, offsets, strict=True):
+            axes.annotate(
+                str(numbers[row.method]), (row.seconds, row.excess), xytext=offset, textcoords="offset points",
+                ha="center", va="center", fontsize=7.5, color=point.get_color(),
+                fontweight="bold" if row.own else "normal",
+            )  # fmt: skip
         beside.axis("off")
         shown = [method for method in numbers if (frame["method"] == method).any()]
         for place, method in enumerate(shown):
@@ -703,6 +712,24 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: floa
     if not narrow:
         figure.redraw = functools.partial(plane, panels, ours, width=NARROW)
     return figure
+
+
+def _offsets(axes: Axes, points: np.ndarray) -> list[np.ndarray]:
+    """Where the number of each point stands, in typographic points from it: above, or where nothing else stands.
+
+    Args:
+        axes: with its final limits.
+        points: (n, 2) in the data's units.
+    """
+    taken = list(axes.transData.transform(points) * 72 / axes.figure.dpi)
+    offsets = []
+    for place in taken[: len(points)]:
+        # How far the nearest other thing is; the first of the places that are free, or else the emptiest.
+        room = [min(math.dist(place + offset, other) for other in taken) for offset in NUMBERS]
+        best = next((at for at, size in enumerate(room) if size >= 7.5), int(np.argmax(room)))
+        offsets.append(NUMBERS[best])
+        taken.append(place + NUMBERS[best])
+    return offsets
 
 
 def _colour(method: str, ours: str) -> str:

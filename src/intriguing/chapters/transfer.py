@@ -258,7 +258,8 @@ def least_fooled(above: Table) -> str:
     parts = []
     for where, frame in {"Here": above.to_frame(), "in the paper": paper_excess()}.items():
         means = others(frame).mean(axis=0)
-        parts.append(f"{where} it is **{means.idxmin()}** ({means.min():.1%}; AE400-10: {means['AE400-10']:.1%})")
+        least, coder = 100 * means.min(), 100 * means["AE400-10"]
+        parts.append(f"{where} it is **{means.idxmin()}** ({least:.1f} points; AE400-10: {coder:.1f})")
     return "Which network do the sets of others fool least, above its clean error? " + ", and ".join(parts) + "."
 
 

@@ -97,6 +97,6 @@ def strips(
         axes.axvline(position, color=PALETTE["grey"], linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
         axes.annotate(
             label, (position, ceiling + 0.45 * line), xytext=(3, -1), textcoords="offset points",
-            va="top", fontsize=7.5, color="#666666",
+            va="top", fontsize=7.5, color="#666666", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )  # fmt: skip
     return figure

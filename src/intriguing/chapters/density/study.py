@@ -598,9 +598,9 @@ def check_words(checks: Mapping[str, dict[str, Tensor]]) -> str:
         single = {name: float(one.max()) for name, one in excess.items()}
         worst, longest = (max(part, key=part.__getitem__) for part in (middle, single))
         lines.append(
-            f"In the median over images the {kind} exits are longer than what the other search found by no more than "
-            f"{_percent(middle[worst])} on any network ({worst}), and for a single image by no more than "
-            f"{_percent(single[longest])} ({longest})."
+            f"In the median over images the {kind} exits are longer than what the other search found by "
+            f"{_at_most(middle[worst], worst)} on any network, and for a single image by "
+            f"{_at_most(single[longest], longest)}."
         )
     name = max(checks, key=lambda name: float(median(checks[name]["projections"] / checks[name]["exit"]).max()))
     taken = checks[name]["projections"] / checks[name]["exit"]
@@ -618,6 +618,11 @@ def check_words(checks: Mapping[str, dict[str, Tensor]]) -> str:
 def _percent(part: float) -> str:
     """A part in per cent, with no more than one decimal; nothing where it is not above 0."""
     return f"{max(part, 0.0):.1%}".replace("%", " %")
+
+
+def _at_most(part: float, name: str) -> str:
+    """A bound in per cent and the network that reaches it, where that is more than rounding shows."""
+    return f"no more than {_percent(part)} ({name})" if part >= 5e-4 else "less than 0.05 %"
 
 
 def near_curves(

@@ -268,7 +268,10 @@ def halves_claims(
             _all(lead.holds for lead in leads.values()),
             f"{_spans(across.values())} against {_spans(control.values())}",
         ),
-        "On average they misread over twice as much of the sets as of that noise": (double.holds, f"{double}"),
+        "On average they misread over twice as much of the sets as of that noise": (
+            double.holds,
+            f"{double}; {double.smaller:.1%} is twice the rate under that noise",
+        ),
         "The effect decreases: every set made on P1 fools the other network of P1 more than that of P2": (
             all(drop > 1 for drop in drops.values()),
             ", ".join(f"{maker}: {drop:.1f} times as much" for maker, drop in drops.items()),
@@ -285,11 +288,11 @@ def halves_claims(
         "What amplification adds is 40 % of the new length": (abs(longer.share - 0.4) < 0.05, f"{longer.share:.0%}"),
         "Whether amplified images are cut back changes no entry by more than three points": (
             cut <= 0.03,
-            f"largest change {cut:.1%}",
+            f"largest change {100 * cut:.1f} points",
         ),
         "Noise of 0.06 or 0.1, not cut back, adds no more than one point to any error": (
             bool(noisy <= 0.01),
-            f"at most {noisy:.1%}; cutting back moves it by {cut_noise:.1%} or less",
+            f"at most {100 * noisy:.1f} points; cutting back moves it by {100 * cut_noise:.1f} or less",
         ),
     }
 
@@ -331,8 +334,8 @@ class Lead:
         return gap > 0 if abs(gap) > DECIDED * self.doubt else None
 
     def __str__(self) -> str:
-        gap = self.larger - self.smaller
-        return f"{self.larger:.1%} against {self.smaller:.1%}, difference {gap:.1%} ± {self.doubt:.1%}"
+        gap = 100 * (self.larger - self.smaller)
+        return f"{self.larger:.1%} against {self.smaller:.1%}, {gap:.1f} ± {100 * self.doubt:.1f} points apart"
 
 
 def lead(larger: Sequence[Tensor], smaller: Sequence[Tensor], luck: float = 0.0) -> Lead:
@@ -393,7 +396,7 @@ def convolutional_claims(
             reads.holds,
             str(reads),
         ),
-        "The convolutional network is fooled least of all, on average over the sets of the others": (
+        "The convolutional network misreads least of all, on average over the sets of the others": (
             _all(rival.holds for rival in rivals.values()),
             f"{nearest} is next: {rivals[nearest]}",
         ),

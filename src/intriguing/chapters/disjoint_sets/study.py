@@ -282,7 +282,7 @@ def tolerances(table: Table, images: int) -> pd.DataFrame:
 
     Returns:
         The tolerance of each entry. A rate p between 0 and 1 may move by two standard errors sqrt(p (1 - p) / images)
-        at least: so few seeds were measured that several of them agreed by luck, and other weights decide anew about
+        at least: the seeds that were measured may have agreed by luck, and other weights decide anew about
         each image that lies near a boundary. That is all a column has whose spread was not measured. Distortions,
         which are no counts, keep what ``tables.tolerances`` allows.
 

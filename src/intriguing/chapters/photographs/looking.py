@@ -151,7 +151,7 @@ class Looking:
     @where_at_hand
     def compared(self) -> Styler:
         """Units beside directions, in numbers."""
-        return self.units.to_frame().style.format("{:.3f}", na_rep="")
+        return self.units.to_frame().style.format("{:.3f}", na_rep="").format("{:.4f}", na_rep="", subset=["p"])
 
     @where_at_hand
     def outcomes(self) -> pd.DataFrame:

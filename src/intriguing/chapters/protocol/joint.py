@@ -822,7 +822,7 @@ def beyond(campaign: Mapping[str, Any], *, errors: float = 3.0) -> str:
 def _sentence(line: Mapping[str, Any], *, over: bool) -> str:
     shown = "{:.4f}" if line["column"] == "distortion" else "{:.1%}"
     ours, least, largest = (shown.format(line[name]) for name in ("ours", "least", "largest"))
-    theirs = f"{line['paper']:.4g}" if line["column"] == "distortion" else f"{100 * line['paper']:.4g}%"
+    theirs = f"{line['paper']:.4g}" if line["column"] == "distortion" else paper.percent(line["paper"])
     both = " and ".join(f"{100 * part:.1f}" for part in line["excess"])
     beside = f" ({both} points beyond the errors on clean images)" if over and line["rate"] else ""
     many = f"over {line['seeds']} starts" if line["seeds"] > 1 else "with one network"

@@ -159,7 +159,10 @@ def pictures(found: Cifar, sizes: Sizes, *, seed: int = settings.SEED) -> Cars:
     generator = torch.Generator().manual_seed(seed)
     train, train_car = _balanced(found.train, sizes.labelled, generator)
     test, test_car = _balanced(found.test, sizes.tested, generator)
-    data = f"CIFAR-10: {sizes.unlabelled} unlabelled, {len(train)} and {len(test)} labelled pictures, half of them cars"
+    data = (
+        f"CIFAR-10: {sizes.unlabelled:,} pictures without labels; with labels, half of either cars, {len(train):,} to "
+        f"learn from and {len(test):,} to test on"
+    )
     return Cars(found.train.images(slice(0, sizes.unlabelled)), train, train_car, test, test_car, data)
 
 

@@ -467,10 +467,10 @@ def _back_feeding(stored: Stored) -> Finding:
 
 
 def _of_pools(stored: Stored) -> str:
-    """What the paper's own scheme gains, pools of minimal examples for the outputs of all layers."""
+    """What pools of minimal examples for the outputs of all layers gain, the paper's scheme as the chapter reads it."""
     gain, multiples = _gained(stored, "pools of exits against nothing")
     said = ("gained nothing certain", "gained for one of two activations", "gained")[int((multiples > 2).sum())]
-    return f"the paper's pools of minimal examples {said}: {gain.removesuffix(' gained')}"
+    return f"pools of minimal examples, the paper's scheme as we read it, {said}: {gain.removesuffix(' gained')}"
 
 
 def _gained(stored: Stored, row: str) -> tuple[str, pd.Series]:
