@@ -305,7 +305,7 @@ def test_directions_are_read_as_units_are_where_that_was_measured(store):
     assert found.verdict == claims.REPRODUCED and "longer tail" in found.number
     said = summary.findings()
     assert "**A unit leads by the end at which it is read.**" in said
-    assert "0.16 more share one class than along random directions (over networks -0.08 to +0.40)" in said
+    assert "0.16 more share one class than along random directions (95 % interval over networks -0.08 to +0.40)" in said
     assert "the difference is +0.01 (-0.08 to +0.10)" in said
     assert "+3.0 percentage points (+1.0 to +5.0) become -1.0 (-2.0 to +1.0)" in said
     # A lead whose intervals hold zero on both kinds of sets is none that the end at which a unit is read could explain.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 from pandas.io.formats.style import Styler
 from torch import Tensor, nn
 
@@ -683,7 +684,11 @@ def plane(panels: Mapping[str, pd.DataFrame], ours: str = "ours", *, width: floa
             )  # fmt: skip
         title = textwrap.fill(title, 42) if narrow else title
         axes.set(xscale="log", yscale="log", title=title, ylabel="mean excess over the smallest known")
-        axes.set_xlim(frame["seconds"].min() / 2, frame["seconds"].max() * 2)
+        least, most = frame["seconds"].min() / 2, frame["seconds"].max() * 2
+        axes.set_xlim(least, most)
+        if most < 100 * least:  # where powers of ten alone might leave a single number
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
         axes.set_ylim(NEAREST / 1.6, 3 * HIGHEST)  # room for the number of a point up there
         ticks = [NEAREST, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1]
         axes.set_yticks(ticks, ["0", "0.001 %", "0.01 %", "0.1 %", "1 %", "10 %", "100 %"])

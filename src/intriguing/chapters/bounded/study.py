@@ -387,7 +387,7 @@ def claims(outcomes: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame, buys: p
         halved.append(product > HALF)
         certified.append(strongest["certified"] > without["certified"])
     found = {
-        "At its strongest the penalty halves the product of the norms of both networks": all(halved),
+        "At its strongest the penalty more than halves the product of the norms of both networks": all(halved),
         "At its strongest the penalty raises the share of images that are certified, for both networks": all(certified),
         "For half a point of error the penalty certifies more than weight decay, for both networks": all(
             buys.at[PENALTY, f"{name}, certified"] > buys.at[DECAY, f"{name}, certified"] for name in outcomes

@@ -190,8 +190,8 @@ def _space(stored: Stored) -> str:
     wide = (f"{100 * many[f'{lead}, low']:+.1f} to {100 * many[f'{lead}, high']:+.1f}" for lead in ("lead", "matched"))
     return (
         f"**{head}.** {_EXCITED} {8 * abs(few['lead']):.2f} {'more' if few['lead'] > 0 else 'fewer'} share one class "
-        f"than along random directions (over networks {next(ends)}). But such a unit is read at the end where few "
-        f"images do much. Read directions at that end too, and the difference is {8 * few['matched']:+.2f} "
+        f"than along random directions (95 % interval over networks {next(ends)}). But such a unit is read at the end "
+        f"where few images do much. Read directions at that end too, and the difference is {8 * few['matched']:+.2f} "
         f"({next(ends)}); among a tenth of all images, {100 * many['lead']:+.1f} percentage points "
         f"({next(wide)}) become {100 * many['matched']:+.1f} ({next(wide)})."
     )
