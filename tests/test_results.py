@@ -4,6 +4,8 @@ import errno
 import json
 import math
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -332,3 +334,21 @@ def test_a_measurement_is_read_from_its_own_folder(folder, monkeypatch):
         results.measured("peers")
     with pytest.raises(ValueError):
         results.measured("../secret")
+
+
+QUICK = Path(__file__).parents[1] / "results" / "quick"
+
+
+@pytest.mark.parametrize("file", sorted(QUICK.glob("spread_*.json")), ids=lambda file: file.stem)
+def test_every_tolerance_rests_on_eight_runs_at_least(file):
+    meta = json.loads(file.read_text())["meta"]
+    assert meta.get("seeds", meta.get("runs")) >= 8
+
+
+@pytest.mark.parametrize(
+    ("page", "table"), [("blind_spots", "refined"), ("disjoint_sets", "table4"), ("protocol", "coarse_search")]
+)
+def test_a_page_says_over_how_many_seeds_its_tolerances_were_measured(page, table):
+    text = (QUICK.parents[1] / "notebooks" / f"{page}.md").read_text()
+    (word,) = re.findall(r"four standard deviations over (\w+) seeds", " ".join(text.split()))
+    assert json.loads((QUICK / f"spread_{table}.json").read_text())["meta"]["seeds"] == {"eight": 8, "ten": 10}[word]
