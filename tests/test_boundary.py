@@ -112,6 +112,23 @@ def test_nearest_exit_from_an_ellipse():
     assert torch.allclose(found.ways.norm(dim=1), nearest, rtol=2e-3)
 
 
+def test_shorter_steps_find_the_exit_where_the_boundary_waves():
+    """A full step to the next plane loses the class again and again: only shorter and shorter ones come to rest."""
+
+    class Wave(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            right, up = x.flatten(1).T
+            return torch.stack([0.7 + 0.05 * (10 * up).sin(), right], 1)
+
+    images = torch.rand(60, 1, 1, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    images[..., 0] *= 0.5
+    found = nearest_exit(Wave().eval(), images, torch.zeros(60, dtype=torch.long), box=False)
+    height = torch.linspace(-1, 2, 60_001, dtype=torch.float64)
+    nearest = torch.cdist(images.flatten(1), torch.stack([0.7 + 0.05 * (10 * height).sin(), height], 1)).amin(1)
+    ratio = found.ways.norm(dim=1) / nearest
+    assert float((ratio < 1.001).double().mean()) > 0.9 and float(ratio.max()) < 1.1
+
+
 def test_a_misread_image_is_its_own_exit():
     model, images = linear(), pictures(2)
     labels = (model(images).argmax(1) + 1) % 5
@@ -122,8 +139,8 @@ def test_a_misread_image_is_its_own_exit():
 def test_following_few_rivals_is_exact_on_a_linear_network():
     model, images = linear(10), pictures(8)
     labels = model(images).argmax(1)
-    every, few = (nearest_exit(model, images, labels, rivals=rivals, chunk=3).rms for rivals in (None, 2))
-    assert torch.allclose(every, few, rtol=1e-6)
+    every, few, more = (nearest_exit(model, images, labels, rivals=rivals, chunk=3).rms for rivals in (None, 2, 10))
+    assert torch.allclose(every, few, rtol=1e-6) and torch.equal(every, more)  # no more than there are
 
 
 def test_exits_inside_a_subspace():
