@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from intriguing.attack import distortion
 from intriguing.attack.distortion import MARGIN, distortion_to_all, minimum_distortion
 from intriguing.attack.oracles import exact_linear_distortion, scipy_distortion
-from intriguing.attack.penalty import penalty_path
+from intriguing.attack.penalty import penalty_path, spread_that_matters
 from intriguing.attack.perturbations import random_targets, wrong_classes
 
 DOZEN = slice(3, 1000, 84)  # twelve of the 1,000 test images
@@ -490,6 +490,20 @@ def test_along_the_path_in_c_the_distance_shrinks_and_the_lead_is_lost():
     assert (gaps > 0).tolist() == [True, True, False, False]  # the edge lies at the c that was found
     with pytest.raises(ValueError, match="got c = .*; expected values above 0"):
         penalty_path(model, images[0], int(targets[0]), torch.tensor([1.0, 0.0]))
+
+
+def test_the_first_class_may_be_the_target_of_a_path():
+    model, images, targets = small()
+    targets = torch.zeros_like(targets)
+    c = minimum_distortion(model, images, targets).penalty[0] * torch.tensor([0.5, 2.0])
+    assert (penalty_path(model, images[0], 0, c)[1] > 0).tolist() == [True, False]
+
+
+def test_a_masked_target_widens_no_spread():
+    """A target at -inf lies infinitely far down: what can win is measured by what one can move, and by nothing else."""
+    logits = torch.tensor([[0.0, -torch.inf, -3.0]], dtype=torch.float64)
+    widest = [float(spread_that_matters(logits, torch.tensor([1]), torch.tensor([reach]))) for reach in (0.74, 0.76)]
+    assert widest[0] < 1e-300 and widest[1] == 3.0  # four times as far as can be moved
 
 
 def test_random_targets_are_wrong_uniform_and_seeded():

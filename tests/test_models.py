@@ -450,6 +450,9 @@ def test_how_far_two_answers_are_apart():
     expected = torch.tensor([0.25, 0.25, torch.inf, 0.1], dtype=torch.float64)
     torch.testing.assert_close(apart(one, other), expected)
     torch.testing.assert_close(apart(one[None], other[None]), expected[None])
+    assert models._apart(one, other) == torch.inf and models._apart(one, other[:1]) == torch.inf
+    assert models._apart(one[:0], other[:0]) == 0  # an empty batch
+    assert models._apart(one * torch.nan, other * torch.nan) == 0  # has a better reason
 
 
 @pytest.mark.parametrize(("capability", "products", "convolutions", "layer", "short"), [
