@@ -47,7 +47,7 @@ ROOMS = ("attack", "lipschitz", "data", "book")
 CHAPTERS = ("chapters/transfer.py", "chapters/framework.py")
 
 TESTS: Mapping[str, tuple[str, ...]] = {
-    "attack/penalty.py": ("distortion", "minimum"),
+    "attack/penalty.py": ("distortion", "minimum", "protocol_study"),
     "attack/perturbations.py": ("amplification", "distortion", "transfer", "density_noise", "bad_inputs"),
     "attack/checks.py": ("distortion", "boundary", "certificates", "bad_inputs"),
     "attack/models.py": ("models", "distortion", "refinement"),
