@@ -72,6 +72,7 @@ EXPLAINED: Mapping[str, str] = {
     "attack/lbfgsb.py, _take_bounds_exactly: gradient < 0 -> gradient <= 0": "one more try where nothing can move",
     "attack/models.py, Classifier._try: mine.shape[1] < 2 -> mine.shape[1] <= 2": "a second look that two classes pass",
     "attack/penalty.py, grid_distortion: norm == 'squared' -> norm != 'squared'": "a guess of the first step's length",
+    "attack/penalty.py, Search.run: twice & ~works -> twice | ~works": "a secant rule that ends at the same c, if later",
     "attack/penalty.py, grid_distortion (3): 1 -> 2": "a guess of the first step's length",
     "attack/polyhedron.py, module: 200 -> 201": "a limit of steps that no search comes near",
     "attack/polyhedron.py, module: 0.75 -> 1.75": "when rows that are done are dropped, which the others do not notice",

@@ -137,6 +137,9 @@ def test_two_classes_without_active_bounds_give_the_closed_form(norm):
     assert (found.rms >= expected).all()
     if norm == "squared":  # the loss is nearly straight here, where c |r| has no sharp minimum to stop at
         torch.testing.assert_close(found.rms, expected, rtol=2e-3, atol=0)
+        # Straight to the boundary, and beyond it by the margin and the tenth of it that rounding may take.
+        beyond = minimum_distortion(model, images, targets, refine=True).rms / expected - 1
+        assert ((beyond > MARGIN) & (beyond < 1.2 * MARGIN)).all()
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1e4])
