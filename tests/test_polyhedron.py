@@ -81,6 +81,15 @@ def test_rows_are_independent_and_a_good_guess_changes_nothing():
     torch.testing.assert_close(again, z, atol=1e-9, rtol=0)
 
 
+def test_from_its_own_multipliers_the_search_is_there_at_once(monkeypatch):
+    x, a, b = problem(7, batch=9)
+    a, b = 3 * a, 3 * b  # rows of another length
+    z, y = project_polyhedron(x, a, b)
+    monkeypatch.setattr(polyhedron, "NEWTON_STEPS", 0)
+    torch.testing.assert_close(project_polyhedron(x, a, b, multipliers=y)[0], z, atol=1e-9, rtol=0)
+    assert not torch.allclose(project_polyhedron(x, a, b)[0], z, atol=1e-3)
+
+
 def test_an_empty_intersection_shows_in_the_result():
     z, _ = project_polyhedron(torch.zeros(1, 2).double(), torch.ones(1, 1, 2).double(), torch.tensor([[3.0]]).double())
     assert float(z.sum()) < 3
