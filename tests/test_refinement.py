@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import types
 
 import pytest
 import torch
@@ -366,3 +367,22 @@ def test_the_projections_work_with_a_tenth_more_margin_than_is_verified(linear, 
     logits = clean @ weight.T + bias
     assert len(asked) == 1
     torch.testing.assert_close(asked[0], 1.1 * MARGIN * (logits.amax(1) - logits.amin(1)))
+
+
+def test_the_lead_to_aim_for_grows_in_stages_and_makes_up_for_curvature():
+    """Four rows: far off, three quarters of the way, close and short of the margin, and across with room to spare."""
+    stage, low = torch.tensor([0.5, 0.75, 1.0, 1.0]), torch.tensor([-4.0, -2.0, 0.005, 0.5])
+    state = types.SimpleNamespace(
+        margin=torch.full((4,), 0.01), near=torch.full((4,), 0.1), before=torch.tensor([-9.0, -4.0, -1.0, 0.4]),
+        aim=torch.tensor([-1.0, -1.0, 0.02, 0.02]), pull=torch.full((4,), 0.5), stage=stage,
+        moved=torch.tensor([1.0, 1.0, 1.0, 0.1]), moved_before=torch.ones(4),
+    )  # fmt: skip
+    refinement._adapt(state, low)
+    # Half, then three quarters of what is missing; twice the margin, and what curvature took back; twice the margin.
+    torch.testing.assert_close(state.aim, torch.tensor([-4 + 0.5 * 4.02, -2 + 0.75 * 2.02, 0.02 + 0.015, 0.02]))
+    torch.testing.assert_close(state.stage, torch.tensor([0.75, 1.0, 1.0, 1.0]))
+    # Free to move: more where the plane kept its promise, less where steps along the boundary do not shrink.
+    torch.testing.assert_close(state.pull, 1 - 0.5 * torch.tensor([1.3, 1.3, 0.6, 1.3]))
+    missed = types.SimpleNamespace(**vars(state) | {"pull": torch.full((4,), 0.5), "before": low})
+    refinement._adapt(missed, low)
+    torch.testing.assert_close(missed.pull[:2], torch.full((2,), 0.75))
