@@ -99,6 +99,16 @@ def test_the_last_step_is_taken_where_the_steps_end(linear, monkeypatch):
         assert found == pytest.approx(exact_linear_distortion(weight, bias, image, int(target)).rms, rel=1e-5)
 
 
+def test_where_the_last_step_falls_short_a_second_one_is_taken(monkeypatch):
+    """Into a circle the linearised lead is larger than the true one, and four steps have not settled."""
+    clean = torch.rand(50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 0.2
+    monkeypatch.setattr(refinement, "STEPS", 4)
+    best, success, _ = refine(sphere, clean, torch.zeros(50, dtype=torch.long), torch.full((50,), 1e-6).double())
+    assert success.double().mean() > 0.7
+    exact = (clean - 0.5).norm(dim=1) - 0.3
+    torch.testing.assert_close((best - clean).norm(dim=1)[success], exact[success], rtol=1e-3, atol=0)
+
+
 @pytest.mark.parametrize("from_corner", [False, True])
 def test_exact_on_a_linear_network(linear, from_corner):
     weight, bias, clean, targets = linear
