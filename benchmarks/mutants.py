@@ -83,10 +83,14 @@ EXPLAINED: Mapping[str, str] = {
     "book/cache.py, _alone: 420 -> 421": "who may run a file that holds nothing but locks",
     "book/coherence.py, _batch: 1 -> 2": "how many resamples are drawn at a time where all are too many for one",
     "book/markdown.py, table (2): True -> False": "the names of rows and the rows, as many of each",
+    "book/plots.py, among (3): 1 -> 2": "the width of a line, a matter of taste",
+    "book/plots.py, among (3): 4 -> 5": "how many numbers an axis bears at most, a matter of taste",
     "book/plots.py, histograms (6): 1 -> 2": "how far below the top a number stands, a matter of taste",
+    "book/plots.py, histograms: 3 -> 4": "how far beside its line a number stands, a matter of taste",
     "book/plots.py, histograms: 7.5 -> 8.5": "the size of small letters, a matter of taste",
     "book/plots.py, ink_over: 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 -> "
     "1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05": "a shade on which both inks are read equally well",
+    "book/plots.py, lines: 3.1 -> 4.1": "the height of a figure, a matter of taste",
     "book/plots.py, module (3): 0 -> 1": "where in its pattern a dashed curve begins",
     "book/plots.py, mosaic: 7.5 -> 8.5": "the size of small letters, a matter of taste",
     "book/results.py, Table.from_frame: True -> False": "the names of rows and the rows, as many of each",
@@ -94,6 +98,7 @@ EXPLAINED: Mapping[str, str] = {
     "book/unfinished.py, Saved.offer: time.monotonic() - self.last > EVERY -> time.monotonic() - self.last >= EVERY": (
         "a clock that stands at two minutes to the last digit"
     ),
+    "chapters/transfer.py, claims (4): 1 -> 2": "a set's own network, whose error is above that of any noise",
     "chapters/transfer.py, claims: distortion.drop('FC10(1)') < 0.1 -> distortion.drop('FC10(1)') <= 0.1": (
         "a mean distortion that is 0.1 to its last digit"
     ),

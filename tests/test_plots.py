@@ -217,6 +217,7 @@ def test_dots_fill_their_panel_from_zero_and_none_is_cut():
     for axes in plots.dots({"ours": pd.DataFrame({"a": [0.5, 1.0], "b": [100.0, 40.0]})}).axes:
         largest = axes.lines[0].get_xdata().max()
         assert axes.get_xlim()[0] == 0 and largest < axes.get_xlim()[1] < 1.2 * largest
+        assert axes.get_ylim() == (1.5, -0.5)  # two rows, the first on top, half a row beyond each
 
 
 def test_filters_are_scaled_each_by_itself():
@@ -243,8 +244,16 @@ def test_a_frame_goes_all_around_each_filter():
 def test_histograms_write_the_mean():
     figure = plots.histograms({"a": [0.1, 0.2, np.nan], "b": torch.tensor([0.5])}, xlabel="distortion")
     assert words(figure)[:2] == ["0.15", "0.5"]
+    assert all(len(axes.patches[0].get_data().values) == 60 for axes in figure.axes)
+    assert [axes.texts[0].xy[1] for axes in figure.axes] == [1, 1]  # at the top of its panel
     with pytest.raises(ValueError, match="without values"):
         plots.histograms({"a": [np.nan]}, xlabel="distortion")
+
+
+def test_titles_stand_over_the_middle_of_their_pictures():
+    axes = plots.digits(torch.zeros(3, 1, 5, 8), ["a", "b", "c"]).axes[0]
+    pitch = axes.texts[1].get_position()[0] - axes.texts[0].get_position()[0]
+    assert [text.get_position()[0] for text in axes.texts] == [3.5 + pitch * place for place in range(3)] and pitch >= 8
 
 
 def test_panels_stand_row_by_row_and_leave_the_rest_empty():
