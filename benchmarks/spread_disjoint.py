@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pandas as pd
-from rich.progress import track
+from spread import store
 
 from intriguing.attack.perturbations import FORMS, random_targets
 from intriguing.book import results, settings
@@ -54,12 +54,9 @@ def seeds_tables() -> dict[str, pd.DataFrame]:
 
 
 def main() -> None:
-    """Run all seeds and store the standard deviation of every entry."""
-    settings.seed_everything()
-    runs = [one_seed(seed) for seed in track(range(SEEDS), "seeds")]
-    frames = {name: pd.concat([run[name] for run in runs]) for name in runs[0]}
-    spreads = {name: frame.groupby(level=0, sort=False).std() for name, frame in frames.items()}
-    for name, spread in (spreads | seeds_tables()).items():
+    """Store the standard deviation of every entry, and how far the tables over seeds may move."""
+    store(one_seed, SEEDS)
+    for name, spread in seeds_tables().items():
         meta = {"data": mnist().name, "seeds": SEEDS, "quantity": "standard deviation over seeds"}
         print(results.record(Table.from_frame(f"spread_{name}", spread, meta)))
 
