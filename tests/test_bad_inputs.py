@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import intriguing
 from intriguing import data
-from intriguing.attack import perturbations
+from intriguing.attack import boundary, perturbations
 from intriguing.data import photographs
 
 SENTENCE = re.compile(r"\b(got|holds|is)\b.+\bexpected\b.+[;:] \w.+\.")
@@ -234,6 +234,32 @@ bad_labels = {
     "classes": st.one_of(no_count, st.none(), st.integers(0, 2)),
 }
 
+good_exits = {"model": network(), "images": images(), "labels": torch.zeros(3, dtype=torch.int64)}
+bad_exits = {
+    "model": st.one_of(
+        anything, st.builds(training, st.integers(0, 3)), st.builds(spoilt, st.sampled_from([1, 3]), nan)
+    ),
+    "images": bad_pixels,
+    "labels": bad_targets,
+    "chunk": st.one_of(no_count, st.sampled_from([0, None])),
+    "steps": st.one_of(no_count, st.sampled_from([0, None])),
+    "rivals": st.one_of(no_count, st.just(0)),
+}
+NORMALS = torch.eye(PIXELS)[:3]
+LINES = torch.eye(PIXELS).expand(3, -1, -1)
+
+
+def bad_vectors(good: Tensor) -> st.SearchStrategy[Any]:
+    """What is no tensor of finite numbers in the shape of a good one."""
+    return st.one_of(
+        anything,
+        shaped(good.ndim),
+        packed(good),
+        numbers(good),
+        st.sampled_from([torch.int64, torch.bool, torch.complex64]).map(good.to),
+    )
+
+
 Case = tuple[Callable, dict[str, Any], dict[str, st.SearchStrategy]]
 CASES: dict[str, Case] = {
     "linear_norm": (
@@ -345,6 +371,57 @@ CASES: dict[str, Case] = {
             ),
             "tolerance": st.one_of(bad_number.filter(lambda value: value is not None), below(-0.01), bad_widths),
         },
+    ),
+    "nearest_exit": (
+        boundary.nearest_exit,
+        good_exits,
+        bad_exits
+        | dict.fromkeys(
+            ("avoid", "within"),
+            st.one_of(
+                bad_vectors(LINES).filter(lambda value: value is not None), st.sampled_from([LINES[:2], 2 * LINES])
+            ),
+        ),
+    ),
+    "orthogonal_exits": (
+        boundary.orthogonal_exits,
+        good_exits | {"count": 2},
+        {"images": bad_pixels, "count": st.one_of(no_count, st.sampled_from([0, None]))},
+    ),
+    "aligned_frames": (
+        boundary.aligned_frames,
+        {"normals": NORMALS, "count": 2},
+        {
+            "normals": bad_vectors(NORMALS),
+            "count": st.one_of(no_count, st.sampled_from([0, None]), st.integers(PIXELS + 1, 99)),
+        },
+    ),
+    "random_frames": (
+        boundary.random_frames,
+        {"batch": 1, "count": 2, "pixels": PIXELS},
+        {
+            "batch": st.one_of(no_count, st.sampled_from([0, None])),
+            "count": st.one_of(no_count, st.sampled_from([0, None]), st.integers(PIXELS + 1, 99)),
+            "pixels": st.one_of(no_count, st.sampled_from([0, 1, None])),
+        },
+    ),
+    "exit_along": (
+        boundary.exit_along,
+        good_exits | {"directions": LINES, "nearest": torch.full((3,), 0.1)},
+        {
+            "images": bad_pixels,
+            "labels": bad_targets,
+            "directions": st.one_of(bad_vectors(LINES), st.just(LINES[:2])),
+            "nearest": st.one_of(bad_vectors(torch.ones(3)), numbers(torch.ones(3), below(0))),
+            "growth": st.one_of(bad_number, below(1)),
+            "farthest": bad_number,
+            "chunk": st.one_of(no_count, st.sampled_from([0, None])),
+        },
+    ),
+    "lipschitz_bound": (
+        boundary.lipschitz_bound,
+        {"model": network()},
+        {"model": bad_models.filter(lambda model: not (isinstance(model, nn.Sequential) and len(model) == 2))},
     ),
     "logit_margin": (
         intriguing.logit_margin,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as machinery
 from torch.nn.utils import parametrize
 
-from .checks import check_classes, check_images, check_targets
+from .checks import check_classes, check_count, check_images, check_numbers, check_targets, check_vectors
 from .models import duplicate, refuse_training_mode
 from .perturbations import value_and_gradient
 from .polyhedron import project_polyhedron
@@ -85,24 +85,33 @@ def nearest_exit(
         ``Exits``.
 
     Raises:
-        TypeError: the images are not floating.
-        ValueError: no images, pixels outside [0, 1], a model in training mode, or a box together with a subspace.
+        TypeError: the images are not floating, the model is no module, or a number is none.
+        ValueError: no images, pixels outside [0, 1], a model in training mode, a box together with a subspace, bases
+            that do not fit the images, a count below 1, a label that is no class, or logits that are not finite.
 
     Source:
         Rackwitz and Fiessler 1978, the same iteration in structural reliability; Moosavi-Dezfooli et al. 2016.
     """
     check_images(images)
     check_targets(images, labels, "labels")
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"got a model of type {type(model).__name__}; expected a module; wrap the function in one.")
     refuse_training_mode(model)
-    if box and (avoid is not None or within is not None):
-        raise ValueError("got a box and a subspace; expected one of them; leave one out.")
     if len(images) == 0:
-        raise ValueError("got no images; expected at least one.")
+        raise ValueError("got no images; expected at least one; look where they were chosen.")
+    for name, space in (("avoid", avoid), ("within", within)):
+        if space is not None:
+            check_vectors(space, (len(images), None, images[0].numel()), name)
+            if box:
+                raise ValueError("got a box and a subspace; expected one of them; leave one out.")
+    for name, number in (("rivals", rivals), ("steps", steps), ("chunk", chunk)):
+        if number is not None or name != "rivals":
+            check_count(name, number, 1)
     double = duplicate(model, torch.float64, "cpu")
     parts = []
     for start in range(0, len(images), chunk):
         rows = slice(start, start + chunk)
-        spaces = [None if space is None else space[rows].cpu().double() for space in (avoid, within)]
+        spaces = [None if space is None else _basis(space[rows]) for space in (avoid, within)]
         parts.append(_exits(double, images[rows].cpu().double(), labels[rows].cpu(), box, *spaces, rivals, steps))
     return Exits(*(torch.cat(pieces) for pieces in zip(*parts, strict=True)))
 
@@ -124,7 +133,15 @@ def orthogonal_exits(model: nn.Module, images: Tensor, labels: Tensor, count: in
         rms (B, K) float64 in increasing order, infinite once none is left, and the unit directions (B, K, n) float64,
         zero there. All are upper bounds: the ways exist, and nearer ones may have been missed. A linear network with k
         classes has at most k - 1, and a network at most as many as its first layer has units.
+
+    Raises:
+        TypeError: as for ``nearest_exit``.
+        ValueError: as for ``nearest_exit``.
     """
+    check_images(images)
+    check_count("count", count, 1)
+    if len(images) == 0:
+        raise ValueError("got no images; expected at least one; look where they were chosen.")
     n = images[0].numel()
     basis = torch.zeros(len(images), 0, n, dtype=torch.float64)
     lengths = []
@@ -153,9 +170,14 @@ def aligned_frames(normals: Tensor, count: int, *, seed: int = 0) -> Tensor:
     Returns:
         (B, k, n) float64, orthonormal, with inner products 1/sqrt(k) with the normal.
 
+    Raises:
+        TypeError: the normals are not floating, or the count is no whole number.
+        ValueError: they are not rows of finite numbers, or there are to be more directions than pixels.
+
     Source:
         Tramèr et al. 2017, section 4, the gradient-aligned adversarial subspace.
     """
+    check_vectors(normals, (None, None), "normals")
     normals = normals.double()
     frame = random_frames(1, count, normals.shape[1], seed=seed)[0]  # (k, n)
     mean = frame.sum(0) / count**0.5  # a unit vector with inner product 1/sqrt(k) with each row
@@ -175,7 +197,17 @@ def random_frames(batch: int, count: int, pixels: int, *, seed: int = 0) -> Tens
 
     Returns:
         (B, m, n) float64.
+
+    Raises:
+        TypeError: a size is no whole number.
+        ValueError: a size is below 1, or the dimension of the subspaces is above that of the space.
     """
+    for name, number in (("batch", batch), ("count", count), ("pixels", pixels)):
+        check_count(name, number, 1)
+    if count > pixels:
+        raise ValueError(
+            f"got a count of {count} in a space of {pixels}; expected {pixels} at most; no more are orthogonal."
+        )
     generator = torch.Generator().manual_seed(seed)
     return torch.linalg.qr(torch.randn(batch, pixels, count, generator=generator).double())[0].mT.contiguous()
 
@@ -209,7 +241,24 @@ def exit_along(
 
     Returns:
         (B, D) float64, root mean square per pixel; infinite where the class holds all the way.
+
+    Raises:
+        TypeError: images, directions or distances are not floating, the labels no int64, or a setting no number.
+        ValueError: their shapes do not fit each other, a pixel lies outside [0, 1], a direction or a distance is not
+            finite, a distance not above 0, a label no class, the growth not above 1, or the chunk below 1.
     """
+    check_images(images)
+    check_targets(images, labels, "labels")
+    check_vectors(directions, (len(images), None, math.prod(images.shape[1:])), "directions")
+    check_vectors(nearest, (len(images),), "nearest")
+    check_numbers(farthest=farthest, growth=growth)
+    check_count("chunk", chunk, 1)
+    if len(images):
+        check_classes(labels, model(images[:1]).shape[1], "labels")
+    if not bool((nearest > 0).all()):
+        raise ValueError(f"got a nearest exit at {float(nearest.min()):g}; expected distances above 0; leave it out.")
+    if growth <= 1:
+        raise ValueError(f"got a growth of {growth:g}; expected a factor above 1; the radii have to grow.")
     count, pixels = directions.shape[1], images[0].numel()
     rays = directions.flatten(0, 1).to(images) * pixels**0.5  # root mean square 1
     clean, labels = images.repeat_interleave(count, 0).flatten(1), labels.to(images.device).repeat_interleave(count)
@@ -287,6 +336,15 @@ def lipschitz_bound(model: nn.Sequential) -> float:
         return math.inf
 
 
+def _basis(space: Tensor) -> Tensor:
+    """Rows (b, m, n) that span a subspace for each image, in float64 on the CPU; rows of zeros count for nothing."""
+    space = space.cpu().double()
+    products = space @ space.mT
+    if not torch.allclose(products @ products, products, atol=1e-4):
+        raise ValueError("got a subspace whose rows are not orthonormal; expected a basis; use torch.linalg.qr on it.")
+    return space
+
+
 def _stretch(layer: nn.Module) -> float:
     kind = _kind(layer)
     if kind is nn.Linear:
@@ -352,6 +410,8 @@ def _exits(
     classify = lambda x: model(x.view(-1, *shape[1:]))  # noqa: E731
     with torch.no_grad():
         logits = classify(clean)
+    if not bool(logits.isfinite().all()):
+        raise ValueError("got logits with infinite entries or NaN; expected finite ones; look at the model's weights.")
     classes = logits.shape[1]
     check_classes(labels, classes, "labels")
     ladder = torch.arange(classes - 1).expand(batch, -1)

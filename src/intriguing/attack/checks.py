@@ -122,6 +122,33 @@ def check_targets(images: Tensor, targets: Tensor, name: str = "targets") -> Non
         )
 
 
+def check_vectors(vectors: Tensor, shape: Sequence[int | None], name: str) -> None:
+    """Raises an error unless something is a tensor of finite floating numbers in the shape that is wanted.
+
+    Args:
+        vectors: The tensor, of any number of dimensions.
+        shape: The size of each dimension; None accepts any.
+        name: What the error calls the tensor.
+
+    Raises:
+        TypeError: It is no tensor, or its type is not floating.
+        ValueError: Its shape is another one, or an entry is infinite or NaN.
+    """
+    wanted = f"({', '.join('any' if size is None else str(size) for size in shape)}{',' * (len(shape) == 1)})"
+    if not isinstance(vectors, Tensor):
+        raise TypeError(
+            f"got {name} of type {type(vectors).__name__}; expected a tensor of shape {wanted}; {_conversion(vectors)}."
+        )
+    if not vectors.is_floating_point():
+        raise TypeError(f"got {name} of {vectors.dtype}; expected floating numbers; convert them with .double().")
+    check_plain(vectors, name)
+    got = tuple(vectors.shape)
+    if len(got) != len(shape) or any(want not in (None, size) for want, size in zip(shape, got, strict=True)):
+        raise ValueError(f"got {name} of shape {got}; expected {wanted}; give one row for each image or direction.")
+    if not bool(vectors.isfinite().all()):
+        raise ValueError(f"got {name} with infinite entries or NaN; expected finite ones; leave those rows out.")
+
+
 def check_classes(targets: Tensor, classes: int, name: str = "targets") -> None:
     """Raises an error if a target is no class.
 
