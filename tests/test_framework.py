@@ -150,11 +150,11 @@ def test_each_claim_fails_where_its_number_does():
     rows = {name: list(row[:2]) for name, row in paper.TABLE1.rows.items()}
     decay = readings(lambda row, name, per_unit: row * (0.5 if per_unit else 0.999))
 
-    def failing(parts=parts, convolutional=0.01, decay=decay, stopped=(), **changed):
-        errors = Table("table1_errors", ["training error", "test error"], rows | changed)
-        claims = framework.claims(parts, errors, convolutional, decay, stopped)
-        assert all(type(holds) is bool for holds in claims.values())
-        return [number for number, holds in enumerate(claims.values()) if not holds]
+    def failing(parts=parts, convolutional=0.01, decay=decay, stopped=(), images=10_000, undecided=(), **changed):
+        errors = Table("table1_errors", ["training error", "test error"], rows | changed, {"images": images})
+        claims = list(framework.claims(parts, errors, convolutional, decay, stopped).values())
+        assert [number for number, holds in enumerate(claims) if holds is None] == list(undecided)
+        return [number for number, holds in enumerate(claims) if holds is False]
 
     assert failing() == [2]  # halved distortions of different decays do not fall on a rising curve
     rising = readings(lambda row, name, per_unit: row * (0.9 if per_unit else 1))
@@ -166,7 +166,8 @@ def test_each_claim_fails_where_its_number_does():
     assert failing(decay=rising, stopped=["FC100-100-10", "AE400-10"]) == [4]
     assert failing(decay=rising, **{"FC100-100-10": [0.002, 0.0164]}) == [7]
     assert failing(decay=rising, **{"AE400-10": [0.005, 0.09]}) == [8]
-    assert failing(decay=rising, **{"FC200-200-10": [0.0, 0.03]}) == [9]
+    assert failing(decay=rising, **{"FC200-200-10": [0.0, 0.032]}) == [9]
+    assert failing(decay=rising, images=1000, undecided=[9]) == []  # a point of 1,000 images is within their luck
     assert failing(decay=rising, convolutional=0.02) == [10]
     assert 11 in failing(decay=readings(lambda row, name, per_unit: row * (1 if per_unit else 1.1)))
     assert 11 in failing(decay=readings())  # as close is not closer

@@ -127,3 +127,14 @@ def test_the_weight_of_a_comparison_is_said():
     assert tables.weight_of(table, allowed).startswith(
         "The widest tolerance is 0.300, for an entry of 0.500 (a, x). In 2 of 4"
     )
+
+
+def test_one_error_rate_exceeds_another_beyond_two_standard_errors():
+    # None of 60 misread is a rate with an error of its own.
+    assert tables.more_errors(4 / 60, 0.0, 60) is None and tables.more_errors(9 / 60, 0.0, 60) is True
+    # Of 1,000 images each, two standard errors of the difference from 5 % are 2.1 points at 7 %, with a margin or not.
+    assert tables.more_errors(0.05, 0.073, 1000) is False and tables.more_errors(0.05, 0.07, 1000) is None
+    assert tables.more_errors(0.08, 0.05, 1000, margin=0.01) is None
+    assert tables.more_errors(0.09, 0.05, 1000, margin=0.01) is True
+    assert tables.more_errors(0.05, 0.05, 10_000, margin=-0.01) is True
+    assert tables.more_errors(0.05, 0.05, 1000, margin=-0.01) is None

@@ -31,6 +31,24 @@ def errors(model: nn.Module, digits: Digits) -> list[float]:
     return [error_rate(model, part.images, part.labels) for part in (digits.train, digits.test)]
 
 
+def more_errors(one: float, other: float, images: int, margin: float = 0.0) -> bool | None:
+    """Whether one error rate exceeds another, both counted on so many images; None within two standard errors.
+
+    For the standard errors one image more is counted on either side, so that a rate of zero has one too. The two are
+    taken for independent, which is wide for two networks that misread the same images.
+
+    Args:
+        one: a fraction.
+        other: a fraction.
+        images: how many images each was counted on.
+        margin: by how much, a fraction.
+    """
+    rates = [(images * rate + 1) / (images + 2) for rate in (one, other)]
+    error = sum(rate * (1 - rate) / images for rate in rates) ** 0.5
+    excess = one - other - margin
+    return None if abs(excess) < 2 * error else excess > 0
+
+
 def table1(models: Mapping[str, nn.Module], digits: Digits, sets: Mapping[str, Distortion]) -> Table:
     """Table 1: training error, test error and mean minimum distortion of every network.
 

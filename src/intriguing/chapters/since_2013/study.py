@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from intriguing.attack.distortion import minimum_distortion
 from intriguing.attack.perturbations import rms
-from intriguing.book import plots, settings
+from intriguing.book import plots, settings, tables
 from intriguing.book.results import Table
 from intriguing.chapters.since_2013.attacks import gradient_sign, projected_ascent, random_signs
 from intriguing.data import Images
@@ -222,7 +222,9 @@ def claims(table: Table, length: Table, raised: Mapping[str, float], networks: S
         "Training against the attack at least halves the error under it": (
             against["projected ascent"] <= plain["projected ascent"] / 2
         ),
-        "It costs errors on clean images": _more(against["as they are"], plain["as they are"], table.meta["images"]),
+        "It costs errors on clean images": tables.more_errors(
+            against["as they are"], plain["as they are"], table.meta["images"]
+        ),
         "It takes the closest example of another class further away by a tenth or more": (
             distance[AGAINST] >= 1.1 * distance[PLAIN]
         ),
@@ -230,16 +232,6 @@ def claims(table: Table, length: Table, raised: Mapping[str, float], networks: S
         "Examples made for another network fool it less than the one trained plainly": raised[AGAINST] < raised[PLAIN],
     }
     return {claim: None if holds is None else bool(holds) for claim, holds in decided.items()}
-
-
-def _more(one: float, other: float, images: int) -> bool | None:
-    """Whether one error rate is above another, both counted on so many images; None within two standard errors.
-
-    For the standard errors one image more is counted on either side, so that a rate of zero has one too.
-    """
-    rates = [(images * rate + 1) / (images + 2) for rate in (one, other)]
-    error = sum(rate * (1 - rate) / images for rate in rates) ** 0.5
-    return None if abs(one - other) < 2 * error else one > other
 
 
 def beside(table: Table, length: Table) -> pd.DataFrame:
