@@ -1,8 +1,8 @@
 """The pictures that chapters share, and the style of all: arrays in, a matplotlib figure out.
 
-Only this module, the ``pictures`` of the chapters and ``twins`` of the press import matplotlib. They keep away from
-``pyplot`` and its global state: a function returns a figure, and a notebook shows it once, as the value of its cell. A
-semicolon at the end would hide it.
+Only this module, the ``pictures`` of the chapters, the chapter ``minimum`` and ``twins`` of the press import
+matplotlib. They keep away from ``pyplot`` and its global state: a function returns a figure, and a notebook shows it
+once, as the value of its cell. A semicolon at the end would hide it.
 """
 
 from __future__ import annotations

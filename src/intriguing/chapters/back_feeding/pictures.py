@@ -90,7 +90,8 @@ def strips(
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     if percent:
-        axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))  # none of a quarter, which one decimal rounds
+        # As many numbers as there is room for, and no steps of a quarter, which one decimal would round.
+        axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     # Each name has a line of its own, so that marks close to each other can be read.
     for line, (label, position) in enumerate(marks.items()):
