@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from intriguing.book import results
+from intriguing.book import plots, results
 from intriguing.book.plots import PALETTE
 from intriguing.book.results import Table
 from intriguing.chapters.back_feeding import findings, pictures, sentences, study
@@ -320,6 +321,15 @@ def test_the_pictures_are_drawn() -> None:
         pictures.doses({"odd": {"one": ([0, 1], [[0.1]])}})
     with pytest.raises(ValueError, match="at least one"):
         pictures.strips({}, xlabel="error")
+
+
+def test_the_numbers_of_an_axis_stand_apart_on_a_narrow_screen() -> None:
+    wide = pictures.strips({"sigmoid, weight decay": [0.0059, 0.024], "fed": [0.01, 0.02]}, xlabel="test error")
+    for figure in (wide, plots._relaid(wide)):
+        figure.draw_without_rendering()
+        (low, high), numbers = figure.axes[0].get_xlim(), figure.axes[0].xaxis.get_major_ticks()
+        boxes = [tick.label1.get_window_extent() for tick in numbers if low <= tick.get_loc() <= high]
+        assert len(boxes) > 2 and not any(one.overlaps(other) for one, other in pairwise(boxes))
 
 
 def test_the_sentences_hold_their_numbers() -> None:

@@ -211,6 +211,7 @@ def test_pictures_show_what_they_are_given():
     assert "median 34" in [text.get_text() for text in ratios.axes[0].texts]
     ways = pictures.directions({"net": [1, 2, torch.inf]}, [1, 4], {"net": [1, 2]})
     assert len(ways.axes) == 2 and lines_seen(ways) == sum(len(axes.lines) for axes in ways.axes) > 1
+    assert all(tick == int(tick) for tick in ways.axes[0].get_xticks())  # there is no exit and a half
     near = pictures.near(
         {"net": dict.fromkeys(("found", "low", "high", "noise", "clipped"), [0, 1]) | {"radii": [0.1, 0.2]}}
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -49,6 +50,17 @@ def test_triptychs_magnify_shift_and_clamp():
     assert heads == ["original", "difference × 10", "× 100", "distorted"]
     with pytest.raises(ValueError, match="expected \\(N, 3, height, width\\) twice"):
         pictures.triptychs(clean, clean[:1])
+
+
+@pytest.mark.parametrize(("magnifications", "columns"), [((10, 100), 1), ((10, 100), 2), ((10,), 2), ((10,), 4)])
+def test_heads_of_triptychs_stand_side_by_side_or_not_at_all(magnifications, columns):
+    clean = np.full((4, 3, 64, 64), 0.5)
+    wide = pictures.triptychs(clean, clean, magnifications=magnifications, columns=columns, pixels=64)
+    for figure in (wide, wide.redraw()):
+        assert bool(figure.axes[0].texts) is (columns < 4)
+        figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for axes in figure.axes for text in axes.texts]
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
 def test_differences_are_sampled_and_not_averaged():

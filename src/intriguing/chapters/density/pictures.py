@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from intriguing.book import plots
@@ -143,6 +143,7 @@ def directions(
     right.set(xlabel="directions that all lead out at once", xscale="log", xlim=(0.9, 1.1 * sizes.max()))
     right.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     left.set(xlabel="exits at right angles, nearest first", ylabel="distance / adversarial distance", ylim=(0.8, limit))
+    left.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     for axes in (left, right):
         axes.grid()
         axes.tick_params(length=0)

@@ -27,6 +27,7 @@ from intriguing.book.plots import (
 )
 
 QUALITY = 70  # of a JPEG, from 1 to 95
+HEAD = 0.85  # inches that the longest head of a column needs; narrower columns go without
 
 
 class Photo(Figure):
@@ -139,16 +140,17 @@ def triptychs(
     grid = figure.subplots(1, columns, squeeze=False)[0]
     between = [f"{'difference ' * (i == 0)}× {factor:g}" for i, factor in enumerate(magnifications)]
     heads = ["original", *between, "distorted"]
+    headed = width / (columns * wide) > HEAD
     for c, axes in enumerate(grid):
         tiles = []
         for line in range(lines):
             number = line * columns + c  # line by line, in the order given
             tiles += [part[number] if number < len(originals) else blank for part in parts]
         mosaic(axes, np.stack(tiles), wide)
-        if columns < 4:
+        if headed:
             for i, head in enumerate(heads):
                 axes.text((i + 0.5) * (pixels + GAP) - GAP, -3, head, ha="center", va="bottom", fontsize=7.5)
-    figure.set_size_inches(width, width * lines / (columns * wide) + (0.25 if columns < 4 else 0.05))
+    figure.set_size_inches(width, width * lines / (columns * wide) + (0.25 if headed else 0.05))
     if width > 1.1 * NARROW:
         figure.redraw = functools.partial(
             triptychs, originals, distorted, magnifications=magnifications, columns=max(1, columns // 2),
