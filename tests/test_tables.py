@@ -138,3 +138,10 @@ def test_one_error_rate_exceeds_another_beyond_two_standard_errors():
     assert tables.more_errors(0.09, 0.05, 1000, margin=0.01) is True
     assert tables.more_errors(0.05, 0.05, 10_000, margin=-0.01) is True
     assert tables.more_errors(0.05, 0.05, 1000, margin=-0.01) is None
+
+
+def test_a_median_lies_halfway_between_the_middle_two():
+    assert float(tables.median(torch.tensor([4.0, 1.0, 3.0, 2.0]))) == 2.5
+    assert float(tables.median(torch.tensor([5.0, torch.inf, 1.0]))) == 5
+    assert tables.median(torch.tensor([[1.0, torch.inf], [3.0, torch.inf]])).tolist() == [2, torch.inf]
+    assert tables.median(torch.tensor([1.0, torch.inf])).item() == torch.inf

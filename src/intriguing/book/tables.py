@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from intriguing.attack.distortion import Distortion
@@ -29,6 +30,20 @@ def errors(model: nn.Module, digits: Digits) -> list[float]:
         Two fractions in [0, 1].
     """
     return [error_rate(model, part.images, part.labels) for part in (digits.train, digits.test)]
+
+
+def median(values: Tensor) -> Tensor:
+    """The median over images, halfway between the two middle values where their number is even; torch takes the lower.
+
+    Args:
+        values: (N,) or (N, K), N at least 1; infinite ones may be among them.
+
+    Returns:
+        () or (K,).
+    """
+    ordered, count = values.sort(0).values, len(values)
+    low, high = ordered[(count - 1) // 2], ordered[count // 2]
+    return torch.where(low == high, low, (low + high) / 2)
 
 
 def more_errors(one: float, other: float, images: int, margin: float = 0.0) -> bool | None:

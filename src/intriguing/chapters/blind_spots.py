@@ -17,7 +17,7 @@ from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.attack.oracles import exact_linear_distortion, scipy_distortion
 from intriguing.attack.penalty import penalty_path
 from intriguing.attack.perturbations import gaussian_noise, noise_of_size, rms, value_and_gradient, wrong_classes
-from intriguing.book import markdown, paper, plots
+from intriguing.book import markdown, paper, plots, tables
 from intriguing.book.results import Table
 from intriguing.data import Images
 from intriguing.models.training import error_rate, predict
@@ -225,7 +225,7 @@ def straight(models: Mapping[str, nn.Module], images: Images, targets: Tensor) -
         found = minimum_distortion(model, images.images, targets, refine=True).rms.cpu()
         moved = (found > 0) & (predicted > 0)
         points[name] = predicted[moved], found[moved]
-        ratio = float((found[moved] / predicted[moved]).median())
+        ratio = float(tables.median(found[moved] / predicted[moved]))
         together = float(np.corrcoef(predicted[moved], found[moved])[0, 1])
         means = [float(part[moved].mean()) for part in (gap, slope, predicted, found)]
         rows[name] = [*means, ratio, together]

@@ -25,6 +25,7 @@ from intriguing.attack.boundary import (
 from intriguing.attack.distortion import distortion_to_all
 from intriguing.book import cache, fingerprint
 from intriguing.book.results import Table
+from intriguing.book.tables import median
 from intriguing.chapters.density.exits import TURNS, at_right_angles, linear, shortest, walked
 from intriguing.chapters.density.natural import Company
 from intriguing.chapters.density.noise import error_counts, half_space, interval, linear_bracket, tilted
@@ -171,20 +172,6 @@ def closer(name: str, few: Images, sizes: Sizes) -> Images:
         sizes: how many a slow network gets.
     """
     return few.take(slice(sizes.slow)) if name in SLOW else few
-
-
-def median(values: Tensor) -> Tensor:
-    """The median over images, halfway between the two middle values where their number is even; torch takes the lower.
-
-    Args:
-        values: (N,) or (N, K), N at least 1; infinite ones may be among them.
-
-    Returns:
-        () or (K,).
-    """
-    ordered, count = values.sort(0).values, len(values)
-    low, high = ordered[(count - 1) // 2], ordered[count // 2]
-    return torch.where(low == high, low, (low + high) / 2)
 
 
 def surroundings(name: str, model: nn.Module, images: Images) -> dict[str, Tensor]:

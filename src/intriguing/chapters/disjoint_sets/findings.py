@@ -12,7 +12,7 @@ from torch import Tensor
 
 from intriguing.attack.distortion import Distortion
 from intriguing.attack.perturbations import AMPLIFIED
-from intriguing.book import markdown, paper
+from intriguing.book import markdown, paper, tables
 from intriguing.book.halves import HALVES
 from intriguing.book.results import Table
 from intriguing.chapters.disjoint_sets.seeds import Study
@@ -113,7 +113,7 @@ def growth(sets: Mapping[str, Distortion]) -> Growth:
     """
     sizes = torch.cat([found.rms for found in sets.values()])
     mean, single = float(sizes.mean()), AMPLIFIED / sizes[sizes > 0] - 1
-    return Growth(AMPLIFIED / mean - 1, 1 - mean / AMPLIFIED, float(single.median()), float(single.mean()))
+    return Growth(AMPLIFIED / mean - 1, 1 - mean / AMPLIFIED, float(tables.median(single)), float(single.mean()))
 
 
 def about_read_rightly(sizes: Mapping[str, Tensor]) -> str:

@@ -18,7 +18,7 @@ from intriguing.attack import files
 from intriguing.attack.distortion import Distortion
 from intriguing.attack.lbfgsb import minimize_box
 from intriguing.attack.perturbations import noise_of_size
-from intriguing.book import cache, fingerprint, markdown, results, runs, settings
+from intriguing.book import cache, fingerprint, markdown, results, runs, settings, tables
 from intriguing.book.results import Table
 from intriguing.data import cifar
 from intriguing.data.cifar import CAR, Cifar, Pictures
@@ -698,7 +698,7 @@ def distortion_table(heads: Mapping[str, Head], unmade: Mapping[str, Unmade], si
     for name, one in unmade.items():
         mean, low, high = interval(one.found.rms)
         lost = 1 - recognised_at(heads[name], one, (1, FAR), sizes.noises)
-        unmade_share, median = float(one.found.success.double().mean()), float(one.found.rms.median())
+        unmade_share, median = float(one.found.success.double().mean()), float(tables.median(one.found.rms))
         shares = [lost.at[1, "noise"], lost.at[FAR, "noise"], lost.at[FAR, "another car's"]]
         rows[name] = [len(one.rows), unmade_share, mean, low, high, median, *shares]
     columns = ["cars", "unmade", "mean distortion", "from", "to", "median", NOISE, FAR_NOISE, FAR_OTHER]

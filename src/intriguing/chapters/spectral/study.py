@@ -12,7 +12,7 @@ import pandas as pd
 from torch import Tensor, maximum, nn
 
 from intriguing.attack.distortion import minimum_distortion
-from intriguing.book import cache, fingerprint, paper, results, settings
+from intriguing.book import cache, fingerprint, paper, results, settings, tables
 from intriguing.book.results import Table
 from intriguing.data import Images
 from intriguing.lipschitz import network, norms
@@ -34,8 +34,9 @@ AGREE = 1e-4  # norms of stored weights are deterministic
 LINEAR, CONVOLUTIONAL = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)"), "ConvNet"
 SIGMOIDS = tuple(name for name in TABLE1_MODELS if name not in LINEAR)
 DISTANCES = ["Lipschitz bound", "certified, global", "certified, local", "found", "largest ratio"]
-COUNTS = ["median found", "images", "runner-up excluded, global", "runner-up excluded, local"]
 """Columns of :func:`sandwich_table` that belong together."""
+EXCLUDED = {f"runner-up excluded at the median, {how}": f"runner-up excluded, {how}" for how in ("global", "local")}
+"""Columns of :func:`sandwich_table` that hold shares -> what their counts are called."""
 
 
 @dataclass(frozen=True)
@@ -234,22 +235,32 @@ def sandwich_table(found: Mapping[str, Sandwich], data: str) -> Table:
 
     Returns:
         A ``Table`` named ``sandwich``: how many images, Lipschitz bound, mean distances, the median of those found, the
-        share of images whose runner-up is excluded at that radius, by either certificate, how many images that is, and
-        the largest ratio of a certified to a found distance.
+        share of images whose runner-up is excluded at that radius, by either certificate, and the largest ratio of a
+        certified to a found distance.
     """
     rows = {}
     for name, one in found.items():
-        half = float(one.found.median())
-        safe = [part >= half for part in (one.whole, one.local)]
+        half = float(tables.median(one.found))
         means = [float(part.mean()) for part in (one.whole, one.local, one.found)]
-        shares = [float(part.double().mean()) for part in safe]
-        counts = [int(part.sum()) for part in safe]
+        shares = [float((part >= half).double().mean()) for part in (one.whole, one.local)]
         ratio = float((one.local / one.found)[one.found > 0].max())
-        rows[name] = [len(one.found), one.bound, *means, half, *shares, *counts, ratio]
+        rows[name] = [len(one.found), one.bound, *means, half, *shares, ratio]
     columns = ["images", "Lipschitz bound", "certified, global", "certified, local", "found", "median found"]
-    excluded = ("runner-up excluded at the median", "runner-up excluded")
-    columns += [f"{what}, {how}" for what in excluded for how in ("global", "local")]
-    return Table("sandwich", [*columns, "largest ratio"], rows, {"data": data})
+    return Table("sandwich", [*columns, *EXCLUDED, "largest ratio"], rows, {"data": data})
+
+
+def excluded(table: Table) -> pd.DataFrame:
+    """For how many images the runner-up is excluded at the radius where the search has fooled half of them.
+
+    Args:
+        table: what :func:`sandwich_table` returns.
+
+    Returns:
+        One row for each network: that radius, how many images, and for how many of them by either certificate.
+    """
+    frame = table.to_frame()
+    counts = frame[list(EXCLUDED)].mul(frame["images"], axis=0).rename(columns=EXCLUDED)
+    return frame[["median found", "images"]].join(counts.round())
 
 
 def claims(found: Mapping[str, Sandwich], table: Table, factors: pd.DataFrame, ripple: Tensor) -> dict[str, bool]:
