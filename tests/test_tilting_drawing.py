@@ -63,6 +63,7 @@ def browser():
     driver = _first("chromedriver", "chromium-driver")
     if chromium is None or driver is None:
         pytest.skip("Chromium or its driver is not installed: the drawings were checked as text only")
+    pytest.importorskip("selenium", reason="selenium, which asks the browser, is not installed")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 

@@ -40,7 +40,7 @@ def test_effort_by_hand():
 
 def test_others_leave_out_the_network_itself_and_the_noise():
     off = transfer.others(as_printed().to_frame())
-    assert off.shape == (6, 6) and np.isnan(np.diag(off)).all() and off.isna().sum(axis=None) == 6
+    assert off.shape == (6, 6) and np.isnan(np.diag(off)).all() and off.isna().to_numpy().sum() == 6
     assert off.at["FC10(1e-4)", "FC10(1e-2)"] == 0.117
 
 
