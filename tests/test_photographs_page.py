@@ -112,6 +112,11 @@ def test_one_walk_may_turn_elsewhere_and_the_median_may_not(free, tmp_path, monk
     assert line.startswith("The median distortion is")
     (line,) = everywhere.disagreements(with_lengths(*[3 if factor > 1 else 1 for factor in longest]), moved, claims)
     assert "'free_ostriches' differs from the stored run, 2 differences" in line
+    # Six tenths of the stored length, whichever way it goes.
+    for row, factors in ((order[0], (0.45, 0.35)), (order[2], (1.55, 1.65))):
+        near, far = ([factor if place == row else 1 for place in range(3)] for factor in factors)
+        assert everywhere.disagreements(with_lengths(*near), moved, claims) == []
+        assert len(everywhere.disagreements(with_lengths(*far), moved, claims)) == 1
 
 
 def test_sliders_hold_a_picture_for_every_position(free, monkeypatch):

@@ -171,7 +171,7 @@ def allowed(table: Table) -> tuple[pd.DataFrame, float]:
         ResultError: no spread was measured.
     """
     single, middle = study.wandering()
-    frame = table.to_frame()
+    frame = study.stored(table)
     lengths = frame.columns[:2]
     entries = (frame * 0).assign(**{column: single * frame[column] for column in lengths}, **{BY_NOISE: 1.0})
     return entries, middle * float(frame[lengths[0]].median())

@@ -887,13 +887,25 @@ def wandering() -> tuple[float, float]:
     return tables.SPREADS * single, tables.SPREADS * float(spread[MEDIAN])
 
 
+def stored(table: Table) -> pd.DataFrame:
+    """The stored run of a table, of which tolerances are parts; the table itself where none is stored yet.
+
+    Args:
+        table: what has just been computed.
+    """
+    try:
+        return results.load(table.name).to_frame()
+    except results.MissingResult:
+        return table.to_frame()
+
+
 def _tolerance(table: Table) -> results.Tolerance:
     """How far a rerun's entries may lie from the stored run's; a mean moves less than a single photograph."""
     if table.name == "imagenet_accuracy":
         return ACCURACY
     if table.name in ("imagenet_units", "imagenet_judges"):
         return COHERENCE
-    frame = table.to_frame()
+    frame = stored(table)
     if table.name == "imagenet_ostriches":
         single = wandering()[0] * frame.abs().fillna(0)
         mean = single.div(frame["images"] ** 0.5, axis="rows")
