@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -42,11 +41,7 @@ ipywidgets.IntSlider(description=repr(get_ipython().kernel.comm_manager.targets.
 def outputs(path: Path, copied: bool) -> list:
     with nursery.kernels_are_copied(copied):
         notebook = publishing.execute(path, "quick")
-    said = [
-        (output.output_type, output.get("text") or output["data"]["text/plain"]) for output in notebook.cells[1].outputs
-    ]
-    # Whether what is printed arrives in one part or in several is a matter of time, and of the version of nbclient.
-    return ["".join(text for _, text in part) for _, part in groupby(said, key=lambda output: output[0])]
+    return [output.get("text") or output["data"]["text/plain"] for output in notebook.cells[1].outputs]
 
 
 def test_a_copied_kernel_says_what_a_started_one_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
