@@ -140,9 +140,7 @@ def orthogonal_exits(model: nn.Module, images: Tensor, labels: Tensor, count: in
     """
     check_images(images)
     check_count("count", count, 1)
-    if len(images) == 0:
-        raise ValueError("got no images; expected at least one; look where they were chosen.")
-    n = images[0].numel()
+    n = math.prod(images.shape[1:])
     basis = torch.zeros(len(images), 0, n, dtype=torch.float64)
     lengths = []
     for _ in range(count):
