@@ -26,6 +26,8 @@ import penalty
 import photographs
 import references
 
+from intriguing.attack import refinement
+from intriguing.attack.distortion import minimum_distortion
 from intriguing.attack.oracles import exact_linear_distortion
 from intriguing.models import recipes
 
@@ -231,6 +233,30 @@ def test_the_split_of_the_time_is_whole():
     names = ("forward", "backward", "direction", "projection", "rest")
     assert sum(parts[name] for name in names) == pytest.approx(1)
     assert parts["above_floor"] >= 1
+
+
+def test_every_projection_and_each_of_its_steps_is_counted(monkeypatch):
+    case = toy_case()
+    solved = minimum_distortion(case.model, case.images, case.targets, refine=True)
+    made = floor.projections(case.model, case.images, case.targets, refine=True)
+    size = (refinement.RIVALS, case.images[0].numel())
+    assert all(one.shape[1:] == size and one.dtype == case.images.dtype for one in made)
+    assert made[0].shape[0] == made[0].steps[0] == len(case.images)
+    assert all(one.shape[0] >= one.steps[0] >= one.steps[-1] > 0 for one in made if one.steps)
+    # One backward pass per rival and projection, but for an image's last one, which has the gradients of that before.
+    passes = sum(one.shape[0] * one.shape[1] for one in made) - len(case.images) * refinement.RIVALS
+    assert 0 < passes < int(solved.evaluations.sum())
+    monkeypatch.setattr(floor, "_products", lambda one: float(one.shape[0]))
+    assert floor.products(made) == sum(one.shape[0] for one in made)
+    monkeypatch.undo()
+    assert floor.products(made) > 0
+
+
+def test_the_longest_operations_are_named():
+    case = toy_case()
+    shares = floor.operations(case.model, case.images, case.targets, refine=True)
+    assert len(shares) == floor.LONGEST
+    assert list(shares.values()) == sorted(shares.values(), reverse=True) and 0.5 < sum(shares.values()) < 1
 
 
 def test_photographs_are_read_attacked_and_measured(tmp_path, monkeypatch):

@@ -108,7 +108,7 @@ def measured() -> minimum.Measured:
             "references": [{"model": "one", "kind": "optimum"}, {"model": "two", "kind": "best known"}],
             "rows": rows,
         },
-        floor={"meta": meta, "rows": [part | {"above_floor": 3.0}]},
+        floor={"meta": meta, "rows": [part | {"above_floor": 3.0, "operations": {}, "products_above_floor": 2.0}]},
         growth={"meta": meta, "rows": grown},
         large={"meta": meta, "rows": [slow, large]},
         gpu=graphics(),
@@ -221,7 +221,7 @@ def test_tables_are_shown_in_their_units(measured):
     lines = minimum.methods(measured, "two").to_string(delimiter="|").splitlines()
     assert lines[0] == "method|batch|success|in float64|distortion / minimum|ms per image|time / DDN-100|passes"
     assert lines[6] == "brendel-bethge-200|10|100.00%|90.00%|0.99990|100.00|1.00|5" and len(lines) == 12
-    assert minimum.parts(measured).to_string(delimiter="|").splitlines()[-1] == "one|refined|2.00|25%|3.00"
+    assert minimum.parts(measured).to_string(delimiter="|").splitlines()[-1] == "one|refined|2.00|25%|3.00|2.00"
     assert minimum.growth(measured).to_string(delimiter="|").splitlines()[2] == "one|1000|1.0|10.00|1.00|500|100.00%"
     last = minimum.photographs(measured).to_string(delimiter="|").splitlines()[-1]
     assert last == "refine=True|2|1000|8|180|100.00%|0.000950|183"

@@ -265,7 +265,7 @@ def _cheaper(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def parts(found: Measured) -> Styler:
-    """Where the time goes: its parts, and the whole over the passes through the network alone.
+    """Where the time goes: its parts, the whole over the passes alone, and the passes with the products over them.
 
     Args:
         found: what ``measured`` returns.
@@ -273,11 +273,12 @@ def parts(found: Measured) -> Styler:
     Returns:
         The styled table.
     """
-    rows = pd.DataFrame(found.floor["rows"]).set_index(["model", "method"]).drop(columns="images")
+    rows = pd.DataFrame(found.floor["rows"]).set_index(["model", "method"]).drop(columns=["images", "operations"])
     rows["seconds_per_image"] *= 1000
     titles = {"seconds_per_image": "ms per image", "above_floor": "whole / floor"}
+    titles |= {"products_above_floor": "passes and products / floor"}
     frame = rows.rename(columns=titles)
-    return frame.style.format("{:.0%}").format("{:.2f}", subset=list(titles.values()))
+    return frame.style.format("{:.0%}").format("{:.2f}", subset=list(titles.values()), na_rep="–")
 
 
 def growth(found: Measured) -> Styler:
