@@ -9,6 +9,7 @@ the same sizes: what would be left of a search whose bookkeeping cost nothing.
 from __future__ import annotations
 
 import argparse
+import operator
 import os
 import time
 from collections import defaultdict
@@ -35,7 +36,7 @@ MODELS = ("FC10(1e-4)", "FC100-100-10")
 SHARES = ("forward", "backward", "direction", "projection", "rest")
 COLUMNS = ("model", "method", "seconds_per_image", *SHARES, "above_floor", "products_above_floor")
 LONGEST = 12
-REPEATS = 5  # of the products alone; the fastest counts
+REPEATS = 5  # of which the fastest counts: the first has memory to ask for
 
 
 class Clock:
@@ -228,9 +229,9 @@ def main(arguments: list[str] | None = None) -> None:
     for name in options.models:
         model = trained(name, train).model.cpu()
         for refine in (False, True):
-            minimum_distortion(model, images[:2], targets[:2], refine=refine)
             row = {"model": name, "method": "refine=True" if refine else "penalty method", "images": len(images)}
-            rows.append(row | split(model, images, targets, refine=refine))
+            runs = [split(model, images, targets, refine=refine) for _ in range(REPEATS)]
+            rows.append(row | min(runs, key=operator.itemgetter("seconds_per_image")))
         passes = rows[-1]["seconds_per_image"] / rows[-1]["above_floor"] * len(images)
         made = projections(model, images, targets, refine=True)
         rows[-1]["products_above_floor"] = 1 + products(made) / passes
