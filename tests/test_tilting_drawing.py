@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import test_site
 from intriguing.attack.perturbations import rms
 from intriguing.chapters.tilting import drawing, geometry, study, svm
 from intriguing.chapters.tilting.study import Levels, Task
 
 LEVELS = [100.0, 1.0, 0.01]
+browser = test_site.browser  # a fixture
 
 
 @pytest.fixture(scope="module")
@@ -51,30 +52,6 @@ def test_nothing_is_fetched_and_the_page_stays_light(path: Levels) -> None:
     assert "http" not in made.html and "import" not in made.html and len(made.html) < 60_000
     turned = drawing.turning(study.turning(path.task, path.machines[0], path.machines[-1], shown=50))
     assert len(turned.html) < 20_000 and 'aria-label="' in turned.html
-
-
-def _first(*names: str) -> str | None:
-    return next((found for found in map(shutil.which, names) if found), None)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = _first("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    driver = _first("chromedriver", "chromium-driver")
-    if chromium is None or driver is None:
-        pytest.skip("Chromium or its driver is not installed: the drawings were checked as text only")
-    pytest.importorskip("selenium", reason="selenium, which asks the browser, is not installed")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    instance = webdriver.Chrome(options=options, service=Service(driver))
-    yield instance
-    instance.quit()
 
 
 MOVE = """
