@@ -246,7 +246,7 @@ def walk(explained: Explained, fractions: Sequence[float], count: int = 5) -> Wa
     return _walk(explained, rows, distances, None)
 
 
-def step_by_step(explained: Explained, steps: int, *, count: int = 4, beyond: float = 1.6) -> Walk:
+def step_by_step(explained: Explained, steps: int, *, count: int = 4, beyond: float = 1.65) -> Walk:
     """Digits moved together, by equal steps, until all of them are well on the other side.
 
     Args:
