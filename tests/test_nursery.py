@@ -131,6 +131,15 @@ def test_a_copy_does_what_is_asked_for_its_end_and_is_not_taken_apart(copied: bo
     assert (path.parent / "taken apart").read_text() == ("" if copied else "yes")
 
 
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_kernel_that_takes_its_time_to_end_is_not_cut_off(copied: bool, tmp_path: Path) -> None:
+    slow = "import atexit, pathlib, time\natexit.register(lambda: (time.sleep(3), pathlib.Path('ended').touch()))"
+    path = write_chapter(tmp_path, "one", slow)
+    with nursery.kernels_are_copied(copied):
+        publishing.execute(path, "quick")
+    assert (path.parent / "ended").is_file()
+
+
 def test_a_kernel_that_dies_is_noticed(tmp_path: Path) -> None:
     path = write_chapter(tmp_path, "one", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     with nursery.kernels_are_copied(), pytest.raises(publishing.ChapterFailed, match="died"):

@@ -55,6 +55,9 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """The variables by which the libraries of arithmetic are told how many threads to use."""
 
+ENDING = 60.0
+"""Seconds that a kernel whose cells are done may take to end; after half of them it is told to, and then killed."""
+
 _ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}(?=>)")
 _STYLED = re.compile(r"\bT_[0-9a-f]{5}(?=_|\b)")  # what pandas calls a styled table, anew in each run
 _MENTION = re.compile(r"IPY_MODEL_([0-9a-f]{32})")
@@ -384,6 +387,7 @@ async def _run_cells(client: NotebookClient, environment: dict[str, str]) -> Non
     take them from each other.
     """
     client.km = client.create_kernel_manager()
+    client.km.shutdown_wait_time = ENDING
     finished = False
     try:
         await client.async_start_new_kernel(env=environment)
