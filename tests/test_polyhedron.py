@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize as scipy_minimize
 
@@ -45,8 +45,9 @@ def test_a_point_that_satisfies_everything_stays():
     assert (y == 0).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.integers(0, 10**6), st.integers(1, 5))
+@example(215978, 3)
 def test_agrees_with_scipy_and_satisfies_the_optimality_conditions(seed, k):
     x, a, b = problem(seed, batch=3, k=k)
     z, y = project_polyhedron(x, a, b)
@@ -67,7 +68,9 @@ def test_agrees_with_scipy_and_satisfies_the_optimality_conditions(seed, k):
             options={"maxiter": 500, "ftol": 1e-12},
         )
         here = 0.5 * float((z[row] - x[row]).square().sum())
-        assert found.success or found.fun >= here * (1 - 1e-6), found.message
+        # Where SciPy gives up, its point is no better than ours but for what it takes beyond the constraints.
+        beyond = (b[row].numpy() - a[row].numpy() @ found.x).clip(0)
+        assert found.success or found.fun >= here * (1 - 1e-6) - float(y[row].numpy() @ beyond), found.message
         if found.success:
             assert here == pytest.approx(found.fun, rel=1e-5, abs=1e-9)
 
