@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+import hypothesis
 import pytest
 
 import left_out
@@ -15,6 +16,10 @@ from intriguing.press import nursery, publishing, running
 
 BROWSER = 100
 """Seconds that the pages take in a browser, about."""
+
+# The examples of a test are the same in every run, so that a failure says something of the change before it.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile("same")
 
 COPYING = pytest.StashKey[contextlib.ExitStack]()
 

@@ -51,7 +51,7 @@ def convolutions(draw) -> tuple[Tensor, tuple[int, int], dict]:
     return weight, size, options
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None)
 @given(convolutions())
 def test_bounds_against_dense_matrices(case):
     weight, size, options = case
@@ -61,7 +61,7 @@ def test_bounds_against_dense_matrices(case):
     assert conv_norm(weight, **options) >= truth
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None)
 @given(convolutions())
 def test_the_bound_for_all_sizes_is_tight(case):
     weight, _, options = case
@@ -329,7 +329,7 @@ def test_whole_numbers_of_other_libraries_are_whole_numbers():
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(-1000, 1000), st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None)
 def test_lengths_are_rounded_upward_at_every_size(count, width, power, seed):
     rows = torch.randn(count, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     half = power // 2
