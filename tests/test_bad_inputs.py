@@ -557,7 +557,7 @@ def test_a_bad_argument_is_refused_in_one_sentence(name, argument, tried):
     call, good, bad = CASES[name]
 
     @settings(
-        max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
+        max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(bad[argument])
@@ -587,7 +587,7 @@ def test_a_bad_file_is_refused_in_one_sentence(wrong, tried, tmp_path):
     count = iter(range(10**6))
 
     @settings(
-        max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
+        max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(st.binary(max_size=40))

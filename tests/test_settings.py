@@ -5,7 +5,6 @@ import random
 import re
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -148,7 +147,7 @@ def test_the_checkout_is_the_package_s_own_or_above_the_current_folder(monkeypat
     assert settings.checkout() == tmp_path / "book"
 
 
-def test_provenance_describes_the_run():
+def test_provenance_describes_the_run(monkeypatch):
     about = settings.provenance()
     assert json.loads(json.dumps(about, allow_nan=False)) == about
     assert list(about) == ["profile", "seed", "device", "versions", "wall_seconds", "created", "commit"]
@@ -158,7 +157,8 @@ def test_provenance_describes_the_run():
     assert about["wall_seconds"] > 0
     assert abs((datetime.now(UTC) - datetime.fromisoformat(about["created"])).total_seconds()) < 60
     assert about["commit"] is None or re.fullmatch(r"[0-9a-f]+( \+ changes)?", about["commit"])
-    assert settings.provenance(time.monotonic())["wall_seconds"] < 5
+    monkeypatch.setattr(settings.time, "monotonic", lambda: 1000.0)
+    assert settings.provenance(998.5)["wall_seconds"] == 1.5
 
 
 def test_provenance_has_no_commit_outside_git(monkeypatch, tmp_path):
@@ -174,7 +174,9 @@ def test_provenance_has_no_commit_outside_git(monkeypatch, tmp_path):
 def test_the_run_line_says_the_provenance_in_one_sentence(monkeypatch):
     monkeypatch.setattr(settings, "_LEDGER", {})
     monkeypatch.setattr(settings, "_GUARDED", {})
-    line = settings.run_line(time.monotonic() - 125)
+    now = 1000.0
+    monkeypatch.setattr(settings.time, "monotonic", lambda: now)
+    line = settings.run_line(now - 125)
     about = settings.provenance()
     assert line.startswith(f"Run in profile quick on {about['device']} in 2 min 5 s, {about['created'][:10]} ")
     assert all(f"{name} {version}" in line for name, version in about["versions"].items())
@@ -182,8 +184,8 @@ def test_the_run_line_says_the_provenance_in_one_sentence(monkeypatch):
     monkeypatch.setattr(settings, "commit", lambda: "abc1234 + changes")
     assert settings.run_line().endswith("code: commit abc1234 + changes.")
     monkeypatch.setattr(settings, "commit", lambda: None)
-    assert settings.run_line(time.monotonic()).endswith("code: no commit known.")
-    assert " in 0 s, " in settings.run_line(time.monotonic())
+    assert settings.run_line(now).endswith("code: no commit known.")
+    assert " in 0 s, " in settings.run_line(now)
     settings.rests_on("weights/a", 3700.0, "cuda (H100)", made=False)
     settings.rests_on("weights/b", None, None, made=True)
     assert settings.run_line().endswith(
