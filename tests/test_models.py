@@ -17,7 +17,7 @@ from torch.nn.utils import parametrizations, prune
 
 from intriguing.attack import models
 from intriguing.attack.distortion import minimum_distortion
-from intriguing.attack.models import Classifier, apart, duplicate, refuse_training_mode
+from intriguing.attack.models import Classifier, apart, check_model, duplicate
 
 
 @pytest.fixture(autouse=True)
@@ -32,29 +32,29 @@ def network() -> nn.Sequential:
 
 def test_a_child_in_training_mode_is_named():
     model = network()
-    refuse_training_mode(model)
+    check_model(model)
     model[2][2].train()
     with pytest.raises(ValueError, match=r"got a model whose '2\.2' \(Dropout\) is in training mode; expected every"):
-        refuse_training_mode(model)
+        check_model(model)
     model[2].train()
     with pytest.raises(ValueError, match=r"'2' \(Sequential\) and 3 more is in training mode; .*; call model.eval\(\)"):
-        refuse_training_mode(model)
+        check_model(model)
     assert model[2][1].training and not model.training  # looked at, not changed
     with pytest.raises(ValueError, match="got a model in training mode; expected one in evaluation mode"):
-        refuse_training_mode(model.train())
+        check_model(model.train())
 
 
 def test_functions_are_looked_through():
     model = network()
     wrapped = [lambda x: model(x), functools.partial(model), model.forward, functools.partial(model.forward)]
     for function in wrapped:
-        refuse_training_mode(function)
+        check_model(function)
     model[2][2].train()
     for function in wrapped:
         with pytest.raises(ValueError, match=r"'2\.2' \(Dropout\) is in training mode"):
-            refuse_training_mode(function)
-    refuse_training_mode(torch.relu)
-    refuse_training_mode(3)
+            check_model(function)
+    check_model(torch.relu)
+    check_model(3)
 
 
 class Holder:
@@ -93,7 +93,7 @@ REACHED = {
 def test_a_module_that_a_function_reaches_keeps_its_statistics(how):
     model = network()
     function = REACHED[how](model)
-    refuse_training_mode(function)
+    check_model(function)
     assert minimum_distortion(function, IMAGES[:1], (model(IMAGES[:1]).argmax(1) + 1) % 4).success.all()
     model[2][1].train()
     before = copy.deepcopy(model.state_dict())
@@ -130,7 +130,7 @@ def test_a_little_noise_does_not_undo_success(refine):
 def test_an_exported_program_has_no_mode():
     program = torch.export.export(network(), (torch.rand(3, 1, 6, 6),)).module()
     assert program.training
-    refuse_training_mode(program)
+    check_model(program)
 
 
 torch.manual_seed(0)
@@ -395,8 +395,13 @@ def exported(model: nn.Module, count: int) -> Callable[[torch.Tensor], torch.Ten
 def test_other_refusals():
     with pytest.raises(TypeError, match="got a model of type int; expected a module or a function"):
         minimum_distortion(3, IMAGES, TARGETS)
-    with pytest.raises(ValueError, match=r"got a model without weights \(meta\); expected one that can compute"):
+    with pytest.raises(
+        ValueError, match=r"got a model without weights \(meta: '1.weight'\); expected one that can compute"
+    ):
         minimum_distortion(copy.deepcopy(BASE).to("meta"), IMAGES, TARGETS)
+    lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(4)).eval()
+    with pytest.raises(ValueError, match=r"got a model without weights \(lazy: '1.weight'\); .*; call it on an image"):
+        minimum_distortion(lazy, IMAGES, TARGETS)
     with pytest.raises(ValueError, match=r"got AssertionError from the model \(Guard failed.*batches of any size"):
         minimum_distortion(exported(BASE, len(IMAGES)), IMAGES, TARGETS)
     with pytest.raises(ValueError, match=r"got shape \(3, 1, 0, 6\), images without pixels"):

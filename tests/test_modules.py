@@ -292,7 +292,7 @@ def test_a_known_layer_with_complex_weights_keeps_them():
         (nn.Linear(3, 3), (0,), ValueError, "got input_size (0,)"),
         (nn.Linear(3, 3), 3, ValueError, "got input_size 3"),
         (nn.Linear(3, 3), (3.0,), ValueError, "got input_size (3.0,)"),
-        (nn.LazyLinear(3), (3,), TypeError, "got LazyLinear at '0'"),
+        (nn.LazyLinear(3), (3,), ValueError, "got LazyLinear at '0' without weights (lazy)"),
         (nn.AdaptiveAvgPool2d((None, 2)), (1, 4, 4), TypeError, "known bound"),
         (nn.AdaptiveAvgPool2d(2), (1, 4), TypeError, "known bound"),
     ],

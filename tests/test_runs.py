@@ -7,14 +7,18 @@ import errno
 import functools
 import importlib.util
 import os
+import re
 import signal
 import sys
 import threading
 import time
+import types
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import distributed, nn
@@ -634,6 +638,79 @@ def test_an_array_inside_of_a_tuple_counts_by_all_its_numbers():
     other[1000] = 1  # where its repr shows three dots
     assert repr((1, array)) == repr((1, other))
     assert with_attribute((1, array)) == with_attribute((1, array.copy())) != with_attribute((1, other))
+
+
+class Watching(nn.Module):
+    """Leads back to itself in the ways in which users' models do."""
+
+    def __init__(self, way: str, sign: float = 1.0) -> None:
+        super().__init__()
+        self.first, self.sign = nn.Flatten(), [sign]
+        if way == "method":
+            self.first.register_forward_hook(self.watch)
+        elif way == "closure":
+            self.first.register_forward_hook(lambda module, given, out: self.watch(module, given, out))
+        elif way == "list":
+            self.all = [self]
+        elif way == "owner":
+            self.first.register_forward_hook(types.SimpleNamespace(network=self, hook=lambda *_: None).hook)
+            self.first.owner = types.SimpleNamespace(network=self)
+        elif way == "forward":
+            self.forward = types.MethodType(type(self).forward, self)
+
+    def watch(self, module, given, out) -> None:
+        self.seen = out.detach()
+
+    def forward(self, x):
+        return self.sign[0] * self.first(x)[:, :3]
+
+
+@pytest.mark.parametrize("way", ["method", "closure", "list", "owner", "forward"])
+def test_a_model_that_leads_back_to_itself_is_described(way, kept):
+    images = torch.rand(4, 2, 3, generator=torch.Generator().manual_seed(1))
+    targets = (images.flatten(1)[:, :3].argmax(1) + 1) % 3
+    model, again, other = (Watching(way, sign).eval() for sign in (1.0, 1.0, -1.0))
+    assert files.described(model) == files.described(again) != files.described(other)
+    found = runs.attack(model, images, targets)
+    assert torch.equal(model(found.images).argmax(1), targets) and bool(found.success.all())
+    same(runs.attack(again, images, targets), found)
+    assert len(list((kept / "runs").iterdir())) == 1
+
+
+def test_deep_and_shared_values_are_described_at_once():
+    def tower(last: int) -> list:
+        value = [last]
+        for _ in range(60):  # two ways at each of 60 forks; quotes in quotes would double at each
+            value = [value, value]
+        return value
+
+    assert with_attribute(tower(1)) == with_attribute(tower(1)) != with_attribute(tower(2))
+    assert len(files.contents(tower(1))) <= files.LONGEST
+    assert files.contents("x" * 10**6) != files.contents("x" * 10**6 + "y")
+
+
+def test_functions_of_other_packages_are_not_followed_to_their_ends():
+    from sklearn.metrics import accuracy_score, f1_score
+
+    ours = lambda x: accuracy_score(x, x)  # noqa: E731 - what it names is looked up when it is described
+    assert with_attribute(ours) == with_attribute(ours)
+    assert with_attribute(accuracy_score) == with_attribute(accuracy_score) != with_attribute(f1_score)
+
+
+class Unwilling:
+    """Cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("not today")
+
+
+def test_objects_of_other_packages_count_by_what_they_are_made_from():
+    long, other = pd.Series(range(2000)), pd.Series([*range(1000), 0, *range(1001, 2000)])
+    assert repr(long) == repr(other)
+    for one, two in ((long, other), (Fraction(1, 3), Fraction(2, 3)), (re.compile("a"), re.compile("b"))):
+        first = with_attribute(one)
+        assert first == with_attribute(one) == with_attribute(copy.deepcopy(one)) != with_attribute(two)
+    assert with_attribute(Unwilling()) == with_attribute(Unwilling())
 
 
 @pytest.mark.parametrize("how", ["list", "dict", "array", "private", "closure", "partial", "deep", "hook", "buffer"])

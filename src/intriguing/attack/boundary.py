@@ -17,7 +17,7 @@ from torch.nn.modules import module as machinery
 from torch.nn.utils import parametrize
 
 from .checks import check_classes, check_count, check_images, check_numbers, check_targets, check_vectors
-from .models import duplicate, refuse_training_mode
+from .models import check_model, duplicate
 from .perturbations import value_and_gradient
 from .polyhedron import project_polyhedron
 
@@ -96,7 +96,7 @@ def nearest_exit(
     check_targets(images, labels, "labels")
     if not isinstance(model, nn.Module):
         raise TypeError(f"got a model of type {type(model).__name__}; expected a module; wrap the function in one.")
-    refuse_training_mode(model)
+    check_model(model)
     if len(images) == 0:
         raise ValueError("got no images; expected at least one; look where they were chosen.")
     for name, space in (("avoid", avoid), ("within", within)):
@@ -315,7 +315,7 @@ def lipschitz_bound(model: nn.Sequential) -> float:
         raise TypeError(
             f"got {named}; expected a Sequential of layers that ends in a Linear one; take the network apart."
         )
-    refuse_training_mode(model)
+    check_model(model)
     for name, module in model.named_modules():
         hooks = module._forward_hooks or module._forward_pre_hooks or EVERYWHERE[0] or EVERYWHERE[1]  # noqa: SLF001
         if hooks or "forward" in vars(module):

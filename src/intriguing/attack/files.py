@@ -8,6 +8,7 @@ import hashlib
 import inspect
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # PyTorch is imported where it is used: who writes a file need not wait for it
     from torch import Tensor, nn
 
+LONGEST = 1000  # characters that stand for a value; longer texts count by their sum
 BLOCK = 4_000_000  # entries hashed at a time, so that images on another device are never copied whole
 
 
@@ -77,12 +79,15 @@ def source(thing: type | Callable) -> str:
         return ""
 
 
-def described(model: nn.Module, code: Callable[[type], str] = source) -> dict[str, str]:
+def described(
+    model: nn.Module, code: Callable[[type], str] = source, seen: dict[int, tuple[Any, str]] | None = None
+) -> dict[str, str]:
     """Returns what determines a network's numbers, for use in a key.
 
     Args:
         model: The network. Its name plays no part: networks with the same entries here are the same.
         code: Gives a text for the class of a layer, which changes with its code.
+        seen: As for :func:`contents`, where the network is a part of something else.
 
     Returns:
         ``weights``, the sum of its parameters and buffers, those that it does not save among them; and
@@ -93,7 +98,9 @@ def described(model: nn.Module, code: Callable[[type], str] = source) -> dict[st
     """
     from torch import Tensor
 
-    lines = []
+    lines, seen = [], {} if seen is None else seen
+    for module in model.modules():
+        seen.setdefault(id(module), (module, f"module {len(seen)}"))
     for path, module in model.named_modules():
         plain = {
             key: digest({key: value}) if isinstance(value, Tensor) else repr(value)
@@ -101,7 +108,7 @@ def described(model: nn.Module, code: Callable[[type], str] = source) -> dict[st
             if not key.startswith("_") and isinstance(value, bool | int | float | str | tuple | Tensor | None)
         }
         lines.append(f"{path} {type(module).__qualname__} {plain} {code(type(module))}\n")
-        lines += _beyond(module, code)
+        lines += _beyond(module, code, seen)
     lines += _repeated(model)
     weights = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
     return {
@@ -110,7 +117,7 @@ def described(model: nn.Module, code: Callable[[type], str] = source) -> dict[st
     }
 
 
-def _beyond(module: nn.Module, code: Callable[[type], str]) -> list[str]:
+def _beyond(module: nn.Module, code: Callable[[type], str], seen: dict[int, tuple[Any, str]]) -> list[str]:
     """What determines a layer's numbers beside its plain attributes; nothing for a layer that has only those."""
     from torch import Tensor, nn
 
@@ -119,12 +126,12 @@ def _beyond(module: nn.Module, code: Callable[[type], str]) -> list[str]:
         if key in ordinary:
             hooks = "hooks" in key and "state_dict" not in key and key != "_is_full_backward_hook" and value
             if hooks:  # by number of registration, which means nothing
-                lines.append(f"{key} {[contents(hook) for hook in value.values()]}\n")
+                lines.append(f"{key} {[contents(hook, seen) for hook in value.values()]}\n")
             continue
         simple = isinstance(value, bool | int | float | str | Tensor | None)
         flat = isinstance(value, tuple) and all(isinstance(entry, bool | int | float | str | None) for entry in value)
         if key.startswith("_") or not (simple or flat):
-            lines.append(f"{key} {contents(value)}\n")
+            lines.append(f"{key} {contents(value, seen)}\n")
     for kind in type(module).__mro__[1:]:  # what a class inherits from the user's other classes
         if kind is nn.Module:
             break
@@ -139,25 +146,44 @@ def _repeated(model: nn.Module) -> list[str]:
     return [f"{path} is {other}\n" for path, other in again if path != other]
 
 
-def contents(value: Any, seen: tuple[int, ...] = ()) -> str:
+def contents(value: Any, seen: dict[int, tuple[Any, str]] | None = None) -> str:
     """Returns a text for a value of any kind that is another one where the value is, as far as Python can see.
 
     Args:
         value: Tensors and arrays count by their numbers, functions by their code and what they close over, objects by
             their type and attributes.
-        seen: Ids of the values that this one lies in, so that circles end.
+        seen: Values that were met before, by their ids, with what stands for each; so circles end, and what many refer
+            to is read once.
+
+    Returns:
+        At most ``LONGEST`` characters.
     """
+    if value is None or isinstance(value, bool | int | float | complex):
+        return repr(value)
+    seen = {} if seen is None else seen
+    if isinstance(value, str | bytes):
+        text = repr(value)
+    elif id(value) in seen:
+        return seen[id(value)][1]
+    else:
+        seen[id(value)] = value, f"circle {len(seen)}"
+        text = _text(value, seen)
+    if len(text) > LONGEST:  # texts within texts would grow without end
+        text = hashlib.sha256(text.encode()).hexdigest()
+    if not isinstance(value, str | bytes):
+        seen[id(value)] = value, text
+    return text
+
+
+def _text(value: Any, seen: dict[int, tuple[Any, str]]) -> str:
+    """The text for a value that was not met before."""
     import functools
     import types
 
     import numpy as np
     from torch import Tensor, nn
 
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
-        return repr(value)
-    if id(value) in seen:
-        return f"circle {len(seen) - seen.index(id(value))}"
-    inner = functools.partial(contents, seen=(*seen, id(value)))
+    inner = functools.partial(contents, seen=seen)
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, Tensor):
         return f"{name} {digest({'': value})}"
@@ -181,19 +207,21 @@ def contents(value: Any, seen: tuple[int, ...] = ()) -> str:
     if isinstance(value, types.FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if _full(cell)]
         named = {key: value.__globals__[key] for key in value.__code__.co_names if key in value.__globals__}
-        parts = (cells, value.__defaults__, value.__kwdefaults__, {} if _torchs(value) else named)
+        parts = (cells, value.__defaults__, value.__kwdefaults__, {} if _installed(value) else named)
         return f"{name} {value.__qualname__} {inner(value.__code__)} {list(map(inner, parts))}"
     if isinstance(value, types.CodeType):
         return f"{value.co_code.hex()} {value.co_names} {list(map(inner, value.co_consts))}"
     if isinstance(value, nn.Module):
-        return f"{name} {described(value)}"
+        return f"{name} {described(value, seen=seen)}"
+    parts = _parts(value)
+    if parts is not None:
+        return f"{name} {inner(parts)}"
     attributes = dict(getattr(value, "__dict__", {}))
     for kind in type(value).__mro__:
         slots = kind.__dict__.get("__slots__", ())
         names = (slots,) if isinstance(slots, str) else slots
         attributes |= {key: getattr(value, key) for key in names if not key.startswith("__") and hasattr(value, key)}
-    text = "" if attributes or type(value).__repr__ is object.__repr__ else repr(value)
-    text = "" if " at 0x" in text else text
+    text = "" if attributes else _shown(value)
     return f"{name} {source(type(value))} {text} {[(key, inner(entry)) for key, entry in sorted(attributes.items())]}"
 
 
@@ -204,8 +232,36 @@ def _full(cell: Any) -> bool:
         return False
 
 
-def _torchs(thing: Any) -> bool:
-    return (thing.__module__ or "").partition(".")[0] == "torch"
+def _installed(thing: Any) -> bool:
+    """Whether a function or a class is Python's own or of an installed package, all of which it would lead to."""
+    package = (thing.__module__ or "").partition(".")[0]
+    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    return package in sys.stdlib_module_names or not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
+
+
+def _parts(value: Any) -> tuple | None:
+    """What an object of an installed package is made again from: it may hold what is no attribute, and what is kept.
+
+    None where there are no such parts, and for the user's own objects, which count by their attributes.
+    """
+    if not _installed(type(value)):
+        return None
+    try:
+        parts = value.__reduce_ex__(4)
+        return (
+            None if isinstance(parts, str) else (*parts[:3], *(list(part) for part in parts[3:5] if part is not None))
+        )
+    except Exception:  # whatever an object raises that cannot be copied
+        return None
+
+
+def _shown(value: Any) -> str:
+    """What an object says of itself, unless it says nothing, or names a place in memory."""
+    try:
+        text = "" if type(value).__repr__ is object.__repr__ else repr(value)
+    except Exception:  # whatever an object raises that cannot be shown
+        return ""
+    return "" if " at 0x" in text else text
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -61,7 +61,7 @@ class Classifier:
         bounds: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         check_callable(model, "a model", "a module or a function from images to logits")
-        refuse_training_mode(model)
+        check_model(model)
         self.bounds = bounds
         self.device, own = images.device, None
         if isinstance(model, nn.Module):
@@ -69,8 +69,6 @@ class Classifier:
             first = next(model.parameters(), None) if first is None else first
             if first is not None:
                 self.device, own = first.device, first.dtype
-        if self.device.type == "meta":
-            raise ValueError("got a model without weights (meta); expected one that can compute; load them first.")
         self.dtype = torch.float32 if self.device.type == "mps" else torch.float64
         self._given, self._weights = model, own
         self._own_dtypes = tuple(dict.fromkeys(kind for kind in (images.dtype, own, *PRECISIONS) if kind is not None))
@@ -311,7 +309,7 @@ def duplicate(model: nn.Module, dtype: torch.dtype, device: torch.device | str |
     Raises:
         ValueError: a module in training mode, or one that cannot be copied.
     """
-    refuse_training_mode(model)
+    check_model(model)
     copied = _copied(model)
     if copied is None:
         raise ValueError(
@@ -321,8 +319,8 @@ def duplicate(model: nn.Module, dtype: torch.dtype, device: torch.device | str |
     return _converted(copied if device is None else copied.to(device), dtype)
 
 
-def refuse_training_mode(model: object) -> None:
-    """Raises an error if a module, or any module inside of it, is in training mode.
+def check_model(model: object) -> None:
+    """Raises an error if a module, or any module inside of it, is not ready: in training mode, or without weights.
 
     ``training`` is a flag of every module by itself: one child left in training mode under a root in evaluation mode
     makes dropout draw and batch normalisation write its statistics. Of a function the modules that it closes over,
@@ -332,11 +330,19 @@ def refuse_training_mode(model: object) -> None:
         model: anything; looked at, never changed.
 
     Raises:
-        ValueError: some module is in training mode; the sentence names the first and says how many there are.
+        ValueError: some module is in training mode; the sentence names the first and says how many there are. Or a
+            weight has no numbers yet: on the meta device, or in a lazy layer that was never called.
     """
+    modules = list(modules_of(model))
+    for path, value in (pair for module in modules for pair in (*module.named_parameters(), *module.named_buffers())):
+        if value.is_meta or nn.parameter.is_lazy(value):
+            what, do = ("meta", "load them") if value.is_meta else ("lazy", "call it on an image, or load them")
+            raise ValueError(
+                f"got a model without weights ({what}: {path!r}); expected one that can compute; {do} first."
+            )
     left = [
         (path, inner)
-        for module in modules_of(model)
+        for module in modules
         for path, inner in module.named_modules()
         if getattr(inner, "training", False) and not _settled(module, path)
     ]

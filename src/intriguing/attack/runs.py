@@ -34,7 +34,7 @@ from tqdm.auto import tqdm
 from . import files
 from .checks import check_callable, check_chunk, check_images, check_search, check_targets, checked_bounds
 from .distortion import Distortion, minimum_distortion
-from .models import ALIKE, Classifier, apart, out_of_memory, refuse_training_mode
+from .models import ALIKE, Classifier, apart, check_model, out_of_memory
 
 try:
     import fcntl
@@ -110,7 +110,7 @@ class Run:
         check_search(**{name: value for name, value in self.settings.items() if name not in ("refine", "bounds")})
         check_chunk(chunk)
         check_callable(model, "a model", "a module or a function from images to logits")
-        refuse_training_mode(model)
+        check_model(model)
         self.model, self.images, self.targets, self._name = model, images, targets, name
         self._versions = _version(images), _version(targets)
         self._checked: set[int] = set()  # chunks of which the model has been asked

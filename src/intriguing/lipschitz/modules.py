@@ -58,7 +58,7 @@ def checked_module(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> N
     Raises:
         TypeError: it is no module, or one in it has a hook that may change what it returns, or a forward pass of its
             own.
-        ValueError: one in it is in training mode.
+        ValueError: one in it is in training mode, or is lazy and was never called.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"got {type(model).__name__}; expected a torch.nn.Module; build the network of torch's layers.")
@@ -69,6 +69,11 @@ def checked_module(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> N
         if module.training:
             raise ValueError(
                 f"got {which} in training mode; expected every layer in evaluation mode; call model.eval()."
+            )
+        if any(map(nn.parameter.is_lazy, (*module.parameters(recurse=False), *module.buffers(recurse=False)))):
+            raise ValueError(
+                f"got {which} without weights (lazy); expected a network that can compute; call it on an image, or "
+                "load them, first."
             )
         followed = COMPUTED if kind(module) in (nn.Linear, nn.Conv2d) and id(module) not in inside else ()
         before = [hook for hook in module._forward_pre_hooks.values() if not isinstance(hook, followed)]  # noqa: SLF001
