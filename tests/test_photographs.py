@@ -283,7 +283,15 @@ def test_a_folder_for_a_file_and_a_file_for_a_folder_are_named(tmp_path, name):
         ("file,label\nILSVRC2012_val_00000001.jpeg,\nILSVRC2012_val_00000002.jpeg,1\n", "the label ''"),
         ("file,label\nILSVRC2012_val_00000001.jpeg,-1\nILSVRC2012_val_00000002.jpeg,1\n", "the label '-1'"),
         ("file,label\nILSVRC2012_val_00000001.jpeg,1\nILSVRC2012_val_00000001.JPEG,2\n", "names .*01.JPEG twice"),
-        ("", "is no CSV file"),
+        ("", r"holds the columns \[\]; expected file and label; name them"),
+        ('file,label\n"ILSVRC2012_val_00000001.jpeg,1\n', "is no CSV file"),
+        ("file,label,label\na.jpeg,1,2\n", r"holds the columns \['file', 'label', 'label'\]; expected file and label"),
+        ("file\tlabel\na.jpeg\t1\n", r"expected file and label; part them by commas, not by '\\t'"),
+        ("file;label\na.jpeg;1\n", "expected file and label; part them by commas, not by ';'"),
+        ("file,label\na.jpeg,1\nb.jpeg,1,7\n", "has 3 fields in line 3; expected 2, as in its first line; correct"),
+        ("file,label\na.jpeg,1,\n", "has 3 fields in line 2; expected 2"),
+        ("file,label\na.jpeg\n", "has 1 fields in line 2; expected 2"),
+        ("file,label\na.jpeg,\u0663\n", "gives a.jpeg the label '\u0663'; expected a whole number"),
     ],
 )
 def test_a_wrong_list_of_labels_is_named(tmp_path, text, message):
@@ -291,6 +299,36 @@ def test_a_wrong_list_of_labels_is_named(tmp_path, text, message):
     (tmp_path / "val_labels.csv").write_text(text)
     with pytest.raises(DataError, match=f"val_labels.csv.*{message}"):
         photographs.read(tmp_path)
+
+
+def named(root, names, text):
+    """The layout with a list, of pictures with these names; returns the label of each file."""
+    flat(root, [])
+    for i, name in enumerate(names):
+        picture(i).save(root / "val" / name, format="PNG")
+    (root / "val_labels.csv").write_text(text, encoding="utf-8")
+    found = photographs.read(root)
+    return dict(zip(found.files, found.labels.tolist(), strict=True))
+
+
+def test_a_third_value_is_never_taken_for_the_label(tmp_path):
+    with pytest.raises(DataError, match="has 3 fields in line 2; expected 2"):
+        named(tmp_path, ["3.png", "4.png"], "file,label\n5.png,3,7\n6.png,4,8\n")
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (("a.png", "b.png"), "file, label\n a.png, 3\nb.png ,4 \n \n"),
+        (("a.png", "b.png"), "file,label\nval\\a.png,3\nval/b.png,4\n"),
+        (("IMG.2012.01.png", "IMG.2012.02.png"), "file,label\nIMG.2012.01,3\nIMG.2012.02,4\n"),
+        (("a b.png", "b,c.png"), 'label,n,file\n3,0,a b.png\n4,1,"b,c.png"\n'),
+        (("e\u0301.png", "\u00ea.png"), "file,label\n\u00e9.png,3\ne\u0302.png,4\n"),
+    ],
+)
+def test_a_list_may_be_written_in_several_ways(tmp_path, names, text):
+    labels = named(tmp_path, names, text)
+    assert labels == {names[0][:-4]: 3, names[1][:-4]: 4}
 
 
 def test_a_missing_list_is_named(tmp_path):

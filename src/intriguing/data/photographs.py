@@ -7,15 +7,17 @@ order of the file names, so that the first hundred photographs are the same in e
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import re
 import struct
+import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
@@ -170,7 +172,7 @@ def read(root: Path | str, count: int | None = None, *, progress: str | None = N
         sizes.append(size)
     return Photographs(
         pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
-        labels=torch.tensor([labels[path.stem] for path in paths]),
+        labels=torch.tensor([labels[_name(path.name)] for path in paths]),
         files=tuple(path.stem for path in paths),
         names=names,
         wnids=wnids,
@@ -288,7 +290,7 @@ def _listed(root: Path, wnids: Sequence[str]) -> tuple[list[Path], dict[str, int
         )
     if flat:
         labels = _labels(root / "val_labels.csv", len(wnids))
-        missing = [path.name for path in flat if path.stem not in labels]
+        missing = [path.name for path in flat if _name(path.name) not in labels]
         if missing:
             raise manifest.DataError(
                 f"{root / 'val_labels.csv'} has no label for {missing[0]} and {len(missing) - 1} other photographs; "
@@ -303,7 +305,7 @@ def _listed(root: Path, wnids: Sequence[str]) -> tuple[list[Path], dict[str, int
                 "classes; remove it, or fetch the list that belongs to these folders."
             )
         paths = [path for folder in folders for path in _pictures(folder)]
-        labels = {path.stem: place[path.parent.name] for path in paths}
+        labels = {_name(path.name): place[path.parent.name] for path in paths}
         layout = "a folder for each class"
     if not paths:
         raise manifest.DataError(
@@ -331,9 +333,11 @@ def _unread(path: Path, problem: OSError, wanted: str) -> manifest.DataError:
 
 
 def _labels(path: Path, classes: int) -> dict[str, int]:
-    """The label of each file by its name without ending."""
+    """The label of each file by its name, as :func:`_name` writes it."""
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
+        read = csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)
+        columns, *lines = [(row, read.line_num) for row in read if any(map(str.strip, row))] or [([], 0)]
     except FileNotFoundError:
         raise manifest.DataError(
             f"{path} is missing; expected a line 'ILSVRC2012_val_00000001.jpeg,65' for each photograph of val: "
@@ -341,29 +345,40 @@ def _labels(path: Path, classes: int) -> dict[str, int]:
         ) from None
     except OSError as problem:
         raise _unread(path, problem, "a CSV file with the columns file and label") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as problem:
+    except (csv.Error, UnicodeDecodeError) as problem:
         raise manifest.DataError(
-            f"{path} is no CSV file ({' '.join(str(problem).split())}); expected the columns file and label: "
-            "fetch it anew."
+            f"{path} is no CSV file ({problem}); expected the columns file and label: fetch it anew."
         ) from None
-    if not {"file", "label"} <= set(table.columns):
-        raise manifest.DataError(
-            f"{path} holds the columns {list(table.columns)}; expected file and label; name them in its first line."
-        )
-    wrong = ~table["label"].str.fullmatch(r"\d{1,4}") | (pd.to_numeric(table["label"], errors="coerce") >= classes)
-    if wrong.any():
-        file, label = table.loc[wrong, ["file", "label"]].iloc[0]
-        raise manifest.DataError(
-            f"{path} gives {file} the label {label!r}; expected a whole number from 0 to {classes - 1}, the place of "
-            "the class in synset_words.txt: lists that count from 1 need 1 subtracted."
-        )
-    stems = table["file"].map(lambda file: Path(file).stem)
-    if stems.duplicated().any():
-        raise manifest.DataError(
-            f"{path} names {table['file'][stems.duplicated()].iloc[0]} twice; expected every photograph once: "
-            "remove one of the lines."
-        )
-    return dict(zip(stems, table["label"].astype(int), strict=True))
+    header = [column.strip() for column in columns[0]]
+    if header.count("file") != 1 or header.count("label") != 1:
+        parted = next((mark for mark in ";\t|" if mark in ",".join(header)), None)
+        advice = "name them in its first line" if parted is None else f"part them by commas, not by {parted!r}"
+        raise manifest.DataError(f"{path} holds the columns {header}; expected file and label; {advice}.")
+    labels: dict[str, int] = {}
+    for row, number in lines:
+        if len(row) != len(header):
+            raise manifest.DataError(
+                f"{path} has {len(row)} fields in line {number}; expected {len(header)}, as in its first line; "
+                "correct the commas."
+            )
+        file, label = (row[header.index(column)].strip() for column in ("file", "label"))
+        if not re.fullmatch("[0-9]{1,4}", label) or int(label) >= classes:
+            raise manifest.DataError(
+                f"{path} gives {file} the label {label!r}; expected a whole number from 0 to {classes - 1}, the place "
+                "of the class in synset_words.txt: lists that count from 1 need 1 subtracted."
+            )
+        if _name(file) in labels:
+            raise manifest.DataError(
+                f"{path} names {file} twice; expected every photograph once: remove one of the lines."
+            )
+        labels[_name(file)] = int(label)
+    return labels
+
+
+def _name(file: str) -> str:
+    """A file's name without folder and ending, in one of the ways in which Unicode writes an accented letter."""
+    name = unicodedata.normalize("NFC", PureWindowsPath(file).name)  # which knows both kinds of strokes
+    return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in SUFFIXES else name
 
 
 def _decoded(path: Path) -> tuple[np.ndarray, str, tuple[int, int]]:
