@@ -92,6 +92,46 @@ def test_the_command(small, tmp_path, capsys):
     assert "one of the arguments --image --model is required" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("photograph", "output", "message"),
+    [
+        ("cat.png", "cat.png", "got cat.png, for which cat.png would be written, the photograph itself"),
+        ("cat.png", "link.png", "for which link.png would be written, the photograph itself"),
+        ("cat-difference.png", "cat.png", "got cat.png, for which cat-difference.png would be written, the photograph"),
+        ("cat.png", "out.jpg", "got out.jpg; expected a name that ends in .png"),
+        ("cat.png", "folder.png", "got folder.png to write to, a folder"),
+    ],
+)
+def test_what_may_not_be_written_is_said_before_the_search(
+    small, tmp_path, monkeypatch, capsys, photograph, output, message
+):
+    (tmp_path / "cat-difference.png").write_bytes((tmp_path / "cat.png").read_bytes())
+    (tmp_path / "link.png").symlink_to("cat.png")
+    (tmp_path / "folder.png").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.glob("cat*")}
+    monkeypatch.setattr(own, "walk", lambda *_, **__: pytest.fail("the search was begun"))
+    words = ["attack", "--image", photograph, "--target", "ostrich", "--output", output]
+    assert commands.main(words) == 1
+    assert message in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in tmp_path.glob("cat*")} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--image", "cat.png", "--model", "FC10"], "argument --model: not allowed with argument --image"),
+        (["--image", "cat.png", "--chunk", "0"], "argument --chunk: not allowed with argument --image"),
+        (["--image", "cat.png", "--norm", "squared"], "argument --norm: not allowed with argument --image"),
+        (["--image", "cat.png", "--refine"], "argument --refine: not allowed with argument --image"),
+        (["--model", "ConvNet", "--target", "ostrich"], "argument --target: not allowed with argument --model"),
+    ],
+)
+def test_what_belongs_to_the_other_kind_of_attack_is_refused(words, message, capsys):
+    with pytest.raises(SystemExit):
+        commands.main(["attack", *words])
+    assert message in capsys.readouterr().err
+
+
 def phone(path, orientation=6):
     """What a telephone that was held upright writes: red on the left, green at the top, lying on its side."""
     pixels = np.zeros((3000, 4000, 3), np.uint8)

@@ -175,6 +175,30 @@ def fool(
     )
 
 
+def outputs(path: Path, photograph: Path | None = None) -> tuple[Path, Path]:
+    """The picture and its difference, as :func:`save` names them.
+
+    Args:
+        path: a file that ends in ``.png``.
+        photograph: that neither of the two may replace.
+
+    Raises:
+        ValueError: another ending, a folder, or the photograph itself.
+    """
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"got {path}; expected a name that ends in .png, a format that loses nothing; choose one.")
+    written = path, path.with_name(f"{path.stem}-difference.png")
+    for file in written:
+        if file.is_dir():
+            raise ValueError(f"got {file} to write to, a folder; expected the name of a file; choose another.")
+        if photograph is not None and file.exists() and photograph.exists() and file.samefile(photograph):
+            raise ValueError(
+                f"got {path}, for which {file} would be written, the photograph itself; expected to leave it as it is; "
+                "choose another output."
+            )
+    return written
+
+
 def save(
     fooled: Fooled, path: Path, *, network_name: str = "efficientnet-lite0", magnified: int = MAGNIFIED
 ) -> tuple[Path, Path]:
@@ -190,13 +214,11 @@ def save(
         The two files.
 
     Raises:
-        ValueError: another ending.
+        ValueError: another ending, or a folder.
         DataError: what was read back is taken for something else.
         OSError: a file cannot be written.
     """
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"got {path}; expected a name that ends in .png, a format that loses nothing; choose one.")
-    beside = path.with_name(f"{path.stem}-difference.png")
+    path, beside = outputs(path)
     files.write_atomically(path, png(fooled.changed))
     files.write_atomically(beside, png((0.5 + magnified * (fooled.changed - fooled.clean)).clamp(0, 1)))
     # The size of a square is that of the file, so nothing is resampled here.
