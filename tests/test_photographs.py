@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -164,6 +170,55 @@ def test_every_kind_of_png_is_what_a_reader_would_see(tmp_path, made, options, l
     assert found.converted == (made.mode != "RGB")
 
 
+def png(depth, kind, row, transparent=None):
+    """A PNG of 8 by 8 pixels as the standard lays it out, with kinds that Pillow does not write."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", 8, 8, depth, kind, 0, 0, 0))]
+    if transparent is not None:
+        parts.append((b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)))
+    parts += [(b"IDAT", zlib.compress((b"\0" + row) * 8)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("depth", "row", "transparent", "left", "right"),
+    [
+        (1, b"\x0f", 0, 255, 255),
+        (1, b"\x0f", 1, 0, 255),
+        (2, b"\x55\xaa", None, 85, 170),
+        (2, b"\x55\xaa", 1, 255, 170),
+        (2, b"\x55\xaa", 2, 85, 255),
+        (4, b"\x77\x77\xcc\xcc", None, 119, 204),
+        (4, b"\x77\x77\xcc\xcc", 7, 255, 204),
+        (4, b"\x77\x77\xcc\xcc", 12, 119, 255),
+        (8, bytes([7] * 4 + [12] * 4), 12, 7, 255),
+    ],
+)
+def test_a_grey_of_few_bits_is_transparent_where_its_file_says(tmp_path, depth, row, transparent, left, right):
+    (tmp_path / "grey.png").write_bytes(png(depth, 0, row, None if transparent is None else (transparent,)))
+    found = photographs.square(tmp_path / "grey.png", 8)
+    assert (found[:, :, :4] == left).all() and (found[:, :, 4:] == right).all()
+
+
+def test_a_transparent_colour_of_16_bits_is_refused(tmp_path):
+    row = struct.pack(">HHH", 200 * 257, 10 * 257, 50 * 257) * 4 + struct.pack(">HHH", 0, 100 * 257, 0) * 4
+    (tmp_path / "deep.png").write_bytes(png(16, 2, row))
+    found = photographs.square(tmp_path / "deep.png", 8)
+    assert found[:, 0, 0].tolist() == list(RED) and found[:, 7, 7].tolist() == list(GREEN)
+    (tmp_path / "deep.png").write_bytes(png(16, 2, row, (200, 10, 50)))  # none of its pixels
+    with pytest.raises(DataError, match=r"deep\.png has colours of 16 bits, one of them transparent; expected 8 bits"):
+        photographs.square(tmp_path / "deep.png", 8)
+
+
+def test_a_palette_that_is_missing_is_a_fault_of_the_file(tmp_path):
+    (tmp_path / "bare.png").write_bytes(png(8, 3, bytes(8)))
+    with pytest.raises(DataError, match=r"bare\.png cannot be decoded \(.+\); expected a whole JPEG or PNG"):
+        photographs.square(tmp_path / "bare.png", 8)
+
+
 @pytest.mark.parametrize(
     ("orientation", "corner"),
     [(1, (20, 20)), (2, (20, 206)), (3, (206, 206)), (4, (206, 20)), (5, (20, 20)), (6, (20, 206)), (7, (206, 206)),
@@ -200,6 +255,45 @@ def test_exif_data_that_cannot_be_read_turn_nothing(tmp_path):
     assert torch.equal(found.pixels[0], found.pixels[1])
 
 
+def test_whatever_is_wrong_with_exif_data_the_picture_is_read(tmp_path):
+    made = Image.new("RGB", (8, 8))
+    made.paste(WHITE, (0, 0, 4, 8))
+    make = struct.pack("<HHI4s", 271, 11, 1, struct.pack("<f", 1))  # the maker of the camera, as a number
+    turned = struct.pack("<HHIHH", 274, 3, 1, 6, 0)
+    made.save(tmp_path / "made.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\2\0" + turned + make + bytes(4))
+    found = photographs.square(tmp_path / "made.jpg", 8).float().mean((0, 2))
+    assert found[:4].min() > 200 and found[4:].max() < 60  # what was at the left is at the top
+    made.save(tmp_path / "broken.png", exif=b"zz")
+    assert photographs.square(tmp_path / "broken.png", 8)[0, 0].tolist() == [255] * 4 + [0] * 4
+    whole = Image.Exif()
+    whole[274], whole[271], whole[0x8769] = 6, "x", {36864: b"0230", 37500: b"note"}
+    draw = np.random.default_rng(1)
+    for _ in range(300):
+        damaged = np.frombuffer(whole.tobytes(), np.uint8).copy()
+        damaged[draw.integers(6, len(damaged), 4)] = draw.integers(0, 256, 4)
+        made.save(tmp_path / "made.jpg", exif=damaged.tobytes())
+        assert photographs.square(tmp_path / "made.jpg", 8).shape == (3, 8, 8)
+
+
+def test_threads_leave_what_is_chosen_for_pillow_and_refuse_truncated_files(tmp_path, monkeypatch):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8))
+    noise.save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:20_000])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    before = list(warnings.filters)
+
+    def read(name):
+        try:
+            return bool(photographs.square(tmp_path / name, 32).numel())
+        except DataError:
+            return False
+
+    for _ in range(5):
+        with ThreadPoolExecutor(8) as threads:
+            assert list(threads.map(read, ["whole.jpg", "cut.jpg"] * 16)) == [True, False] * 16
+        assert ImageFile.LOAD_TRUNCATED_IMAGES is True and list(warnings.filters) == before
+
+
 @pytest.mark.parametrize("ending", ["JPEG", "PNG"])
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
 def test_truncation_is_refused_whatever_is_chosen_for_pillow(tmp_path, monkeypatch, ending, part):
@@ -231,6 +325,38 @@ def test_several_pictures_in_a_file_and_other_formats_are_refused(tmp_path):
     assert (
         photographs.read(tmp_path).pixels[0].float() - torch.from_numpy(np.array(one)).permute(2, 0, 1)
     ).abs().mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"MM\0*\0\0\0\x08", "a picture in the format TIFF"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "a picture in the format JPEG 2000"),
+        (b"\xff\x0a", "a picture in the format JPEG XL"),
+        (b"\0\0\1\0", "a picture in the format ICO"),
+        (b"%PDF-1.4", "a picture in the format PDF"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="">', "a picture in the format SVG"),
+        (b"\0\0\0\x18ftypavif", "a picture in the format HEIC or AVIF"),
+        (b"\0\0\0\x18ftypisom", "no picture"),
+        (b"RIFF\0\0\0\0WAVE", "no picture"),
+    ],
+)
+def test_other_files_are_called_what_they_are(tmp_path, content, message):
+    (tmp_path / "x.jpg").write_bytes(content + bytes(50))
+    with pytest.raises(DataError, match=rf"x\.jpg is {message}; expected a JPEG or a PNG"):
+        photographs.square(tmp_path / "x.jpg")
+
+
+def test_a_picture_too_large_and_a_pipe_are_called_what_they_are(tmp_path, monkeypatch):
+    picture(0, 40).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700)
+    with pytest.raises(
+        DataError, match=r"large\.png is too large \(.*1600 pixels.*\); expected fewer pixels; reduce it"
+    ):
+        photographs.square(tmp_path / "large.png")
+    os.mkfifo(tmp_path / "pipe.png")  # which would be waited for
+    with pytest.raises(DataError, match=r"pipe\.png, no ordinary file; expected a JPEG or a PNG"):
+        photographs.square(tmp_path / "pipe.png")
 
 
 @pytest.mark.parametrize("mark", ["utf-8", "utf-8-sig"])

@@ -11,6 +11,7 @@ import csv
 import io
 import re
 import struct
+import threading
 import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
@@ -36,13 +37,23 @@ CLASSES = 1000
 FOLDER = "imagenet"
 SUFFIXES = (".jpeg", ".jpg", ".png")
 FORMATS = ("JPEG", "PNG")  # by content; other readers of Pillow are kept away from files of unknown origin
-FOREIGN = {  # where their names begin in a file, and how; what telephones make is a container that says "ftyp"
-    "HEIC or AVIF": (4, b"ftyp"), "GIF": (0, b"GIF8"), "WebP": (8, b"WEBP"), "TIFF": (0, b"II*\0"),
-    "BMP": (0, b"BM"),
+FOREIGN = {  # how they begin; what telephones make is a container, as films are
+    "HEIC or AVIF": rb".{4}ftyp(he|mi|ms|av)", "GIF": rb"GIF8", "WebP": rb"RIFF.{4}WEBP", "TIFF": rb"II\*\0|MM\0\*",
+    "BMP": rb"BM", "JPEG 2000": rb"\0{3}\x0cjP  |\xff\x4f\xff\x51", "JPEG XL": rb"\0{3}\x0cJXL |\xff\x0a",
+    "ICO": rb"\0\0\x01\0", "PDF": rb"%PDF-", "SVG": rb"\s*(<\?xml[^>]*>\s*)?<svg\b",
 }  # fmt: skip
+SHALLOW = {"L;2": 85, "L;4": 17}
+"""What a grey of 2 or 4 bits is multiplied by to have 8."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""What sets a picture upright, by the number for its orientation in EXIF data."""
 # Where the kinds end in the numbering of WordNet 3.0, animals first; see ``families``.
 ENDS = {"animals": 2_660_000, "things": 7_500_000, "food": 9_000_000, "landscapes": 9_600_000, "persons": 11_000_000}
-_WNID = re.compile(r"n\d{8}")
+_WNID = re.compile(r"n[0-9]{8}")
+_ALONE = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,11 +207,7 @@ def square(path: Path | str, size: int = SEEN) -> Tensor:
     Raises:
         DataError: no such file, or one that cannot be decoded.
     """
-    path = Path(path)
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "no such file"
-        raise manifest.DataError(f"got {path}, {what}; expected a JPEG or a PNG; correct the path.")
-    picture, _, (width, height) = _upright(path)
+    picture, _, (width, height) = _upright(Path(path))
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     small = picture.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
@@ -391,6 +398,9 @@ def _decoded(path: Path) -> tuple[np.ndarray, str, tuple[int, int]]:
 
 def _upright(path: Path) -> tuple[Image.Image, str, tuple[int, int]]:
     """The picture of a file in RGB, turned upright, and the mode and the size that it had."""
+    if not path.is_file():  # a pipe, say, would be waited for
+        what = "a folder" if path.is_dir() else "no ordinary file" if path.exists() else "no such file"
+        raise manifest.DataError(f"got {path}, {what}; expected a JPEG or a PNG; correct the path.")
     try:
         with _whole_files(), Image.open(path, formats=FORMATS) as picture:
             frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # a camera adds small copies
@@ -398,26 +408,47 @@ def _upright(path: Path) -> tuple[Image.Image, str, tuple[int, int]]:
                 raise manifest.DataError(
                     f"{path} holds {frames} pictures; expected one; keep one of them, or remove the file."
                 )
-            mode = picture.mode
-            picture = ImageOps.exif_transpose(picture)  # reads the whole file, so that a missing end is noticed here
+            mode, raw = picture.mode, next((tile.args for tile in picture.tile), "")
+            picture.load()  # so that a missing end is noticed here
+            if raw in SHALLOW and "transparency" in picture.info:  # which Pillow leaves as it is in the file
+                picture.info["transparency"] *= SHALLOW[raw]
+            if raw == "RGB;16B" and "transparency" in picture.info:  # Pillow compares a half of each number alone
+                raise manifest.DataError(
+                    f"{path} has colours of 16 bits, one of them transparent; expected 8 bits, or nothing transparent; "
+                    "save it so."
+                )
+            picture = _turned(picture)
             size, picture = picture.size, _on_white(picture)
+    except Image.DecompressionBombError as problem:
+        raise manifest.DataError(
+            f"{path} is too large ({problem}); expected fewer pixels; reduce it or remove it."
+        ) from None
     except UnidentifiedImageError:
         raise manifest.DataError(f"{path} is {_kind(path)}.") from None
     except (OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError,
-            struct.error, Image.DecompressionBombError) as problem:  # fmt: skip
-        reason = " ".join(str(problem).split())
+            struct.error, AssertionError) as problem:  # fmt: skip
+        reason = " ".join(str(problem).split()) or "it contradicts itself"
         raise manifest.DataError(
             f"{path} cannot be decoded ({reason}); expected a whole JPEG or PNG: fetch it anew or remove it."
         ) from None
     return picture, mode, size
 
 
+def _turned(picture: Image.Image) -> Image.Image:
+    """The picture as its EXIF data say; those that cannot be read turn nothing."""
+    try:
+        turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # Pillow raises whatever a broken entry leads to
+        turn = None
+    return picture if turn is None else picture.transpose(turn)
+
+
 def _kind(path: Path) -> str:
     """What a file is that is no JPEG and no PNG, and what to do about it; only its first bytes are looked at."""
     with path.open("rb") as file:
-        first = file.read(12)
-    for name, (place, mark) in FOREIGN.items():
-        if first[place : place + len(mark)] == mark:
+        first = file.read(500)
+    for name, beginning in FOREIGN.items():
+        if re.match(beginning, first, re.DOTALL):
             return f"a picture in the format {name}; expected a JPEG or a PNG; save it as one of these"
     return "no picture; expected a JPEG or a PNG; fetch it anew or remove it"
 
@@ -439,11 +470,15 @@ def _on_white(picture: Image.Image) -> Image.Image:
 
 @contextlib.contextmanager
 def _whole_files() -> Iterator[None]:
-    """Refuses truncated files within the block, whatever has been chosen for Pillow elsewhere."""
-    chosen, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # EXIF data that cannot be read turn nothing
-            yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = chosen
+    """Refuses truncated files within the block, whatever has been chosen for Pillow elsewhere.
+
+    Both that choice and the filters of warnings belong to the whole process, so threads go through one by one.
+    """
+    with _ALONE:
+        chosen, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # EXIF data that cannot be read turn nothing
+                yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = chosen
