@@ -64,6 +64,22 @@ def test_arrays_of_this_numpy_are_read_too(protocol):
         assert cifar.unpickled(batch([1], protocol))[b"labels"] == [1]
 
 
+def test_labels_may_be_whole_numbers_of_any_kind(tmp_path):
+    content = pickle.dumps({b"labels": np.array([3, 9], np.uint8), b"data": np.ones((2, 3072), np.uint8)}, 3)
+    (tmp_path / "batch").write_bytes(content)
+    pixels, labels = cifar.read(tmp_path / "batch", hashlib.md5(content).hexdigest())
+    assert labels.tolist() == [3, 9] and labels.dtype == torch.int64 and (pixels == 1).all()
+
+
+def test_a_pickle_changes_nothing_of_what_it_is_given():
+    state = pickle.dumps((None, {"__name__": "evil", "__defaults__": (1, 2, 3), "__doc__": "evil"}), 2)[2:-1]
+    before = cifar.unpickled(batch([1]))
+    for asked in (b"numpy.core.multiarray\n_reconstruct\n", b"numpy\nndarray\n", b"numpy\ndtype\n"):
+        with pytest.raises((AttributeError, TypeError)):
+            cifar.unpickled(b"\x80\x02c" + asked + state + b"b.")
+    assert np.array_equal(cifar.unpickled(batch([1]))[b"data"], before[b"data"])
+
+
 class Mischief:
     """What a pickle of strangers may hold."""
 
@@ -98,6 +114,22 @@ def test_a_changed_file_is_named_and_not_opened(made, monkeypatch):
         pickle.dumps({b"labels": [1, 2], b"data": np.zeros((1, 3072), np.uint8)}, 2),
         pickle.dumps({b"labels": [1], b"data": np.zeros((1, 3071), np.uint8)}, 2),
         pickle.dumps({b"labels": [b"car"], b"data": np.zeros((1, 3072), np.uint8)}, 2),
+        *(
+            pickle.dumps({b"labels": [1], b"data": pixels}, 3)
+            for pixels in (
+                np.full((1, 3072), 0.5),
+                np.zeros((1, 3072), complex),
+                np.full((1, 3072), -1),
+                np.zeros((1, 32, 32, 3), np.uint8),
+                np.zeros((3072, 1), np.uint8),
+                [[300] * 3072],
+            )
+        ),
+        *(
+            pickle.dumps({b"labels": [label], b"data": np.zeros((1, 3072), np.uint8)}, 3)
+            for label in (-1, 10, 77, 1.7, float("inf"), 2**70, "3")
+        ),
+        b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b"abc.",  # a text of so many bytes
     ],
 )
 def test_a_file_of_something_else_is_named(content, tmp_path):

@@ -10,6 +10,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import math
+import operator
 import os
 import pickle
 import shutil
@@ -170,10 +172,10 @@ def read(path: Path, wanted: str) -> tuple[Tensor, Tensor]:
         )
     try:
         batch = unpickled(content)
-        pixels = torch.from_numpy(np.asarray(batch[b"data"], dtype=np.uint8).reshape(-1, *SHAPE).copy())
-        labels = torch.tensor([int(label) for label in batch[b"labels"]])
-    except (pickle.UnpicklingError, KeyError, TypeError, ValueError, EOFError, AttributeError, IndexError) as problem:
-        reason = " ".join(str(problem).split())
+        pixels, labels = _pixels(batch[b"data"]), _labels(batch[b"labels"])
+    except (pickle.UnpicklingError, LookupError, TypeError, ValueError, EOFError, AttributeError, ArithmeticError,
+            MemoryError) as problem:  # fmt: skip
+        reason = " ".join(str(problem).split()) or type(problem).__name__
         raise DataError(
             f"{path} holds no batch of CIFAR-10 ({reason}); expected its entries data and labels; fetch it anew."
         ) from None
@@ -182,6 +184,24 @@ def read(path: Path, wanted: str) -> tuple[Tensor, Tensor]:
             f"{path} has {len(pixels)} pictures and {len(labels)} labels; expected as many of both; fetch it anew."
         )
     return pixels, labels
+
+
+def _pixels(rows: Any) -> Tensor:
+    """Pixels (N, 3, 32, 32) of the rows of a batch, which hold all of red, then all of green, then all of blue."""
+    wide = math.prod(SHAPE)
+    if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != wide:
+        what = f"{rows.dtype} of {rows.shape}" if isinstance(rows, np.ndarray) else type(rows).__name__
+        raise ValueError(f"its pixels are {what}, and not uint8 of (N, {wide})")
+    return torch.from_numpy(rows.reshape(-1, *SHAPE).copy())
+
+
+def _labels(numbers: Any) -> Tensor:
+    """Labels (N,) int64 of a batch."""
+    labels = [operator.index(number) for number in numbers]
+    strange = [label for label in labels if not 0 <= label < len(KINDS)]
+    if strange:
+        raise ValueError(f"it has the label {strange[0]}, and not only those from 0 to {len(KINDS) - 1}")
+    return torch.tensor(labels, dtype=torch.int64)
 
 
 def unpickled(content: bytes) -> Any:
@@ -201,7 +221,7 @@ class _Arrays(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Callable:
         """The few names that an array needs."""
         if (module, name) in _RECONSTRUCT:
-            return _empty_array
+            return _EMPTY_ARRAY
         try:
             return _ADMITTED[module, name]
         except KeyError:
@@ -212,11 +232,22 @@ class _Arrays(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to something outside of itself")
 
 
-def _empty_array(kind: type, shape: tuple[int, ...], code: bytes) -> np.ndarray:
-    """What NumPy's own ``_reconstruct`` does, for plain arrays of bytes alone; the pickle then fills it."""
-    if kind is not np.ndarray or tuple(shape) != (0,) or code not in (b"b", "b"):
-        raise pickle.UnpicklingError("it asks for an array of another kind")
-    return np.ndarray(shape, np.int8)
+class _EmptyArray:
+    """What NumPy's own ``_reconstruct`` does, for plain arrays of bytes alone; the pickle then fills it.
+
+    It has no attributes, because a pickle may set those of all that it is given.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, kind: type, shape: tuple[int, ...], code: bytes) -> np.ndarray:
+        """An empty array."""
+        if kind is not np.ndarray or tuple(shape) != (0,) or code not in (b"b", "b"):
+            raise pickle.UnpicklingError("it asks for an array of another kind")
+        return np.ndarray(shape, np.int8)
+
+
+_EMPTY_ARRAY = _EmptyArray()
 
 
 def _download(target: Path) -> Path:
