@@ -268,8 +268,27 @@ def _torchvisions(
         )
     model = build()
     # What was summed is what is loaded, and no code in it is run.
-    model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    weights = _weights(content, model.state_dict())
+    if weights is None:
+        raise data.DataError(
+            f"{path} has the sum in its name, but does not hold torchvision's {title}; expected finite weights, each "
+            "under its name and of its shape, and nothing else; delete it and fetch it anew."
+        )
+    model.load_state_dict(weights)
     return chained(model)
+
+
+def _weights(content: bytes, wanted: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """The weights in a file; None where they are not finite numbers with these names and shapes."""
+    try:
+        weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        fits = weights.keys() == wanted.keys() and all(
+            weight.is_floating_point() and weight.shape == wanted[name].shape and bool(weight.isfinite().all())
+            for name, weight in weights.items()
+        )
+    except Exception:  # there are many kinds, and PyTorch's words for some advise to run what is in the file
+        return None
+    return weights if fits else None
 
 
 def _squeezed(model: nn.Module) -> nn.Sequential:
