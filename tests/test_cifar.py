@@ -184,6 +184,19 @@ def test_pictures_of_another_kind_are_refused():
         cifar.Pictures(torch.zeros(1, 3, 32, 32, dtype=torch.uint8), torch.zeros(2, dtype=torch.long), "made")
 
 
+def test_rows_and_kinds_of_numbers_that_are_none_are_named():
+    pixels, labels = torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.tensor([1, 2])
+    found = cifar.Pictures(pixels, labels, "made")
+    assert found.images([]).shape == (0, 3, 32, 32) and found.images([-1]).shape == (1, 3, 32, 32)
+    for rows in ([2], "a", None, torch.tensor([0.5])):
+        with pytest.raises(IndexError, match="^got rows .*; expected a slice or whole numbers below 2; count rows"):
+            found.images(rows)
+    with pytest.raises(TypeError, match="pixels of 'made' are ndarray; expected a tensor; convert them with torch"):
+        cifar.Pictures(pixels.numpy(), labels, "made")
+    with pytest.raises(TypeError, match="labels of 'made' are list; expected a tensor"):
+        cifar.Pictures(pixels, [1, 2], "made")
+
+
 @needs_files
 def test_the_official_files_are_whole(monkeypatch):
     monkeypatch.setenv("INTRIGUING_DATA", str(GIVEN))

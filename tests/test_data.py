@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from intriguing import data
 from intriguing.attack import checks
 from intriguing.book import settings
-from intriguing.data import manifest
+from intriguing.data import cifar, manifest, photographs
+from intriguing.models import imagenet
 
 GIVEN = os.environ.get("INTRIGUING_DATA")
 needs_files = pytest.mark.skipif(
@@ -290,11 +291,28 @@ def test_a_file_that_cannot_be_read_is_named(tiny, monkeypatch, tmp_path):
     monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
 
     def refuses(path):
-        raise PermissionError(errno.EACCES, "Permission denied")
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_bytes", refuses)
     with pytest.raises(data.DataError, match=r"^got .*images, which cannot be read \(Permission denied\); expected"):
         data.find("mnist")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [data.usps, lambda: data.find("mnist"), cifar.cifar, photographs.validation, imagenet.torchvision_alexnet],
+    ids=["usps", "mnist", "cifar", "photographs", "alexnet"],
+)
+def test_folders_that_cannot_be_looked_into_are_named(read, monkeypatch):
+    monkeypatch.delenv("INTRIGUING_DATA", raising=False)
+    monkeypatch.setenv("INTRIGUING_CACHE", "x" * 300)  # no system has so long a name
+    with pytest.raises(data.DataError, match=r"^got x{300}/.*, which cannot be read \(File name too long\); expected"):
+        read()
+
+
+def test_a_folder_may_be_given_by_its_name(tiny, tmp_path):
+    tiny(tmp_path)
+    data.verify(str(tmp_path), data.MANIFEST["mnist"].files[0])
 
 
 @pytest.mark.parametrize("name", ["nowhere", "~nobody-of-this-name", "a\0b"])

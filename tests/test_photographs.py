@@ -89,6 +89,51 @@ def test_a_smaller_network_sees_the_middle(tmp_path):
     assert torch.equal(found.images(size=1)[:, :, 0, 0], found.images()[:, :, 113, 113])
 
 
+def test_sizes_and_rows_that_are_none_are_named(tmp_path):
+    found = photographs.read(flat(tmp_path, [picture(0), picture(1)]))
+    for size in (300, 228, 0, -3, 1.5, "8", True, None):
+        with pytest.raises(ValueError, match=f"^got size {size!r}; expected a whole number from 1 to 227; choose one"):
+            found.images(size=size)
+        with pytest.raises(ValueError, match=f"^got factor {size!r}; expected a whole number from 1 to 227"):
+            found.reduced(size)
+    for size in (0, -1, 1.5, "8", None, 10**9):
+        with pytest.raises(ValueError, match=f"^got size {size!r}; expected a whole number from 1 to 10000"):
+            photographs.square(tmp_path / "val" / "ILSVRC2012_val_00000001.jpeg", size)
+    assert found.images(size=227).shape == (2, 3, 227, 227) and found.images([]).shape == (0, 3, 227, 227)
+    for rows in ([2], "a", None, torch.tensor([0.5])):
+        with pytest.raises(IndexError, match="^got rows .*; expected a slice or whole numbers below 2; count rows"):
+            found.images(rows)
+
+
+def test_what_is_no_path_is_named():
+    for path in (None, 5, b"a.png"):
+        for read in (photographs.square, photographs.read):
+            with pytest.raises(TypeError, match=f"got {type(path).__name__} for a path; expected a string or a Path"):
+                read(path)
+    with pytest.raises(DataError, match=r"^got x{5000}, which cannot be read \(File name too long\)"):
+        photographs.square("x" * 5000)
+
+
+def test_a_folder_of_a_class_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    root, scan = sorted_by_class(tmp_path, [picture(0)], [3]), os.scandir
+
+    def refuses(folder):
+        if str(folder).endswith(WNIDS[3]):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuses)
+    with pytest.raises(DataError, match=rf"^got .*{WNIDS[3]}, which cannot be read \(Permission denied\); expected"):
+        photographs.read(root)
+
+
+def test_folders_may_be_called_as_pictures_are(tmp_path):
+    one, other = flat(tmp_path / "one", [picture(0)], [3]), sorted_by_class(tmp_path / "other", [picture(0)], [3])
+    for root in (one, other):
+        (root / "val" / "thumbs.png").mkdir()
+        assert photographs.read(root).labels.tolist() == [3]
+
+
 def test_other_sizes_are_warped_and_counted(tmp_path):
     wide = Image.new("RGB", (500, 300), (255, 255, 255))
     wide.paste((0, 0, 0), (0, 0, 250, 300))  # the left half is black
@@ -467,7 +512,22 @@ def test_a_missing_list_is_named(tmp_path):
         photographs.read(tmp_path)
 
 
-@pytest.mark.parametrize("broken", [NAMES[:-1], NAMES[::-1], [NAMES[0], *NAMES[:-1]], ["tench", *NAMES[1:]]])
+def test_lines_of_a_list_of_classes_end_where_lines_end(tmp_path):
+    strange = [NAMES[0] + "\x0cafter a new page", NAMES[1] + "\u2028after a new line", *NAMES[2:]]
+    found = photographs.read(flat(tmp_path, [picture(0)], classes=strange))
+    assert len(found.names) == 1000 and found.names[0].endswith("\x0cafter a new page")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        NAMES[:-1],
+        NAMES[::-1],
+        [NAMES[0], *NAMES[:-1]],
+        ["tench", *NAMES[1:]],
+        [NAMES[0].replace("4", "\u0664"), *NAMES[1:]],
+    ],
+)
 def test_a_wrong_list_of_classes_is_named(tmp_path, broken):
     flat(tmp_path, [picture(0)], classes=broken)
     with pytest.raises(DataError, match="synset_words.txt holds .* expected 1000 different classes"):
@@ -482,7 +542,10 @@ def test_folders_that_do_not_fit_are_named(tmp_path):
     (root / "val" / "n99999999").rmdir()
     copy = root / "val" / WNIDS[999] / "ILSVRC2012_val_00000001.JPEG"
     picture(1).save(copy, format="JPEG")
-    with pytest.raises(DataError, match="holds ILSVRC2012_val_00000001 twice"):
+    with pytest.raises(
+        DataError,
+        match=rf"holds ILSVRC2012_val_00000001 twice, in .*{WNIDS[3]}.*\.JPEG and .*{WNIDS[999]}.*; rename one",
+    ):
         photographs.read(root)
     copy.unlink()
     picture(1).save(root / "val" / "loose.jpeg")

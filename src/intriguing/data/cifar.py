@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from intriguing.attack import files
-from intriguing.data.manifest import DataError, MissingData, data_folder, looked_in
+from intriguing.data.manifest import DataError, MissingData, data_folder, looked_in, reading
+from intriguing.data.rows import picked
 
 FOLDER = "cifar-10-batches-py"
 KINDS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -64,6 +65,12 @@ class Pictures:
     name: str
 
     def __post_init__(self) -> None:
+        for what, tensor in (("pixels", self.pixels), ("labels", self.labels)):
+            if not isinstance(tensor, Tensor):
+                raise TypeError(
+                    f"{what} of {self.name!r} are {type(tensor).__name__}; expected a tensor; convert them with "
+                    "torch.as_tensor."
+                )
         if self.pixels.dtype != torch.uint8 or tuple(self.pixels.shape[1:]) != SHAPE:
             raise ValueError(
                 f"pixels of {self.name!r} are {self.pixels.dtype} of shape {tuple(self.pixels.shape)}; "
@@ -86,9 +93,11 @@ class Pictures:
 
         Returns:
             (B, 3, 32, 32) float32 in [0, 1].
+
+        Raises:
+            IndexError: rows that are none.
         """
-        rows = rows if isinstance(rows, slice) else torch.as_tensor(rows)
-        return self.pixels[rows].float() / 255
+        return picked(self.pixels, rows).float() / 255
 
     def digest(self) -> str:
         """The SHA-256 sum of pixels and labels, by which keys tell pictures apart."""
@@ -108,6 +117,7 @@ class Cifar:
     test: Pictures
 
 
+@reading()
 def cifar(*, download: bool = False) -> Cifar | None:
     """CIFAR-10 from ``INTRIGUING_DATA`` or the cache.
 
@@ -147,7 +157,8 @@ def absence() -> str:
     )
 
 
-def read(path: Path, wanted: str) -> tuple[Tensor, Tensor]:
+@reading()
+def read(path: Path | str, wanted: str) -> tuple[Tensor, Tensor]:
     """The pictures of one file, after its sum was found to be torchvision's.
 
     Args:
@@ -160,10 +171,7 @@ def read(path: Path, wanted: str) -> tuple[Tensor, Tensor]:
     Raises:
         DataError: the file cannot be read, has another sum, or holds something else.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as problem:
-        raise DataError(f"{path} cannot be read ({problem.strerror}): fetch it anew.") from None
+    content = Path(path).read_bytes()
     total = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if total != wanted:
         raise DataError(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -185,6 +186,23 @@ photographs inside packages, which are read as they are.
 """
 
 
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Says in a sentence what the system does not let read within the block, or within the function.
+
+    Raises:
+        DataError: A file or a folder that is there, or may be, cannot be read.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise DataError(
+            f"got {problem.filename or 'a file'}, which cannot be read ({problem.strerror or problem}); expected a "
+            "file or a folder that can be; correct the path or its permissions, or fetch it anew."
+        ) from problem
+
+
+@reading()
 def find(name: str) -> Path:
     """Returns the folder in which the files of a data set lie, all of them verified.
 
@@ -219,7 +237,8 @@ def find(name: str) -> Path:
 _verified: set[tuple] = set()
 
 
-def verify(folder: Path, file: File) -> None:
+@reading()
+def verify(folder: Path | str, file: File) -> None:
     """Compares a file with the manifest, once per process as long as its size and its time of change stay.
 
     Args:
@@ -229,6 +248,7 @@ def verify(folder: Path, file: File) -> None:
     Raises:
         DataError: The content is another one or cannot be read, or there are too few files or too many.
     """
+    folder = Path(folder)
     paths = _paths(folder, file)
     if len(paths) != file.count:
         raise DataError(f"{folder / file.path}: got {len(paths)} files; expected {file.count}; complete the folder.")
@@ -241,13 +261,7 @@ def verify(folder: Path, file: File) -> None:
         return
     total = hashlib.sha256()
     for path in paths:
-        try:
-            total.update(path.read_bytes())
-        except OSError as problem:
-            raise DataError(
-                f"got {path}, which cannot be read ({problem.strerror}); expected a file of the data set; "
-                "correct its permissions or fetch it anew."
-            ) from problem
+        total.update(path.read_bytes())
     if total.hexdigest() != file.sha256:
         size = sum(state.st_size for state in states)
         raise DataError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import os
 import re
 import struct
 import threading
@@ -26,12 +27,16 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from intriguing.data import manifest
+from intriguing.data.rows import check_whole, picked
 
 SIZE = 227
 """Height and width to which a photograph is brought, and at which the convolutions of Caffe's AlexNet see it."""
 
 SEEN = 224
 """Height and width of the middle of a photograph that the other networks of the chapter on photographs see."""
+
+LARGEST = 10_000
+"""The largest height and width that a square may be given."""
 
 CLASSES = 1000
 FOLDER = "imagenet"
@@ -94,9 +99,14 @@ class Photographs:
 
         Returns:
             (B, 3, size, size) float32 in [0, 1].
+
+        Raises:
+            ValueError: a size that is none, or above 227.
+            IndexError: rows that are none.
         """
-        rows, less = rows if isinstance(rows, slice) else torch.as_tensor(rows), (SIZE - size) // 2
-        return self.pixels[rows, :, less : less + size, less : less + size].float() / 255
+        check_whole(size, "size", SIZE)
+        less = (SIZE - size) // 2
+        return picked(self.pixels[:, :, less : less + size, less : less + size], rows).float() / 255
 
     def reduced(self, factor: int = 8) -> Tensor:
         """All photographs at a fraction of their size, each pixel the mean of a square.
@@ -106,7 +116,11 @@ class Photographs:
 
         Returns:
             (N, 3, 227 // factor, 227 // factor) float32 in [0, 1].
+
+        Raises:
+            ValueError: a factor that is none, or above 227.
         """
+        check_whole(factor, "factor", SIZE)
         return torch.cat([F.avg_pool2d(part.float() / 255, factor) for part in self.pixels.split(100)])
 
     def summary(self) -> str:
@@ -120,6 +134,7 @@ class Photographs:
         return f"{len(self)} validation photographs ({self.layout}; {which})" + "".join(f"; {part}" for part in done)
 
 
+@manifest.reading()
 def validation(count: int | None = None, *, progress: str | None = None) -> Photographs | None:
     """The first validation photographs on this computer.
 
@@ -149,6 +164,7 @@ def absence() -> str:
     )
 
 
+@manifest.reading()
 def read(root: Path | str, count: int | None = None, *, progress: str | None = None) -> Photographs:
     """Photographs in one of the two layouts.
 
@@ -166,11 +182,12 @@ def read(root: Path | str, count: int | None = None, *, progress: str | None = N
     Raises:
         DataError: nothing to read, a broken list of classes or of labels, a photograph without a label, or a file that
             is truncated, of several pictures or no picture. The sentence names the file.
+        TypeError: what is no path.
         ValueError: a count below 1.
     """
     if count is not None and (isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1):
         raise ValueError(f"got {count!r} photographs; expected at least 1; leave it out for all of them.")
-    root = Path(root)
+    root = _path(root)
     wnids, names = _classes(root / "synset_words.txt")
     paths, labels, layout = _listed(root, wnids)
     paths = paths[:count]
@@ -194,20 +211,24 @@ def read(root: Path | str, count: int | None = None, *, progress: str | None = N
     )
 
 
+@manifest.reading()
 def square(path: Path | str, size: int = SEEN) -> Tensor:
     """The middle square of any photograph, reduced or enlarged to the size of a network's input.
 
     Args:
         path: a JPEG or a PNG of any size, with a colour of any kind; it is turned as its EXIF data say.
-        size: height and width in pixels.
+        size: height and width in pixels, at most 10,000.
 
     Returns:
         (3, size, size) uint8.
 
     Raises:
         DataError: no such file, or one that cannot be decoded.
+        TypeError: what is no path.
+        ValueError: another size.
     """
-    picture, _, (width, height) = _upright(Path(path))
+    check_whole(size, "size", LARGEST)
+    picture, _, (width, height) = _upright(_path(path))
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     small = picture.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
@@ -237,6 +258,12 @@ def families(wnids: Sequence[str]) -> Tensor:
     kinds = [_family(wnid) for wnid in wnids]
     known = list(dict.fromkeys(kinds))
     return torch.tensor([known.index(kind) for kind in kinds])
+
+
+def _path(given: Path | str) -> Path:
+    if not isinstance(given, str | os.PathLike):
+        raise TypeError(f"got {type(given).__name__} for a path; expected a string or a Path; save it as a file first.")
+    return Path(given)
 
 
 def _family(wnid: str) -> str:
@@ -269,9 +296,7 @@ def _classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
             f"{path} is not in UTF-8 (byte {problem.object[problem.start]:#x} at {problem.start}); expected a list of "
             "classes in UTF-8: save it so, or fetch it anew."
         ) from None
-    except OSError as problem:
-        raise _unread(path, problem, f"a file with the {CLASSES} classes") from None
-    lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
+    lines = [line.split(maxsplit=1) for line in text.split("\n") if line.strip()]
     wnids = tuple(line[0] for line in lines)
     named = all(len(line) == 2 and _WNID.fullmatch(line[0]) for line in lines)
     if not named or len(set(wnids)) != CLASSES or list(wnids) != sorted(wnids):
@@ -285,11 +310,8 @@ def _classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _listed(root: Path, wnids: Sequence[str]) -> tuple[list[Path], dict[str, int], str]:
     """The files in the order of their names, the label of each name, and the layout."""
     place = {wnid: i for i, wnid in enumerate(wnids)}
-    try:
-        flat = _pictures(root / "val")
-        folders = sorted(path for path in (root / "val").iterdir() if path.is_dir() and _WNID.fullmatch(path.name))
-    except OSError as problem:
-        raise _unread(root / "val", problem, "a folder of photographs") from None
+    flat = _pictures(root / "val")
+    folders = sorted(path for path in (root / "val").iterdir() if _WNID.fullmatch(path.name) and path.is_dir())
     if flat and folders:
         raise manifest.DataError(
             f"{root / 'val'} holds photographs and folders of classes; expected one or the other: "
@@ -320,23 +342,20 @@ def _listed(root: Path, wnids: Sequence[str]) -> tuple[list[Path], dict[str, int
             "unpack the validation set there."
         )
     paths.sort(key=lambda path: path.stem)
-    twice = [one.stem for one, other in zip(paths, paths[1:], strict=False) if one.stem == other.stem]
-    if twice:
-        raise manifest.DataError(
-            f"{root / 'val'} holds {twice[0]} twice; expected every photograph once; remove a copy."
-        )
+    for one, other in zip(paths, paths[1:], strict=False):
+        if one.stem == other.stem:
+            raise manifest.DataError(
+                f"{root / 'val'} holds {one.stem} twice, in {one} and {other}; expected every photograph under a name "
+                "of its own; rename one, or remove it if it is a copy."
+            )
     return paths, labels, layout
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
-
-
-def _unread(path: Path, problem: OSError, wanted: str) -> manifest.DataError:
-    return manifest.DataError(
-        f"got {path}, which cannot be read ({problem.strerror}); expected {wanted}; "
-        "correct the path or its permissions."
-    )
+    """The files of a folder that may be pictures; folders may have such names, too."""
+    with os.scandir(folder) as entries:
+        seen = [entry for entry in entries if entry.name[0] != "." and Path(entry).suffix.lower() in SUFFIXES]
+        return sorted(Path(entry) for entry in seen if not entry.is_dir())
 
 
 def _labels(path: Path, classes: int) -> dict[str, int]:
@@ -350,8 +369,6 @@ def _labels(path: Path, classes: int) -> dict[str, int]:
             f"{path} is missing; expected a line 'ILSVRC2012_val_00000001.jpeg,65' for each photograph of val: "
             "fetch it, or sort the photographs into a folder for each class."
         ) from None
-    except OSError as problem:
-        raise _unread(path, problem, "a CSV file with the columns file and label") from None
     except (csv.Error, UnicodeDecodeError) as problem:
         raise manifest.DataError(
             f"{path} is no CSV file ({problem}); expected the columns file and label: fetch it anew."

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from intriguing import data
+from intriguing.data import manifest
 
 STEP = 1 / 128  # one unit of the 8-bit weights
 TORCHVISION_FILE = "alexnet-owt-7be5be79.pth"
@@ -243,6 +244,7 @@ def torchvision_squeezenet() -> nn.Sequential | None:
     return _torchvisions(SQUEEZENET_FILE, lambda: models.squeezenet1_0(weights=None), "SqueezeNet", _squeezed)
 
 
+@manifest.reading()
 def _torchvisions(
     file: str, build: Callable[[], nn.Module], title: str, chained: Callable[[nn.Module], nn.Sequential]
 ) -> nn.Sequential | None:
@@ -253,13 +255,7 @@ def _torchvisions(
     if path is None:
         return None
     wanted = path.stem.rsplit("-", 1)[-1]
-    try:
-        content = path.read_bytes()
-    except OSError as problem:
-        raise data.DataError(
-            f"got {path}, which cannot be read ({problem.strerror}); expected torchvision's {title}; "
-            "correct its permissions or fetch it anew."
-        ) from None
+    content = path.read_bytes()
     total = hashlib.sha256(content).hexdigest()
     if not total.startswith(wanted):
         raise data.DataError(
