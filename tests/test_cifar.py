@@ -140,8 +140,16 @@ def test_a_file_of_something_else_is_named(content, tmp_path):
 
 
 def test_without_the_files_there_is_nothing_and_a_sentence(made, monkeypatch, tmp_path):
-    (made / "test_batch").unlink()
+    (made / "test_batch").rename(tmp_path / "elsewhere")
     assert cifar.cifar() is None
+    assert "got 2 of 3 files in" in cifar.absence()
+    assert "expected cifar-10-batches-py/test_batch as well; everything" in cifar.absence()
+    (made / "test_batch.gz").touch()
+    assert f"which is there, but packed: unpack {made / 'test_batch.gz'} with gunzip" in cifar.absence()
+    (made.parent / cifar.ARCHIVE).touch()
+    assert f"{made.parent / cifar.ARCHIVE} is there, but packed: unpack it with tar" in cifar.absence()
+    (made.parent / cifar.ARCHIVE).unlink()
+    made.rename(tmp_path / "nowhere")
     assert "cifar-10-batches-py is neither in INTRIGUING_DATA nor" in cifar.absence()
     monkeypatch.delenv("INTRIGUING_DATA")
     assert "(INTRIGUING_DATA is not set)" in cifar.absence()

@@ -259,6 +259,17 @@ def test_a_cache_that_is_a_file_is_not_taken_for_a_missing_network(tiny, monkeyp
     assert (tmp_path / "cache").read_text() == "a file"
 
 
+@pytest.mark.parametrize("name", ["/proc/1/none", "loop/within", "x" * 300])
+def test_a_cache_that_cannot_be_made_is_not_taken_for_a_missing_network(name, tiny, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setenv("INTRIGUING_CACHE", name)
+    downloads(monkeypatch, lambda folder: pytest.fail("the network was asked"))
+    with pytest.raises(data.DataError, match=r"cannot be read|in which nothing can be kept") as caught:
+        data.find("mnist")
+    assert "connect to the network" not in str(caught.value)
+
+
 def test_only_mirrors_that_answer_by_https_are_asked(monkeypatch, tmp_path):
     import torchvision
 

@@ -6,6 +6,7 @@ import bz2
 import dataclasses
 import gzip
 import hashlib
+import http.client
 import io
 import tarfile
 import urllib.error
@@ -199,6 +200,47 @@ def test_only_https_is_asked_and_followed(monkeypatch) -> None:
     monkeypatch.setattr(fetch, "LIMIT", 8)
     with pytest.raises(DataError, match="more than 8 bytes"):
         fetch.download("https://example.org/usps.bz2")
+
+
+def test_addresses_that_are_none_are_named() -> None:
+    for address in ("https://[::1", "https://a b/x", "https://localhost:abc/"):
+        with pytest.raises(DataError, match=r"cannot be read \(.*\); connect to the network, or fetch"):
+            fetch.download(address)
+    with pytest.raises(DataError, match="got the address None; expected one that begins with https"):
+        fetch.download(None)
+
+
+def test_a_connection_that_breaks_off_is_named(monkeypatch) -> None:
+    def broken(address, timeout):
+        raise http.client.IncompleteRead(b"x", 9)
+
+    monkeypatch.setattr(urllib.request, "urlopen", broken)
+    with pytest.raises(DataError, match=r"usps\.bz2 cannot be read \(IncompleteRead"):
+        fetch.download("https://example.org/usps.bz2")
+
+
+def test_a_folder_that_is_none_is_said_before_the_network_is_asked(tmp_path) -> None:
+    def never(address: str) -> bytes:
+        raise AssertionError(address)
+
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("file", "file/within", "loop/within"):
+        with pytest.raises(DataError, match=rf"^got {tmp_path}/{name}, .*nothing can be kept.*; expected a folder"):
+            fetch.fetch("usps", tmp_path / name, get=never)
+    with pytest.raises(DataError, match=r"^got x{300}/usps\.npz, which cannot be read \(File name too long\)"):
+        fetch.fetch("usps", "x" * 300, get=never)
+    with pytest.raises(TypeError, match="got NoneType for a folder; expected a Path"):
+        fetch.fetch("usps", None, get=never)
+    for name in (None, ["usps"], "USPS"):
+        with pytest.raises(ValueError, match=r"expected one of mnist, usps, .*; choose among these"):
+            fetch.fetch(name, tmp_path, get=never)
+
+
+@pytest.mark.parametrize("answer", ["text", None])
+def test_what_comes_from_an_address_is_bytes(answer, tmp_path) -> None:
+    with pytest.raises(TypeError, match=rf"got {type(answer).__name__} from https://.*usps.bz2; expected bytes"):
+        fetch.fetch("usps", str(tmp_path), get=lambda address: answer)
 
 
 def test_the_command_says_what_failed_and_how_to_lay_out_imagenet(tmp_path, monkeypatch, capsys) -> None:

@@ -7,7 +7,6 @@ build NumPy arrays and plain containers and refuses everything else.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import math
@@ -26,10 +25,20 @@ import torch
 from torch import Tensor
 
 from intriguing.attack import files
-from intriguing.data.manifest import DataError, MissingData, data_folder, looked_in, reading
+from intriguing.data.manifest import (
+    UNWRITABLE,
+    DataError,
+    File,
+    MissingData,
+    data_folder,
+    looked_in,
+    missing,
+    reading,
+)
 from intriguing.data.rows import picked
 
 FOLDER = "cifar-10-batches-py"
+ARCHIVE = "cifar-10-python.tar.gz"
 KINDS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """What the classes are called, in the order of their numbers."""
 
@@ -148,13 +157,19 @@ def cifar(*, download: bool = False) -> Cifar | None:
     )
 
 
+@reading()
 def absence() -> str:
     """The sentence for a page that has no pictures of cars."""
-    unset = "" if data_folder() else " (INTRIGUING_DATA is not set)"
-    return (
-        f"No CIFAR-10 on this computer: {FOLDER} is neither in INTRIGUING_DATA{unset} nor in the cache; everything on "
-        "this page that needs it is left out in this run."
-    )
+    folders, files = looked_in("cifar-10"), tuple(File(f"{FOLDER}/{name}", "", 0) for name in SUMS)
+    packed = [folder / ARCHIVE for folder in folders if (folder / ARCHIVE).is_file()]
+    if packed:
+        place = f"{packed[0]} is there, but packed: unpack it with tar -xzf"
+    elif any((folder / FOLDER).is_dir() for folder in folders):
+        place = missing(folders, files)
+    else:
+        unset = "" if data_folder() else " (INTRIGUING_DATA is not set)"
+        place = f"{FOLDER} is neither in INTRIGUING_DATA{unset} nor in the cache"
+    return f"No CIFAR-10 on this computer: {place}; everything on this page that needs it is left out in this run."
 
 
 @reading()
@@ -276,7 +291,7 @@ def _download(target: Path) -> Path:
     except (OSError, RuntimeError) as problem:
         if isinstance(problem, DataError):
             raise
-        if getattr(problem, "errno", None) in (errno.ENOSPC, errno.EACCES, errno.EROFS):
+        if getattr(problem, "errno", None) in UNWRITABLE:
             raise DataError(
                 f"CIFAR-10 cannot be kept in {target} ({problem.strerror}): free some space there or set "
                 "INTRIGUING_CACHE to another folder."

@@ -16,8 +16,11 @@ from pathlib import Path
 from intriguing.attack import files
 from intriguing.attack.files import environment
 
-# The system's words for a folder in which nothing can be written: full, not allowed, or no folder at all.
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+# The system's words for a folder in which nothing can be written: full, not allowed, or none that can be made.
+UNWRITABLE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT,
+    errno.ENAMETOOLONG, errno.ELOOP,
+)  # fmt: skip
 
 
 class DataError(RuntimeError):
@@ -230,7 +233,7 @@ def find(name: str) -> Path:
     if name == "mnist":
         return _download(folders)
     raise MissingData(
-        f"{MANIFEST[name].title}: {_missing(folders, files)}; set INTRIGUING_DATA to a folder that holds all of them."
+        f"{MANIFEST[name].title}: {missing(folders, files)}; set INTRIGUING_DATA to a folder that holds all of them."
     )
 
 
@@ -297,8 +300,13 @@ def _absent(folder: Path, files: Iterable[File]) -> list[File]:
     return [file for file in files if not _paths(folder, file)]
 
 
-def _missing(folders: list[Path], files: tuple[File, ...]) -> str:
-    """Says which files are missing, and where those that are not do lie."""
+def missing(folders: list[Path], files: tuple[File, ...]) -> str:
+    """Says which files are missing, and where those that are not do lie.
+
+    Args:
+        folders: In which they are looked for, at least one.
+        files: All of the data set.
+    """
     nearest = min(folders, key=lambda folder: len(_absent(folder, files)))
     absent = _absent(nearest, files)
     if len(absent) == len(files):
@@ -327,13 +335,13 @@ def _download(folders: list[Path]) -> Path:
     except (OSError, RuntimeError) as problem:
         if isinstance(problem, DataError):
             raise
-        if getattr(problem, "errno", None) in _UNWRITABLE:
+        if getattr(problem, "errno", None) in UNWRITABLE:
             raise DataError(
                 f"MNIST: got {folder}, in which nothing can be kept ({problem.strerror}); expected a folder with room; "
                 "free some space there or set INTRIGUING_CACHE to another folder."
             ) from problem
         raise MissingData(
-            f"MNIST: {_missing(folders, files)}; the download failed ({' '.join(str(problem).split())}): set "
+            f"MNIST: {missing(folders, files)}; the download failed ({' '.join(str(problem).split())}): set "
             "INTRIGUING_DATA to a folder that holds them, connect to the network, or use the quick profile, which "
             "needs no download."
         ) from problem

@@ -11,7 +11,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import http.client
 import io
+import os
 import tarfile
 import tempfile
 import urllib.error
@@ -171,7 +173,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 """What can be fetched, by name."""
 
 
-def fetch(name: str, folder: Path, *, get: Callable[[str], bytes] | None = None) -> list[Path]:
+def fetch(name: str, folder: Path | str, *, get: Callable[[str], bytes] | None = None) -> list[Path]:
     """Fetches one data set into a folder, unless all its files are there already.
 
     Args:
@@ -184,13 +186,23 @@ def fetch(name: str, folder: Path, *, get: Callable[[str], bytes] | None = None)
 
     Raises:
         ValueError: There is no such data set.
+        TypeError: The folder is no path, or what ``get`` returns is not bytes.
         DataError: It cannot be fetched or kept, or it is not the file that was expected.
     """
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise ValueError(f"got {name!r}; expected one of {', '.join(RECIPES)}; choose among these.")
-    recipe = RECIPES[name]
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"got {type(folder).__name__} for a folder; expected a Path; name the folder with the data.")
+    recipe, folder = RECIPES[name], Path(folder)
     made = [folder / path for path in recipe.made]
-    if not all(path.is_file() for path in made):
+    with manifest.reading():
+        there = all(path.is_file() for path in made)
+        nearest = next((place for place in (folder, *folder.absolute().parents) if os.path.lexists(place)), folder)
+    if not there:
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            raise DataError(
+                f"got {folder}, in which nothing can be kept, because of {nearest}; expected a folder; choose another."
+            )
         contents = [_checked(source, (get or download)(source.address)) for source in recipe.sources]
         for path, content in zip(made, recipe.unpack(contents), strict=True):
             _expected(name, path.relative_to(folder).as_posix(), content)
@@ -220,7 +232,7 @@ def download(address: str) -> bytes:
                     raise DataError(f"{address} holds more than {LIMIT} bytes; expected less; it is another file.")
             kept.seek(0)
             return kept.read()
-    except (urllib.error.URLError, OSError) as problem:
+    except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as problem:
         raise DataError(
             f"{address} cannot be read ({problem}); connect to the network, or fetch the file by other means and put "
             "it into INTRIGUING_DATA."
@@ -239,11 +251,13 @@ def own_imagenet() -> str:
 
 
 def _require_https(address: str) -> None:
-    if not address.startswith("https://"):
+    if not isinstance(address, str) or not address.startswith("https://"):
         raise DataError(f"got the address {address}; expected one that begins with https://; nothing was fetched.")
 
 
 def _checked(source: Source, content: bytes) -> bytes:
+    if not isinstance(content, bytes):
+        raise TypeError(f"got {type(content).__name__} from {source.address}; expected bytes; let get return them.")
     got = hashlib.new(source.algorithm, content, usedforsecurity=False).hexdigest()
     if not got.startswith(source.sum):
         raise DataError(
