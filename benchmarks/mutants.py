@@ -55,6 +55,7 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     "lipschitz/network.py": ("network", "modules"),
     "data/digits.py": ("data", "bad_inputs"),
     "data/manifest.py": ("data",),
+    "data/rows.py": ("data", "photographs"),
     "book/coherence.py": ("coherence", "units_study"),
     "book/plots.py": ("plots", "narrow"),
     "book/runs.py": ("disjoint_sets_study", "runs"),
