@@ -7,6 +7,7 @@ layer of the user's is touched: layers are only run as copies, and what computes
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal, overload
@@ -98,6 +99,17 @@ def _apart(layer: nn.Module) -> bool:
     hooks = [hook for hook in layer._forward_pre_hooks.values() if isinstance(hook, COMPUTED)]  # noqa: SLF001
     names = [hook._tensor_name if isinstance(hook, BasePruningMethod) else hook.name for hook in hooks]  # noqa: SLF001
     return len(set(names)) == len(names) and set(names) <= {"weight", "bias"}
+
+
+@contextlib.contextmanager
+def uncached() -> Iterator[None]:
+    """As outside of ``parametrize.cached()``: a weight that is computed here is not kept for the layer's next call."""
+    before = parametrize._cache_enabled, parametrize._cache  # noqa: SLF001
+    parametrize._cache_enabled, parametrize._cache = 0, {}  # noqa: SLF001
+    try:
+        yield
+    finally:
+        parametrize._cache_enabled, parametrize._cache = before  # noqa: SLF001
 
 
 @overload
