@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
+from intriguing.lipschitz.certificates import global_certificate, smallest
 from intriguing.lipschitz.network import lipschitz_bound, network_bound
 from intriguing.lipschitz.norms import conv_norm
 from intriguing.models.recipes import Standardize, build
@@ -218,3 +219,26 @@ def test_networks_without_classes_or_units_stretch_nothing():
             warnings.simplefilter("ignore")  # of torch, when it draws no weights
             model = nn.Sequential(nn.Flatten(), nn.Linear(4, widths[0]), nn.ReLU(), nn.Linear(*widths)).eval()
         assert lipschitz_bound(model) == 0
+
+
+def test_what_is_said_of_other_layers_is_looked_at():
+    """By all that takes it, in one sentence, and without the traceback of a function of the user's."""
+    model, images, targets = before_a_linear_layer(Claimed()), torch.rand(2, 1, 2, 2), torch.zeros(2).long()
+    calls = {
+        "network_bound": lambda known: network_bound(model, (1, 2, 2), known=known),
+        "lipschitz_bound": lambda known: lipschitz_bound(model, known=known),
+        "global_certificate": lambda known: global_certificate(model, images, targets, known=known),
+        "smallest": lambda known: smallest(model, images, known=known),
+    }
+    for call in calls.values():
+        for strange in ([Claimed], {Claimed: 2.0}, {model[0]: lambda layer, size: 2.0}, 3, {"Claimed": float}):
+            with pytest.raises(TypeError, match="^got known .*; expected classes with functions; write"):
+                call(strange)
+        for answer in ("a", 2j, torch.ones(3), [], math.nan, -1.0, torch.tensor(-1.0)):
+            with pytest.raises(ValueError, match="^got the bound .* for Claimed at '0'; expected a number .*; correct"):
+                call({Claimed: lambda layer, size, answer=answer: answer})
+        with pytest.raises(ValueError, match="^got the bound TypeError: .* for Claimed at '0'; expected"):
+            call({Claimed: lambda layer: 2.0})
+        with pytest.raises(TypeError, match="^got Claimed.* at '0'; expected layers with a known bound"):
+            call({Claimed: lambda layer, size: None})
+        call({Claimed: lambda layer, size: torch.tensor(2.0)})
