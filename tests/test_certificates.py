@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -313,6 +314,149 @@ def test_what_rounding_may_have_given_a_margin_certifies_nothing():
     margin = float(found.margins)
     assert margin == pytest.approx(2 * unsure, rel=0.01)
     assert float(found.radius) <= (margin - unsure) / slope * (1 + 1e-6)
+
+
+def chain(*layers: nn.Module | tuple[list, list]) -> nn.Sequential:
+    """A network in float64 of layers, or of weights and biases of linear ones."""
+    made: list[nn.Module] = [nn.Flatten()]
+    for layer in layers:
+        if isinstance(layer, tuple):
+            weight, bias = (torch.tensor(value, dtype=torch.float64) for value in layer)
+            layer = nn.Linear(*weight.T.shape, dtype=torch.float64)
+            layer.load_state_dict({"weight": weight, "bias": bias})
+        made.append(layer)
+    return nn.Sequential(*made).eval().requires_grad_(False)
+
+
+HEAD = [[1.0], [0.0]]
+CANCELLING = {
+    "a bias": chain(([[1.0]], [1e17]), ([[1.0]], [-1e17]), (HEAD, [-0.1, 0.0])),
+    "a bias before a rectifier": chain(([[1.0]], [1e6]), nn.ReLU(), ([[1.0]], [-1e6]), (HEAD, [-0.3 + 3e-11, 0.0])),
+    "large weights": chain(([[1e9], [1e9]], [1e9, 0.0]), ([[1.0, -1.0]], [-1e9]), (HEAD, [0.0, 1e-9])),
+    "sigmoids": chain(([[1.0]], [0.0]), nn.Sigmoid(), ([[1e9], [1e9]], [0.0, 0.0]), nn.Sigmoid(),
+                      ([[1.0, -1.0]], [0.0]), (HEAD, [0.0, 1e-14])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("where", CANCELLING)
+def test_what_rounding_may_have_taken_in_a_hidden_layer_certifies_nothing(where):
+    """What cancels between two hidden layers has lost its last digits, whatever the logits look like."""
+    pictures = torch.full((1, 1), 0.3, dtype=torch.float64)
+    for target in (0, 1):
+        assert float(global_certificate(CANCELLING[where], pictures, torch.tensor([target])).radius) == 0
+
+
+def test_pre_activations_are_known_up_to_what_rounding_may_have_done():
+    """Against numbers with eleven more bits."""
+    model = network(9, 7, 6, 4, scale=4.0).double()
+    weights = certificates._sigmoid_layers(model, images(40).double())
+    exact = images(40).flatten(1).double().numpy().astype(np.longdouble)
+    found, _ = certificates._at_the_images(weights, images(40).flatten(1).double(), torch.ones(40, 6).double())
+    for layer, (weight, bias) in zip(found, weights[:-1], strict=True):
+        z = (exact @ weight.numpy().astype(np.longdouble).T) + bias.numpy()
+        away = np.abs(layer.z.numpy() - z)
+        assert (away <= layer.unsure.numpy()).all() and away.max() > 1e-4 * float(layer.unsure.max())
+        exact = 1 / (1 + np.exp(-z))
+
+
+def test_statistics_that_cancel_certify_nothing():
+    # Exactly, class 0 leads where a pixel is above 1/8; in float64 a bias of 2^55 takes the pixel away.
+    norm = nn.BatchNorm1d(1, eps=0.0, affine=False)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1, 1), norm, nn.ReLU(), nn.Linear(1, 2)).eval().requires_grad_(False)
+    for tensor, value in zip(model.parameters(), ([[1.0]], [2.0**55], HEAD, [0.0, 0.125]), strict=True):
+        tensor.copy_(torch.tensor(value))
+    norm.running_mean.fill_(2.0**55)
+    for target in (0, 1):
+        assert float(global_certificate(model, torch.tensor([[0.45]]), torch.tensor([target])).radius) == 0
+
+
+def test_hidden_layers_that_hold_their_digits_cost_nothing():
+    """Where nothing cancels, the radius is the exact one but for its last digits."""
+    model = chain(
+        ([[2.0]], [0.25]),
+        nn.ReLU(),
+        ([[3.0]], [0.5]),
+        nn.BatchNorm1d(1, eps=0.0, dtype=torch.float64),
+        (HEAD, [0.0, 1.0]),
+    )
+    found = global_certificate(model, torch.tensor([[0.5]]), torch.tensor([1]))  # 3 (2 x + 0.25) + 0.5 against 1
+    assert float(found.radius) == pytest.approx((3 * 1.25 + 0.5 - 1) / 6, rel=1e-9)
+    assert float(found.radius) <= (3 * 1.25 + 0.5 - 1) / 6
+
+
+@pytest.mark.parametrize("tiny", [1e-100, 1e-158, 1e-162, 1e-170, 1e-300])
+def test_rows_far_below_the_others_are_certified_by_their_own_size(tiny):
+    # Of three classes the first two are tiny copies of two units, and the third never leads.
+    units, biases = [[4.0, 0.0], [0.0, 4.0]], [-2.0, -2.0]
+    last = [[tiny, 0.0], [0.0, tiny], [0.0, 1.0]], [0.3 * tiny, 0.0, -10.0]
+    usual = [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], [0.3, 0.0, -10.0]
+    pictures = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+    found, expected = (
+        local_certificate(chain((units, biases), nn.Sigmoid(), head), pictures, torch.tensor([1])).radius
+        for head in (last, usual)
+    )
+    assert float(found) == pytest.approx(float(expected), rel=1e-9)
+    other = torch.tensor([[0.2, 0.8]], dtype=torch.float64)
+    assert int(chain((units, biases), nn.Sigmoid(), last)(other).argmax()) == 1
+    assert float(found) < float((other - pictures).norm())
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10, 17, 40])
+def test_the_runner_up_is_another_class_than_the_prediction(count):
+    pictures = images(3)
+    for leading in range(1, count + 1):
+        bias = torch.zeros(count).index_fill(0, torch.randperm(count)[:leading], 1.0)
+        for rest in (0.0, -torch.inf):
+            model = network(9, count)
+            model[1].weight.zero_()
+            model[1].bias.copy_(torch.where(bias > 0, bias, rest))
+            second, first = runners_up(model, pictures), model(pictures).argmax(1)
+            assert bool((second != first).all())
+            assert leading == 1 or bool((model[1].bias[second] == 1).all())
+
+
+def test_logits_that_cannot_be_ranked_are_refused():
+    calls = [
+        runners_up,
+        smallest,
+        *(lambda model, x, make=make: make(model, x, torch.zeros(2).long()) for make in MAKE),
+    ]
+    for bias in ([-torch.inf] * 3, [0.0, torch.inf, 0.0], [0.0, torch.nan, 0.0]):
+        model = network(9, 3)
+        model[1].bias.copy_(torch.tensor(bias))
+        for call in calls:
+            with pytest.raises(ValueError, match="got NaN or infinite logits; expected finite ones; look for"):
+                call(model, images(2))
+
+
+def test_layers_without_units_are_certified_by_their_biases():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of torch, that it draws no weights
+        model = network(9, 0, 3)
+    model[3].bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
+    for make in MAKE:
+        found = make(model, images(2), torch.tensor([0, 1]))
+        assert found.predictions.tolist() == [1, 1] and found.radius.tolist() == [math.inf, 0]
+
+
+def test_a_bias_of_minus_infinity_puts_a_hidden_unit_to_sleep():
+    pictures = images(4)
+    for activation in (nn.ReLU, nn.Sigmoid):
+        asleep, without = (
+            nn.Sequential(nn.Flatten(), nn.Linear(9, 3), activation(), nn.Linear(3, 3)).eval() for _ in "ab"
+        )
+        asleep[1].bias.detach()[0] = -torch.inf
+        without.load_state_dict(asleep.state_dict() | {"1.bias": asleep[1].bias.detach().clamp(min=-1e3)})
+        targets = runners_up(asleep, pictures)
+        found, expected = (global_certificate(model, pictures, targets).radius for model in (asleep, without))
+        assert torch.allclose(found, expected, rtol=1e-8) and float(found.min()) > 0
+
+
+@pytest.mark.parametrize("pixels", [0, -1, "a", None, math.nan, 9.0, True])
+def test_a_root_mean_square_is_over_a_whole_number_of_pixels(pixels):
+    found = global_certificate(network(9, 4), images(2), torch.zeros(2).long())
+    with pytest.raises(ValueError, match="^got .* pixels; expected a whole number of at least 1; take"):
+        found.rms(pixels)
 
 
 MAKE = [global_certificate, local_certificate]

@@ -9,12 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as machinery
-from torch.nn.utils import parametrize
 
 from .checks import check_classes, check_count, check_images, check_numbers, check_targets, check_vectors
 from .models import check_model, duplicate
@@ -26,9 +23,6 @@ FLAT = 1e-7  # a gradient whose allowed part is this much smaller than itself ha
 LEAP = 3.0  # longest step of the search, as a Euclidean length: beyond it no linearisation means anything
 SETTLED = 2e-4  # a way that a step shortens by less than this part is as short as it gets
 HALVINGS = 20
-ROUNDING = Fraction(1, 10**10)  # bounds are raised by this part, far more than rounding in float64 takes from them
-SQUARABLE = (1e-100, 1e100)
-EVERYWHERE = (machinery._global_forward_hooks, machinery._global_forward_pre_hooks)  # noqa: SLF001 - of all modules
 
 
 @dataclass(frozen=True)
@@ -286,54 +280,6 @@ def exit_along(
     return outside.double().unflatten(0, (len(images), count))
 
 
-def lipschitz_bound(model: nn.Sequential) -> float:
-    """An upper bound on how fast the lead of one class over another can change, per unit of Euclidean distance.
-
-    The product over the layers of what each can stretch: the largest singular value of a linear layer; for a
-    convolution without groups sqrt(|W|_1 |W|_inf), from its largest sums of absolute weights; 1/4 for the logistic
-    function; 1 for rectifiers and for max-pooling without overlap; 1/std for a layer that takes a mean from the pixels
-    and divides them by std. The last layer counts by its differences of rows. What a layer applies has to stand in its
-    weight: hooks, pruning and normalisations that work by them are refused.
-
-    Args:
-        model: a ``Sequential`` in evaluation mode that ends in a linear layer.
-
-    Returns:
-        L with abs(lead(x) - lead(x')) <= L |x - x'|, rounded upward; infinity where it is beyond float64.
-
-    Raises:
-        TypeError: a layer of another kind, with a hook, with a forward pass of its own or with complex weights.
-        ValueError: a module in training mode, or weights that are not finite or too large or small to be squared.
-
-    Source:
-        Szegedy et al. 2013, section 4.3, for the product; Horn and Johnson, Matrix Analysis, for the bound.
-    """
-    if type(model) is not nn.Sequential or len(model) == 0 or _kind(model[-1]) is not nn.Linear:
-        named = type(model).__name__
-        if type(model) is nn.Sequential:
-            named = f"one that ends in {_kind(model[-1]).__name__}" if len(model) else "one without layers"
-        raise TypeError(
-            f"got {named}; expected a Sequential of layers that ends in a Linear one; take the network apart."
-        )
-    check_model(model)
-    for name, module in model.named_modules():
-        hooks = module._forward_hooks or module._forward_pre_hooks or EVERYWHERE[0] or EVERYWHERE[1]  # noqa: SLF001
-        if hooks or "forward" in vars(module):
-            raise TypeError(
-                f"got {_kind(module).__name__} at {name!r} with a hook or a forward pass of its own, which may change "
-                "what it returns; expected layers without; remove it, and make permanent what prunes or normalises."
-            )
-    *layers, last = model
-    with torch.no_grad():
-        weight = _weight(last)
-        lead = torch.cdist(weight, weight, compute_mode="donot_use_mm_for_euclid_dist").max()
-        exact = math.prod(Fraction(_stretch(layer)) for layer in layers) * Fraction(float(lead))
-    try:
-        return math.nextafter(float(exact * (1 + ROUNDING)), math.inf) if exact else 0.0
-    except OverflowError:
-        return math.inf
-
-
 def _basis(space: Tensor) -> Tensor:
     """Rows (b, m, n) that span a subspace for each image, in float64 on the CPU; rows of zeros count for nothing."""
     space = space.cpu().double()
@@ -341,55 +287,6 @@ def _basis(space: Tensor) -> Tensor:
     if not torch.allclose(products @ products, products, atol=1e-4):
         raise ValueError("got a subspace whose rows are not orthonormal; expected a basis; use torch.linalg.qr on it.")
     return space
-
-
-def _stretch(layer: nn.Module) -> float:
-    kind = _kind(layer)
-    if kind is nn.Linear:
-        return float(torch.linalg.matrix_norm(_weight(layer), 2))
-    if kind is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros":
-        weight = _weight(layer).abs()
-        return float((weight.sum((0, 2, 3)).max() * weight.sum((1, 2, 3)).max()).sqrt())
-    if kind is nn.Sigmoid:
-        return 0.25
-    if kind in (nn.ReLU, nn.Flatten):
-        return 1.0
-    if kind is nn.MaxPool2d and layer.kernel_size == layer.stride and layer.dilation in (1, (1, 1)):
-        return 1.0
-    if _shifts_and_scales(layer):
-        return 1 / layer.std
-    raise TypeError(f"got {layer}; expected a layer with a known bound; add its bound here.")
-
-
-def _shifts_and_scales(layer: nn.Module) -> bool:
-    """Whether a layer says that it shifts and scales pixels, and does so on two of them."""
-    mean, std = getattr(layer, "mean", None), getattr(layer, "std", None)
-    if not isinstance(mean, float) or not isinstance(std, float) or list(layer.parameters()):
-        return False
-    if not SQUARABLE[0] <= std <= SQUARABLE[1]:
-        return False
-    pixels = torch.tensor([0.0, 1.0], dtype=torch.float64).view(1, 1, 1, 2)
-    return torch.allclose(layer(pixels), (pixels - mean) / std)
-
-
-def _kind(layer: nn.Module) -> type[nn.Module]:
-    """The class of a layer, before a parametrisation gave it one of its own."""
-    return parametrize.type_before_parametrizations(layer)
-
-
-def _weight(layer: nn.Module) -> Tensor:
-    """The weight that a layer applies, in float64 on the CPU."""
-    weight = layer.weight.detach().cpu()
-    if weight.is_complex():
-        raise TypeError(f"got complex weights in {layer}; expected real ones; there is no bound for others here.")
-    weight = weight.double()
-    sizes = weight.abs()[weight != 0]  # NaN is not 0
-    if len(sizes) and not SQUARABLE[0] <= float(sizes.amax()) <= SQUARABLE[1]:
-        raise ValueError(
-            f"got weights of up to {float(sizes.amax()):.3g} in {layer}; expected finite ones whose squares float64 "
-            "holds; rescale them."
-        )
-    return weight
 
 
 def _exits(

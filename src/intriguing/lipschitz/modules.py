@@ -7,8 +7,12 @@ layer of the user's is touched: layers are only run as copies, and what computes
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import inspect
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Literal, overload
 
 import torch
@@ -19,8 +23,8 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-COMPUTED = (BasePruningMethod, WeightNorm, SpectralNorm)
-"""Hooks before the forward pass whose effect on a weight is known."""
+NUMBERS = (Tensor, nn.Parameter)
+"""Types of tensors; others may have operations of their own."""
 
 
 def kind(layer: nn.Module) -> type[nn.Module]:
@@ -56,9 +60,9 @@ def checked_module(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> N
         known: classes whose weights are read by somebody else, so that they have to stand there as they are applied.
 
     Raises:
-        TypeError: it is no module, or one in it has a hook that may change what it returns, or a forward pass of its
-            own.
-        ValueError: one in it is in training mode, or is lazy and was never called.
+        TypeError: it is no module, or one in it has a hook that may change what it returns, a forward pass of its own,
+            or weights of a class of their own.
+        ValueError: one in it is in training mode, or its weights have no numbers yet.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"got {type(model).__name__}; expected a torch.nn.Module; build the network of torch's layers.")
@@ -66,26 +70,32 @@ def checked_module(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> N
     inside = {id(part) for module in model.modules() if kind(module) in known for part in module.modules()}
     for name, module in model.named_modules():
         which = f"{kind(module).__name__} at {name!r}" if name else kind(module).__name__
+        for method in vars(module):
+            # Python itself never looks for names like __dir__ on an instance.
+            if inspect.isfunction(getattr(type(module), method, None)) and not method.startswith("__"):
+                own = "a forward pass" if method == "forward" else f"a method {method!r}"
+                raise TypeError(
+                    f"got {which} with {own} of its own; expected that of its class; remove it, or write a class, and "
+                    "say in known what its bound is."
+                )
         if module.training:
             raise ValueError(
                 f"got {which} in training mode; expected every layer in evaluation mode; call model.eval()."
             )
-        if any(map(nn.parameter.is_lazy, (*module.parameters(recurse=False), *module.buffers(recurse=False)))):
-            raise ValueError(
-                f"got {which} without weights (lazy); expected a network that can compute; call it on an image, or "
-                "load them, first."
-            )
-        followed = COMPUTED if kind(module) in (nn.Linear, nn.Conv2d) and id(module) not in inside else ()
-        before = [hook for hook in module._forward_pre_hooks.values() if not isinstance(hook, followed)]  # noqa: SLF001
+        kept = (value for value in vars(module).values() if isinstance(value, Tensor))
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False), *kept):
+            if nn.parameter.is_lazy(tensor) or tensor.is_meta:
+                raise ValueError(
+                    f"got {which} without weights ({'meta' if tensor.is_meta else 'lazy'}); expected a network that "
+                    "can compute; call it on an image, or load them, first."
+                )
+            _check_numbers(tensor, which)
+        followed = kind(module) in (nn.Linear, nn.Conv2d) and id(module) not in inside
+        before = [hook for hook in module._forward_pre_hooks.values() if not (followed and _computes(hook))]  # noqa: SLF001
         if before or module._forward_hooks or not _apart(module):  # noqa: SLF001
             raise TypeError(
                 f"got {which} with a forward hook, which may change what it returns; expected layers without; remove "
                 "the hook, and make permanent what prunes or normalises."
-            )
-        if "forward" in vars(module):
-            raise TypeError(
-                f"got {which} with a forward pass of its own; expected that of its class; write a class, and say in "
-                "known what its bound is."
             )
     if machinery._global_forward_hooks or machinery._global_forward_pre_hooks:  # noqa: SLF001
         raise TypeError(
@@ -93,11 +103,37 @@ def checked_module(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> N
         )
 
 
+def _check_numbers(tensor: Tensor, which: str) -> None:
+    if type(tensor) not in NUMBERS:
+        raise TypeError(
+            f"got weights of {type(tensor).__name__} in {which}, a class that may compute in its own way; expected "
+            "torch's own tensors; convert them."
+        )
+
+
+def _computes(hook: object) -> bool:
+    """Whether a hook before the forward pass is one whose effect on a weight is known."""
+    if isinstance(hook, BasePruningMethod):  # each has its own mask, and all apply it in the same way
+        return type(hook).__call__ is BasePruningMethod.__call__
+    return type(hook) in (WeightNorm, SpectralNorm)
+
+
 def _apart(layer: nn.Module) -> bool:
     """Whether what is known to compute weights before a call computes each by itself, and not from one another."""
-    hooks = [hook for hook in layer._forward_pre_hooks.values() if isinstance(hook, COMPUTED)]  # noqa: SLF001
+    hooks = [hook for hook in layer._forward_pre_hooks.values() if _computes(hook)]  # noqa: SLF001
     names = [hook._tensor_name if isinstance(hook, BasePruningMethod) else hook.name for hook in hooks]  # noqa: SLF001
     return len(set(names)) == len(names) and set(names) <= {"weight", "bias"}
+
+
+@contextlib.contextmanager
+def uncached() -> Iterator[None]:
+    """As outside of ``parametrize.cached()``: a weight that is computed here is not kept for the layer's next call."""
+    before = parametrize._cache_enabled, parametrize._cache  # noqa: SLF001
+    parametrize._cache_enabled, parametrize._cache = 0, {}  # noqa: SLF001
+    try:
+        yield
+    finally:
+        parametrize._cache_enabled, parametrize._cache = before  # noqa: SLF001
 
 
 @overload
@@ -112,9 +148,12 @@ def applied(layer: nn.Module, name: str) -> Tensor | None:
         name: ``weight`` or ``bias``.
 
     Returns:
-        The tensor, detached; None where there is none.
+        The tensor, detached and dense; None where there is none.
+
+    Raises:
+        TypeError: a parametrization returns something else than one of torch's own tensors.
     """
-    with torch.no_grad():
+    with torch.no_grad(), uncached():
         for hook in layer._forward_pre_hooks.values():  # noqa: SLF001
             if isinstance(hook, BasePruningMethod) and hook._tensor_name == name:  # noqa: SLF001
                 return hook.apply_mask(layer)
@@ -123,7 +162,10 @@ def applied(layer: nn.Module, name: str) -> Tensor | None:
             if isinstance(hook, SpectralNorm) and hook.name == name:
                 return hook.compute_weight(layer, do_power_iteration=False)
         found = getattr(layer, name)
-        return None if found is None else found.detach()
+        if found is None:
+            return None
+        _check_numbers(found, kind(layer).__name__)
+        return found.detach() if found.layout == torch.strided else found.detach().to_dense()
 
 
 def step(layer: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -163,16 +205,21 @@ def run(name: str, layer: nn.Module, inputs: Tensor) -> Tensor:
         (B, ...) float64.
 
     Raises:
-        TypeError: the layer returns something else than real numbers, or cannot be copied.
+        TypeError: the layer returns something else than real numbers, does not compute in float64, or cannot be copied.
         ValueError: it cannot take these inputs, or its outputs are no batch of as many.
     """
     which = f"{kind(layer).__name__} at {name!r}" if name else kind(layer).__name__
-    with torch.no_grad(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), uncached(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
         apply = step(layer)
         try:
             outputs = apply(inputs)
         except (RuntimeError, ValueError, IndexError, TypeError, AttributeError, AssertionError) as problem:
             reason = " ".join(str(problem).split())
+            if any(word in reason for word in ("dtype", "scalar type", "Input type")):
+                raise TypeError(
+                    f"got {which}, which does not compute in float64 ({reason[:200]}); expected layers that take their "
+                    "precision from their inputs; leave out casts, and make tensors of its own parameters or buffers."
+                ) from None
             raise ValueError(
                 f"got inputs of shape {tuple(inputs.shape[1:])} at {which}, which cannot take them ({reason[:200]}); "
                 "expected the shape of one image, without the batch; pass the images that the network is made for."
@@ -241,7 +288,8 @@ def _tensors(value: object, depth: int = 0) -> Iterator[Tensor]:
     """The tensors in an attribute, in lists and dicts too; layers within are looked at by themselves."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, Mapping | list | tuple) and depth < 4:
+    elif isinstance(value, Mapping | SimpleNamespace | list | tuple | set | frozenset | deque) and depth < 4:
+        value = vars(value) if isinstance(value, SimpleNamespace) else value
         for part in value.values() if isinstance(value, Mapping) else value:
             yield from _tensors(part, depth + 1)
 
