@@ -235,7 +235,7 @@ def _full(cell: Any) -> bool:
 def _installed(thing: Any) -> bool:
     """Whether a function or a class is Python's own or of an installed package, all of which it would lead to."""
     package = (thing.__module__ or "").partition(".")[0]
-    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    file = getattr(inspect.getmodule(thing), "__file__", None) or ""
     return package in sys.stdlib_module_names or not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
 
 
