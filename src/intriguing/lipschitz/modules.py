@@ -13,7 +13,7 @@ import inspect
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import SimpleNamespace
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -185,9 +185,10 @@ def step(layer: nn.Module) -> Callable[[Tensor], Tensor]:
         weight, bias = (wide(value) for value in (applied(layer, "weight"), applied(layer, "bias")))
         if kind(layer) is nn.Linear:
             return lambda x: nn.functional.linear(x, weight, bias)
-        options = {option: getattr(layer, option) for option in ("stride", "dilation", "groups")}
+        options: dict[str, Any] = {option: getattr(layer, option) for option in ("stride", "dilation", "groups")}
         if layer.padding_mode == "zeros":
-            return lambda x: nn.functional.conv2d(x, weight, bias, padding=layer.padding, **options)
+            options |= {"padding": layer.padding}
+            return lambda x: nn.functional.conv2d(x, weight, bias, **options)
         around, mode = layer._reversed_padding_repeated_twice, layer.padding_mode  # noqa: SLF001 (as the layer does)
         return lambda x: nn.functional.conv2d(nn.functional.pad(x, around, mode), weight, bias, **options)
     return twin(layer)
