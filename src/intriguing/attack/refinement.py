@@ -166,7 +166,8 @@ def refine(
             state = state.take(~ended)
     if bool(crowded.any()):
         row = crowded.nonzero()[:, 0]
-        about: dict[str, Any] = {"dtype": dtype, "spread": None if spread is None else spread[row], "rivals": 2 * rivals}
+        wide = None if spread is None else spread[row]
+        about: dict[str, Any] = {"dtype": dtype, "spread": wide, "rivals": 2 * rivals}
         again, found, asked = refine(classify, clean[row], targets[row], margin[row], start=there[row], **about)
         evaluations[row] += asked
         distance = torch.where(found, (again - clean[row]).norm(dim=1), torch.inf)
