@@ -8,6 +8,7 @@ import threading
 import types
 import warnings
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -387,7 +388,7 @@ ROUNDED = {
 @pytest.mark.parametrize("name", ROUNDED)
 def test_probabilities_that_are_rounded_to_0_or_1_are_told(name):
     with pytest.warns(UserWarning, match="rounds probabilities of some images to 0 or 1.*return the logits") as told:
-        found = minimum_distortion(ROUNDED[name], IMAGES, TARGETS)
+        found = minimum_distortion(ROUNDED[name], IMAGES, TARGETS, max_iterations=5)
     assert len(told) == 1 and told[0].filename == __file__
     assert torch.equal(ROUNDED[name](found.images).argmax(1) == TARGETS, found.success)
 
@@ -435,21 +436,52 @@ REFUSED = {
     "tuple": (lambda s, x: (1, s.inner(x)), TypeError, r"got tuple from .*; wrap it: lambda x: model\(x\)\[1\]"),
     "dict": (lambda s, x: {"logits": s.inner(x)}, TypeError, r"got dict from .*; wrap it: .*model\(x\)\['logits'\]"),
     "dict without logits": (lambda s, x: {"loss": 1.0, "scores": s.inner(x)}, TypeError, r"got dict .*\['scores'\]"),
-    "dict without tensors": (lambda s, x: {"loss": 1.0}, TypeError, r"got dict from .*; wrap it: .*\['logits'\]"),
-    "object": (lambda s, x: Recorded(s.inner(x)), TypeError, r"got Recorded from .*; wrap it: .*model\(x\)\.scores"),
+    "dict without tensors": (lambda s, x: {"loss": 1.0}, TypeError, r"got dict from .*; return torch's own tensor\."),
+    "nested": (lambda s, x: {"out": {"logits": s.inner(x)}}, TypeError, r"got dict .*\(x\)\['out'\]\['logits'\]\."),
+    "lists": (lambda s, x: [[s.inner(x)]], TypeError, r"got list from .*; wrap it: lambda x: model\(x\)\[0\]\[0\]\."),
+    "property": (lambda s, x: Hidden(s.inner(x)), TypeError, r"got Hidden from .*; wrap it: .*model\(x\)\.logits\."),
+    "features": (
+        lambda s, x: (x.flatten(1), s.inner(x)),
+        TypeError,
+        r"got tuple .*, with the entry .*\[0\], or \[1\]\.",
+    ),
+    "named": (lambda s, x: Named(s.inner(x), x), TypeError, r"got Named from .*; wrap it: .*model\(x\)\.scores\."),
+    "ring": (lambda s, x: ring(), TypeError, r"got list from .*; return torch's own tensor\."),
     "sparse": (lambda s, x: s.inner(x).to_sparse(), TypeError, "got logits in a sparse_coo tensor; expected a dense"),
     "dropout": (
         lambda s, x: s.inner(F.dropout(x, 0.5, True)),
         ValueError,
         "got other logits when the same images were",
     ),
-    "batch": (lambda s, x: s.inner(x - x.mean(0)), ValueError, "got other logits for an image alone"),
+    "batch": (
+        lambda s, x: s.inner(x - x.mean(0)),
+        ValueError,
+        r"got other logits for an image alone .*, scales and observers of quantisation\)",
+    ),
 }
 
 
 class Recorded:
     def __init__(self, scores):
         self.scores = scores
+
+
+class Hidden:
+    def __init__(self, scores):
+        self._scores = scores
+
+    logits = property(lambda self: self._scores)
+
+
+class Named(NamedTuple):
+    scores: torch.Tensor
+    images: torch.Tensor
+
+
+def ring():
+    found = []
+    found.append(found)
+    return found
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -488,6 +520,9 @@ def test_other_refusals():
     lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(4)).eval()
     with pytest.raises(ValueError, match=r"got a model without weights \(lazy: '1.weight'\); .*; call it on an image"):
         minimum_distortion(lazy, IMAGES, TARGETS)
+    # A mask of -1e9 does not fit into float16; that float16 does not take float32 is true, but not the point.
+    with pytest.raises(ValueError, match=r"got RuntimeError from the model \(value cannot be converted .*overflow"):
+        minimum_distortion(wrapped(masked(-1e9)).half(), IMAGES, TARGETS)
     with pytest.raises(ValueError, match=r"got AssertionError from the model \(Guard failed.*batches of any size"):
         minimum_distortion(exported(BASE, len(IMAGES)), IMAGES, TARGETS)
     with pytest.raises(ValueError, match=r"got shape \(3, 1, 0, 6\), images without pixels"):

@@ -28,6 +28,7 @@ SAME_MODEL = 0.25  # a copy in another precision whose answers lie further off i
 ALIKE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
 SURE = 6.0  # a lead of so many times the largest difference of two calls is not undone by a third
 DEEPEST = 8  # steps from a function to the modules that it is made of
+NESTED = 3  # steps from a model's output to the logits inside of it
 LIBRARIES = ("torch", "numpy", "scipy", "builtins")  # whose functions close over no user's module
 PIXELS = 200_000  # of the images that are asked about at a time
 TF32 = 2.0**-10  # what float32 is rounded to before a product where the device shortens it
@@ -213,8 +214,9 @@ class Classifier:
         return model if copied is None else _converted(copied, self.dtype)
 
     def _answered(self, asked: Tensor) -> tuple[Tensor | None, Exception | None]:
-        """What the user's model says, in the first precision in which it says anything, or the first trouble."""
-        trouble, reasons = None, set()
+        """What the user's model says, in the first precision in which it says anything, or the trouble."""
+        trouble: Exception | None = None
+        reasons = set()
         for takes in self._own_dtypes:
             self._own_takes = takes
             try:
@@ -223,7 +225,8 @@ class Classifier:
             except Exception as problem:
                 if out_of_memory(problem):
                     raise
-                trouble = trouble or problem
+                if trouble is None or takes == self._weights:  # there the reason is the model's own
+                    trouble = problem
                 reasons.add(str(problem))
                 continue
             if not isinstance(answer, Tensor) or not answer.is_floating_point():
@@ -281,7 +284,7 @@ class Classifier:
         if not bool(_apart(again, answer) <= alike):
             raise ValueError(
                 "got other logits when the same images were asked for again; expected a model that gives the same "
-                "answer every time; switch off its dropout or noise."
+                "answer every time; switch off its dropout, noise or observers."
             )
         # A little noise is allowed, and leads that it could undo are not believed.
         self._noise = float((again - answer).double().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().amax())
@@ -296,7 +299,8 @@ class Classifier:
         if alone is None or not bool(_apart(alone, answer[:1]) <= alike):
             raise ValueError(
                 "got other logits for an image alone than in a batch; expected each row of logits to depend on its "
-                "own image; look for statistics taken over the batch (batch normalisation without running ones)."
+                "own image; look for statistics taken over the batch (batch normalisation without running ones, "
+                "scales and observers of quantisation)."
             ) from reason
 
 
@@ -459,19 +463,36 @@ def _checked(answer: object, count: int) -> Tensor:
 
 def _advice(answer: object) -> str:
     """How to get at the tensor inside of something else."""
-    if isinstance(answer, dict):
-        names = [name for name, value in answer.items() if isinstance(value, Tensor)]
-        name = next((name for name in names if name == "logits"), names[0] if names else "logits")
-        return f"wrap it: lambda x: model(x)[{name!r}]"
-    if isinstance(answer, tuple) and hasattr(answer, "_fields") and "logits" in answer._fields:
-        return "wrap it: lambda x: model(x).logits"
-    if isinstance(answer, tuple | list):
-        place = next((place for place, value in enumerate(answer) if isinstance(value, Tensor) and value.ndim == 2), 0)
-        return f"wrap it: lambda x: model(x)[{place}]"
-    names = [name for name, value in getattr(answer, "__dict__", {}).items() if isinstance(value, Tensor)]
-    if names:
-        return f"wrap it: lambda x: model(x).{'logits' if 'logits' in names else names[0]}"
-    return "return torch's own tensor"
+    inside = dict(_inside(answer))
+    named = [way for way in inside if way.endswith((".logits", "['logits']"))]
+    rows = [way for way, value in inside.items() if value.ndim == 2]
+    found = next((ways for ways in (named, rows, list(inside)) if ways), [])
+    if not found:
+        return "return torch's own tensor"
+    if len(found) == 1:
+        return f"wrap it: lambda x: model(x){found[0]}"
+    return f"wrap it, with the entry that holds the logits: lambda x: model(x){', or '.join(found[:4])}"
+
+
+def _inside(value: object, way: str = "", steps: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """The tensors inside of something, and the code that leads from it to each."""
+    if isinstance(value, Tensor):
+        yield way, value
+        return
+    parts: dict[str, object] = {}
+    if steps == NESTED:
+        return
+    if isinstance(value, Mapping):
+        parts = {f"[{name!r}]": part for name, part in value.items()}
+    elif isinstance(value, tuple | list):
+        names = [f".{name}" for name in getattr(value, "_fields", ())] or [f"[{place}]" for place in range(len(value))]
+        parts = dict(zip(names, value, strict=True))
+    else:
+        with contextlib.suppress(Exception):  # a property may do anything
+            parts[".logits"] = getattr(value, "logits", None)
+        parts |= {f".{name}": part for name, part in getattr(value, "__dict__", {}).items() if not name.startswith("_")}
+    for step, part in parts.items():
+        yield from _inside(part, way + step, steps + 1)
 
 
 def _meaning(answers: Iterable[tuple[Tensor, bool]], coarsest: torch.dtype) -> tuple[str, Tensor | None, list[bool]]:
