@@ -453,6 +453,8 @@ REFUSED = {
         ValueError,
         "got other logits when the same images were",
     ),
+    "steep": (lambda s, x: 1e200 * s.inner(x).double(), ValueError, "got logits of the size of .*e.19.; expected .*64"),
+    "flat": (lambda s, x: 1e-200 * s.inner(x).double(), ValueError, "got logits of the size of .*e-20.; expected .*64"),
     "batch": (
         lambda s, x: s.inner(x - x.mean(0)),
         ValueError,

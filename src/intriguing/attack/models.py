@@ -54,8 +54,9 @@ class Classifier:
 
     Raises:
         TypeError: the model is no callable, or returns something else than a tensor of floating logits.
-        ValueError: a module in training mode, logits of another shape, logits that torch cannot differentiate, that
-            change from call to call or with the rest of the batch; or the model raised an error of its own.
+        ValueError: a module in training mode, logits of another shape or too large or small to be squared, logits that
+            torch cannot differentiate, that change from call to call or with the rest of the batch; or the model raised
+            an error of its own.
     """
 
     def __init__(
@@ -194,6 +195,15 @@ class Classifier:
         self._scores, self._never, (here, self._rounds) = _meaning(answers(), self._coarsest)
         # Probabilities of classes are a half each where one overtakes the other; chances may both have become 1.
         self.rounded = here or (self._scores == "chances" and self._rounds)
+        if self._scores != "logits":
+            return
+        sizes, limits = answer[answer.isfinite() & (answer != 0)].abs().double(), torch.finfo(self.dtype)
+        # The smallest tells whether they are too large, because a mask may be.
+        if len(sizes) and (sizes.amax() < limits.tiny**0.49 or sizes.amin() > limits.max**0.49):
+            raise ValueError(
+                f"got logits of the size of {float(sizes[0]):.0e}; expected one whose square {limits.dtype} holds; "
+                "multiply them by a constant."
+            )
 
     def _outside(self, images: Tensor) -> Tensor:
         """Images of the unit box in the user's units."""
