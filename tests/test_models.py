@@ -8,6 +8,7 @@ import threading
 import types
 import warnings
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -253,6 +254,8 @@ SAME = {
     "method": lambda: BASE.forward,
     "no batched gradient": lambda: wrapped(lambda self, images: self.inner(Straight.apply(images))),
     "probabilities": lambda: wrapped(lambda self, images: self.inner(images).softmax(1)),
+    "probabilities, some always 0": lambda: wrapped(lambda self, images: masked(-torch.inf)(self, images).softmax(1)),
+    "probabilities in per cent": lambda: wrapped(lambda self, images: 100 * self.inner(images).softmax(1)),
     "float64": lambda: copy.deepcopy(BASE).double(),
     "-1e3": lambda: wrapped(masked(-1e3)),
     "-1e9": lambda: wrapped(masked(-1e9)),
@@ -341,6 +344,90 @@ def test_a_target_that_cannot_win_is_a_failure_and_harms_no_other():
         torch.testing.assert_close(found.rms[others], reference(refine).rms[others], rtol=1e-5, atol=0)
 
 
+def divided(self, images):
+    return 40 * self.inner(18 * images / images.sum((1, 2, 3), keepdim=True))  # NaN for a black image
+
+
+@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("scores", [lambda logits: logits.softmax(1), torch.sigmoid])
+def test_probabilities_are_told_from_logits_where_black_has_none(scores, refine):
+    logits = minimum_distortion(wrapped(divided), IMAGES, TARGETS, refine=refine)
+    found = minimum_distortion(wrapped(lambda *given: scores(divided(*given))), IMAGES, TARGETS, refine=refine)
+    assert found.success.all()
+    torch.testing.assert_close(found.rms, logits.rms, rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_what_scores_mean_does_not_depend_on_which_image_is_first(refine):
+    """Scores of a model with positive weights, of which only those of a dark image look like chances."""
+    weight = 0.15 * torch.rand(4, 36, generator=torch.Generator().manual_seed(0)).square()
+    images = torch.cat([0.4 + 0.2 * IMAGES[:1], 0.7 + 0.3 * IMAGES[1:]])
+    model = lambda x: x.flatten(1) @ weight.T + 1e-4  # noqa: E731
+    targets = model(images).argsort(1)[:, 2]
+    one = minimum_distortion(model, images, targets, refine=refine)
+    other = minimum_distortion(model, images.flip(0), targets.flip(0), refine=refine)
+    assert one.success.all()
+    torch.testing.assert_close(other.rms.flip(0), one.rms, rtol=1e-4, atol=0)
+
+
+def test_probabilities_that_float32_rounds_to_0_are_refined_in_float64():
+    with pytest.warns(UserWarning, match="rounds probabilities"):  # two of them to 0 in float64 as well
+        sharp = minimum_distortion(wrapped(lambda s, x: (1900 * s.inner(x)).softmax(1)), IMAGES, TARGETS, refine=True)
+    assert sharp.success.sum() == 6
+    torch.testing.assert_close(sharp.rms[sharp.success], reference(True).rms[sharp.success], rtol=1e-4, atol=0)
+
+
+ROUNDED = {
+    "probabilities of 0": lambda x: (9000 * BASE(x)).softmax(1),
+    "chances of 0 and 1": lambda x: (9000 * BASE(x)).sigmoid(),
+    "chances of 1": lambda x: (3 * BASE(x) + 30).sigmoid(),
+    "chances of 1 in float32": wrapped(lambda self, images: (3 * self.inner(images) + 30).sigmoid()),
+}
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_probabilities_that_are_rounded_to_0_or_1_are_told(name):
+    with pytest.warns(UserWarning, match="rounds probabilities of some images to 0 or 1.*return the logits") as told:
+        found = minimum_distortion(ROUNDED[name], IMAGES, TARGETS, max_iterations=5)
+    assert len(told) == 1 and told[0].filename == __file__
+    assert torch.equal(ROUNDED[name](found.images).argmax(1) == TARGETS, found.success)
+
+
+MEANT = {
+    "logits": ([[0.2, -0.1, 0.9]], "logits"),
+    "scores from 0": ([[0.0, 0.3, 0.6]], "logits"),
+    "scores above 1": ([[0.9995, 0.5, 1.5]], "logits"),
+    "probabilities": ([[0.2, 0.3, 0.5]], "probabilities"),
+    "one probability": ([[0.0, 0.0, 1.0]], "probabilities"),
+    "per cent": ([[20.0, 30.0, 50.0]], "probabilities"),
+    "sums above 1": ([[0.2, 0.3, 0.5], [0.2, 0.3, 0.6]], "logits"),
+    "small chances": ([[1e-4, 0.3, 0.6]], "chances"),
+    "large chances": ([[0.0, 0.3, 0.9995]], "chances"),
+    "no answer": ([[torch.nan, 1.0, 2.0]], "logits"),
+    "zeros": ([[0.0, 0.0, 0.0]], "logits"),
+    "one answer": ([[torch.nan, torch.nan, torch.nan], [0.2, 0.3, 0.5]], "probabilities"),
+}
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_what_outputs_mean(name):
+    """Of the user's images or of others, in one part or in several, of high precision or low."""
+    rows, meant = torch.tensor(MEANT[name][0]), MEANT[name][1]
+    for answers in ([(rows, False)], [(rows, True)], [(row[None], True) for row in rows], [(rows.double(), False)]):
+        assert models._meaning(iter(answers), torch.float32)[0] == meant
+    assert models._meaning([(rows.bfloat16(), False)], torch.float32)[0] == meant
+
+
+def test_classes_without_a_probability_and_images_that_lose_theirs():
+    rows = torch.tensor([[0.0, 0.3, 0.7], [0.0, 1.0, 1e-20]], dtype=torch.float64)
+    kind, never, rounded = models._meaning([(rows, True)], torch.float32)
+    assert (kind, never.tolist(), rounded) == ("probabilities", [True, False, False], [False, False])
+    rows[1, 2] = 1e-60
+    assert models._meaning([(rows, True)], torch.float32)[2] == [False, True]
+    assert models._meaning([(rows, False)], torch.float32)[2] == [False, False]  # no image of the user's
+    assert models._meaning([(rows.float(), True)], torch.float32)[2] == [True, True]
+
+
 REFUSED = {
     "no_grad": (lambda s, x: torch.no_grad()(s.inner)(x), ValueError, "got logits without a gradient"),
     "numpy": (lambda s, x: torch.from_numpy(s.inner(x).detach().numpy()), ValueError, "got logits without a gradient"),
@@ -349,21 +436,54 @@ REFUSED = {
     "tuple": (lambda s, x: (1, s.inner(x)), TypeError, r"got tuple from .*; wrap it: lambda x: model\(x\)\[1\]"),
     "dict": (lambda s, x: {"logits": s.inner(x)}, TypeError, r"got dict from .*; wrap it: .*model\(x\)\['logits'\]"),
     "dict without logits": (lambda s, x: {"loss": 1.0, "scores": s.inner(x)}, TypeError, r"got dict .*\['scores'\]"),
-    "dict without tensors": (lambda s, x: {"loss": 1.0}, TypeError, r"got dict from .*; wrap it: .*\['logits'\]"),
-    "object": (lambda s, x: Recorded(s.inner(x)), TypeError, r"got Recorded from .*; wrap it: .*model\(x\)\.scores"),
+    "dict without tensors": (lambda s, x: {"loss": 1.0}, TypeError, r"got dict from .*; return torch's own tensor\."),
+    "nested": (lambda s, x: {"out": {"logits": s.inner(x)}}, TypeError, r"got dict .*\(x\)\['out'\]\['logits'\]\."),
+    "lists": (lambda s, x: [[s.inner(x)]], TypeError, r"got list from .*; wrap it: lambda x: model\(x\)\[0\]\[0\]\."),
+    "property": (lambda s, x: Hidden(s.inner(x)), TypeError, r"got Hidden from .*; wrap it: .*model\(x\)\.logits\."),
+    "features": (
+        lambda s, x: (x.flatten(1), s.inner(x)),
+        TypeError,
+        r"got tuple .*, with the entry .*\[0\], or \[1\]\.",
+    ),
+    "named": (lambda s, x: Named(s.inner(x), x), TypeError, r"got Named from .*; wrap it: .*model\(x\)\.scores\."),
+    "ring": (lambda s, x: ring(), TypeError, r"got list from .*; return torch's own tensor\."),
     "sparse": (lambda s, x: s.inner(x).to_sparse(), TypeError, "got logits in a sparse_coo tensor; expected a dense"),
     "dropout": (
         lambda s, x: s.inner(F.dropout(x, 0.5, True)),
         ValueError,
         "got other logits when the same images were",
     ),
-    "batch": (lambda s, x: s.inner(x - x.mean(0)), ValueError, "got other logits for an image alone"),
+    "steep": (lambda s, x: 1e200 * s.inner(x).double(), ValueError, "got logits of the size of .*e.19.; expected .*64"),
+    "flat": (lambda s, x: 1e-200 * s.inner(x).double(), ValueError, "got logits of the size of .*e-20.; expected .*64"),
+    "batch": (
+        lambda s, x: s.inner(x - x.mean(0)),
+        ValueError,
+        r"got other logits for an image alone .*, scales and observers of quantisation\)",
+    ),
 }
 
 
 class Recorded:
     def __init__(self, scores):
         self.scores = scores
+
+
+class Hidden:
+    def __init__(self, scores):
+        self._scores = scores
+
+    logits = property(lambda self: self._scores)
+
+
+class Named(NamedTuple):
+    scores: torch.Tensor
+    images: torch.Tensor
+
+
+def ring():
+    found = []
+    found.append(found)
+    return found
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -402,6 +522,9 @@ def test_other_refusals():
     lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(4)).eval()
     with pytest.raises(ValueError, match=r"got a model without weights \(lazy: '1.weight'\); .*; call it on an image"):
         minimum_distortion(lazy, IMAGES, TARGETS)
+    # A mask of -1e9 does not fit into float16; that float16 does not take float32 is true, but not the point.
+    with pytest.raises(ValueError, match=r"got RuntimeError from the model \(value cannot be converted .*overflow"):
+        minimum_distortion(wrapped(masked(-1e9)).half(), IMAGES, TARGETS)
     with pytest.raises(ValueError, match=r"got AssertionError from the model \(Guard failed.*batches of any size"):
         minimum_distortion(exported(BASE, len(IMAGES)), IMAGES, TARGETS)
     with pytest.raises(ValueError, match=r"got shape \(3, 1, 0, 6\), images without pixels"):
@@ -475,6 +598,9 @@ def test_how_far_two_answers_are_apart():
     assert models._apart(one, other) == torch.inf and models._apart(one, other[:1]) == torch.inf
     assert models._apart(one[:0], other[:0]) == 0  # an empty batch
     assert models._apart(one * torch.nan, other * torch.nan) == 0  # has a better reason
+    one[2, 0] = other[2, 0] = torch.nan
+    assert models._apart(one, other) == 0.25  # of the rows that are known
+    assert models._apart(one, other[[0, 1, 3, 2]]) == torch.inf  # known in one only
 
 
 @pytest.mark.parametrize(("capability", "products", "convolutions", "layer", "short"), [

@@ -130,6 +130,12 @@ def minimum_distortion(
         ) as bar,
     ):
         classify = Classifier(model, images, bounds)
+        if classify.rounded:
+            warnings.warn(
+                "The model rounds probabilities of some images to 0 or 1, where they have no gradient and a search may "
+                "fail; return the logits, without the softmax or sigmoid.",
+                stacklevel=2,
+            )
         fast = classify.coarser(images.dtype) if refine else classify
         chunk = chunk or _chunk_size(images, classify.device, refine)
         while start < max(len(images), 1):

@@ -13,7 +13,7 @@ import copy
 import functools
 import inspect
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import numpy as np
@@ -28,30 +28,35 @@ SAME_MODEL = 0.25  # a copy in another precision whose answers lie further off i
 ALIKE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
 SURE = 6.0  # a lead of so many times the largest difference of two calls is not undone by a third
 DEEPEST = 8  # steps from a function to the modules that it is made of
+NESTED = 3  # steps from a model's output to the logits inside of it
 LIBRARIES = ("torch", "numpy", "scipy", "builtins")  # whose functions close over no user's module
+PIXELS = 200_000  # of the images that are asked about at a time
 TF32 = 2.0**-10  # what float32 is rounded to before a product where the device shortens it
 
 
 class Classifier:
     """The model on the unit box, with its arithmetic in float64 where the device has it: small margins need the digits.
 
-    A model that works in its own precision only does so. Outputs that are probabilities (positive, with sum one) count
-    by their logarithms, and saturated ones of each class by itself by their log odds: logits with the same largest
-    entry.
+    A model that works in its own precision only does so. Outputs that are probabilities (with sum one, or a hundred)
+    count by their logarithms, and saturated ones of each class by itself by their log odds: logits with the same
+    largest entry. Which of these they are is decided by all images and does not depend on their order.
 
     Args:
         model: a module in evaluation mode, or a function that torch can differentiate.
-        images: (B, *shape) on the unit box, of the user's dtype; the first one, its negative and black are tried.
+        images: (B, *shape) on the unit box, of the user's dtype; the first one, its negative and black are tried, and
+            all of them where the outputs of the first and of black may be probabilities.
         bounds: the user's lowest and highest pixel.
 
     Attributes:
         device: where the model works.
         dtype: of what it is called with and of the logits that it returns.
+        rounded: whether probabilities of the images are rounded to 0 or 1, where they have no gradient.
 
     Raises:
         TypeError: the model is no callable, or returns something else than a tensor of floating logits.
-        ValueError: a module in training mode, logits of another shape, logits that torch cannot differentiate, that
-            change from call to call or with the rest of the batch; or the model raised an error of its own.
+        ValueError: a module in training mode, logits of another shape or too large or small to be squared, logits that
+            torch cannot differentiate, that change from call to call or with the rest of the batch; or the model raised
+            an error of its own.
     """
 
     def __init__(
@@ -76,7 +81,9 @@ class Classifier:
         self._own, self._noise = model, 0.0
         self._own_takes: torch.dtype | None = None
         self._short = _short_mantissa(model, self.device)
-        self._model, self._takes, self._writes, self._scores = model, self.dtype, False, "logits"
+        self._model, self._takes, self._writes = model, self.dtype, False
+        self._scores, self.rounded, self._rounds = "logits", False, False
+        self._never: Tensor | None = None
         with _no_trace(self.device):
             self._choose(model, images)
 
@@ -88,11 +95,13 @@ class Classifier:
             logits = chances.clamp(min=limits.tiny).log()
             if self._scores == "chances":
                 logits = logits - torch.log1p(-chances.clamp(max=1 - limits.eps))
+            if self._never is not None:
+                logits = logits.masked_fill((chances == 0) & self._never, -torch.inf)
         return logits.to(self.dtype)
 
     def coarser(self, least: torch.dtype) -> Classifier:
-        """The same model in float32 where its weights and ``least`` are float32, else this one."""
-        if self.dtype != torch.float64 or {self._weights, least} != {torch.float32}:
+        """The same model in float32 where its weights and ``least`` are float32 and it keeps its digits, else this."""
+        if self._rounds or self.dtype != torch.float64 or {self._weights, least} != {torch.float32}:
             return self
         found = copy.copy(self)
         found.dtype = torch.float32
@@ -167,9 +176,34 @@ class Classifier:
             self._model, self._takes = made, takes
             answer, trouble = self._attempted(sample, trouble)
             if answer is not None and (mine is None or bool(_apart(answer, mine) <= SAME_MODEL)):
-                self._scores = _meaning(answer)
+                self._interpret(answer[::2], images)  # a negative would make it matter which image is the first
                 return
         _raise_as_ours(trouble, sample)
+
+    @torch.no_grad()
+    def _interpret(self, answer: Tensor, images: Tensor) -> None:
+        """Find out what the outputs are, given those of the first image and of black; all images where that is open."""
+        at_once = max(1, PIXELS // max(1, images[0].numel()))
+        white = torch.ones_like(images[:1])  # where a model with positive weights says most
+
+        def answers() -> Iterator[tuple[Tensor, bool]]:
+            yield answer, False
+            for part in (white, *images.split(at_once)):
+                asked = self._asked(part.detach().to(self.device, self.dtype))
+                yield _checked(self._model(asked), len(part)), part is not white
+
+        self._scores, self._never, (here, self._rounds) = _meaning(answers(), self._coarsest)
+        # Probabilities of classes are a half each where one overtakes the other; chances may both have become 1.
+        self.rounded = here or (self._scores == "chances" and self._rounds)
+        if self._scores != "logits":
+            return
+        sizes, limits = answer[answer.isfinite() & (answer != 0)].abs().double(), torch.finfo(self.dtype)
+        # The smallest tells whether they are too large, because a mask may be.
+        if len(sizes) and (sizes.amax() < limits.tiny**0.49 or sizes.amin() > limits.max**0.49):
+            raise ValueError(
+                f"got logits of the size of {float(sizes[0]):.0e}; expected one whose square {limits.dtype} holds; "
+                "multiply them by a constant."
+            )
 
     def _outside(self, images: Tensor) -> Tensor:
         """Images of the unit box in the user's units."""
@@ -190,8 +224,9 @@ class Classifier:
         return model if copied is None else _converted(copied, self.dtype)
 
     def _answered(self, asked: Tensor) -> tuple[Tensor | None, Exception | None]:
-        """What the user's model says, in the first precision in which it says anything, or the first trouble."""
-        trouble, reasons = None, set()
+        """What the user's model says, in the first precision in which it says anything, or the trouble."""
+        trouble: Exception | None = None
+        reasons = set()
         for takes in self._own_dtypes:
             self._own_takes = takes
             try:
@@ -200,7 +235,8 @@ class Classifier:
             except Exception as problem:
                 if out_of_memory(problem):
                     raise
-                trouble = trouble or problem
+                if trouble is None or takes == self._weights:  # there the reason is the model's own
+                    trouble = problem
                 reasons.add(str(problem))
                 continue
             if not isinstance(answer, Tensor) or not answer.is_floating_point():
@@ -258,7 +294,7 @@ class Classifier:
         if not bool(_apart(again, answer) <= alike):
             raise ValueError(
                 "got other logits when the same images were asked for again; expected a model that gives the same "
-                "answer every time; switch off its dropout or noise."
+                "answer every time; switch off its dropout, noise or observers."
             )
         # A little noise is allowed, and leads that it could undo are not believed.
         self._noise = float((again - answer).double().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().amax())
@@ -273,7 +309,8 @@ class Classifier:
         if alone is None or not bool(_apart(alone, answer[:1]) <= alike):
             raise ValueError(
                 "got other logits for an image alone than in a batch; expected each row of logits to depend on its "
-                "own image; look for statistics taken over the batch (batch normalisation without running ones)."
+                "own image; look for statistics taken over the batch (batch normalisation without running ones, "
+                "scales and observers of quantisation)."
             ) from reason
 
 
@@ -436,28 +473,74 @@ def _checked(answer: object, count: int) -> Tensor:
 
 def _advice(answer: object) -> str:
     """How to get at the tensor inside of something else."""
-    if isinstance(answer, dict):
-        names = [name for name, value in answer.items() if isinstance(value, Tensor)]
-        name = next((name for name in names if name == "logits"), names[0] if names else "logits")
-        return f"wrap it: lambda x: model(x)[{name!r}]"
-    if isinstance(answer, tuple) and hasattr(answer, "_fields") and "logits" in answer._fields:
-        return "wrap it: lambda x: model(x).logits"
-    if isinstance(answer, tuple | list):
-        place = next((place for place, value in enumerate(answer) if isinstance(value, Tensor) and value.ndim == 2), 0)
-        return f"wrap it: lambda x: model(x)[{place}]"
-    names = [name for name, value in getattr(answer, "__dict__", {}).items() if isinstance(value, Tensor)]
-    if names:
-        return f"wrap it: lambda x: model(x).{'logits' if 'logits' in names else names[0]}"
-    return "return torch's own tensor"
+    inside = dict(_inside(answer))
+    named = [way for way in inside if way.endswith((".logits", "['logits']"))]
+    rows = [way for way, value in inside.items() if value.ndim == 2]
+    found = next((ways for ways in (named, rows, list(inside)) if ways), [])
+    if not found:
+        return "return torch's own tensor"
+    if len(found) == 1:
+        return f"wrap it: lambda x: model(x){found[0]}"
+    return f"wrap it, with the entry that holds the logits: lambda x: model(x){', or '.join(found[:4])}"
 
 
-def _meaning(answer: Tensor) -> str:
-    """What a model's outputs are: logits, probabilities of classes, or saturated chances of each class by itself."""
-    if not bool(((answer > 0) & (answer <= 1)).all()):
-        return "logits"
-    if bool(((answer.double().sum(1) - 1).abs() < 1e-4).all()):
-        return "probabilities"
-    return "chances" if bool(((answer < 1e-3) | (answer > 1 - 1e-3)).any()) else "logits"
+def _inside(value: object, way: str = "", steps: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """The tensors inside of something, and the code that leads from it to each."""
+    if isinstance(value, Tensor):
+        yield way, value
+        return
+    parts: dict[str, object] = {}
+    if steps == NESTED:
+        return
+    if isinstance(value, Mapping):
+        parts = {f"[{name!r}]": part for name, part in value.items()}
+    elif isinstance(value, tuple | list):
+        names = [f".{name}" for name in getattr(value, "_fields", ())] or [f"[{place}]" for place in range(len(value))]
+        parts = dict(zip(names, value, strict=True))
+    else:
+        with contextlib.suppress(Exception):  # a property may do anything
+            parts[".logits"] = getattr(value, "logits", None)
+        parts |= {f".{name}": part for name, part in getattr(value, "__dict__", {}).items() if not name.startswith("_")}
+    for step, part in parts.items():
+        yield from _inside(part, way + step, steps + 1)
+
+
+def _meaning(answers: Iterable[tuple[Tensor, bool]], coarsest: torch.dtype) -> tuple[str, Tensor | None, list[bool]]:
+    """What a model's outputs are: logits, probabilities of classes, or saturated chances of each class by itself.
+
+    Args:
+        answers: (b, k) outputs, and whether they are of the user's images; no more are asked for once only logits are
+            left.
+        coarsest: the precision that the user computes with.
+
+    Returns:
+        The kind; of probabilities also the classes that have none anywhere, (k,) bool, None where each has some; and
+        whether some at the user's images are rounded to 0 or 1, as they are and in the coarsest precision.
+    """
+    shares, least, most = True, torch.inf, -torch.inf
+    ever = lost = rounded = torch.tensor(False)  # classes that have some anywhere, and that have none at an image
+    for answer, own in answers:
+        known = answer[~answer.isnan().any(1)]
+        if len(known) == 0:
+            continue
+        total, limits = known.double().sum(1), [torch.finfo(kind) for kind in (known.dtype, coarsest)]
+        off = torch.minimum((total - 1).abs(), (total / 100 - 1).abs())
+        shares = shares and bool((off < max(1e-4, limits[0].eps)).all())
+        least, most = min(least, float(known.amin())), max(most, float(known.amax()))
+        if not (least >= 0 and (shares or most <= 1)):
+            return "logits", None, [False, False]
+        ever = ever.to(known.device) | (known > 0).any(0)
+        if own:
+            none = torch.stack([known < limit.tiny for limit in limits])
+            full = torch.stack([known > 1 - limit.eps for limit in limits])
+            lost = lost.to(known.device) | none.any(1)
+            rounded = rounded.to(known.device) | (none.sum(2) + 1 >= none.shape[2] if shares else full.any(2)).any(1)
+    # Scores of another kind may end at 0, by a relu, but not at 1 as well.
+    if not bool(ever.any()) or not (shares or most > 1 - 1e-3 or 0 < least < 1e-3):
+        return "logits", None, [False, False]
+    rounded = rounded | (lost & ever).any(-1)
+    never = None if bool(ever.all()) else ~ever
+    return "probabilities" if shares else "chances", never, rounded.expand(2).tolist()
 
 
 def apart(one: Tensor, other: Tensor) -> Tensor:
@@ -484,8 +567,8 @@ def _apart(one: Tensor, other: Tensor) -> Tensor:
     """The largest of these differences over a batch, 0 in an empty one."""
     if one.shape != other.shape:
         return torch.tensor(torch.inf)
-    broken = one.isnan().any() and other.isnan().any()  # is told with a better reason
-    return torch.tensor(0.0) if broken or len(one) == 0 else apart(one, other).amax()
+    told = ~(one.isnan().any(-1) & other.isnan().any(-1))  # what is broken is told with a better reason
+    return apart(one[told], other[told]).amax() if bool(told.any()) else torch.tensor(0.0)
 
 
 def _alike(answer: Tensor, weights: torch.dtype) -> float:
