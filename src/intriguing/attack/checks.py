@@ -166,6 +166,29 @@ def check_classes(targets: Tensor, classes: int, name: str = "targets") -> None:
         )
 
 
+def checked_class(target: int | Tensor, classes: int | None = None) -> int:
+    """A class as a number.
+
+    Args:
+        target: the class.
+        classes: k; None for any number of classes.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is below 0, or at least the number of classes.
+    """
+    try:
+        found = None if isinstance(target, bool) else operator.index(target)
+    except TypeError:
+        found = None
+    if found is None:
+        raise TypeError(f"got target {target!r}; expected a whole number, the class; convert it with int().")
+    if found < 0 or (classes is not None and found >= classes):
+        last = "k - 1" if classes is None else classes - 1
+        raise ValueError(f"got target {found}; expected one from 0 to {last}; number the classes from 0.")
+    return found
+
+
 def check_labels(labels: Tensor, classes: int) -> None:
     """Raises an error unless each label is one of at least two classes.
 

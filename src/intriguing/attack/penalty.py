@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import lbfgsb
-from .checks import check_classes, check_count, check_images, check_norm, check_plain, check_targets
+from .checks import check_classes, check_count, check_images, check_norm, check_plain, check_targets, checked_class
 from .models import Classifier
 from .perturbations import logit_margin, value_and_gradient
 from .refinement import refine as closest
@@ -62,7 +61,7 @@ def penalty_path(
     check_plain(image, "image")
     images = image[None].expand(len(penalties), *image.shape)
     check_images(images, name="image")
-    target = _class(target)
+    target = checked_class(target)
     with torch.inference_mode(False), torch.enable_grad():
         return _path(model, image, images.double().contiguous(), target, penalties, norm, max_iterations)
 
@@ -101,17 +100,6 @@ def _penalties(penalties: Tensor) -> Tensor:
         wrong = penalties[~((penalties > 0) & penalties.isfinite())]
         raise ValueError(f"got c = {float(wrong[0])}; expected values above 0, finite ones; leave this one out.")
     return penalties
-
-
-def _class(target: int | Tensor) -> int:
-    """A class as a number."""
-    try:
-        found = operator.index(target)
-    except TypeError:
-        raise TypeError(f"got target {target!r}; expected a whole number, the class; convert it with int().") from None
-    if found < 0:
-        raise ValueError(f"got target {found}; expected one from 0 to k - 1; number the classes from 0.")
-    return found
 
 
 class Search:
