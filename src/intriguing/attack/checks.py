@@ -405,6 +405,8 @@ def checked_box(x: Tensor, lower: float | Tensor, upper: float | Tensor, name: s
     for side, given in (("lower", lower), ("upper", upper)):
         if isinstance(given, Tensor):
             check_plain(given, side)
+            if given.is_complex():
+                raise TypeError(f"got {side} of {given.dtype}; expected real numbers; convert it with .real.")
         try:
             bound = torch.as_tensor(given, dtype=x.dtype, device=x.device).detach().clone()
         except (TypeError, ValueError, RuntimeError):
