@@ -10,7 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import lbfgsb
-from .checks import check_classes, check_count, check_images, check_norm, check_plain, check_targets, checked_class
+from .checks import (
+    check_classes,
+    check_count,
+    check_images,
+    check_norm,
+    check_numbers,
+    check_per_row,
+    check_plain,
+    check_targets,
+    checked_class,
+)
 from .models import Classifier
 from .perturbations import logit_margin, value_and_gradient
 from .refinement import refine as closest
@@ -384,7 +394,7 @@ def grid_distortion(
 
     Raises:
         TypeError: images, targets or model of another type, or targets that are not int64.
-        ValueError: a c that is not above 0, shapes that do not fit, or an unknown norm.
+        ValueError: as for ``minimum_distortion``, a c that is not above 0, or shapes that do not fit.
 
     Source:
         Szegedy et al. 2013, section 4.1.
@@ -408,6 +418,7 @@ def grid_distortion(
         classify = Classifier(model, images)
         for part, aims, c in zip(*rows, strict=True):
             search = Search(classify, part.to(classify.device), aims.to(classify.device), norm)
+            check_classes(aims, search.clean_logits().shape[1])
             c = c.to(search.clean)
             every = torch.arange(len(c), device=classify.device)
             best = lbfgsb.minimize_box(
@@ -447,7 +458,28 @@ def coarse_search(
     Returns:
         images (B, *shape) and reached (B,) bool, whether the target is reached there; where neither value of c reaches
         it, the image is the minimiser of the larger one.
+
+    Raises:
+        TypeError: as for ``grid_distortion``, or edges that are no floating tensor.
+        ValueError: as for ``grid_distortion``, not one edge for each image, one that is not above 0, or a ratio that is
+            neither above 1 nor ``ONE_FOR_ALL``.
     """
+    check_images(images)
+    check_targets(images, targets)
+    if not isinstance(edges, Tensor):
+        raise TypeError(
+            f"got edges of type {type(edges).__name__}; expected a tensor, ({len(images)},); convert them with "
+            "torch.tensor."
+        )
+    check_per_row("edges", edges, len(images))
+    if edges.shape != images.shape[:1] or bool((edges <= 0).any()):
+        raise ValueError(
+            f"got edges of shape {tuple(edges.shape)}, the least of them {float(edges.nan_to_num(1.0).min()):g}; "
+            f"expected one above 0 for each image, ({len(images)},); give Distortion.penalty."
+        )
+    check_numbers(ratio=ratio)
+    if not (ratio == ONE_FOR_ALL or ratio > 1):
+        raise ValueError(f"got ratio {ratio}; expected one above 1; give ONE_FOR_ALL for one c for all images.")
     searched = edges.isfinite().nonzero()[:, 0]
     found, reached = images.clone(), edges == torch.inf
     if len(searched) == 0:
@@ -475,7 +507,7 @@ def grid_search(
         model: as for ``grid_distortion``.
         images: (B, *shape) in [0, 1].
         targets: (B,) long.
-        penalties: (P,) values of c, increasing.
+        penalties: (P,) values of c, at least one, increasing.
         norm: as for ``grid_distortion``.
 
     Returns:
@@ -484,6 +516,12 @@ def grid_search(
     Raises:
         TypeError, ValueError: as for ``grid_distortion``.
     """
+    penalties = _penalties(penalties)
+    if penalties.ndim != 1 or len(penalties) == 0 or bool((penalties.diff() <= 0).any()):
+        raise ValueError(
+            f"got penalties of shape {tuple(penalties.shape)}, {penalties.flatten()[:3].tolist()}...; expected (P,) in "
+            "increasing order, at least one; sort them with torch.unique."
+        )
     moved, gaps = grid_distortion(model, images, targets, penalties, norm=norm)
     reached = (gaps > 0).any(1)
     last = len(penalties) - 1 - (gaps > 0).flip(1).int().argmax(1)
