@@ -85,8 +85,8 @@ def minimum_distortion(
         norm: ``"squared"`` penalises c |r|^2, ``"plain"`` c |r|, the printed form; the stationary points are the same
             with c' = c / (2 |r|). Where the loss is nearly straight along the way (quiet logits, an image close to the
             boundary) c |r| has no sharp minimum, and the plain form returns a longer r than the squared one.
-        bounds: (lowest, highest) value of a pixel; the paper's box is [0, 1]. A problem on another box is the same
-            problem, with ``rms`` in the units of its pixels.
+        bounds: (lowest, highest) value of a pixel, rounded to the dtype of the images; the paper's box is [0, 1]. A
+            problem on another box is the same problem, with ``rms`` in the units of its pixels.
         margin: what the target's logit must exceed every other by, as a fraction of the spread (largest minus
             smallest) of the clean image's logits, greater than 0; classes too far below to win anywhere in the box do
             not count. Images of which your own model is not sure, because it rounds more, are solved again with more.
@@ -280,9 +280,9 @@ def distortion_to_all(
 
 
 def _to_unit_box(images: Tensor, bounds: tuple[float, float]) -> tuple[Tensor, tuple[float, float]]:
-    """The images with their pixels moved to [0, 1], and the bounds as two numbers."""
-    lowest, highest = checked_bounds(bounds)
-    check_images(images, bounds=(lowest, highest))
+    """The images with their pixels moved to [0, 1], and the bounds as two numbers of their type."""
+    check_images(images, bounds=checked_bounds(bounds))
+    lowest, highest = checked_bounds(bounds, images.dtype)
     if (lowest, highest) == (0, 1):
         return images, (0.0, 1.0)
     return ((images - lowest) / (highest - lowest)).clamp(0, 1), (lowest, highest)

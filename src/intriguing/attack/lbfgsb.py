@@ -30,7 +30,7 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from .checks import check_callable, check_count, check_numbers, check_per_row, checked_box
+from .checks import check_callable, check_count, check_numbers, check_per_row, check_plain, checked_box
 
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 SUFFICIENT_DECREASE = 1e-4
@@ -191,7 +191,17 @@ def _minimize(
         scale = unit.square() / (unit * gradient.norm(dim=1)).clamp(min=1)
     else:
         scale = inverse_curvature.to(device, dtype).expand(total).clone()
-    state = {
+    peak, norm = _largest(gradient.abs()), gradient.norm(dim=1)
+    # Squares that vanish or overflow
+    lost = finite & (peak > 0) & ((norm < torch.finfo(dtype).tiny ** 0.5) | (norm == torch.inf))
+    in_unit = {}
+    if bool(lost.any()):  # then the metric is that of the function over the largest entry, and the first step is long
+        in_unit["unit"] = torch.where(lost, peak, 1.0)
+        first = (
+            scale * in_unit["unit"] if inverse_curvature is not None else unit / (gradient / peak[:, None]).norm(dim=1)
+        )
+        scale = torch.where(lost, first, scale)
+    state = in_unit | {
         "rows": rows,
         "x": x,
         "value": value,
@@ -294,7 +304,8 @@ def _advance(
     state["had"] = torch.where(forget, state["kept"], state["had"])
     state["kept"] = torch.where(forget, 0, state["kept"])  # start again from the gradient
 
-    _remember(state, s, new_gradient - gradient, accepted, history)
+    y = new_gradient - gradient
+    _remember(state, s, y / state["unit"][:, None] if "unit" in state else y, accepted, history)
     move = accepted[:, None]
     state["x"] = torch.where(move, trial, x)
     state["gradient"] = torch.where(move, new_gradient, gradient)
@@ -345,6 +356,8 @@ def _direction(state: dict[str, Tensor], room: Tensor, history: int) -> tuple[Te
     near = state["residual"][:, None].minimum(state["near"])
     near = near.masked_fill(state["exact"][:, None], 0)
     binding = ((x <= lower + near) & (gradient > 0)) | ((x >= upper - near) & (gradient < 0))
+    if "unit" in state:
+        gradient = gradient / state["unit"][:, None]
     free_gradient = gradient.masked_fill(binding, 0)
     if bool((kept == 0).all()):
         return -scale[:, None] * gradient, kept == 0
@@ -440,6 +453,8 @@ def _evaluate(objective: Objective, x: Tensor, rows: Tensor) -> tuple[Tensor, Te
             f"got {', '.join(type(part).__name__ for part in parts) or 'nothing'} from the objective; expected two "
             "tensors, values (B',) and gradients (B', n); return both (x.grad is None until backward() is called)."
         )
+    for name, part in zip(("values", "gradients"), answer, strict=True):
+        check_plain(part, f"{name} from the objective")
     value, gradient = answer[0].detach(), answer[1].detach()
     if value.shape != x.shape[:1] or gradient.shape != x.shape:
         raise ValueError(
