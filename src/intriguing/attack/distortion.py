@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .checks import check_chunk, check_images, check_search, check_targets, checked_bounds
-from .models import Classifier, out_of_memory
+from .models import Classifier, no_trace, out_of_memory
 from .penalty import COARSE, Search
 from .perturbations import wrong_classes
 
@@ -135,7 +135,8 @@ def minimum_distortion(
         while start < max(len(images), 1):
             part = slice(start, start + chunk)
             try:
-                found = _judged(classify, fast, images[part], given[part], targets[part], refine, norm, options)
+                with no_trace(classify.device):
+                    found = _judged(classify, fast, images[part], given[part], targets[part], refine, norm, options)
             except (MemoryError, RuntimeError) as problem:
                 if not out_of_memory(problem):
                     raise
@@ -261,7 +262,13 @@ def distortion_to_all(
         A ``Distortion`` whose fields have one more dimension, (B, k - 1, ...): the wrong classes in increasing order.
         Where all of them succeed, its ``rms.amin(1)`` is the distortion to the nearest class and its ``rms.mean(1)``
         the mean over the targets.
+
+    Raises:
+        TypeError: as for ``minimum_distortion``, or the number of classes is no whole number.
+        ValueError: as for ``minimum_distortion``, or a label is no class.
     """
+    check_images(images, bounds=checked_bounds(options.get("bounds", (0.0, 1.0))))
+    check_targets(images, labels, "labels")
     others = wrong_classes(labels, classes)  # (B, k - 1)
     repeated = images.repeat_interleave(classes - 1, 0)
     found = minimum_distortion(model, repeated, others.flatten(), **options)
