@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .checks import check_chunk, check_images, check_search, check_targets, checked_bounds
+from .checks import check_chunk, check_images, check_search, check_targets, checked_bounds, checked_flag, checked_title
 from .models import Classifier, no_trace, out_of_memory
 from .penalty import COARSE, Search
 from .perturbations import wrong_classes
@@ -66,7 +66,7 @@ def minimum_distortion(
     max_iterations: int = 100,
     history: int = 5,
     chunk: int | None = None,
-    progress: str | None = None,
+    progress: str | bool | None = None,
 ) -> Distortion:
     """Approximate D(x, l) by the paper's penalty method, batched, with one c per image.
 
@@ -99,7 +99,7 @@ def minimum_distortion(
         history: pairs kept by L-BFGS.
         chunk: images solved at a time, at least 1; bounds memory, and the result does not depend on it beyond rounding.
             Halved, with a warning, as often as it takes when memory runs out.
-        progress: title of a progress bar; None for none.
+        progress: title of a progress bar, or True for one without; None for none.
 
     Returns:
         A ``Distortion``. An image already classified as its target comes back unchanged, with r = 0, success and no
@@ -120,14 +120,13 @@ def minimum_distortion(
     check_search(norm, margin, margin_tolerance, tolerance, max_iterations, history)
     check_chunk(chunk)
     check_targets(images, targets)
+    refine, title = checked_flag("refine", refine), checked_title(progress)
     options = (margin, margin_tolerance, tolerance, max_iterations, history)
     parts, start = [], 0
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        tqdm(
-            total=len(images), desc=progress, unit="image", disable=progress is None, leave=False, mininterval=1
-        ) as bar,
+        tqdm(total=len(images), desc=title, unit="image", disable=title is None, leave=False, mininterval=1) as bar,
     ):
         classify = Classifier(model, images, bounds)
         fast = classify.coarser(images.dtype) if refine else classify
