@@ -332,7 +332,7 @@ def none_in_training(model: object) -> Iterator[None]:
         model: whose modules in sight are known already.
 
     Raises:
-        InTraining: a module with weights or statistics, or dropout, is called in training mode.
+        InTraining: dropout, or a module that keeps statistics or another buffer, is called in training mode.
     """
     known = {id(inner): inner for module in modules_of(model) for inner in module.modules()}
     here = threading.get_ident()  # what the user trains in another thread is no concern of ours
@@ -341,7 +341,7 @@ def none_in_training(model: object) -> Iterator[None]:
         if id(module) in known or threading.get_ident() != here:
             return
         for path, inner in module.named_modules():
-            if id(inner) not in known and getattr(inner, "training", False) and _has_state(inner):
+            if id(inner) not in known and getattr(inner, "training", False) and _draws_or_keeps(inner):
                 kind = type(module).__name__
                 where = f"a {kind}" if getattr(module, "training", False) else f"{path!r} of a {kind}"
                 raise InTraining(
@@ -369,11 +369,10 @@ def _as_written() -> Iterator[None]:
         yield
 
 
-def _has_state(module: nn.Module) -> bool:
-    """Whether training mode can matter to a module itself: one made on the way, such as a softmax, has any mode."""
-    if isinstance(module, nn.modules.dropout._DropoutNd):  # noqa: SLF001 - the class of all kinds of dropout
-        return True
-    return any(True for _ in (*module.parameters(recurse=False), *module.buffers(recurse=False)))
+def _draws_or_keeps(module: nn.Module) -> bool:
+    """Whether a module draws or keeps statistics: one made on the way, such as a softmax, may have any mode."""
+    kind = nn.modules.dropout._DropoutNd  # noqa: SLF001 - the class of all kinds of dropout
+    return isinstance(module, kind) or next(module.buffers(recurse=False), None) is not None
 
 
 def on_the_cpu(model: nn.Module) -> nn.Module:
