@@ -239,9 +239,9 @@ def _text(value: Any, seen: Seen) -> str:
         return f"{value.co_code.hex()} {value.co_names} {list(map(inner, value.co_consts))}"
     if isinstance(value, nn.Module):
         return f"{name} {described(value, seen=seen)}"
-    parts = _parts(value)
-    if parts is not None:
-        return f"{name} {inner(parts)}"
+    made_from = _parts(value)
+    if made_from is not None:
+        return f"{name} {inner(made_from)}"
     attributes = dict(getattr(value, "__dict__", {}))
     for kind in type(value).__mro__:
         slots = kind.__dict__.get("__slots__", ())
