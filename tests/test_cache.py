@@ -133,7 +133,7 @@ def test_a_cache_that_cannot_be_made_is_said_clearly(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("INTRIGUING_CACHE", str(tmp_path / "file"))
     make = Maker()
-    with pytest.raises(ValueError, match=r"got INTRIGUING_CACHE .*file', which is no folder; expected .*; choose"):
+    with pytest.raises(OSError, match=r"got the cache folder .*file.weights, in which .*; expected .*; set INTRIGUING"):
         cache.load_or_make("net", {}, make)
     assert make.calls == 0  # hours of work are not done first and lost then
 
@@ -279,10 +279,10 @@ def test_what_it_took_stands_in_the_file(monkeypatch):
         assert total["devices"] == [settings.provenance()["device"]]
 
 
-@pytest.mark.parametrize("name", ["/dev/null", "/dev/null/below", "~nobody-of-this-name", "x" * 300])
+@pytest.mark.parametrize("name", ["~nobody-of-this-name", "x" * 300])
 def test_a_cache_that_can_be_no_folder_is_refused_by_its_name(name, monkeypatch):
     monkeypatch.setenv("INTRIGUING_CACHE", name)
-    with pytest.raises(ValueError, match="got INTRIGUING_CACHE .*, which is no folder; expected"):
+    with pytest.raises(ValueError, match="got INTRIGUING_CACHE .*, which is no path here; expected"):
         files.cache_folder()
 
 

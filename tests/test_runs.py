@@ -805,8 +805,8 @@ def test_settings_that_stand_for_the_same_numbers_make_the_same_key(problem):
         ({"refine": "yes"}, TypeError, "got refine 'yes'; expected True or False"),
         ({"progress": 3}, TypeError, "got progress 3; expected the title"),
         ({"folder": 123}, TypeError, "got folder of type int; expected a path"),
-        ({"folder": "a\0b"}, ValueError, "which is no folder"),
-        ({"folder": __file__}, ValueError, "which is no folder"),
+        ({"folder": "a\0b"}, ValueError, "which is no path here"),
+        ({"folder": __file__}, ValueError, "which is a file; expected a folder"),
     ],
 )
 def test_options_that_are_none_are_refused_in_a_sentence(problem, options, error, message):

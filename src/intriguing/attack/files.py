@@ -415,12 +415,13 @@ def cache_folder() -> Path:
     """Returns the folder where weights and downloads are kept; whoever writes there creates it.
 
     Raises:
-        ValueError: ``INTRIGUING_CACHE`` is set and can be no folder.
+        ValueError: ``INTRIGUING_CACHE`` is set and is no path. Where something else than a folder is there, whoever
+            writes is told.
     """
     import platformdirs
 
     name = environment("INTRIGUING_CACHE")
-    return platformdirs.user_cache_path("intriguing") if name is None else checked_folder("INTRIGUING_CACHE", name)
+    return platformdirs.user_cache_path("intriguing") if name is None else _possible("INTRIGUING_CACHE", name)
 
 
 def checked_folder(name: str, given: Path | str) -> Path:
@@ -436,19 +437,24 @@ def checked_folder(name: str, given: Path | str) -> Path:
     """
     if not isinstance(given, str | os.PathLike):
         raise TypeError(f"got {name} of type {type(given).__name__}; expected a path; leave it out for the cache.")
-    try:
-        folder = Path(given).expanduser()
-        os.stat(folder)
-        usable = folder.is_dir()
-    except FileNotFoundError:
-        usable = True
-    except (RuntimeError, OSError, ValueError):  # the home of somebody unknown, or no path at all
-        usable = False
-    if not usable:
-        raise ValueError(
-            f"got {name} {str(given)!r}, which is no folder; expected one that is there or can be made; choose another."
-        )
+    folder = _possible(name, given)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"got {name} {str(given)!r}, which is a file; expected a folder; choose another.")
     return folder
+
+
+def _possible(name: str, given: Path | str) -> Path:
+    """A path under which something is or could be."""
+    try:
+        path = Path(given).expanduser()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(path)
+    except (RuntimeError, OSError, ValueError) as problem:  # the home of somebody unknown, or no path at all
+        raise ValueError(
+            f"got {name} {str(given)!r}, which is no path here; expected one where a folder is or can be made; choose "
+            "another."
+        ) from problem
+    return path
 
 
 def environment(name: str) -> str | None:
