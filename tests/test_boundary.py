@@ -69,7 +69,8 @@ def test_no_pass_is_made_once_a_linear_network_is_left():
     labels = model(images).argmax(1)
     model.register_forward_pre_hook(lambda module, given: asked.append(len(given[0])))
     nearest_exit(model, images, labels, box=False)
-    assert len(asked) == 1 + 2 + boundary.HALVINGS + 1
+    tried = 4  # what it is asked before any work: twice, alone, and for a gradient
+    assert len(asked) == tried + 1 + 2 + boundary.HALVINGS + 1
 
 
 def test_boxed_exit_is_the_certified_optimum():
@@ -222,7 +223,7 @@ def test_exit_along_a_direction_of_a_linear_network():
 @pytest.mark.parametrize(("times", "found"), [(260.0, True), (270.0, False)])
 def test_a_line_is_followed_to_265_times_the_nearest_exit(times, found):
     """The page on density says where the search along random lines ends."""
-    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False)).double()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False)).double().eval()
     with torch.no_grad():
         model[1].weight.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
         model[1].bias = nn.Parameter(torch.tensor([times * 2**0.5, 0.0], dtype=torch.float64))
@@ -240,3 +241,73 @@ def test_no_exit_along_a_direction_that_changes_nothing():
     ray = torch.zeros(1, 1, 8)
     ray[0, 0, 6] = 1
     assert exit_along(model, images, labels, ray, torch.tensor([0.01])).item() == float("inf")
+
+
+def spoiled(answer):
+    """A module that does something to the logits of a linear one."""
+
+    class Spoiled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = linear(3)
+
+        def forward(self, x):
+            return answer(self.model(x))
+
+    return Spoiled().eval()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (lambda logits: {"logits": logits}, TypeError, "got dict from the model"),
+        (lambda logits: logits[:, 0], ValueError, "shape"),
+        (lambda logits: logits + torch.randn_like(logits), ValueError, "asked for again"),
+        (lambda logits: logits - logits.mean(0), ValueError, "alone than in a batch"),
+    ],
+)
+def test_models_that_are_no_function_of_the_image_are_refused_in_a_sentence(answer, error, message):
+    images, labels = pictures(2), torch.zeros(2, dtype=torch.long)
+    rays = boundary.random_frames(2, 1, images[0].numel())
+    with pytest.raises(error, match=message):
+        nearest_exit(spoiled(answer), images, labels)
+    with pytest.raises(error, match=message):
+        exit_along(spoiled(answer), images, labels, rays, torch.ones(2))
+
+
+def test_a_masked_class_is_no_rival():
+    model, images = linear(3), pictures(3)
+    labels = model(images).argmax(1)
+    masked = spoiled(lambda logits: nn.functional.pad(logits, (0, 2), value=-torch.inf))
+    masked.model = model
+    torch.testing.assert_close(nearest_exit(masked, images, labels).rms, nearest_exit(model, images, labels).rms)
+    torch.testing.assert_close(
+        nearest_exit(masked, images, labels, rivals=1).rms, nearest_exit(model, images, labels, rivals=1).rms
+    )
+
+
+def test_a_network_in_its_own_precision_has_exits_too():
+    model, images = linear(3), pictures(3)
+    labels = model(images).argmax(1)
+    single = spoiled(lambda logits: logits)
+    single.model, single.forward = model, lambda x: model(x.float())
+    torch.testing.assert_close(nearest_exit(single, images, labels).rms, nearest_exit(model, images, labels).rms)
+
+
+def test_exits_under_inference_mode():
+    model, images = linear(3), pictures(3)
+    labels = model(images).argmax(1)
+    right = nearest_exit(model, images, labels).rms
+    with torch.inference_mode():
+        assert torch.equal(nearest_exit(model, images, labels).rms, right)
+        assert torch.equal(nearest_exit(model, images.clone().double(), labels.clone()).rms, right)
+
+
+def test_no_exit_along_in_training_mode_and_along_directions_of_another_length():
+    model, images = linear(3), pictures(2)
+    labels, rays = model(images).argmax(1), boundary.random_frames(2, 1, images[0].numel())
+    with pytest.raises(ValueError, match="unit vectors"):
+        exit_along(model, images, labels, 5 * rays, torch.ones(2))
+    with pytest.raises(ValueError, match="training mode"):
+        exit_along(nn.Sequential(model, nn.Dropout()), images, labels, rays, torch.ones(2))
+    assert exit_along(model, images[:0], labels[:0], rays[:0], torch.ones(0)).shape == (0, 1)

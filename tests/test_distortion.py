@@ -619,3 +619,20 @@ def test_projections_are_made_for_more_images_at_once(refine, expected):
     assert choose(torch.zeros(1, 1, 10, 100), torch.device("cpu"), refine) == expected
     assert choose(torch.zeros(1, 1, 10, 100), torch.device("cuda"), refine) == 50_000
     assert choose(torch.zeros(1, 3, 1000, 1000), torch.device("cpu"), refine) == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (lambda images, labels: (images.numpy(), labels), TypeError, "from_numpy"),
+        (lambda images, labels: (None, labels), TypeError, "got NoneType"),
+        (lambda images, labels: (torch.tensor(0.5), labels), ValueError, "batch first"),
+        (lambda images, labels: (images, labels[:2]), ValueError, "one per image"),
+        (lambda images, labels: (images, labels[:, None]), ValueError, "one per image"),
+        (lambda images, labels: (images, labels[0]), ValueError, "one per image"),
+    ],
+)
+def test_all_classes_of_bad_inputs_are_refused(spoil, error, message):
+    images, labels = spoil(torch.rand(3, 4), torch.tensor([0, 1, 2]))
+    with pytest.raises(error, match=message):
+        distortion_to_all(nn.Linear(4, 3).eval(), images, labels, 3)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import functools
 import threading
 import types
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -644,3 +647,143 @@ def test_the_penalty_is_that_of_the_users_pixels():
     moved = minimum_distortion(lambda x: BASE(((x - 5) / 10).float()), 5 + 10 * IMAGES, TARGETS, bounds=(5, 15))
     torch.testing.assert_close(moved.rms / 10, unit.rms, rtol=1e-4, atol=0)
     torch.testing.assert_close(100 * moved.penalty, unit.penalty, rtol=1e-3, atol=0)
+
+
+class Held:
+    """An object that is no module and holds one."""
+
+    __slots__ = ("model",)
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model(x)
+
+
+class Around(nn.Module):
+    """A module in evaluation mode whose forward pass calls a function."""
+
+    def __init__(self, called: Callable) -> None:
+        super().__init__()
+        self.called = called
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.called(x)
+
+
+def _hooked(model: nn.Module) -> nn.Module:
+    outer = nn.Sequential(nn.Flatten(), nn.Linear(36, 4)).eval()
+    outer[0].register_forward_hook(lambda module, given, answer: answer + model(given[0]).repeat(1, 9))
+    return outer
+
+
+OUT_OF_SIGHT = {
+    "namespace": lambda model: (lambda held: lambda x: held.model(x))(types.SimpleNamespace(model=model)),
+    "slots": lambda model: Held(model).predict,
+    "deque": lambda model: (lambda held: lambda x: held[0](x))(collections.deque([model])),
+    "weak": lambda model: (lambda held: lambda x: held()(x))(weakref.ref(model)),
+    "wrapped": lambda model: torch.enable_grad()(lambda x: model(x)),
+    "vmap": lambda model: torch.vmap(lambda one: model(one[None])[0]),
+    "closure": lambda model: Around(lambda x: model(x)),
+    "hook": _hooked,
+}
+
+
+@pytest.mark.parametrize("way", OUT_OF_SIGHT)
+def test_what_is_called_in_training_mode_is_refused_before_it_changes(way):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.InstanceNorm2d(3, track_running_stats=True), nn.Flatten(), nn.Linear(48, 4)
+    )
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match="training mode"):
+        minimum_distortion(OUT_OF_SIGHT[way](model), torch.rand(2, 1, 6, 6), torch.tensor([0, 1]))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    found = minimum_distortion(OUT_OF_SIGHT[way](model.eval()), torch.rand(2, 1, 6, 6), torch.tensor([0, 1]))
+    assert found.success.all()
+
+
+def test_a_layer_made_on_the_way_has_any_mode():
+    torch.manual_seed(0)
+    model = nn.Linear(4, 3).eval()
+    images, targets = torch.rand(2, 4), torch.tensor([0, 1])
+    found = minimum_distortion(lambda x: nn.LogSoftmax(dim=1)(model(x)), images, targets)
+    assert torch.equal(found.success, minimum_distortion(model, images, targets).success)
+
+
+class Kept(nn.Linear):
+    """A layer that is its own copy, as a frozen teacher may be."""
+
+    def __deepcopy__(self, memo: dict) -> nn.Module:
+        return self
+
+
+class Shallow(nn.Linear):
+    """A layer whose copy has the same weights."""
+
+    def __deepcopy__(self, memo: dict) -> nn.Module:
+        return copy.copy(self)
+
+
+@pytest.mark.parametrize("kind", [Kept, Shallow])
+@pytest.mark.parametrize("refine", [False, True])
+def test_a_copy_that_is_none_leaves_the_weights_alone(kind, refine):
+    torch.manual_seed(0)
+    model, images = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), kind(8, 3)).eval(), torch.rand(3, 6)
+    targets = (model(images).argmax(1) + 1) % 3
+    plain = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)).eval()
+    plain.load_state_dict(model.state_dict())
+    before = [(value.dtype, value.requires_grad, value.detach().clone()) for value in model.parameters()]
+    found = minimum_distortion(model, images, targets, refine=refine)
+    for value, (dtype, grad, number) in zip(model.parameters(), before, strict=True):
+        assert (value.dtype, value.requires_grad) == (dtype, grad)
+        assert torch.equal(value, number)
+    torch.testing.assert_close(found.rms, minimum_distortion(plain, images, targets).rms, rtol=2e-2, atol=0)
+    with pytest.raises(ValueError, match="cannot copy"):
+        duplicate(model, torch.float64)
+
+
+def test_the_users_random_numbers_are_left_alone():
+    model = nn.Linear(4, 3).eval()
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    minimum_distortion(
+        lambda x: model(x.float()) + 0 * torch.rand(1) + 0 * np.random.rand(),  # noqa: NPY002
+        torch.rand(2, 4, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([0, 1]),
+    )
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert (before[1] == np.random.get_state()[1]).all()  # noqa: NPY002
+
+
+class Differentiates(nn.Module):
+    """A network that needs a graph in its own forward pass."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.layers, self.how = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)), how
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.layers[:2](x)
+        if self.how == "retain":
+            hidden.retain_grad()
+        elif self.how == "hook":
+            hidden.register_hook(lambda gradient: None)
+        elif self.how == "gradient":
+            (slope,) = torch.autograd.grad(hidden.sum(), x, create_graph=True)
+            hidden = hidden + 0 * slope.sum()
+        return self.layers[2](hidden)
+
+
+@pytest.mark.parametrize("how", ["retain", "hook", "gradient"])
+@pytest.mark.parametrize("refine", [False, True])
+def test_a_forward_pass_may_need_a_graph(how, refine):
+    torch.manual_seed(0)
+    model, images = Differentiates(how), torch.rand(3, 4)
+    targets = (model(images.clone().requires_grad_()).argmax(1) + 1) % 3
+    found = minimum_distortion(model, images, targets, refine=refine)
+    right = minimum_distortion(model.layers, images, targets, refine=refine)
+    assert torch.equal(found.success, right.success)
+    torch.testing.assert_close(found.rms, right.rms, rtol=1e-3, atol=0)

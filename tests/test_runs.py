@@ -745,3 +745,145 @@ def test_a_model_or_images_that_change_under_a_run_are_noticed(problem):
     images.mul_(0.5)
     with pytest.raises(ValueError, match="got images or targets that were changed in place"):
         run.finish()
+
+
+def test_images_that_change_before_they_are_collected_are_noticed(problem):
+    run = runs.Run(*problem, chunk=4)
+    problem[1].mul_(0.5)
+    with pytest.raises(ValueError, match="changed in place"):
+        run.collect()
+
+
+def test_a_model_that_changes_before_its_chunks_are_collected_is_noticed(problem):
+    run = runs.Run(*problem, chunk=4)
+    with torch.no_grad():
+        problem[0].first.mul_(1.5)
+    with pytest.raises(ValueError, match="got a model that has changed"):
+        run.collect()
+
+
+def test_another_precision_is_another_model(kept):
+    torch.manual_seed(0)
+    model, images = torch.nn.Linear(6, 3).eval(), torch.rand(4, 6)
+    targets = (model(images).argmax(1) + 1) % 3
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        runs.attack(model, images, targets)
+    same(runs.attack(model, images, targets), minimum_distortion(model, images, targets, chunk=66_666))
+    assert len(list((kept / "runs").iterdir())) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_coarse_model_that_is_another_one_is_told_by_its_answers(dtype):
+    torch.manual_seed(0)
+    model, images = torch.nn.Linear(6, 3).to(dtype).eval(), torch.rand(4, 6)
+    shift = torch.tensor([0.05, 0.0, 0.0], dtype=dtype)  # a twentieth of the spread of the logits
+    one, other = (lambda x: model(x.to(dtype)), lambda x: model(x.to(dtype)) + shift)
+    targets = (one(images).argmax(1) + 1) % 3
+    runs.attack(one, images, targets, name="f")
+    with pytest.warns(UserWarning, match="made anew"):
+        found = runs.attack(other, images, targets, name="f")
+    same(found, minimum_distortion(other, images, targets, chunk=66_666))
+
+
+def test_settings_that_stand_for_the_same_numbers_make_the_same_key(problem):
+    usual = runs.Run(*problem, chunk=4, refine=True, margin=2.0**-14, max_iterations=50)
+    same_settings = {
+        "refine": np.bool_(True),
+        "margin": np.float32(2.0**-14),
+        "max_iterations": np.int64(50),
+        "chunk": np.int64(4),
+    }
+    for bounds in (np.array([0.0, 1.0]), torch.tensor([0.0, 1.0]), range(2)):
+        assert runs.Run(*problem, bounds=bounds, **same_settings).key == usual.key
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"device": "gpu"}, ValueError, "got device 'gpu' .*; expected"),
+        ({"device": ""}, ValueError, "got device '' .*; expected"),
+        ({"refine": "yes"}, TypeError, "got refine 'yes'; expected True or False"),
+        ({"progress": 3}, TypeError, "got progress 3; expected the title"),
+        ({"folder": 123}, TypeError, "got folder of type int; expected a path"),
+        ({"folder": "a\0b"}, ValueError, "which is no path here"),
+        ({"folder": __file__}, ValueError, "which is a file; expected a folder"),
+    ],
+)
+def test_options_that_are_none_are_refused_in_a_sentence(problem, options, error, message):
+    with pytest.raises(error, match=message):
+        runs.attack(*problem, **options)
+
+
+def test_a_bar_needs_no_title(problem):
+    same(runs.attack(*problem, progress=True), minimum_distortion(*problem, chunk=66_666, progress=True))
+
+
+def test_a_folder_in_place_of_the_key_is_said(problem, tmp_path):
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(OSError, match=r"run.json cannot be read .*; expected the key of a run; delete it"):
+        runs.Run(*problem, folder=tmp_path)
+
+
+def test_a_run_under_inference_mode(problem):
+    right = minimum_distortion(*problem, chunk=4)
+    with torch.inference_mode():
+        same(runs.attack(*problem, chunk=4), right)
+        same(runs.attack(*problem, chunk=4), right)
+
+
+@pytest.mark.parametrize("how", ["rows", "field", "distortion"])
+def test_a_chunk_that_is_no_result_for_its_images_is_made_anew(problem, how):
+    run = runs.Run(*problem, chunk=4)
+    run.finish()
+    whole, path, text = run.collect(), run.path(1), run._text(1)
+    tensors, about = files.read(path, text)
+    if how == "rows":
+        tensors = {name: value[:3] for name, value in tensors.items()}
+    elif how == "field":
+        tensors["evaluations"] = tensors["evaluations"][:1]
+    else:
+        tensors["rms"] = tensors["rms"] / 2
+    files.keep(path, text, tensors, about)
+    with pytest.warns(UserWarning, match="made anew"):
+        same(runs.Run(*problem, chunk=4).collect(), whole)
+
+
+def test_graphs_of_layers_are_described_by_their_code():
+    def network(seed: int, last: torch.nn.Module) -> torch.nn.Module:
+        torch.manual_seed(seed)
+        return torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3), last).eval()
+
+    def traced(seed: int, last: torch.nn.Module) -> dict[str, str]:
+        return files.described(torch.fx.symbolic_trace(network(seed, last)))
+
+    assert traced(0, torch.nn.ReLU()) == traced(0, torch.nn.ReLU())
+    assert traced(0, torch.nn.ReLU()) != traced(1, torch.nn.ReLU())
+    assert traced(0, torch.nn.ReLU()) != traced(0, torch.nn.Tanh())
+
+    class Doubled(torch.nn.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, x):
+            return self.factor * x
+
+    one, other = (files.described(torch.fx.symbolic_trace(Doubled(factor).eval())) for factor in (2.0, 3.0))
+    assert one != other
+    plain, compiled = network(0, torch.nn.ReLU()), network(0, torch.nn.ReLU())
+    compiled.compile(backend="eager")
+    assert files.described(plain) == files.described(compiled)
+
+
+class Link:
+    """One of a chain."""
+
+
+def test_values_deep_within_each_other_end():
+    first = deep = Link()
+    for _ in range(2000):
+        deep.next = Link()
+        deep = deep.next
+    nested = functools.reduce(lambda inner, _: [inner], range(1500), 1)
+    for value in (first, nested):
+        assert with_attribute(value) == with_attribute(value) != with_attribute(None)

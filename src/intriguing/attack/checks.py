@@ -255,6 +255,43 @@ def check_numbers(least: float = -math.inf, **settings: float) -> None:
             raise ValueError(f"got {name} {number}; expected {wanted}; leave it out for the usual one.")
 
 
+def checked_flag(name: str, value: bool) -> bool:
+    """A switch as a bool.
+
+    Args:
+        name: of the setting.
+        value: True or False, of Python, NumPy or PyTorch, or 1 or 0.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    try:
+        known = not isinstance(value, str | bytes) and value in (0, 1)
+    except (TypeError, ValueError, RuntimeError):  # arrays of several
+        known = False
+    if not known:
+        raise TypeError(f"got {name} {value!r}; expected True or False; leave it out for False.")
+    return bool(value)
+
+
+def checked_title(progress: str | bool | None) -> str | None:
+    """The title of a progress bar, empty for a bar without one; None for no bar.
+
+    Args:
+        progress: a title, None for no bar, or True or False for one without a title or none.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if progress is None or isinstance(progress, str):
+        return progress
+    if not isinstance(progress, bool):
+        raise TypeError(
+            f"got progress {progress!r}; expected the title of a progress bar, or None; leave it out for no bar."
+        )
+    return "" if progress else None
+
+
 def check_per_row(name: str, value: float | Tensor, rows: int, least: float = 0.0) -> None:
     """Raises an error unless something is a number, or a tensor with one for all rows or one for each.
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .checks import check_chunk, check_images, check_search, check_targets, checked_bounds
-from .models import Classifier, out_of_memory
+from .checks import check_chunk, check_images, check_search, check_targets, checked_bounds, checked_flag, checked_title
+from .models import Classifier, no_trace, out_of_memory
 from .penalty import COARSE, Search
 from .perturbations import wrong_classes
 
@@ -66,7 +66,7 @@ def minimum_distortion(
     max_iterations: int = 100,
     history: int = 5,
     chunk: int | None = None,
-    progress: str | None = None,
+    progress: str | bool | None = None,
 ) -> Distortion:
     """Approximate D(x, l) by the paper's penalty method, batched, with one c per image.
 
@@ -99,7 +99,7 @@ def minimum_distortion(
         history: pairs kept by L-BFGS.
         chunk: images solved at a time, at least 1; bounds memory, and the result does not depend on it beyond rounding.
             Halved, with a warning, as often as it takes when memory runs out.
-        progress: title of a progress bar; None for none.
+        progress: title of a progress bar, or True for one without; None for none.
 
     Returns:
         A ``Distortion``. An image already classified as its target comes back unchanged, with r = 0, success and no
@@ -120,14 +120,13 @@ def minimum_distortion(
     check_search(norm, margin, margin_tolerance, tolerance, max_iterations, history)
     check_chunk(chunk)
     check_targets(images, targets)
+    refine, title = checked_flag("refine", refine), checked_title(progress)
     options = (margin, margin_tolerance, tolerance, max_iterations, history)
     parts, start = [], 0
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        tqdm(
-            total=len(images), desc=progress, unit="image", disable=progress is None, leave=False, mininterval=1
-        ) as bar,
+        tqdm(total=len(images), desc=title, unit="image", disable=title is None, leave=False, mininterval=1) as bar,
     ):
         classify = Classifier(model, images, bounds)
         if classify.rounded:
@@ -141,7 +140,8 @@ def minimum_distortion(
         while start < max(len(images), 1):
             part = slice(start, start + chunk)
             try:
-                found = _judged(classify, fast, images[part], given[part], targets[part], refine, norm, options)
+                with no_trace(classify.device):
+                    found = _judged(classify, fast, images[part], given[part], targets[part], refine, norm, options)
             except (MemoryError, RuntimeError) as problem:
                 if not out_of_memory(problem):
                     raise
@@ -267,7 +267,13 @@ def distortion_to_all(
         A ``Distortion`` whose fields have one more dimension, (B, k - 1, ...): the wrong classes in increasing order.
         Where all of them succeed, its ``rms.amin(1)`` is the distortion to the nearest class and its ``rms.mean(1)``
         the mean over the targets.
+
+    Raises:
+        TypeError: as for ``minimum_distortion``, or the number of classes is no whole number.
+        ValueError: as for ``minimum_distortion``, or a label is no class.
     """
+    check_images(images, bounds=checked_bounds(options.get("bounds", (0.0, 1.0))))
+    check_targets(images, labels, "labels")
     others = wrong_classes(labels, classes)  # (B, k - 1)
     repeated = images.repeat_interleave(classes - 1, 0)
     found = minimum_distortion(model, repeated, others.flatten(), **options)

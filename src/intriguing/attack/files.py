@@ -17,8 +17,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # PyTorch is imported where it is used: who writes a file need not wait for it
     from torch import Tensor, nn
 
+DEEPEST = 100  # values within each other that are looked into
 LONGEST = 1000  # characters that stand for a value; longer texts count by their sum
 BLOCK = 4_000_000  # entries hashed at a time, so that images on another device are never copied whole
+
+
+class Seen(dict[int, tuple[Any, str]]):
+    """Values that were met, by their ids, with what stands for each.
+
+    Attributes:
+        depth: how many of them are being read, one within the other.
+    """
+
+    depth = 0
 
 
 def canonical(key: Mapping[str, Any]) -> str:
@@ -53,7 +64,14 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
     total = hashlib.sha256()
     for name in sorted(tensors):
-        value = tensors[name].detach().resolve_conj().resolve_neg()
+        value = tensors[name].detach()
+        if value.is_nested or value.is_meta:
+            parts = value.unbind() if value.is_nested else ()  # without numbers there is only the shape
+            shape = () if value.is_nested else tuple(value.shape)
+            inner = digest({str(place): part for place, part in enumerate(parts)})
+            total.update(f"{name} {value.dtype} {value.device.type} {shape} {inner}\n".encode())
+            continue
+        value = value.resolve_conj().resolve_neg()
         value = value if value.layout == torch.strided else value.to_dense()
         total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         for block in value.reshape(-1).split(BLOCK):
@@ -79,9 +97,7 @@ def source(thing: type | Callable) -> str:
         return ""
 
 
-def described(
-    model: nn.Module, code: Callable[[type], str] = source, seen: dict[int, tuple[Any, str]] | None = None
-) -> dict[str, str]:
+def described(model: nn.Module, code: Callable[[type], str] = source, seen: Seen | None = None) -> dict[str, str]:
     """Returns what determines a network's numbers, for use in a key.
 
     Args:
@@ -98,7 +114,7 @@ def described(
     """
     from torch import Tensor
 
-    lines, seen = [], {} if seen is None else seen
+    lines, seen = [], Seen() if seen is None else seen
     for module in model.modules():
         seen.setdefault(id(module), (module, f"module {len(seen)}"))
     for path, module in model.named_modules():
@@ -117,12 +133,16 @@ def described(
     }
 
 
-def _beyond(module: nn.Module, code: Callable[[type], str], seen: dict[int, tuple[Any, str]]) -> list[str]:
+def _beyond(module: nn.Module, code: Callable[[type], str], seen: Seen) -> list[str]:
     """What determines a layer's numbers beside its plain attributes; nothing for a layer that has only those."""
-    from torch import Tensor, nn
+    from torch import Tensor, fx, nn
 
-    lines, ordinary = [], vars(nn.Module())
+    lines, ordinary = [], vars(nn.Module()).keys() | {"_compiled_call_impl"}
+    if isinstance(module, fx.GraphModule):  # its code says what its graph, a web of nodes, is
+        lines.append(f"graph {module.code}\n")
     for key, value in sorted(vars(module).items()):
+        if isinstance(module, fx.GraphModule) and key not in ordinary and not isinstance(value, Tensor):
+            continue
         if key in ordinary:
             hooks = "hooks" in key and "state_dict" not in key and key != "_is_full_backward_hook" and value
             if hooks:  # by number of registration, which means nothing
@@ -146,28 +166,34 @@ def _repeated(model: nn.Module) -> list[str]:
     return [f"{path} is {other}\n" for path, other in again if path != other]
 
 
-def contents(value: Any, seen: dict[int, tuple[Any, str]] | None = None) -> str:
+def contents(value: Any, seen: Seen | None = None) -> str:
     """Returns a text for a value of any kind that is another one where the value is, as far as Python can see.
 
     Args:
         value: Tensors and arrays count by their numbers, functions by their code and what they close over, objects by
             their type and attributes.
         seen: Values that were met before, by their ids, with what stands for each; so circles end, and what many refer
-            to is read once.
+            to is read once. Below ``DEEPEST`` values within each other only the type counts.
 
     Returns:
         At most ``LONGEST`` characters.
     """
     if value is None or isinstance(value, bool | int | float | complex):
         return repr(value)
-    seen = {} if seen is None else seen
+    seen = Seen() if seen is None else seen
     if isinstance(value, str | bytes):
         text = repr(value)
     elif id(value) in seen:
         return seen[id(value)][1]
+    elif seen.depth == DEEPEST:
+        text = f"{type(value).__module__}.{type(value).__qualname__} deep down"
     else:
         seen[id(value)] = value, f"circle {len(seen)}"
-        text = _text(value, seen)
+        seen.depth += 1
+        try:
+            text = _text(value, seen)
+        finally:
+            seen.depth -= 1
     if len(text) > LONGEST:  # texts within texts would grow without end
         text = hashlib.sha256(text.encode()).hexdigest()
     if not isinstance(value, str | bytes):
@@ -175,7 +201,7 @@ def contents(value: Any, seen: dict[int, tuple[Any, str]] | None = None) -> str:
     return text
 
 
-def _text(value: Any, seen: dict[int, tuple[Any, str]]) -> str:
+def _text(value: Any, seen: Seen) -> str:
     """The text for a value that was not met before."""
     import functools
     import types
@@ -292,6 +318,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
         cause = "the disk is full" if full else problem.strerror or str(problem)
         advice = "free some space" if full else "check that the folder can be written to"
+        if isinstance(problem, IsADirectoryError):
+            advice = "remove the folder that stands in its place"
         size = len(content)
         message = f"Cannot write {path} ({size} bytes): {cause}; {advice}, or choose another folder."
         raise OSError(problem.errno, message) from problem
@@ -308,7 +336,8 @@ def read(path: Path, text: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         The tensors by name, and what the file says about how they were made: ``seconds``, ``device`` and more.
 
     Raises:
-        ValueError: The file's key is another one, or its content does not match its sum.
+        ValueError: The file's key is another one, its content does not match its sum, or it says nonsense of how it was
+            made.
         OSError: The file is missing or cannot be read.
         safetensors.SafetensorError: It is no such file.
     """
@@ -321,7 +350,25 @@ def read(path: Path, text: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError("its key is another one")
     if kept.get("sha256") != digest(tensors):
         raise ValueError("its content does not match its checksum")
-    return tensors, json.loads(kept.get("provenance") or "{}")
+    return tensors, account(kept)
+
+
+def account(kept: Mapping[str, str]) -> dict[str, Any]:
+    """Returns what a file's metadata say of how its tensors were made; empty where they say nothing.
+
+    Args:
+        kept: The metadata, as safetensors gives them.
+
+    Raises:
+        ValueError: It is not a JSON object.
+    """
+    try:
+        about = json.loads(kept.get("provenance") or "{}")
+    except (ValueError, RecursionError):
+        about = None
+    if not isinstance(about, dict):
+        raise ValueError("what it says of how it was made is no JSON object")
+    return about
 
 
 def keep(path: Path, text: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -365,11 +412,49 @@ def plain(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def cache_folder() -> Path:
-    """Returns the folder where weights and downloads are kept; whoever writes there creates it."""
+    """Returns the folder where weights and downloads are kept; whoever writes there creates it.
+
+    Raises:
+        ValueError: ``INTRIGUING_CACHE`` is set and is no path. Where something else than a folder is there, whoever
+            writes is told.
+    """
     import platformdirs
 
     name = environment("INTRIGUING_CACHE")
-    return Path(name).expanduser() if name is not None else platformdirs.user_cache_path("intriguing")
+    return platformdirs.user_cache_path("intriguing") if name is None else _possible("INTRIGUING_CACHE", name)
+
+
+def checked_folder(name: str, given: Path | str) -> Path:
+    """Returns a path where a folder is or can be made, as far as that shows without making it.
+
+    Args:
+        name: What the error calls it.
+        given: The path; a tilde in front stands for the home.
+
+    Raises:
+        TypeError: It is no path.
+        ValueError: Something else than a folder is there, or nothing can be.
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise TypeError(f"got {name} of type {type(given).__name__}; expected a path; leave it out for the cache.")
+    folder = _possible(name, given)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"got {name} {str(given)!r}, which is a file; expected a folder; choose another.")
+    return folder
+
+
+def _possible(name: str, given: Path | str) -> Path:
+    """A path under which something is or could be."""
+    try:
+        path = Path(given).expanduser()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(path)
+    except (RuntimeError, OSError, ValueError) as problem:  # the home of somebody unknown, or no path at all
+        raise ValueError(
+            f"got {name} {str(given)!r}, which is no path here; expected one where a folder is or can be made; choose "
+            "another."
+        ) from problem
+    return path
 
 
 def environment(name: str) -> str | None:

@@ -12,7 +12,10 @@ import contextlib
 import copy
 import functools
 import inspect
+import itertools
 import random
+import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
@@ -78,13 +81,13 @@ class Classifier:
         self._given, self._weights = model, own
         self._own_dtypes = tuple(dict.fromkeys(kind for kind in (images.dtype, own, *PRECISIONS) if kind is not None))
         self._coarsest = own if own in ALIKE else images.dtype  # that the user computes with
-        self._own, self._noise = model, 0.0
+        self._own, self._noise, self._graphs = model, 0.0, False
         self._own_takes: torch.dtype | None = None
         self._short = _short_mantissa(model, self.device)
         self._model, self._takes, self._writes = model, self.dtype, False
         self._scores, self.rounded, self._rounds = "logits", False, False
         self._never: Tensor | None = None
-        with _no_trace(self.device):
+        with torch.inference_mode(False), no_trace(self.device):
             self._choose(model, images)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -101,7 +104,8 @@ class Classifier:
 
     def coarser(self, least: torch.dtype) -> Classifier:
         """The same model in float32 where its weights and ``least`` are float32 and it keeps its digits, else this."""
-        if self._rounds or self.dtype != torch.float64 or {self._weights, least} != {torch.float32}:
+        single = {self._weights, least} == {torch.float32}
+        if self._rounds or self._graphs or self.dtype != torch.float64 or not single:
             return self
         found = copy.copy(self)
         found.dtype = torch.float32
@@ -144,8 +148,7 @@ class Classifier:
 
     def _choose(self, model: Callable[[Tensor], Tensor], images: Tensor) -> None:
         """Find a copy that works, in the finest precision in which it agrees with the user's model."""
-        shared = _copied(model, shared=True) if isinstance(model, nn.Module) else model
-        self._own = model if shared is None else shared
+        self._own = self._judge(model)
         self._model = self._finest(model)
         if len(images) == 0:
             return
@@ -211,6 +214,12 @@ class Classifier:
         return images if (lowest, highest) == (0, 1) else lowest + (highest - lowest) * images
 
     @staticmethod
+    def _judge(model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """A copy with the user's own weights, that leaves nothing behind in the model; else the model itself."""
+        shared = _copied(model, shared=True) if isinstance(model, nn.Module) else None
+        return model if shared is None else shared
+
+    @staticmethod
     def _plain(model: nn.Module) -> nn.Module | None:
         """A copy in the user's precision."""
         copied = _copied(model)
@@ -227,13 +236,13 @@ class Classifier:
         """What the user's model says, in the first precision in which it says anything, or the trouble."""
         trouble: Exception | None = None
         reasons = set()
-        for takes in self._own_dtypes:
-            self._own_takes = takes
+        for graphs, takes in itertools.product((False, True), self._own_dtypes):
+            self._graphs, self._own_takes = graphs, takes
             try:
-                with torch.no_grad():
-                    answer = self._own(asked.to(self._own_takes, copy=True))
+                with torch.no_grad(), none_in_training(self._own):
+                    answer = self._said(asked)
             except Exception as problem:
-                if out_of_memory(problem):
+                if out_of_memory(problem) or isinstance(problem, InTraining):
                     raise
                 if trouble is None or takes == self._weights:  # there the reason is the model's own
                     trouble = problem
@@ -247,6 +256,12 @@ class Classifier:
             raise trouble  # the same in every precision: the model's own affair
         return None, trouble
 
+    def _said(self, asked: Tensor) -> Tensor:
+        """What the user's model answers, with a graph where its forward pass differentiates something itself."""
+        with torch.set_grad_enabled(self._graphs):
+            answer = self._own(asked.to(self._own_takes, copy=True).requires_grad_(self._graphs))
+        return answer.detach() if isinstance(answer, Tensor) else answer
+
     def _attempted(self, sample: Tensor, trouble: Exception | None) -> tuple[Tensor | None, Exception | None]:
         """The logits of a copy, or the first trouble there was."""
         try:
@@ -259,6 +274,7 @@ class Classifier:
     def _tried(self, sample: Tensor) -> Tensor:
         """Logits of a few images, once it is known that torch can differentiate them."""
         self._writes = True
+        self._model = _with_a_graph(self._model) if self._graphs else self._model
         with torch.enable_grad():
             leaf = sample.clone().requires_grad_()
             asked = self._asked(leaf)
@@ -284,7 +300,7 @@ class Classifier:
             if trouble is not None:
                 _raise_as_ours(trouble, images)
         else:
-            answer = self._own(images.to(self.device, self._own_takes, copy=True))
+            answer = self._said(images.to(self.device))
         return _checked(answer, len(images))
 
     def _steady(self, asked: Tensor, answer: Tensor) -> None:
@@ -312,6 +328,113 @@ class Classifier:
                 "own image; look for statistics taken over the batch (batch normalisation without running ones, "
                 "scales and observers of quantisation)."
             ) from reason
+
+
+class Judge(Classifier):
+    """The model as its user has it, for its answers alone: they need no gradient.
+
+    Args:
+        model: as for ``Classifier``.
+        images: as for ``Classifier``.
+
+    Raises:
+        TypeError: as for ``Classifier``.
+        ValueError: as for ``Classifier``, but for gradients.
+    """
+
+    def _choose(self, model: Callable[[Tensor], Tensor], images: Tensor) -> None:
+        """Ask the user's model about an image, its negative and black."""
+        self._own = self._judge(model)
+        if len(images) == 0:
+            return
+        first = images[:1].detach().to(self.device)
+        sample = torch.cat([first, 1 - first, torch.zeros_like(first)])
+        answer, trouble = self._answered(sample)
+        if answer is None:
+            _raise_as_ours(trouble, sample)
+        self._steady(sample, _checked(answer, len(sample)))
+
+
+class InTraining(ValueError):
+    """A model calls a module in training mode."""
+
+
+@contextlib.contextmanager
+def none_in_training(model: object) -> Iterator[None]:
+    """Refuses what a model calls in training mode, before it draws or changes its statistics.
+
+    However a model gets at its modules: ``check_model`` sees those that stand in sight.
+
+    Args:
+        model: whose modules in sight are known already.
+
+    Raises:
+        InTraining: dropout, or a module that keeps statistics or another buffer, is called in training mode.
+    """
+    known = {id(inner): inner for module in modules_of(model) for inner in module.modules()}
+    here = threading.get_ident()  # what the user trains in another thread is no concern of ours
+
+    def look(module: nn.Module, _: object) -> None:
+        if id(module) in known or threading.get_ident() != here:
+            return
+        for path, inner in module.named_modules():
+            if id(inner) not in known and getattr(inner, "training", False) and _draws_or_keeps(inner):
+                kind = type(module).__name__
+                where = f"a {kind}" if getattr(module, "training", False) else f"{path!r} of a {kind}"
+                raise InTraining(
+                    f"got a model that calls {where} in training mode; expected every module in evaluation mode; call "
+                    "eval() on it."
+                )
+            known[id(inner)] = inner
+
+    handle = nn.modules.module.register_module_forward_pre_hook(look)
+    try:
+        with _as_written():
+            yield
+    finally:
+        handle.remove()
+
+
+@contextlib.contextmanager
+def _as_written() -> Iterator[None]:
+    """Compiled functions run as Python; who has compiled nothing need not load the compiler."""
+    if "_dynamo" not in vars(torch):  # which torch imports when it is asked for
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*global hooks on modules")
+        yield
+
+
+def _draws_or_keeps(module: nn.Module) -> bool:
+    """Whether a module draws or keeps statistics: one made on the way, such as a softmax, may have any mode."""
+    kind = nn.modules.dropout._DropoutNd  # noqa: SLF001 - the class of all kinds of dropout
+    return isinstance(module, kind) or next(module.buffers(recurse=False), None) is not None
+
+
+def on_the_cpu(model: nn.Module) -> nn.Module:
+    """A module whose weights are on the CPU, or a copy there; the module itself where there is no copy.
+
+    Args:
+        model: looked at, never changed.
+    """
+    if all(value.device.type == "cpu" for value in (*model.parameters(), *model.buffers())):
+        return model
+    copied = _copied(model)
+    return model if copied is None else copied.to("cpu")
+
+
+def _with_a_graph(model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A model whose forward pass differentiates something itself, for those too who want no gradient."""
+
+    def called(x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and x.requires_grad:
+            return model(x)
+        with torch.enable_grad():
+            answer = model(x.detach().requires_grad_())
+        return answer.detach() if isinstance(answer, Tensor) else answer
+
+    return called
 
 
 def out_of_memory(problem: BaseException) -> bool:
@@ -351,7 +474,7 @@ def duplicate(model: nn.Module, dtype: torch.dtype, device: torch.device | str |
     if copied is None:
         raise ValueError(
             f"got a {type(model).__name__} that Python cannot copy; expected one that copy.deepcopy can; look for "
-            "locks, files or generators among its attributes."
+            "locks, files or generators among its attributes, or a __deepcopy__ that returns the module itself."
         )
     return _converted(copied if device is None else copied.to(device), dtype)
 
@@ -434,6 +557,7 @@ def _reached(value: object) -> Iterator[object]:
         if not isinstance(owner, nn.Module | type):
             yield getattr(owner, "__dict__", None)
     elif inspect.isfunction(value):
+        yield getattr(value, "__wrapped__", None)
         if str(value.__globals__.get("__name__")).partition(".")[0] in LIBRARIES:
             return
         yield from (value.__defaults__, value.__kwdefaults__)
@@ -611,11 +735,25 @@ def _copied(model: nn.Module, *, shared: bool = False) -> nn.Module | None:
         kept.append(value)
     try:
         with torch.no_grad():  # a scripted module would give its copy a graph
-            return copy.deepcopy(model, memo)
+            copied = copy.deepcopy(model, memo)
+            # What says of itself how it is copied may stay what it is, and would be changed with its copy.
+            return None if _shares(model, copied, weights=not shared) else copied
     except Exception as problem:
         if out_of_memory(problem):
             raise
         return None
+
+
+def _shares(model: nn.Module, copied: nn.Module, *, weights: bool) -> bool:
+    """Whether two modules have layers, buffers or, where that is asked, weights in common."""
+    both = [{id(inner) for inner in one.modules()} for one in (model, copied)]
+    for one, places in zip((model, copied), both, strict=True):
+        for value in (*one.buffers(), *(one.parameters() if weights else ())):
+            places.add(id(value))
+            if value.layout == torch.strided and value.device.type != "meta":
+                storage = value.untyped_storage()
+                places |= {storage._cdata} if storage.nbytes() else set()  # noqa: SLF001 - as pickling tells them apart
+    return not both[0].isdisjoint(both[1])
 
 
 def _within(root: object) -> Iterator[object]:
@@ -670,8 +808,12 @@ def _frozen(model: nn.Module) -> nn.Module:
 
 
 @contextlib.contextmanager
-def _no_trace(device: torch.device) -> Iterator[None]:
-    """Leaves the generators of random numbers as they were, should the model draw from them."""
+def no_trace(device: torch.device) -> Iterator[None]:
+    """Leaves the generators of random numbers as they were, should the model draw from them.
+
+    Args:
+        device: where the model works.
+    """
     ours, theirs = random.getstate(), np.random.get_state()  # noqa: NPY002 - the user's global generator
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
