@@ -407,7 +407,7 @@ def checked_bounds(bounds: tuple[float, float], dtype: torch.dtype = torch.float
             "paper's box."
         )
     # What a pixel of that type can be: clamped to a bound, it lies at the rounded one, on whichever side.
-    least, most = (torch.tensor(bound, dtype=dtype).item() for bound in (lowest, highest))
+    least, most = (torch.tensor(bound, dtype=dtype, device="cpu").item() for bound in (lowest, highest))
     narrowest, widest = max(NARROWEST, torch.finfo(dtype).tiny), min(WIDEST, torch.finfo(dtype).max)
     if not narrowest <= most - least <= widest:
         raise ValueError(

@@ -642,7 +642,8 @@ def _meaning(answers: Iterable[tuple[Tensor, bool]], coarsest: torch.dtype) -> t
         whether some at the user's images are rounded to 0 or 1, as they are and in the coarsest precision.
     """
     shares, least, most = True, torch.inf, -torch.inf
-    ever = lost = rounded = torch.tensor(False, device="cpu")  # classes that have some anywhere, and that have none at an image
+    # Classes that have some anywhere, and that have none at an image.
+    ever = lost = rounded = torch.zeros((), dtype=torch.bool, device="cpu")
     for answer, own in answers:
         known = answer[~answer.isnan().any(1)]
         if len(known) == 0:
