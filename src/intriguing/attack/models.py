@@ -652,7 +652,8 @@ def _meaning(answers: Iterable[tuple[Tensor, bool]], coarsest: torch.dtype) -> t
         off = torch.minimum((total - 1).abs(), (total / 100 - 1).abs())
         shares = shares and bool((off < max(1e-4, limits[0].eps)).all())
         least, most = min(least, float(known.amin())), max(most, float(known.amax()))
-        if not (least >= 0 and (shares or most <= 1)):
+        empty = bool((known == 0).all(1).any())  # scores that read pixels are 0 on black, chances hardly all at once
+        if least < 0 or not shares and (most > 1 or empty):
             return "logits", None, [False, False]
         ever = ever.to(known.device) | (known > 0).any(0)
         if own:
