@@ -321,6 +321,25 @@ def test_the_width_of_the_box_does_not_matter(width):
     torch.testing.assert_close(coarse.value.double(), least, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("width", [10.0, 100.0, 1e6, 1e10, inf])
+def test_a_box_that_stands_for_none_does_not_hide_the_minimum(width, dtype, tolerance):
+    """Where rounding ends the descent, the gradient is asked for in the unit of the plane, and not over such a box."""
+    generator = torch.Generator().manual_seed(0)
+    root = torch.randn(20, 20, generator=generator).to(dtype)
+    bend = root @ root.T / 20 + 0.1 * torch.eye(20, dtype=dtype)
+    linear = torch.randn(20, generator=generator).to(dtype)
+    best = torch.linalg.solve(bend.double(), -linear.double())
+    assert best.abs().max() < 10  # no bound is active
+
+    def objective(x, rows):
+        return 0.5 * ((x @ bend) * x).sum(1) + x @ linear, x @ bend + linear
+
+    found = minimize_box(objective, torch.zeros(1, 20, dtype=dtype), -width, width, tolerance=tolerance)
+    assert found.converged.all()
+    torch.testing.assert_close(found.x[0].double(), best, rtol=0, atol=1e2 * tolerance)
+
+
 @pytest.mark.parametrize(
     "box", [((0, 0), (1, 1e-6)), ((0, 0), (1, 1)), ((-inf, -inf), (inf, inf)), ((0, 0), (inf, inf))]
 )

@@ -77,6 +77,14 @@ def test_exact_is_zero_where_the_target_is_reached():
     assert exact.image.tolist() == pytest.approx([0.9, 0.2])
 
 
+def test_exact_returns_an_image_of_its_own():
+    image = torch.rand(6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    before = image.clone()
+    for bias in (torch.zeros(2), torch.tensor([500.0, 0.0]), torch.tensor([0.0, -torch.inf])):
+        exact_linear_distortion(torch.eye(2, 6), bias, image, 0).image.mul_(255)
+        assert torch.equal(image, before)
+
+
 @pytest.mark.parametrize("unit", [1e-300, 1e-200, 1e-160, 1e-8, 1e-4, 1e4, 1e160, 1e300])
 def test_exact_does_not_depend_on_the_unit_of_the_logits(unit):
     weight, bias, image, target = next(

@@ -23,6 +23,7 @@ coefficients into a direction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -103,8 +104,8 @@ def minimize_box(
         history: pairs (s, y) kept per row, at least 1.
         tolerance: a row has converged when its projected gradient is at most this, in units of the gradient, and also
             as measured in the unit of each box, where a gradient counts as the change over its width and a distance as
-            a part of it (the same on the unit box); a number or one per row, (B,). Where rounding ends the descent on a
-            narrow box, the second is enough.
+            a part of it (the same on the unit box); a number or one per row, (B,). Where rounding ends the descent, the
+            second is enough, and a width above 1 counts as 1.
         decrease_tolerance: a row stops with ``SMALL_DECREASE`` when a step improves its value by less than this
             fraction of max(abs(value), 1); 0 asks for no such stop.
         inverse_curvature: (B,) a guess of one over the curvature for the first step of each row; by default the first
@@ -250,11 +251,11 @@ def projected_gradient(x: Tensor, gradient: Tensor, lower: Tensor, upper: Tensor
     return _largest(torch.minimum(gradient.abs(), room))
 
 
-def _in_box(state: dict[str, Tensor]) -> Tensor:
+def _in_box(state: dict[str, Tensor], widest: float = math.inf) -> Tensor:
     """The projected gradient in the unit of the box; a coordinate without one of its bounds has its own unit."""
     if "width" not in state:
         return state["residual"]
-    x, gradient, width = state["x"], state["gradient"], state["width"]
+    x, gradient, width = state["x"], state["gradient"], state["width"].clamp(max=widest)
     room = torch.where(gradient > 0, x - state["lower"], state["upper"] - x)
     part = torch.where(width > 0, room / width, 0.0)
     return _largest(torch.minimum(gradient.abs() * width, part))
@@ -321,7 +322,7 @@ def _advance(
     stuck &= ~_take_bounds_exactly(state, (status < 0) & stuck)
     failure = torch.where(state["broken"], int(Status.NOT_FINITE), int(Status.LINE_SEARCH_FAILED))
     if bool(((status < 0) & stuck).any()):
-        at_rest = ~state["broken"] & (_in_box(state) <= state["tolerance"])
+        at_rest = ~state["broken"] & (_in_box(state, widest=1) <= state["tolerance"])
         failure = torch.where(at_rest, int(Status.CONVERGED), failure)
     state["status"] = torch.where((status < 0) & stuck, failure, status)
 

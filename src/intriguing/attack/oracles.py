@@ -171,7 +171,7 @@ def exact_linear_distortion(weight: Tensor, bias: Tensor, image: Tensor, target:
         raise unreachable
     counts = d < FAR * most  # the others win nowhere near the box
     if not counts.any():
-        return Exact(torch.from_numpy(x), 0.0, 0.0)
+        return Exact(torch.from_numpy(x.copy()), 0.0, 0.0)
     a, d, norm = a[counts], d[counts], norm[counts]
     # ... and the largest norm makes a violation a distance between images; a rival whose row is tiny has its own.
     unit = np.where(norm > 1e-3 * norm.max(), norm.max(), norm)
