@@ -274,6 +274,20 @@ def verify(folder: Path | str, file: File) -> None:
     _verified.add(seen)
 
 
+def obstacle(folder: Path) -> Path | None:
+    """Returns what keeps files from being written to a folder, which is made where it is missing.
+
+    Args:
+        folder: Where to write.
+
+    Returns:
+        The folder, or the nearest of those that it lies in, if it is there and is no folder or may not be written to;
+        None if nothing is in the way.
+    """
+    nearest = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    return None if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else nearest
+
+
 def looked_in(name: str) -> list[Path]:
     """Returns where a data set is looked for, in this order.
 
