@@ -110,6 +110,14 @@ def test_the_command(small, tmp_path, capsys):
     assert "one of the arguments --image --model is required" in capsys.readouterr().err
 
 
+def test_a_device_that_is_not_there_is_not_asked_for(small, monkeypatch, capsys):
+    """A photograph is changed on the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("INTRIGUING_DEVICE", "cuda")
+    assert commands.main(["attack", "--image", "cat.png", "--target", "ostrich", "--confidence", "0.5"]) == 0
+    assert "became ostrich" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("photograph", "output", "message"),
     [
