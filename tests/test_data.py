@@ -262,6 +262,9 @@ def test_one_missing_file_of_several_is_named_alone(tiny, tmp_path, monkeypatch,
     assert f"got 1 of 2 files in {tmp_path}; expected MNIST/raw/labels as well" in message
     assert "MNIST/raw/images" not in message
     assert f"packed: unpack {tmp_path / 'MNIST/raw/labels.gz'} with gunzip" in message
+    (tmp_path / "MNIST/raw/labels.gz").rename(tmp_path / "labels")
+    with pytest.raises(data.MissingData, match=f"MNIST/raw/labels as well, found elsewhere: move {tmp_path}/labels th"):
+        data.find("mnist")
     downloads(monkeypatch, tiny)  # where there is a network, the whole set is fetched
     assert data.find("mnist") == cache / "data"
 

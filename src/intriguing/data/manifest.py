@@ -338,7 +338,11 @@ def missing(folders: list[Path], files: tuple[File, ...]) -> str:
         text = f"got {len(files) - len(absent)} of {len(files)} files in {nearest}; expected {_names(absent)} as well"
     packed = [folder / f"{file.path}.gz" for folder in folders for file in absent]
     there = [str(path) for path in packed if path.is_file()]
-    return text + (f", which is there, but packed: unpack {', '.join(there)} with gunzip" if there else "")
+    if there:
+        return f"{text}, which is there, but packed: unpack {', '.join(there)} with gunzip"
+    loose = [folder / Path(file.path).name for folder in folders for file in absent]
+    there = [str(path) for path in loose if path.is_file()]
+    return f"{text}, found elsewhere: move {', '.join(there)} there" if there else text
 
 
 def _download(folders: list[Path]) -> Path:
