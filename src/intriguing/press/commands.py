@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("touch", help=text, description=text)
     command.add_argument("--profile", choices=tuple(settings.PROFILES), help="(default: INTRIGUING_PROFILE, or quick)")
     options = parser.parse_args(arguments)
-    if options.command not in ("sync", "status") and settings.environment("INTRIGUING_DEVICE"):
+    if _computes(options) and settings.environment("INTRIGUING_DEVICE"):
         try:
             settings.device()
         except (ValueError, RuntimeError) as error:  # no such device here: said before anything is computed
@@ -145,6 +145,15 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt as interruption:
         console.print("[yellow]Stopped.[/yellow] What was finished before is kept.")
         return 128 + int(interruption.args[0] if interruption.args else signal.SIGINT)
+
+
+def _computes(options: argparse.Namespace) -> bool:
+    """Whether a command asks for a device; a photograph is changed on the CPU."""
+    if options.command == "attack":
+        return options.image is None
+    if options.command == "welcome":
+        return options.figure
+    return options.command not in ("fetch", "sync", "status")
 
 
 def _recipes(arguments: list[str]) -> tuple[str, ...]:
