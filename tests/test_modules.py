@@ -248,6 +248,58 @@ def test_methods_on_an_instance_are_refused_by_name(name):
             call()
 
 
+class Scale(nn.Module):
+    """Has attributes of any name."""
+
+    def __init__(self, **given: object) -> None:
+        super().__init__()
+        for name, value in given.items():
+            setattr(self, name, value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 0.5
+
+
+@pytest.mark.parametrize("given", [{"half": 4}, {"type": "mean"}, {"double": True}, {"apply": None}])
+def test_data_under_the_name_of_a_method_is_no_method(given):
+    model = nn.Sequential(Scale(**given), nn.Linear(9, 4)).eval()
+    linear = linear_norm(model[1].weight)
+    found = network_bound(model, (9,), known={Scale: lambda layer, size: 0.5})
+    assert found.norms == (0.5, linear)
+
+
+def test_what_no_forward_pass_calls_may_be_replaced():
+    """A frozen model that stays in evaluation mode, say."""
+    model = sigmoids()
+    expected = network_bound(model, (1, 3, 3))
+    for module in (model, model[1], model[2]):
+        module.train = lambda mode=True, module=module: module
+        module.to = lambda *where, module=module, **how: module
+    assert network_bound(model.train(), (1, 3, 3)) == expected
+    for name in ("parameters", "modules"):  # by which layers are looked at
+        model = sigmoids()
+        setattr(model[1], name, lambda *given, **options: iter(()))
+        with pytest.raises(TypeError, match=f"got Linear at '1' with a method '{name}' of its own"):
+            network_bound(model, (1, 3, 3))
+
+
+class Own(nn.Module):
+    """Calls a method of its own under a name that torch has, too."""
+
+    def apply(self, x: Tensor) -> Tensor:
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.apply(x)
+
+
+def test_a_method_that_a_class_writes_anew_is_looked_for():
+    model = nn.Sequential(Own()).eval()
+    model[0].apply = lambda x: 100 * x
+    with pytest.raises(TypeError, match="got Own at '0' with a method 'apply' of its own"):
+        network_bound(model, (9,), known={Own: lambda layer, size: 1.0})
+
+
 class Louder(prune.BasePruningMethod):
     PRUNING_TYPE = "unstructured"
 

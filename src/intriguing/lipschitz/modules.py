@@ -26,6 +26,13 @@ from torch.nn.utils.weight_norm import WeightNorm
 NUMBERS = (Tensor, nn.Parameter)
 """Types of tensors; others may have operations of their own."""
 
+ASIDE = (
+    *(nn.Module.train, nn.Module.eval, nn.Module.requires_grad_, nn.Module.zero_grad, nn.Module.apply, nn.Module.type),
+    *(nn.Module.half, nn.Module.float, nn.Module.double, nn.Module.bfloat16, nn.Module.to, nn.Module.cpu),
+    *(nn.Module.cuda, nn.Module.state_dict, nn.Module.load_state_dict),
+)
+"""Methods that neither a forward pass nor a walk over layers calls."""
+
 
 def kind(layer: nn.Module) -> type[nn.Module]:
     """The class of a layer, before a parametrization gave it one of its own.
@@ -70,9 +77,11 @@ def checked_module(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> N
     inside = {id(part) for module in model.modules() if kind(module) in known for part in module.modules()}
     for name, module in model.named_modules():
         which = f"{kind(module).__name__} at {name!r}" if name else kind(module).__name__
-        for method in vars(module):
-            # Python itself never looks for names like __dir__ on an instance.
-            if inspect.isfunction(getattr(type(module), method, None)) and not method.startswith("__"):
+        for method, value in vars(module).items():
+            written = getattr(type(module), method, None)
+            # A number under a method's name is data, and Python itself never looks for __dir__ and such on an instance.
+            shadows = callable(value) and inspect.isfunction(written) and not method.startswith("__")
+            if shadows and written not in ASIDE:
                 own = "a forward pass" if method == "forward" else f"a method {method!r}"
                 raise TypeError(
                     f"got {which} with {own} of its own; expected that of its class; remove it, or write a class, and "
