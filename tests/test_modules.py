@@ -300,6 +300,54 @@ def test_a_method_that_a_class_writes_anew_is_looked_for():
         network_bound(model, (9,), known={Own: lambda layer, size: 1.0})
 
 
+class Net(nn.Sequential):
+    """A chain that only says which layers it has."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(9, 5), nn.Sigmoid(), nn.Linear(5, 3))
+
+    def train(self, mode: bool = True) -> Net:
+        return super().train(mode)
+
+
+class Residual(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return 9 * super().forward(x)
+
+
+class Loud(Net):
+    def __call__(self, x: Tensor) -> Tensor:
+        return 9 * super().__call__(x)
+
+
+class Backwards(Net):
+    def __iter__(self):
+        return iter(list(self._modules.values())[:2])
+
+
+def test_a_class_of_chains_counts_by_its_layers():
+    model, plain = Net().eval(), sigmoids()
+    plain.load_state_dict(model.state_dict())
+    images = torch.rand(5, 1, 3, 3)
+    assert network_bound(model, (1, 3, 3)) == network_bound(plain, (1, 3, 3))
+    assert lipschitz_bound(model) == lipschitz_bound(plain)
+    assert torch.equal(runners_up(model, images), runners_up(plain, images))
+    targets = runners_up(plain, images)
+    for certify in (global_certificate, local_certificate):
+        assert torch.equal(certify(model, images, targets).radius, certify(plain, images, targets).radius)
+    nested = network_bound(nn.Sequential(model).eval(), (1, 3, 3))
+    assert nested.layers == ("0.0 Flatten", "0.1 Linear", "0.2 Sigmoid", "0.3 Linear")
+    assert network_bound(model, (1, 3, 3), known={Net: lambda layer, size: 7.0}).norms == (7.0,)
+
+
+@pytest.mark.parametrize("which", [Residual, Loud, Backwards])
+def test_a_class_of_chains_that_is_called_otherwise_is_a_layer(which):
+    with pytest.raises(TypeError, match=f"^got {which.__name__}"):
+        network_bound(which().eval(), (1, 3, 3))
+    with pytest.raises(TypeError, match=f"^got {which.__name__}"):
+        lipschitz_bound(which().eval())
+
+
 class Louder(prune.BasePruningMethod):
     PRUNING_TYPE = "unstructured"
 

@@ -50,8 +50,9 @@ def network_bound(
     """The bound of each layer of a network in evaluation mode, and with their product one of the network.
 
     Args:
-        model: a layer or a ``Sequential`` of layers and of ``Sequential``. Weights count as they are applied, with
-            their parametrizations, and with their masks where they were pruned. Layers run as copies.
+        model: a layer or a ``Sequential`` of layers and of ``Sequential``, or of classes of it that change nothing of
+            how it is called. Weights count as they are applied, with their parametrizations, and with their masks where
+            they were pruned. Layers run as copies.
         input_size: shape of one input, without the batch, such as (1, 28, 28).
         known: class of a layer -> function of the layer and of the shape of one input that returns its bound. It goes
             before what is known here.
