@@ -164,6 +164,25 @@ def test_average_pooling_against_dense_matrices():
     assert norms.avg_pool_norm(2) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("power", [-1000, -500, -150, 0, 150, 500, 1000])
+def test_rows_are_as_far_apart_as_their_largest_difference(power):
+    torch.manual_seed(1)
+    rows = torch.randn(300, 7, dtype=torch.float64)
+    truth = float(torch.linalg.vector_norm(rows[:, None] - rows, dim=2).max()) * 2.0**power
+    for common in (0.0, 1.0, 2.0**40):  # what all have in common does not count, however large it is
+        moved = torch.cat([rows * 2.0**power, torch.full((300, 1), common)], 1)
+        assert truth <= norms.spread(moved) <= truth * (1 + 1e-9)
+
+
+def test_the_ends_of_how_far_rows_are_apart():
+    def two(*pair: float) -> Tensor:
+        return torch.tensor(pair, dtype=torch.float64)[:, None]
+
+    assert norms.spread(two(1.7e308, -1.7e308)) == math.inf
+    assert norms.spread(two(0.0, 5e-324)) >= 5e-324
+    assert norms.spread(two(1.0, 1.0)) == norms.spread(two(1.0)) == norms.spread(torch.zeros(0, 3).double()) == 0
+
+
 def test_batch_normalisation_by_hand():
     assert norms.batch_norm_norm(torch.tensor([1.0, -6.0]), torch.tensor([0.0, 3.0]), 1.0) == pytest.approx(3)
     assert norms.batch_norm_norm(None, torch.tensor([3.0]), 1.0) == pytest.approx(0.5)

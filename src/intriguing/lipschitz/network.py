@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .modules import applied, kind, layers, run, uncached, wide
-from .norms import check_bound, checked_shape, conv_norm_by_sums, layer_norm, lengths, linear_norm
+from .norms import check_bound, checked_shape, conv_norm_by_sums, layer_norm, linear_norm, spread
 
 Known = Mapping[type[nn.Module], Callable[[nn.Module, tuple[int, ...] | None], float]]
 """Classes of layers, with functions of a layer and of the shape of one input that return its bound."""
@@ -103,8 +103,7 @@ def lipschitz_bound(model: nn.Module, *, known: Known | None = None) -> float:
             norms.append(_bound(name, layer, None, known, "upper"))
         else:
             norms.append(conv_norm_by_sums(kernels))
-    leads = (float(lengths(weight - row).max()) for row in weight)
-    return product([*norms, max(leads, default=0.0)])
+    return product([*norms, spread(weight)])
 
 
 def checked_known(known: Known | None) -> dict:

@@ -591,6 +591,26 @@ def lengths(rows: Tensor) -> Tensor:
     return torch.where(found > 0, found.clamp(min=torch.finfo(found.dtype).tiny), found)
 
 
+def spread(rows: Tensor) -> float:
+    """The largest distance between two rows, rounded upward, however small or large their entries are.
+
+    Args:
+        rows: (k, n) float64, finite.
+
+    Returns:
+        The distance; 0 where there are no two rows, infinity where it is beyond float64.
+    """
+    if not rows.numel():
+        return 0.0
+    # Distances from the first row are as far apart, and one is at least half of the largest, so that it cannot vanish.
+    moved, exponent = _scaled(rows - rows[0])
+    if not bool(moved.isfinite().all()):
+        return math.inf
+    options = {"compute_mode": "donot_use_mm_for_euclid_dist"}  # products would cancel
+    starts = range(0, len(moved), CHUNK)
+    return _raised(max(float(torch.cdist(moved[i : i + CHUNK], moved[i:], **options).max()) for i in starts), exponent)
+
+
 def _scaled(weight: Tensor) -> tuple[Tensor, int]:
     """The weight times a power of two, with its largest entry in [1/2, 1), and the exponent that undoes it.
 
