@@ -164,6 +164,19 @@ def test_average_pooling_against_dense_matrices():
     assert norms.avg_pool_norm(2) == pytest.approx(0.5)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")  # of torch, that even windows may cost it a copy
+@pytest.mark.parametrize("dilation", [1, 2, (1, 3)])
+@pytest.mark.parametrize("window", [(3, 3), (2, 4), (1, 2), (4, 3)])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_padding_by_a_word_against_dense_matrices(padding, window, dilation):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(4, 6, window, padding=padding, dilation=dilation, groups=2, bias=False).eval()
+    truth = dense(layer.weight, (9, 10), padding=padding, dilation=dilation, groups=2)
+    assert layer_norm(layer, (4, 9, 10), bound="zero-padded") == pytest.approx(truth, rel=1e-3)
+    assert truth <= layer_norm(layer, (4, 9, 10)) <= 1.7 * truth
+    assert truth <= layer_norm(layer, None) <= 1.9 * truth
+
+
 @pytest.mark.parametrize("power", [-1000, -500, -150, 0, 150, 500, 1000])
 def test_rows_are_as_far_apart_as_their_largest_difference(power):
     torch.manual_seed(1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -424,6 +425,16 @@ def local_response_norm(size: int, beta: float, k: float) -> float:
     return _raised(k**-beta * (1 + 2 * beta * math.sqrt(row * column)), 0)
 
 
+def _kernels(layer: Any) -> tuple[Tensor, Pair]:
+    """A convolution's kernels without dilation, and the zeros around the image, also where its padding is a word."""
+    weight = dilated(_checked(applied(layer, "weight"), 4, "kernels (D, C / groups, height, width)"), layer.dilation)
+    if layer.padding != "same":
+        return weight, 0 if layer.padding == "valid" else layer.padding
+    # A window of even length reaches one pixel further right than left: as one that begins with a zero does.
+    weight = F.pad(weight, (1 - weight.shape[3] % 2, 0, 1 - weight.shape[2] % 2, 0))
+    return weight, (weight.shape[2] // 2, weight.shape[3] // 2)
+
+
 CONTRACTIVE = (nn.ReLU, nn.Flatten, nn.Identity, nn.Dropout, nn.Tanh)
 """Layers that never enlarge a difference when they are evaluated."""
 
@@ -457,9 +468,10 @@ def layer_norm(layer: nn.Module, input_size: Sequence[int] | None, *, bound: str
         return SIGMOID
     if which is nn.Linear:
         return linear_norm(applied(layer, "weight"))
-    if which is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
-        options = {option: getattr(layer, option) for option in ("stride", "padding", "dilation", "groups")}
-        return conv_norm(applied(layer, "weight"), input_size=image, bound=bound, **options)
+    if which is nn.Conv2d and layer.padding_mode == "zeros":
+        weight, padding = _kernels(layer)
+        options = {"stride": layer.stride, "padding": padding, "groups": layer.groups}
+        return conv_norm(weight, input_size=image, bound=bound, **options)
     if which is nn.MaxPool2d and _pair(layer.dilation, 1, "dilation") == (1, 1):
         return max_pool_norm(layer.kernel_size, stride=layer.stride or None)
     if which is nn.AvgPool2d and not layer.ceil_mode and layer.count_include_pad and layer.divisor_override is None:
