@@ -164,6 +164,15 @@ def test_average_pooling_against_dense_matrices():
     assert norms.avg_pool_norm(2) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(("have", "want"), [((8, 8), (3, 3)), ((7, 5), (2, 4)), ((6, 4), (3, 4)), ((1, 2), (3, 5))])
+def test_adaptive_average_pooling_against_dense_matrices(have, want):
+    """Windows that overlap, and more windows than pixels, too."""
+    layer = nn.AdaptiveAvgPool2d(want)
+    basis = torch.eye(math.prod(have), dtype=torch.float64).view(-1, 1, *have)
+    truth = float(torch.linalg.matrix_norm(layer(basis).flatten(1), ord=2))
+    assert truth <= layer_norm(layer.eval(), (1, *have)) <= truth * (1 + 1e-9)
+
+
 @pytest.mark.filterwarnings("ignore:Using padding='same'")  # of torch, that even windows may cost it a copy
 @pytest.mark.parametrize("dilation", [1, 2, (1, 3)])
 @pytest.mark.parametrize("window", [(3, 3), (2, 4), (1, 2), (4, 3)])
@@ -237,8 +246,9 @@ def test_local_response_normalisation_stays_below_its_bound(size, beta, k):
         (nn.AdaptiveAvgPool2d([2, 4]), (1, 8, 8), 8**-0.5),
         (nn.AdaptiveAvgPool2d((2,)), (1, 8, 8), None),
         (nn.AdaptiveAvgPool2d(2), None, None),
+        (nn.AdaptiveAvgPool2d(1), None, 1),  # of one pixel
+        (nn.AdaptiveAvgPool2d([1, 1]), None, 1),
         (nn.AdaptiveAvgPool2d(2), (1, 8, 8), 0.25),  # means of sixteen, over the root of their number
-        (nn.AdaptiveAvgPool2d(3), (1, 8, 8), None),  # windows that overlap
         (nn.AvgPool2d(2, ceil_mode=True), (1, 7, 7), None),
         (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), (1, 7, 7), None),
         (nn.Softmax(1), (3,), None),

@@ -211,6 +211,11 @@ def _bound(name: str, layer: nn.Module, size: tuple[int, ...] | None, known: Map
         if rule is None:
             raise
         answer, norm = " ".join(f"{type(problem).__name__}: {problem}".split())[:200], math.nan
+    if answer is None and size is None and kind(layer) is nn.AdaptiveAvgPool2d:
+        raise TypeError(
+            f"got {layer} {place}, the bound of which depends on the size of the image; expected layers with a bound "
+            "for every size; take network_bound, or say in known what its bound is."
+        )
     if answer is None:
         raise TypeError(f"got {layer} {place}; expected layers with a known bound: say in known what its bound is.")
     if not norm >= 0:

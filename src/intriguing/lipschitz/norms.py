@@ -435,6 +435,13 @@ def _kernels(layer: Any) -> tuple[Tensor, Pair]:
     return weight, (weight.shape[2] // 2, weight.shape[3] // 2)
 
 
+def _means(have: int, want: int) -> Tensor:
+    """Adaptive average pooling along one axis, (want, have); along two it is the tensor product of both."""
+    first, pixels = torch.arange(want, device="cpu")[:, None] * have, torch.arange(have, device="cpu")
+    window = (first // want <= pixels) & (pixels * want < first + have)
+    return window.double() / window.sum(1, keepdim=True)
+
+
 CONTRACTIVE = (nn.ReLU, nn.Flatten, nn.Identity, nn.Dropout, nn.Tanh)
 """Layers that never enlarge a difference when they are evaluated."""
 
@@ -477,12 +484,13 @@ def layer_norm(layer: nn.Module, input_size: Sequence[int] | None, *, bound: str
     if which is nn.AvgPool2d and not layer.ceil_mode and layer.count_include_pad and layer.divisor_override is None:
         options = {"stride": layer.stride or None, "padding": layer.padding, "input_size": image, "bound": bound}
         return avg_pool_norm(layer.kernel_size, **options)
-    if which is nn.AdaptiveAvgPool2d and image is not None and len(image) == 2:
+    if which is nn.AdaptiveAvgPool2d:
         given = layer.output_size
         wanted = tuple(given) if isinstance(given, Sequence) else (given, given)
-        # A whole number of pixels for each output, so that none is shared.
-        if len(wanted) == 2 and all(want and have % want == 0 for have, want in zip(image, wanted, strict=True)):
-            return _raised(math.sqrt(math.prod(wanted) / math.prod(image)), 0)
+        if wanted == (1, 1) and image is None:
+            return 1.0  # the mean of n pixels stretches by the root of 1 / n
+        if image is not None and len(image) == len(wanted) == 2 and all(image) and all(wanted):
+            return math.prod(linear_norm(_means(have, want)) for have, want in zip(image, wanted, strict=True))
     if which in (nn.BatchNorm1d, nn.BatchNorm2d) and layer.running_var is not None:
         gamma = None if layer.weight is None else applied(layer, "weight")
         return batch_norm_norm(gamma, layer.running_var, layer.eps)
