@@ -88,8 +88,9 @@ def global_certificate(
     Raises:
         TypeError: a layer without a known bound, with complex weights or with a hook; a network that does not end in a
             linear layer; images that are not floating, or targets that are not int64.
-        ValueError: a layer in training mode, pixels outside [0, 1], not one target per image or one that is no class,
-            or weights or logits that are not finite, but for a bias of minus infinity, whose class never wins.
+        ValueError: a layer in training mode, pixels outside [0, 1], not one target per image or one that is no class, a
+            layer that makes NaN of an image, or weights or logits that are not finite, but for a bias of minus
+            infinity, whose class never wins.
 
     Source:
         Szegedy et al. 2013, section 4.3; Tsuzuku et al. 2018, "Lipschitz-margin training".
