@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 from intriguing.attack.distortion import minimum_distortion
 from intriguing.lipschitz import certificates
 from intriguing.lipschitz.certificates import global_certificate, local_certificate, runners_up, smallest
-from intriguing.lipschitz.norms import linear_norm
+from intriguing.lipschitz.norms import layer_norm, linear_norm
 
 
 def network(*widths: int, scale: float = 1.0, seed: int = 0) -> nn.Sequential:
@@ -368,6 +369,94 @@ def test_statistics_that_cancel_certify_nothing():
     norm.running_mean.fill_(2.0**55)
     for target in (0, 1):
         assert float(global_certificate(model, torch.tensor([[0.45]]), torch.tensor([target])).radius) == 0
+
+
+class Normalised(nn.Module):
+    """Of every image, so that a black one is none."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)
+
+
+def test_a_layer_that_is_not_defined_on_a_black_image_is_certified_on_others():
+    torch.manual_seed(0)
+    model, pictures = nn.Sequential(nn.Flatten(), Normalised(), nn.Linear(9, 4)).eval(), images(6)
+    known = {Normalised: lambda layer, size: 5.0}
+    targets = runners_up(model, pictures)
+    found = global_certificate(model, pictures, targets, known=known)
+    rows = model[2].weight.detach().double()
+    apart = (rows[found.predictions] - rows[targets]).norm(dim=1)
+    assert float(found.radius.min()) > 0 and torch.allclose(found.radius, found.margins / 5 / apart, rtol=1e-9)
+    with pytest.raises(ValueError, match="^got NaN from Normalised at '1'; expected finite outputs .*; leave out"):
+        global_certificate(model, torch.zeros_like(pictures), targets, known=known)
+
+
+def test_a_known_bound_that_is_infinite_certifies_nothing_and_one_of_zero_everything():
+    model, pictures = nn.Sequential(nn.Flatten(), nn.Tanh(), nn.Linear(9, 4)).eval(), torch.zeros(3, 1, 1, 9)
+    targets = runners_up(model, pictures)
+    for norm, radius in ((math.inf, 0.0), (0.0, math.inf)):
+        found = global_certificate(model, pictures, targets, known={nn.Tanh: lambda layer, size, norm=norm: norm})
+        assert found.radius.tolist() == [radius] * 3
+
+
+def test_statistics_of_the_images_themselves_are_a_matter_of_what_is_known():
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(2, track_running_stats=False)
+    model = nn.Sequential(nn.Conv2d(1, 2, (1, 3)), norm, nn.ReLU(), nn.Flatten(), nn.Linear(14, 3)).eval()
+    targets = runners_up(model, images(5))
+    with pytest.raises(TypeError, match="got BatchNorm2d.* at '1'; expected layers with a known bound"):
+        global_certificate(model, images(5), targets)
+    found = global_certificate(model, images(5), targets, known={nn.BatchNorm2d: lambda layer, size: 3.0})
+    rows = model[4].weight.detach().double()
+    slope = 3 * layer_norm(model[0], (1, 1, 9)) * (rows[found.predictions] - rows[targets]).norm(dim=1)
+    assert torch.allclose(found.radius, found.margins / slope, rtol=1e-9)
+
+
+def test_the_radii_of_deep_networks_keep_their_digits():
+    torch.manual_seed(0)
+    widths = [9, *[64] * 20]
+    layers = [[nn.Linear(*pair), nn.ReLU()] for pair in zip(widths, widths[1:], strict=False)]
+    for layer, _ in layers:
+        nn.init.kaiming_normal_(layer.weight)
+    model = nn.Sequential(nn.Flatten(), *(part for pair in layers for part in pair), nn.Linear(64, 10)).eval()
+    pictures = images(6)
+    found = global_certificate(model, pictures, runners_up(model, pictures))
+    norms = math.prod(linear_norm(layer.weight) for layer, _ in layers)
+    rows = model[-1].weight.detach().double()
+    exact = found.margins / norms / (rows[found.predictions] - rows[runners_up(model, pictures)]).norm(dim=1)
+    assert bool((found.radius <= exact).all()) and float((found.radius / exact).median()) > 1 - 2e-3
+
+
+def test_what_hidden_layers_put_out_is_known_up_to_what_rounding_may_have_done():
+    """Against fractions, layer by layer."""
+
+    def exact(values: torch.Tensor) -> np.ndarray:
+        return np.vectorize(Fraction, otypes=[object])(values.numpy())
+
+    def away(outputs: torch.Tensor, truth: np.ndarray) -> torch.Tensor:
+        off = (exact(outputs).reshape(len(outputs), -1) - truth.reshape(len(truth), -1)).astype(float)
+        return torch.from_numpy(off).norm(dim=1)
+
+    chance = torch.Generator().manual_seed(3)
+    inputs = torch.randn(4, 3, 2, 2, generator=chance, dtype=torch.float64)
+    wide = {"dtype": torch.float64}
+    for scale in (1.0, 1e6):
+        linear, convolution, norm = nn.Linear(12, 5, **wide), nn.Conv2d(3, 5, 2, **wide), nn.BatchNorm2d(3, 0, **wide)
+        linear.bias.data *= scale
+        convolution.bias.data.copy_(linear.bias)
+        convolution.weight.data.copy_(linear.weight.view(5, 3, 2, 2))
+        norm.running_mean.fill_(scale)
+        norm.running_var.fill_(2.25)
+        pixels = exact(inputs)
+        products = pixels.reshape(4, 12) @ exact(linear.weight.detach()).T + exact(linear.bias.detach())
+        truths = {linear: products, convolution: products, norm: (pixels - Fraction(scale)) / Fraction(1.5)}
+        for layer, truth in truths.items():
+            given = inputs.flatten(1) if layer is linear else inputs
+            outputs = layer.eval()(given).detach()
+            allowed = certificates._rounded(layer, layer_norm(layer, given.shape[1:]), given, outputs)
+            off = away(outputs, truth)
+            assert bool((off <= allowed).all()) and bool((allowed <= 1e-13 * (scale + 10) * 5).all())
+            assert float((off / allowed).max()) > 1e-3
 
 
 def test_hidden_layers_that_hold_their_digits_cost_nothing():

@@ -248,6 +248,106 @@ def test_methods_on_an_instance_are_refused_by_name(name):
             call()
 
 
+class Scale(nn.Module):
+    """Has attributes of any name."""
+
+    def __init__(self, **given: object) -> None:
+        super().__init__()
+        for name, value in given.items():
+            setattr(self, name, value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 0.5
+
+
+@pytest.mark.parametrize("given", [{"half": 4}, {"type": "mean"}, {"double": True}, {"apply": None}])
+def test_data_under_the_name_of_a_method_is_no_method(given):
+    model = nn.Sequential(Scale(**given), nn.Linear(9, 4)).eval()
+    linear = linear_norm(model[1].weight)
+    found = network_bound(model, (9,), known={Scale: lambda layer, size: 0.5})
+    assert found.norms == (0.5, linear)
+
+
+def test_what_no_forward_pass_calls_may_be_replaced():
+    """A frozen model that stays in evaluation mode, say."""
+    model = sigmoids()
+    expected = network_bound(model, (1, 3, 3))
+    for module in (model, model[1], model[2]):
+        module.train = lambda mode=True, module=module: module
+        module.to = lambda *where, module=module, **how: module
+    assert network_bound(model.train(), (1, 3, 3)) == expected
+    for name in ("parameters", "modules"):  # by which layers are looked at
+        model = sigmoids()
+        setattr(model[1], name, lambda *given, **options: iter(()))
+        with pytest.raises(TypeError, match=f"got Linear at '1' with a method '{name}' of its own"):
+            network_bound(model, (1, 3, 3))
+
+
+class Own(nn.Module):
+    """Calls a method of its own under a name that torch has, too."""
+
+    def apply(self, x: Tensor) -> Tensor:
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.apply(x)
+
+
+def test_a_method_that_a_class_writes_anew_is_looked_for():
+    model = nn.Sequential(Own()).eval()
+    model[0].apply = lambda x: 100 * x
+    with pytest.raises(TypeError, match="got Own at '0' with a method 'apply' of its own"):
+        network_bound(model, (9,), known={Own: lambda layer, size: 1.0})
+
+
+class Net(nn.Sequential):
+    """A chain that only says which layers it has."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(9, 5), nn.Sigmoid(), nn.Linear(5, 3))
+
+    def train(self, mode: bool = True) -> Net:
+        return super().train(mode)
+
+
+class Residual(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return 9 * super().forward(x)
+
+
+class Loud(Net):
+    def __call__(self, x: Tensor) -> Tensor:
+        return 9 * super().__call__(x)
+
+
+class Backwards(Net):
+    def __iter__(self):
+        return iter(list(self._modules.values())[:2])
+
+
+def test_a_class_of_chains_counts_by_its_layers():
+    model, plain = Net().eval(), sigmoids()
+    plain.load_state_dict(model.state_dict())
+    images = torch.rand(5, 1, 3, 3)
+    assert network_bound(model, (1, 3, 3)) == network_bound(plain, (1, 3, 3))
+    assert lipschitz_bound(model) == lipschitz_bound(plain)
+    assert torch.equal(runners_up(model, images), runners_up(plain, images))
+    targets = runners_up(plain, images)
+    for certify in (global_certificate, local_certificate):
+        assert torch.equal(certify(model, images, targets).radius, certify(plain, images, targets).radius)
+    nested = network_bound(nn.Sequential(model).eval(), (1, 3, 3))
+    assert nested.layers == ("0.0 Flatten", "0.1 Linear", "0.2 Sigmoid", "0.3 Linear")
+    assert network_bound(model, (1, 3, 3), known={Net: lambda layer, size: 7.0}).norms == (7.0,)
+
+
+@pytest.mark.parametrize("which", [Residual, Loud, Backwards])
+def test_a_class_of_chains_that_is_called_otherwise_is_a_layer(which):
+    with pytest.raises(TypeError, match=f"^got {which.__name__}"):
+        network_bound(which().eval(), (1, 3, 3))
+    with pytest.raises(TypeError, match=f"^got {which.__name__}"):
+        lipschitz_bound(which().eval())
+
+
 class Louder(prune.BasePruningMethod):
     PRUNING_TYPE = "unstructured"
 
@@ -482,7 +582,7 @@ def test_a_known_layer_with_complex_weights_keeps_them():
         (nn.Linear(3, 3), (3.0,), ValueError, "got input_size (3.0,)"),
         (nn.LazyLinear(3), (3,), ValueError, "got LazyLinear at '0' without weights (lazy)"),
         (nn.AdaptiveAvgPool2d((None, 2)), (1, 4, 4), TypeError, "known bound"),
-        (nn.AdaptiveAvgPool2d(2), (1, 4), TypeError, "known bound"),
+        (nn.AdaptiveAvgPool2d(2), (4,), TypeError, "known bound"),
         (nn.AdaptiveAvgPool2d((1,)), (1, 4, 4), TypeError, "known bound"),
         (nn.Linear(3, 3), (10**30,), ValueError, "got input_size (1000000"),
         (nn.Linear(3, 3), (2**62, 2**62), ValueError, "got input_size (4611"),

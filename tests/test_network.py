@@ -213,6 +213,20 @@ def test_groups_and_pooling_count_for_images_of_any_size():
     assert lipschitz_bound(model) == pytest.approx(expected, rel=1e-8)
 
 
+def test_a_mean_over_the_image_counts_for_images_of_any_size():
+    def pooled(size: int) -> nn.Sequential:
+        return nn.Sequential(nn.AdaptiveAvgPool2d(size), nn.Flatten(), nn.Linear(4 * size**2, 3)).eval()
+
+    model = pooled(1)
+    rows = model[-1].weight.detach().double()
+    assert lipschitz_bound(model) == pytest.approx(max(float((a - b).norm()) for a in rows for b in rows))
+    with pytest.raises(
+        TypeError, match="^got AdaptiveAvgPool2d.* at '0', .* depends on the size.*; take network_bound"
+    ):
+        lipschitz_bound(pooled(2))
+    assert network_bound(pooled(2), (4, 8, 8)).norms[0] == pytest.approx(0.25)
+
+
 def test_networks_without_classes_or_units_stretch_nothing():
     for widths in ((4, 0), (0, 3)):
         with warnings.catch_warnings():

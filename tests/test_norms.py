@@ -164,6 +164,47 @@ def test_average_pooling_against_dense_matrices():
     assert norms.avg_pool_norm(2) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(("have", "want"), [((8, 8), (3, 3)), ((7, 5), (2, 4)), ((6, 4), (3, 4)), ((1, 2), (3, 5))])
+def test_adaptive_average_pooling_against_dense_matrices(have, want):
+    """Windows that overlap, and more windows than pixels, too."""
+    layer = nn.AdaptiveAvgPool2d(want)
+    basis = torch.eye(math.prod(have), dtype=torch.float64).view(-1, 1, *have)
+    truth = float(torch.linalg.matrix_norm(layer(basis).flatten(1), ord=2))
+    assert truth <= layer_norm(layer.eval(), (1, *have)) <= truth * (1 + 1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")  # of torch, that even windows may cost it a copy
+@pytest.mark.parametrize("dilation", [1, 2, (1, 3)])
+@pytest.mark.parametrize("window", [(3, 3), (2, 4), (1, 2), (4, 3)])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_padding_by_a_word_against_dense_matrices(padding, window, dilation):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(4, 6, window, padding=padding, dilation=dilation, groups=2, bias=False).eval()
+    truth = dense(layer.weight, (9, 10), padding=padding, dilation=dilation, groups=2)
+    assert layer_norm(layer, (4, 9, 10), bound="zero-padded") == pytest.approx(truth, rel=1e-3)
+    assert truth <= layer_norm(layer, (4, 9, 10)) <= 1.7 * truth
+    assert truth <= layer_norm(layer, None) <= 1.9 * truth
+
+
+@pytest.mark.parametrize("power", [-1000, -500, -150, 0, 150, 500, 1000])
+def test_rows_are_as_far_apart_as_their_largest_difference(power):
+    torch.manual_seed(1)
+    rows = torch.randn(300, 7, dtype=torch.float64)
+    truth = float(torch.linalg.vector_norm(rows[:, None] - rows, dim=2).max()) * 2.0**power
+    for common in (0.0, 1.0, 2.0**40):  # what all have in common does not count, however large it is
+        moved = torch.cat([rows * 2.0**power, torch.full((300, 1), common)], 1)
+        assert truth <= norms.spread(moved) <= truth * (1 + 1e-9)
+
+
+def test_the_ends_of_how_far_rows_are_apart():
+    def two(*pair: float) -> Tensor:
+        return torch.tensor(pair, dtype=torch.float64)[:, None]
+
+    assert norms.spread(two(1.7e308, -1.7e308)) == math.inf
+    assert norms.spread(two(0.0, 5e-324)) >= 5e-324
+    assert norms.spread(two(1.0, 1.0)) == norms.spread(two(1.0)) == norms.spread(torch.zeros(0, 3).double()) == 0
+
+
 def test_batch_normalisation_by_hand():
     assert norms.batch_norm_norm(torch.tensor([1.0, -6.0]), torch.tensor([0.0, 3.0]), 1.0) == pytest.approx(3)
     assert norms.batch_norm_norm(None, torch.tensor([3.0]), 1.0) == pytest.approx(0.5)
@@ -205,8 +246,9 @@ def test_local_response_normalisation_stays_below_its_bound(size, beta, k):
         (nn.AdaptiveAvgPool2d([2, 4]), (1, 8, 8), 8**-0.5),
         (nn.AdaptiveAvgPool2d((2,)), (1, 8, 8), None),
         (nn.AdaptiveAvgPool2d(2), None, None),
+        (nn.AdaptiveAvgPool2d(1), None, 1),  # of one pixel
+        (nn.AdaptiveAvgPool2d([1, 1]), None, 1),
         (nn.AdaptiveAvgPool2d(2), (1, 8, 8), 0.25),  # means of sixteen, over the root of their number
-        (nn.AdaptiveAvgPool2d(3), (1, 8, 8), None),  # windows that overlap
         (nn.AvgPool2d(2, ceil_mode=True), (1, 7, 7), None),
         (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), (1, 7, 7), None),
         (nn.Softmax(1), (3,), None),

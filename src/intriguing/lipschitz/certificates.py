@@ -20,6 +20,8 @@ from .network import Known, chain_and_head, chain_bound, checked_known, product
 from .norms import SIGMOID, conv_norm_by_sums, lengths, linear_norm, whole_number
 
 ROUNDING = 1e-13  # of what is added up: some nine hundred units of rounding in float64
+UNIT = 2.0**-53  # of rounding in float64
+NORMALISING = 8  # products that a batch normalisation's error is at most worth: it takes a root and divides
 EXACT = (nn.ReLU, nn.Flatten, nn.Identity, nn.Dropout, nn.MaxPool2d)  # layers that round nothing
 SMOOTH = (nn.Sigmoid, nn.Tanh)  # that round each output by itself
 SUMS = (nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d)  # that add up what may cancel
@@ -86,8 +88,9 @@ def global_certificate(
     Raises:
         TypeError: a layer without a known bound, with complex weights or with a hook; a network that does not end in a
             linear layer; images that are not floating, or targets that are not int64.
-        ValueError: a layer in training mode, pixels outside [0, 1], not one target per image or one that is no class,
-            or weights or logits that are not finite, but for a bias of minus infinity, whose class never wins.
+        ValueError: a layer in training mode, pixels outside [0, 1], not one target per image or one that is no class, a
+            layer that makes NaN of an image, or weights or logits that are not finite, but for a bias of minus
+            infinity, whose class never wins.
 
     Source:
         Szegedy et al. 2013, section 4.3; Tsuzuku et al. 2018, "Lipschitz-margin training".
@@ -205,7 +208,12 @@ class _Seen:
         unsure = images.new_zeros(len(images))
         for (place, layer), norm in zip(before, norms, strict=True):
             outputs = run(place, layer, inputs)
-            unsure = norm * unsure + ROUNDING * _terms(place, layer, norm, inputs, outputs)
+            unsure = _times(norm, unsure) + _rounded(layer, norm, inputs, outputs)
+            if bool(unsure.isnan().any()):
+                raise ValueError(
+                    f"got NaN from {kind(layer).__name__} at {place!r}; expected finite outputs for every image; leave "
+                    "out images on which it is not defined, or look for weights that are too large."
+                )
             inputs = outputs
         logits = _checked_logits(run(name, head, inputs))
         bias = weight.new_zeros(len(weight)) if bias is None else bias
@@ -225,18 +233,39 @@ class _Seen:
         return margins, rows, margins - ROUNDING * terms.sum(0) - lengths(rows) * self.unsure
 
 
-def _terms(name: str, layer: nn.Module, norm: float, inputs: Tensor, outputs: Tensor) -> Tensor:
-    """A bound of how long what a layer adds up is, by absolute value, (B,); 0 where nothing is rounded."""
+def _rounded(layer: nn.Module, norm: float, inputs: Tensor, outputs: Tensor) -> Tensor:
+    """A bound of how far rounding in a layer puts its outputs from where they are, (B,)."""
     which = kind(layer)
     if which in EXACT:
         return inputs.new_zeros(len(inputs))
     if which in SMOOTH:
-        return lengths(outputs.flatten(1))
-    if which in SUMS:
-        return lengths(_sums(layer, inputs).flatten(1))
-    size = conv_norm_by_sums(applied(layer, "weight")) if which is nn.Conv2d else norm
-    dark = run(name, layer, inputs.new_zeros(1, *inputs.shape[1:]))
-    return size * lengths(inputs.flatten(1)) + lengths(dark.flatten(1))
+        return ROUNDING * lengths(outputs.flatten(1))
+    if which is nn.Linear:
+        return _share(layer.in_features) * lengths(_sums(layer, inputs).flatten(1))
+    if which in SUMS and layer.running_mean is not None:
+        return _share(NORMALISING) * lengths(_sums(layer, inputs).flatten(1))
+    if which is nn.Conv2d:
+        weight, bias = applied(layer, "weight"), wide(applied(layer, "bias"))
+        added = inputs.new_zeros(1, 1) if bias is None else torch.where(bias.isfinite(), bias, 0.0)[None]
+        sums = _times(conv_norm_by_sums(weight), lengths(inputs.flatten(1)))
+        sums = sums + lengths(added) * math.sqrt(outputs.shape[-2:].numel())
+        return (_share(weight[0].numel()) if layer.padding_mode == "zeros" else ROUNDING) * sums
+    # What another layer adds up is taken to be no longer than its output for a black image, on which it need not be
+    # defined, together with what it can add to that.
+    return ROUNDING * (2 * _times(norm, lengths(inputs.flatten(1))) + lengths(outputs.flatten(1)))
+
+
+def _share(terms: int) -> float:
+    """How much of a sum of absolute values rounding may take or give, where so many products are added to a bias.
+
+    In whatever order they are added: Higham 2002, "Accuracy and stability of numerical algorithms", section 3.1.
+    """
+    return min(ROUNDING, (terms + 4) * UNIT)
+
+
+def _times(norm: float, sizes: Tensor) -> Tensor:
+    """How long a layer makes what has these lengths, where 0 times infinity is 0."""
+    return torch.where((sizes == 0) | (norm == 0), 0.0, norm * sizes)
 
 
 def _sums(layer: nn.Module, inputs: Tensor) -> Tensor:

@@ -26,6 +26,19 @@ from torch.nn.utils.weight_norm import WeightNorm
 NUMBERS = (Tensor, nn.Parameter)
 """Types of tensors; others may have operations of their own."""
 
+ASIDE = (
+    *(nn.Module.train, nn.Module.eval, nn.Module.requires_grad_, nn.Module.zero_grad, nn.Module.apply, nn.Module.type),
+    *(nn.Module.half, nn.Module.float, nn.Module.double, nn.Module.bfloat16, nn.Module.to, nn.Module.cpu),
+    *(nn.Module.cuda, nn.Module.state_dict, nn.Module.load_state_dict),
+)
+"""Methods that neither a forward pass nor a walk over layers calls."""
+
+CHAIN = (
+    *("forward", "__call__", "_wrapped_call_impl", "_call_impl"),
+    *("__iter__", "__getattr__", "__getattribute__", "named_modules"),
+)
+"""What takes part when a ``Sequential`` is called or walked."""
+
 
 def kind(layer: nn.Module) -> type[nn.Module]:
     """The class of a layer, before a parametrization gave it one of its own.
@@ -40,7 +53,8 @@ def layers(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> list[tupl
     """The layers of nested chains by name, in the order in which they are applied.
 
     Args:
-        model: a layer or a ``Sequential`` of layers and of ``Sequential``; one that stands in it twice counts twice.
+        model: a layer or a ``Sequential`` of layers and of ``Sequential``, or of classes of it that change nothing of
+            how it is called; one that stands in it twice counts twice.
         known: classes that are layers by themselves.
 
     Raises:
@@ -70,9 +84,11 @@ def checked_module(model: nn.Module, known: Iterable[type[nn.Module]] = ()) -> N
     inside = {id(part) for module in model.modules() if kind(module) in known for part in module.modules()}
     for name, module in model.named_modules():
         which = f"{kind(module).__name__} at {name!r}" if name else kind(module).__name__
-        for method in vars(module):
-            # Python itself never looks for names like __dir__ on an instance.
-            if inspect.isfunction(getattr(type(module), method, None)) and not method.startswith("__"):
+        for method, value in vars(module).items():
+            written = getattr(type(module), method, None)
+            # A number under a method's name is data, and Python itself never looks for __dir__ and such on an instance.
+            shadows = callable(value) and inspect.isfunction(written) and not method.startswith("__")
+            if shadows and written not in ASIDE:
                 own = "a forward pass" if method == "forward" else f"a method {method!r}"
                 raise TypeError(
                     f"got {which} with {own} of its own; expected that of its class; remove it, or write a class, and "
@@ -296,10 +312,16 @@ def _tensors(value: object, depth: int = 0) -> Iterator[Tensor]:
 
 
 def _walk(model: nn.Module, name: str, known: frozenset[type[nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
-    if type(model) is not nn.Sequential or nn.Sequential in known:
+    if type(model) in known or not _is_chain(type(model)):
         yield name, model
         return
     # Not named_children(), which leaves out a layer that has come before.
     for key, child in model.named_modules(remove_duplicate=False):
         if key and "." not in key:
             yield from _walk(child, f"{name}.{key}".strip("."), known)
+
+
+def _is_chain(which: type[nn.Module]) -> bool:
+    """Whether a class does what ``Sequential`` does: itself, or one that only says which layers there are."""
+    own = (getattr(which, name) is getattr(nn.Sequential, name) for name in CHAIN)
+    return issubclass(which, nn.Sequential) and all(own)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .modules import applied, kind, layers, run, uncached, wide
-from .norms import check_bound, checked_shape, conv_norm_by_sums, layer_norm, lengths, linear_norm
+from .norms import check_bound, checked_shape, conv_norm_by_sums, layer_norm, linear_norm, spread
 
 Known = Mapping[type[nn.Module], Callable[[nn.Module, tuple[int, ...] | None], float]]
 """Classes of layers, with functions of a layer and of the shape of one input that return its bound."""
@@ -50,8 +50,9 @@ def network_bound(
     """The bound of each layer of a network in evaluation mode, and with their product one of the network.
 
     Args:
-        model: a layer or a ``Sequential`` of layers and of ``Sequential``. Weights count as they are applied, with
-            their parametrizations, and with their masks where they were pruned. Layers run as copies.
+        model: a layer or a ``Sequential`` of layers and of ``Sequential``, or of classes of it that change nothing of
+            how it is called. Weights count as they are applied, with their parametrizations, and with their masks where
+            they were pruned. Layers run as copies.
         input_size: shape of one input, without the batch, such as (1, 28, 28).
         known: class of a layer -> function of the layer and of the shape of one input that returns its bound. It goes
             before what is known here.
@@ -102,8 +103,7 @@ def lipschitz_bound(model: nn.Module, *, known: Known | None = None) -> float:
             norms.append(_bound(name, layer, None, known, "upper"))
         else:
             norms.append(conv_norm_by_sums(kernels))
-    leads = (float(lengths(weight - row).max()) for row in weight)
-    return product([*norms, max(leads, default=0.0)])
+    return product([*norms, spread(weight)])
 
 
 def checked_known(known: Known | None) -> dict:
@@ -211,6 +211,11 @@ def _bound(name: str, layer: nn.Module, size: tuple[int, ...] | None, known: Map
         if rule is None:
             raise
         answer, norm = " ".join(f"{type(problem).__name__}: {problem}".split())[:200], math.nan
+    if answer is None and size is None and kind(layer) is nn.AdaptiveAvgPool2d:
+        raise TypeError(
+            f"got {layer} {place}, the bound of which depends on the size of the image; expected layers with a bound "
+            "for every size; take network_bound, or say in known what its bound is."
+        )
     if answer is None:
         raise TypeError(f"got {layer} {place}; expected layers with a known bound: say in known what its bound is.")
     if not norm >= 0:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -424,6 +425,23 @@ def local_response_norm(size: int, beta: float, k: float) -> float:
     return _raised(k**-beta * (1 + 2 * beta * math.sqrt(row * column)), 0)
 
 
+def _kernels(layer: Any) -> tuple[Tensor, Pair]:
+    """A convolution's kernels without dilation, and the zeros around the image, also where its padding is a word."""
+    weight = dilated(_checked(applied(layer, "weight"), 4, "kernels (D, C / groups, height, width)"), layer.dilation)
+    if layer.padding != "same":
+        return weight, 0 if layer.padding == "valid" else layer.padding
+    # A window of even length reaches one pixel further right than left: as one that begins with a zero does.
+    weight = F.pad(weight, (1 - weight.shape[3] % 2, 0, 1 - weight.shape[2] % 2, 0))
+    return weight, (weight.shape[2] // 2, weight.shape[3] // 2)
+
+
+def _means(have: int, want: int) -> Tensor:
+    """Adaptive average pooling along one axis, (want, have); along two it is the tensor product of both."""
+    first, pixels = torch.arange(want, device="cpu")[:, None] * have, torch.arange(have, device="cpu")
+    window = (first // want <= pixels) & (pixels * want < first + have)
+    return window.double() / window.sum(1, keepdim=True)
+
+
 CONTRACTIVE = (nn.ReLU, nn.Flatten, nn.Identity, nn.Dropout, nn.Tanh)
 """Layers that never enlarge a difference when they are evaluated."""
 
@@ -457,20 +475,22 @@ def layer_norm(layer: nn.Module, input_size: Sequence[int] | None, *, bound: str
         return SIGMOID
     if which is nn.Linear:
         return linear_norm(applied(layer, "weight"))
-    if which is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
-        options = {option: getattr(layer, option) for option in ("stride", "padding", "dilation", "groups")}
-        return conv_norm(applied(layer, "weight"), input_size=image, bound=bound, **options)
+    if which is nn.Conv2d and layer.padding_mode == "zeros":
+        weight, padding = _kernels(layer)
+        options = {"stride": layer.stride, "padding": padding, "groups": layer.groups}
+        return conv_norm(weight, input_size=image, bound=bound, **options)
     if which is nn.MaxPool2d and _pair(layer.dilation, 1, "dilation") == (1, 1):
         return max_pool_norm(layer.kernel_size, stride=layer.stride or None)
     if which is nn.AvgPool2d and not layer.ceil_mode and layer.count_include_pad and layer.divisor_override is None:
         options = {"stride": layer.stride or None, "padding": layer.padding, "input_size": image, "bound": bound}
         return avg_pool_norm(layer.kernel_size, **options)
-    if which is nn.AdaptiveAvgPool2d and image is not None and len(image) == 2:
+    if which is nn.AdaptiveAvgPool2d:
         given = layer.output_size
         wanted = tuple(given) if isinstance(given, Sequence) else (given, given)
-        # A whole number of pixels for each output, so that none is shared.
-        if len(wanted) == 2 and all(want and have % want == 0 for have, want in zip(image, wanted, strict=True)):
-            return _raised(math.sqrt(math.prod(wanted) / math.prod(image)), 0)
+        if wanted == (1, 1) and image is None:
+            return 1.0  # the mean of n pixels stretches by the root of 1 / n
+        if image is not None and len(image) == len(wanted) == 2 and all(image) and all(wanted):
+            return math.prod(linear_norm(_means(have, want)) for have, want in zip(image, wanted, strict=True))
     if which in (nn.BatchNorm1d, nn.BatchNorm2d) and layer.running_var is not None:
         gamma = None if layer.weight is None else applied(layer, "weight")
         return batch_norm_norm(gamma, layer.running_var, layer.eps)
@@ -589,6 +609,26 @@ def lengths(rows: Tensor) -> Tensor:
     exponents = torch.frexp(torch.where(largest.isfinite(), largest, 1.0)).exponent.clamp(-1000, 1000).double()
     found = (rows * torch.exp2(-exponents)[:, None]).norm(dim=1) * (1 + ROUNDING) * torch.exp2(exponents)
     return torch.where(found > 0, found.clamp(min=torch.finfo(found.dtype).tiny), found)
+
+
+def spread(rows: Tensor) -> float:
+    """The largest distance between two rows, rounded upward, however small or large their entries are.
+
+    Args:
+        rows: (k, n) float64, finite.
+
+    Returns:
+        The distance; 0 where there are no two rows, infinity where it is beyond float64.
+    """
+    if not rows.numel():
+        return 0.0
+    # Distances from the first row are as far apart, and one is at least half of the largest, so that it cannot vanish.
+    moved, exponent = _scaled(rows - rows[0])
+    if not bool(moved.isfinite().all()):
+        return math.inf
+    options = {"compute_mode": "donot_use_mm_for_euclid_dist"}  # products would cancel
+    starts = range(0, len(moved), CHUNK)
+    return _raised(max(float(torch.cdist(moved[i : i + CHUNK], moved[i:], **options).max()) for i in starts), exponent)
 
 
 def _scaled(weight: Tensor) -> tuple[Tensor, int]:
