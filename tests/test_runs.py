@@ -25,7 +25,7 @@ from torch import distributed, nn
 
 import forked
 from intriguing import data
-from intriguing.attack import files, runs
+from intriguing.attack import files, models, runs
 from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.book import cache, fingerprint, settings
 from intriguing.book import runs as kept_runs
@@ -158,6 +158,26 @@ def test_the_result_is_that_of_one_call(problem, kept):
     assert sorted(state(folder)) == [
         f"chunk-{start:07d}-{stop:07d}.safetensors" for start, stop in ((0, 5), (5, 10), (10, 12))
     ]
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
+def test_all_images_say_of_what_kind_the_outputs_are(bounds):
+    """Scores that look like chances but at one image, which is not in every chunk."""
+    drawn = torch.Generator().manual_seed(3)
+    lowest, highest = bounds
+    images = lowest + (highest - lowest) * torch.rand(6, 6, generator=drawn)
+    weight = 9 * torch.randn(6, 3, generator=drawn) / (highest - lowest)
+
+    def model(x):
+        far = (x - images[5].to(x)).square().sum(1, keepdim=True) / (highest - lowest) ** 2
+        return (x @ weight.to(x)).sigmoid() * (1 + 3 * (-50 * far).exp())
+
+    targets = (model(images).argmax(1) + 1) % 3
+    assert [models.Classifier(model, part, bounds)._scores for part in images.split(2)] == ["chances"] * 2 + ["logits"]
+    same(
+        runs.attack(model, images, targets, chunk=2, bounds=bounds, name="f"),
+        minimum_distortion(model, images, targets, chunk=2, bounds=bounds),
+    )
 
 
 @pytest.mark.parametrize("settings", [{"refine": True}, {"norm": "plain", "margin": 1e-3}])
