@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
+from torchvision import transforms
 
 from intriguing.attack import models
 from intriguing.attack.distortion import minimum_distortion
@@ -104,6 +105,48 @@ def test_a_module_that_a_function_reaches_keeps_its_statistics(how):
     with pytest.raises(ValueError, match=r"got a model whose '2.1' \(BatchNorm1d\) is in training mode"):
         minimum_distortion(function, IMAGES, TARGETS)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+class Experiment:
+    """A network in evaluation mode beside a loss, which nobody ever sets to it."""
+
+    def __init__(self):
+        self.net, self.loss = BASE, nn.CrossEntropyLoss()
+
+    def logits(self, images):
+        return self.net(images)
+
+
+def beside(layer, last=False):
+    return (lambda x: layer(BASE(x))) if last else lambda x: BASE(layer(x))
+
+
+MODELESS = {
+    "normalisation": lambda: beside(transforms.Normalize(0.0, 1.0)),
+    "composed": lambda: transforms.Compose([transforms.Normalize(0.0, 1.0), BASE]),
+    "softmax": lambda: beside(nn.Softmax(1), last=True),
+    "layers": lambda: beside(nn.Sequential(nn.Upsample(scale_factor=1), nn.Identity())),
+    "loss": lambda: Experiment().logits,
+}
+
+
+@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("how", MODELESS)
+def test_a_function_may_use_modules_that_training_mode_does_not_change(how, refine):
+    found = minimum_distortion(MODELESS[how](), IMAGES, TARGETS, refine=refine)
+    torch.testing.assert_close(found.rms, reference(refine).rms, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.1), nn.RReLU(), nn.BatchNorm2d(1), nn.Conv2d(1, 1, 1)], ids=type)
+def test_what_training_mode_may_change_is_named(layer):
+    kind = type(layer).__name__
+    with pytest.raises(ValueError, match=rf"got a function that uses a {kind} in training .*; call eval\(\) on it"):
+        check_model(beside(layer))
+    with pytest.raises(ValueError, match=r"got a function that uses a Sequential in training mode"):
+        check_model(beside(nn.Sequential(nn.Flatten(), layer)))
+    check_model(beside(layer.eval()))
+    with pytest.raises(ValueError, match="got a model in training mode"):
+        check_model(nn.Softmax(1))  # given itself
 
 
 class Noisy(nn.Module):

@@ -437,8 +437,13 @@ def _as_written() -> Iterator[None]:
 
 def _draws_or_keeps(module: nn.Module) -> bool:
     """Whether a module draws or keeps statistics: one made on the way, such as a softmax, may have any mode."""
-    kind = nn.modules.dropout._DropoutNd  # noqa: SLF001 - the class of all kinds of dropout
-    return isinstance(module, kind) or next(module.buffers(recurse=False), None) is not None
+    kinds = nn.modules.dropout._DropoutNd, nn.RReLU  # noqa: SLF001 - the class of all kinds of dropout
+    return isinstance(module, kinds) or next(module.buffers(recurse=False), None) is not None
+
+
+def _has_a_mode(root: nn.Module) -> bool:
+    """Whether training mode may change what a module computes: not that of a loss, a softmax or a normalisation."""
+    return next(root.parameters(), None) is not None or any(map(_draws_or_keeps, root.modules()))
 
 
 def on_the_cpu(model: nn.Module) -> nn.Module:
@@ -513,7 +518,7 @@ def check_model(model: object) -> None:
 
     ``training`` is a flag of every module by itself: one child left in training mode under a root in evaluation mode
     makes dropout draw and batch normalisation write its statistics. Of a function the modules that it closes over,
-    is bound to or is a part of are looked at.
+    is bound to or is a part of are looked at, where they have weights, statistics or dropout.
 
     Args:
         model: anything; looked at, never changed.
@@ -532,12 +537,18 @@ def check_model(model: object) -> None:
     left = [
         (path, inner)
         for module in modules
+        if module is model or _has_a_mode(module)
         for path, inner in module.named_modules()
         if getattr(inner, "training", False) and not _settled(module, path)
     ]
     if not left:
         return
     path, module = left[0]
+    if path == "" and module is not model:
+        raise ValueError(
+            f"got a function that uses a {type(module).__name__} in training mode; expected every module in "
+            "evaluation mode; call eval() on it."
+        )
     if path == "":
         raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
     others = f" and {len(left) - 1} more" if len(left) > 1 else ""
