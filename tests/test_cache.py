@@ -286,6 +286,13 @@ def test_a_cache_that_can_be_no_folder_is_refused_by_its_name(name, monkeypatch)
         files.cache_folder()
 
 
+@pytest.mark.parametrize("content", [b"", b"\x08", b"x" * 100, b"\xff" * 8 + b"{}"])
+def test_a_damaged_file_says_nothing_of_how_it_was_made(content):
+    cache.load_or_make("net", {"seed": 0}, Maker())
+    cache.location("net", {"seed": 0}).write_bytes(content)
+    assert cache.provenance("net", {"seed": 0}) == {}
+
+
 @pytest.mark.parametrize("about", ["[]", "null", "3", "{", "[" * 100_000])
 def test_nonsense_of_how_it_was_made_is_reported(about):
     make, key = Maker(), {"seed": 0}

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
+from torchvision import transforms
 
 from intriguing.attack import models
 from intriguing.attack.distortion import minimum_distortion
@@ -104,6 +105,48 @@ def test_a_module_that_a_function_reaches_keeps_its_statistics(how):
     with pytest.raises(ValueError, match=r"got a model whose '2.1' \(BatchNorm1d\) is in training mode"):
         minimum_distortion(function, IMAGES, TARGETS)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+class Experiment:
+    """A network in evaluation mode beside a loss, which nobody ever sets to it."""
+
+    def __init__(self):
+        self.net, self.loss = BASE, nn.CrossEntropyLoss()
+
+    def logits(self, images):
+        return self.net(images)
+
+
+def beside(layer, last=False):
+    return (lambda x: layer(BASE(x))) if last else lambda x: BASE(layer(x))
+
+
+MODELESS = {
+    "normalisation": lambda: beside(transforms.Normalize(0.0, 1.0)),
+    "composed": lambda: transforms.Compose([transforms.Normalize(0.0, 1.0), BASE]),
+    "softmax": lambda: beside(nn.Softmax(1), last=True),
+    "layers": lambda: beside(nn.Sequential(nn.Upsample(scale_factor=1), nn.Identity())),
+    "loss": lambda: Experiment().logits,
+}
+
+
+@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("how", MODELESS)
+def test_a_function_may_use_modules_that_training_mode_does_not_change(how, refine):
+    found = minimum_distortion(MODELESS[how](), IMAGES, TARGETS, refine=refine)
+    torch.testing.assert_close(found.rms, reference(refine).rms, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.1), nn.RReLU(), nn.BatchNorm2d(1), nn.Conv2d(1, 1, 1)], ids=type)
+def test_what_training_mode_may_change_is_named(layer):
+    kind = type(layer).__name__
+    with pytest.raises(ValueError, match=rf"got a function that uses a {kind} in training .*; call eval\(\) on it"):
+        check_model(beside(layer))
+    with pytest.raises(ValueError, match=r"got a function that uses a Sequential in training mode"):
+        check_model(beside(nn.Sequential(nn.Flatten(), layer)))
+    check_model(beside(layer.eval()))
+    with pytest.raises(ValueError, match="got a model in training mode"):
+        check_model(nn.Softmax(1))  # given itself
 
 
 class Noisy(nn.Module):
@@ -373,6 +416,47 @@ def test_what_scores_mean_does_not_depend_on_which_image_is_first(refine):
     torch.testing.assert_close(other.rms.flip(0), one.rms, rtol=1e-4, atol=0)
 
 
+def small(factor: float) -> tuple[nn.Sequential, torch.Tensor, torch.Tensor]:
+    """A network whose logits are so many times the usual ones, with images and targets."""
+    torch.manual_seed(5)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 16), nn.Tanh(), nn.Linear(16, 4)).eval().requires_grad_(False)
+    for value in (model[3].weight, model[3].bias):
+        value.mul_(factor)
+    images = torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(3))
+    return model, images, (model(images).argmax(1) + 1) % 4
+
+
+@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("factor", [1, 8, 12])
+def test_chances_need_not_be_close_to_0_or_1(factor, refine):
+    model, images, targets = small(factor)
+    logits = minimum_distortion(model, images, targets, refine=refine)
+    sigmoids = nn.Sequential(model, nn.Sigmoid()).eval()
+    found = minimum_distortion(sigmoids, images, targets, refine=refine)
+    assert found.success.all()
+    torch.testing.assert_close(found.rms, logits.rms, rtol=1e-4, atol=0)
+    alone = minimum_distortion(sigmoids, images[:1], targets[:1], refine=refine)  # whatever other images come along
+    torch.testing.assert_close(alone.rms, logits.rms[:1], rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_logits_that_lie_between_0_and_1_at_all_images_are_told_by_the_corners_of_the_box(refine):
+    model, images, targets = small(1)
+    some = model(torch.cat([images, torch.zeros_like(images[:1]), torch.ones_like(images[:1])]))
+    inside = lambda x: 0.01 + 0.98 * (model(x) - some.min()) / (some.max() - some.min())  # noqa: E731
+    logits = minimum_distortion(lambda x: inside(x) + 5, images, targets, refine=refine)
+    found = minimum_distortion(inside, images, targets, refine=refine)
+    assert found.success.all()
+    torch.testing.assert_close(found.rms, logits.rms, rtol=1e-3, atol=0)
+
+
+def test_scores_that_leave_the_range_of_chances_keep_their_order():
+    torch.manual_seed(0)
+    scores = 3 * torch.rand(20, 5, dtype=torch.float64) - 1
+    classify = Classifier(lambda x: x, scores.clamp(0.1, 0.9))
+    assert torch.equal(classify(scores).argsort(1), scores.argsort(1))
+
+
 def test_probabilities_that_float32_rounds_to_0_are_refined_in_float64():
     with pytest.warns(UserWarning, match="rounds probabilities"):  # two of them to 0 in float64 as well
         sharp = minimum_distortion(wrapped(lambda s, x: (1900 * s.inner(x)).softmax(1)), IMAGES, TARGETS, refine=True)
@@ -403,7 +487,7 @@ MEANT = {
     "probabilities": ([[0.2, 0.3, 0.5]], "probabilities"),
     "one probability": ([[0.0, 0.0, 1.0]], "probabilities"),
     "per cent": ([[20.0, 30.0, 50.0]], "probabilities"),
-    "sums above 1": ([[0.2, 0.3, 0.5], [0.2, 0.3, 0.6]], "logits"),
+    "sums above 1": ([[0.2, 0.3, 0.5], [0.2, 0.3, 0.6]], "chances"),
     "small chances": ([[1e-4, 0.3, 0.6]], "chances"),
     "large chances": ([[0.0, 0.3, 0.9995]], "chances"),
     "no answer": ([[torch.nan, 1.0, 2.0]], "logits"),

@@ -25,7 +25,7 @@ from torch import distributed, nn
 
 import forked
 from intriguing import data
-from intriguing.attack import files, runs
+from intriguing.attack import files, models, runs
 from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.book import cache, fingerprint, settings
 from intriguing.book import runs as kept_runs
@@ -158,6 +158,26 @@ def test_the_result_is_that_of_one_call(problem, kept):
     assert sorted(state(folder)) == [
         f"chunk-{start:07d}-{stop:07d}.safetensors" for start, stop in ((0, 5), (5, 10), (10, 12))
     ]
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
+def test_all_images_say_of_what_kind_the_outputs_are(bounds):
+    """Scores that look like chances but at one image, which is not in every chunk."""
+    drawn = torch.Generator().manual_seed(3)
+    lowest, highest = bounds
+    images = lowest + (highest - lowest) * torch.rand(6, 6, generator=drawn)
+    weight = 9 * torch.randn(6, 3, generator=drawn) / (highest - lowest)
+
+    def model(x):
+        far = (x - images[5].to(x)).square().sum(1, keepdim=True) / (highest - lowest) ** 2
+        return (x @ weight.to(x)).sigmoid() * (1 + 3 * (-50 * far).exp())
+
+    targets = (model(images).argmax(1) + 1) % 3
+    assert [models.Classifier(model, part, bounds)._scores for part in images.split(2)] == ["chances"] * 2 + ["logits"]
+    same(
+        runs.attack(model, images, targets, chunk=2, bounds=bounds, name="f"),
+        minimum_distortion(model, images, targets, chunk=2, bounds=bounds),
+    )
 
 
 @pytest.mark.parametrize("settings", [{"refine": True}, {"norm": "plain", "margin": 1e-3}])
@@ -723,6 +743,83 @@ def test_what_was_kept_for_another_model_is_not_returned(how, kept):
     assert torch.equal(other(found.images).argmax(1) == targets, found.success)
     same(found, minimum_distortion(other, images, targets, chunk=66_666))
     assert len(list((kept / "runs").iterdir())) == 2  # and neither overwrites the other
+
+
+class Keeps(nn.Module):
+    """Keeps what a forward pass sees, in one of the ways in which users' models do."""
+
+    def __init__(self, how: str, factor: float = 1.0) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Flatten(), nn.Linear(6, 3, bias=False))
+        with torch.no_grad():
+            self.inner[1].weight.copy_(torch.randn(3, 6, generator=torch.Generator().manual_seed(3)))
+        self.how, self.calls, self.feats, self.draws = how, 0, {}, torch.Generator()
+        last = None
+
+        def rebinds(module, given, out):
+            nonlocal last
+            last = out.detach()
+
+        feats = {}
+        hooks = {
+            "dict": lambda module, given, out: feats.__setitem__(len(feats) % 2, out.detach()) or factor * out,
+            "attribute": lambda module, given, out: setattr(self, "seen", out.detach()),
+            "dict of the model": lambda module, given, out: self.feats.__setitem__("a", out.detach()),
+            "method": self.watch,
+            "object": Collector(),
+            "partial": functools.partial(lambda kept, module, given, out: kept.append(out.detach()), []),
+            "rebinds": rebinds,
+        }
+        if how in hooks:
+            self.inner[1].register_forward_hook(hooks[how])
+
+    def watch(self, module, given, out) -> None:
+        self.seen, self.feats["b"] = out.detach(), out.detach()
+
+    def forward(self, x):
+        h = self.inner(x)
+        if self.how == "forward":
+            self.calls += 1
+            self.last = h
+        return h
+
+
+class Collector:
+    """A hook that keeps all that it sees."""
+
+    def __init__(self) -> None:
+        self.all = []
+
+    def __call__(self, module, given, out) -> None:
+        self.all.append(out.detach())
+
+
+KEEPS = ("dict", "attribute", "dict of the model", "method", "object", "partial", "rebinds", "forward", "draws")
+
+
+@pytest.mark.parametrize("how", KEEPS)
+def test_what_a_forward_pass_writes_is_no_part_of_a_model(how, kept):
+    model, images = Keeps(how).eval(), torch.rand(4, 6, generator=torch.Generator().manual_seed(1))
+    targets = (model(images).argmax(1) + 1) % 3
+    run = runs.Run(model, images, targets, chunk=2)
+    model(images[1:])
+    torch.rand(2, generator=model.draws)
+    assert run.finish() == [0, 1]
+    model(images)
+    assert run.finish() == []
+    again = runs.Run(model, images, targets, chunk=2)
+    assert again.digest == run.digest and again.finish() == []
+    same(again.collect(), minimum_distortion(model, images, targets, chunk=2))
+    with torch.no_grad():
+        model.inner[1].weight.mul_(1.5)
+    with pytest.raises(ValueError, match="got a model that has changed"):
+        again.finish()
+
+
+def test_what_a_hook_closes_over_tells_models_apart():
+    images, targets = torch.rand(4, 6), torch.zeros(4, dtype=torch.long)
+    one, same_one, other = (runs.Run(Keeps("dict", factor).eval(), images, targets) for factor in (1.0, 1.0, -1.0))
+    assert one.digest == same_one.digest != other.digest
 
 
 def test_a_kept_chunk_is_tried_on_the_model(problem, kept):

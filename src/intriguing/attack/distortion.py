@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .checks import check_chunk, check_images, check_search, check_targets, checked_bounds, checked_flag, checked_title
-from .models import Classifier, no_trace, out_of_memory
+from .models import Classifier, no_trace, out_of_memory, to_unit_box
 from .penalty import COARSE, Search
 from .perturbations import wrong_classes
 
@@ -74,7 +74,8 @@ def minimum_distortion(
         model: images (B, *shape) -> logits (B, k); an ``nn.Module`` in evaluation mode, or any function that torch
             can differentiate. A module is evaluated where its weights are, in float64 where that device has it (a copy;
             yours is untouched), a function likewise; where they take their own precision only, in that. A logit of
-            -inf is a class that cannot win; probabilities count by their logarithms.
+            -inf is a class that cannot win; probabilities count by their logarithms, chances of each class by itself
+            by their log odds.
         images: (B, *shape) float32 or float64, inside the bounds.
         targets: (B,) long, the class l that each image shall be taken for.
         refine: False is the paper's method: the minimiser of the penalised loss at the edge in c. True looks for a
@@ -128,7 +129,7 @@ def minimum_distortion(
         torch.enable_grad(),
         tqdm(total=len(images), desc=title, unit="image", disable=title is None, leave=False, mininterval=1) as bar,
     ):
-        classify = Classifier(model, images, bounds)
+        classify = model if isinstance(model, Classifier) else Classifier(model, given, bounds)
         if classify.rounded:
             warnings.warn(
                 "The model rounds probabilities of some images to 0 or 1, where they have no gradient and a search may "
@@ -289,9 +290,7 @@ def _to_unit_box(images: Tensor, bounds: tuple[float, float]) -> tuple[Tensor, t
     """The images with their pixels moved to [0, 1], and the bounds as two numbers of their type."""
     check_images(images, bounds=checked_bounds(bounds))
     lowest, highest = checked_bounds(bounds, images.dtype)
-    if (lowest, highest) == (0, 1):
-        return images, (0.0, 1.0)
-    return ((images - lowest) / (highest - lowest)).clamp(0, 1), (lowest, highest)
+    return to_unit_box(images, (lowest, highest)), (lowest, highest)
 
 
 def _chunk_size(images: Tensor, device: torch.device, refine: bool) -> int:

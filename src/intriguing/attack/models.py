@@ -34,6 +34,7 @@ DEEPEST = 8  # steps from a function to the modules that it is made of
 NESTED = 3  # steps from a model's output to the logits inside of it
 LIBRARIES = ("torch", "numpy", "scipy", "builtins")  # whose functions close over no user's module
 PIXELS = 200_000  # of the images that are asked about at a time
+EXCESS = 1e-3  # by which rounding may take chances out of [0, 1]
 TF32 = 2.0**-10  # what float32 is rounded to before a product where the device shortens it
 
 
@@ -41,14 +42,16 @@ class Classifier:
     """The model on the unit box, with its arithmetic in float64 where the device has it: small margins need the digits.
 
     A model that works in its own precision only does so. Outputs that are probabilities (with sum one, or a hundred)
-    count by their logarithms, and saturated ones of each class by itself by their log odds: logits with the same
-    largest entry. Which of these they are is decided by all images and does not depend on their order.
+    count by their logarithms, and those that are chances of each class by itself, in (0, 1), by their log odds: logits
+    with the same largest entry, also where outputs that were taken for such leave that range. Which of these they are
+    is decided by all images and does not depend on their order.
 
     Args:
         model: a module in evaluation mode, or a function that torch can differentiate.
-        images: (B, *shape) on the unit box, of the user's dtype; the first one, its negative and black are tried, and
-            all of them where the outputs of the first and of black may be probabilities.
+        images: (B, *shape) within the bounds, of the user's dtype; the first one, its negative and black are tried, and
+            all of them, in parts, where the outputs of the first and of black may be probabilities.
         bounds: the user's lowest and highest pixel.
+        device: where a model without weights works; by default where the images are.
 
     Attributes:
         device: where the model works.
@@ -67,11 +70,12 @@ class Classifier:
         model: Callable[[Tensor], Tensor],
         images: Tensor,
         bounds: tuple[float, float] = (0.0, 1.0),
+        device: torch.device | None = None,
     ) -> None:
         check_callable(model, "a model", "a module or a function from images to logits")
         check_model(model)
         self.bounds = bounds
-        self.device, own = images.device, None
+        self.device, own = images.device if device is None else device, None
         if isinstance(model, nn.Module):
             first = next((weight for weight in model.parameters() if weight.is_floating_point()), None)
             first = next(model.parameters(), None) if first is None else first
@@ -95,9 +99,10 @@ class Classifier:
         if self._scores != "logits":
             limits = torch.finfo(logits.dtype)
             chances = logits
-            logits = chances.clamp(min=limits.tiny).log()
+            # Beyond 0 and 1, where only scores go that were no chances, by what they exceed them: in the same order.
+            logits = chances.clamp(min=limits.tiny).log() - (-chances).relu()
             if self._scores == "chances":
-                logits = logits - torch.log1p(-chances.clamp(max=1 - limits.eps))
+                logits = logits - torch.log1p(-chances.clamp(max=1 - limits.eps)) + (chances - 1).relu()
             if self._never is not None:
                 logits = logits.masked_fill((chances == 0) & self._never, -torch.inf)
         return logits.to(self.dtype)
@@ -152,7 +157,7 @@ class Classifier:
         self._model = self._finest(model)
         if len(images) == 0:
             return
-        first = images[:1].detach().to(self.device)
+        first = to_unit_box(images[:1].detach().to(self.device), self.bounds)
         sample = torch.cat([first, 1 - first, torch.zeros_like(first)]).to(self.dtype)
         for count in (len(sample), 1):
             try:
@@ -167,7 +172,7 @@ class Classifier:
         """Settle which copy of the model to work with by asking it about a few images."""
         mine, trouble = self._answered(self._outside(sample.to(images.dtype)))
         if mine is not None and (mine.ndim != 2 or len(mine) != len(sample) or mine.shape[1] < 2):
-            _checked(self._answered(self._outside(images.to(self.device)))[0], len(images))  # in the user's numbers
+            _checked(self._answered(images.to(self.device))[0], len(images))  # in the user's numbers
         if mine is not None:
             self._steady(self._outside(sample.to(images.dtype)), mine)
         own = functools.partial(self._plain, model) if isinstance(model, nn.Module) else None
@@ -186,16 +191,19 @@ class Classifier:
     @torch.no_grad()
     def _interpret(self, answer: Tensor, images: Tensor) -> None:
         """Find out what the outputs are, given those of the first image and of black; all images where that is open."""
-        at_once = max(1, PIXELS // max(1, images[0].numel()))
-        white = torch.ones_like(images[:1])  # where a model with positive weights says most
+        white = torch.ones_like(
+            images[:1], dtype=self.dtype, device=self.device
+        )  # where a model with positive weights says most
 
         def answers() -> Iterator[tuple[Tensor, bool]]:
             yield answer, False
-            for part in (white, *images.split(at_once)):
-                asked = self._asked(part.detach().to(self.device, self.dtype))
-                yield _checked(self._model(asked), len(part)), part is not white
+            yield _checked(self._model(self._asked(white)), 1), False
+            for part in self._parts(images):
+                yield _checked(self._model(self._asked(part)), len(part)), True
 
         self._scores, self._never, (here, self._rounds) = _meaning(answers(), self._coarsest)
+        if self._scores == "chances" and self._leaves(images):
+            self._scores, self._never, here, self._rounds = "logits", None, False, False
         # Probabilities of classes are a half each where one overtakes the other; chances may both have become 1.
         self.rounded = here or (self._scores == "chances" and self._rounds)
         if self._scores != "logits":
@@ -207,6 +215,27 @@ class Classifier:
                 f"got logits of the size of {float(sizes[0]):.0e}; expected one whose square {limits.dtype} holds; "
                 "multiply them by a constant."
             )
+
+    def _leaves(self, images: Tensor) -> bool:
+        """Whether outputs leave [0, 1] where the smallest was to be smaller, or the largest larger: no chances do."""
+        for part in self._parts(images):
+            with torch.enable_grad():
+                leaf = part.clone().requires_grad_()
+                answer = self._model(self._asked(leaf))
+                least, most = (
+                    torch.autograd.grad(extreme.sum(), leaf, retain_graph=True)[0]
+                    for extreme in (answer.amin(1), answer.amax(1))
+                )
+            for corner in ((least < 0).to(part), (most > 0).to(part)):  # of the box
+                there = self._model(self._asked(corner))
+                if bool(((there < -EXCESS) | (there > 1 + EXCESS)).any()):
+                    return True
+        return False
+
+    def _parts(self, images: Tensor) -> Iterator[Tensor]:
+        """Images on the unit box, a few at a time, where the model works."""
+        for part in images.detach().split(max(1, PIXELS // max(1, images[0].numel()))):
+            yield to_unit_box(part.to(self.device), self.bounds).to(self.dtype)
 
     def _outside(self, images: Tensor) -> Tensor:
         """Images of the unit box in the user's units."""
@@ -347,8 +376,8 @@ class Judge(Classifier):
         self._own = self._judge(model)
         if len(images) == 0:
             return
-        first = images[:1].detach().to(self.device)
-        sample = torch.cat([first, 1 - first, torch.zeros_like(first)])
+        first = to_unit_box(images[:1].detach().to(self.device), self.bounds)
+        sample = self._outside(torch.cat([first, 1 - first, torch.zeros_like(first)]))
         answer, trouble = self._answered(sample)
         if answer is None:
             _raise_as_ours(trouble, sample)
@@ -408,8 +437,13 @@ def _as_written() -> Iterator[None]:
 
 def _draws_or_keeps(module: nn.Module) -> bool:
     """Whether a module draws or keeps statistics: one made on the way, such as a softmax, may have any mode."""
-    kind = nn.modules.dropout._DropoutNd  # noqa: SLF001 - the class of all kinds of dropout
-    return isinstance(module, kind) or next(module.buffers(recurse=False), None) is not None
+    kinds = nn.modules.dropout._DropoutNd, nn.RReLU  # noqa: SLF001 - the class of all kinds of dropout
+    return isinstance(module, kinds) or next(module.buffers(recurse=False), None) is not None
+
+
+def _has_a_mode(root: nn.Module) -> bool:
+    """Whether training mode may change what a module computes: not that of a loss, a softmax or a normalisation."""
+    return next(root.parameters(), None) is not None or any(map(_draws_or_keeps, root.modules()))
 
 
 def on_the_cpu(model: nn.Module) -> nn.Module:
@@ -484,7 +518,7 @@ def check_model(model: object) -> None:
 
     ``training`` is a flag of every module by itself: one child left in training mode under a root in evaluation mode
     makes dropout draw and batch normalisation write its statistics. Of a function the modules that it closes over,
-    is bound to or is a part of are looked at.
+    is bound to or is a part of are looked at, where they have weights, statistics or dropout.
 
     Args:
         model: anything; looked at, never changed.
@@ -503,12 +537,18 @@ def check_model(model: object) -> None:
     left = [
         (path, inner)
         for module in modules
+        if module is model or _has_a_mode(module)
         for path, inner in module.named_modules()
         if getattr(inner, "training", False) and not _settled(module, path)
     ]
     if not left:
         return
     path, module = left[0]
+    if path == "" and module is not model:
+        raise ValueError(
+            f"got a function that uses a {type(module).__name__} in training mode; expected every module in "
+            "evaluation mode; call eval() on it."
+        )
     if path == "":
         raise ValueError("got a model in training mode; expected one in evaluation mode; call model.eval().")
     others = f" and {len(left) - 1} more" if len(left) > 1 else ""
@@ -630,7 +670,10 @@ def _inside(value: object, way: str = "", steps: int = 0) -> Iterator[tuple[str,
 
 
 def _meaning(answers: Iterable[tuple[Tensor, bool]], coarsest: torch.dtype) -> tuple[str, Tensor | None, list[bool]]:
-    """What a model's outputs are: logits, probabilities of classes, or saturated chances of each class by itself.
+    """What a model's outputs are: logits, probabilities of classes, or chances of each class by itself.
+
+    Outputs that all lie strictly between 0 and 1 may be taken for chances where they are none: log odds have the same
+    order.
 
     Args:
         answers: (b, k) outputs, and whether they are of the user's images; no more are asked for once only logits are
@@ -662,11 +705,22 @@ def _meaning(answers: Iterable[tuple[Tensor, bool]], coarsest: torch.dtype) -> t
             lost = lost.to(known.device) | none.any(1)
             rounded = rounded.to(known.device) | (none.sum(2) + 1 >= none.shape[2] if shares else full.any(2)).any(1)
     # Scores of another kind may end at 0, by a relu, but not at 1 as well.
-    if not bool(ever.any()) or not (shares or most > 1 - 1e-3 or 0 < least < 1e-3):
+    if not bool(ever.any()) or not (shares or most > 1 - 1e-3 or least > 0):
         return "logits", None, [False, False]
     rounded = rounded | (lost & ever).any(-1)
     never = None if bool(ever.all()) else ~ever
     return "probabilities" if shares else "chances", never, rounded.expand(2).tolist()
+
+
+def to_unit_box(images: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """Images with their pixels moved to [0, 1].
+
+    Args:
+        images: (B, *shape) within the bounds.
+        bounds: the lowest and the highest pixel.
+    """
+    lowest, highest = bounds
+    return images if (lowest, highest) == (0, 1) else ((images - lowest) / (highest - lowest)).clamp(0, 1)
 
 
 def apart(one: Tensor, other: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ results, and nothing else is lost.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import json
@@ -322,7 +323,7 @@ class Run:
         started = time.monotonic()
         start, stop = self.ranges[index]
         images, targets = self.images[start:stop].to(self.device), self.targets[start:stop].to(self.device)
-        solved = minimum_distortion(self.model, images, targets, chunk=self._chunk, **self.settings)
+        solved = minimum_distortion(self._classify, images, targets, chunk=self._chunk, **self.settings)
         answers = self._answers(images, solved)
         self._checked.add(index)
         found = files.plain("chunk", vars(solved))
@@ -331,11 +332,16 @@ class Run:
         self.note(index, about, made=True)
         return Distortion(**found)
 
+    @functools.cached_property
+    def _classify(self) -> Classifier:
+        """The model as the search asks it: of what kind its outputs are is a matter of all images, not of a chunk."""
+        bounds = checked_bounds(self.settings["bounds"], self.images.dtype)
+        with torch.inference_mode(False), torch.enable_grad():
+            return Classifier(self.model, self.images, bounds, self.device)
+
     def _answers(self, images: Tensor, found: Distortion) -> Tensor:
         """What the user's own model says of the images of a chunk before and after, (2, B, k)."""
-        lowest, highest = self.settings["bounds"]
-        unit = ((images[:1] - lowest) / (highest - lowest)).clamp(0, 1)
-        classify = Classifier(self.model, unit, (float(lowest), float(highest)))
+        classify = Classifier(self.model, images[:1], checked_bounds(self.settings["bounds"], images.dtype))
         if len(images) == 0:
             return torch.zeros(2, 0, 0)
         with torch.inference_mode(False), no_trace(classify.device):
@@ -371,7 +377,9 @@ class Run:
     def _described(self, model: Callable, name: str | None) -> dict[str, str]:
         """What determines a model's numbers: for a module its weights, its plain attributes and its own code."""
         if isinstance(model, nn.Module):
-            return files.described(model, self.code)  # not the name: weights that are the same are the same model
+            return files.described(
+                model, self.code, lasting=True
+            )  # not the name: weights that are the same are the same model
         if not isinstance(name, str | None):
             raise TypeError(f"got a name of type {type(name).__name__}; expected a str; give str(name).")
         if name is None:

@@ -96,11 +96,11 @@ def provenance(name: str, key: Mapping[str, Any]) -> dict[str, Any]:
     path = location(name, key)
     if not path.exists():
         return {}
-    with safetensors.safe_open(path, framework="pt") as file:
-        try:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
             return files.account(file.metadata() or {})
-        except ValueError:
-            return {}  # who loads the tensors is told
+    except (safetensors.SafetensorError, OSError, ValueError):
+        return {}  # who loads the tensors is told
 
 
 def described(model: nn.Module) -> dict[str, str]:
