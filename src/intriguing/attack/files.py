@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import dis
 import errno
 import hashlib
 import inspect
 import json
 import os
-import random
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # PyTorch is imported where it is used: who writes a file need not wait for it
@@ -22,7 +19,6 @@ if TYPE_CHECKING:  # PyTorch is imported where it is used: who writes a file nee
 
 DEEPEST = 100  # values within each other that are looked into
 LONGEST = 1000  # characters that stand for a value; longer texts count by their sum
-REBINDS = ("STORE_DEREF", "STORE_GLOBAL")  # what gives a name outside of a function another value
 BLOCK = 4_000_000  # entries hashed at a time, so that images on another device are never copied whole
 
 
@@ -31,21 +27,9 @@ class Seen(dict[int, tuple[Any, str]]):
 
     Attributes:
         depth: how many of them are being read, one within the other.
-        assigned: names of attributes of layers that say nothing of a network, since its forward pass assigns them.
-        named: likewise where they hold more than a number or a text, since hooks may write into that.
-        lasting: whether what hooks may write into counts by its kind only.
-        hooked: whether a hook is being read of which that is so.
     """
 
     depth = 0
-    assigned: frozenset[str] = frozenset()
-    named: frozenset[str] = frozenset()
-    lasting = hooked = False
-
-    def counts(self, key: str, value: Any) -> bool:
-        """Whether an attribute of a layer says something of the network."""
-        kept = key in self.named and not isinstance(value, bool | int | float | str)
-        return key not in self.assigned and not kept
 
 
 def canonical(key: Mapping[str, Any]) -> str:
@@ -113,18 +97,13 @@ def source(thing: type | Callable) -> str:
         return ""
 
 
-def described(
-    model: nn.Module, code: Callable[[type], str] = source, seen: Seen | None = None, *, lasting: bool = False
-) -> dict[str, str]:
+def described(model: nn.Module, code: Callable[[type], str] = source, seen: Seen | None = None) -> dict[str, str]:
     """Returns what determines a network's numbers, for use in a key.
 
     Args:
         model: The network. Its name plays no part: networks with the same entries here are the same.
         code: Gives a text for the class of a layer, which changes with its code.
         seen: As for :func:`contents`, where the network is a part of something else.
-        lasting: True leaves out what a forward pass writes, as far as code tells: attributes that it or a hook assigns,
-            and lists, dicts and objects that a hook reaches. Networks that differ in nothing else have to be told apart
-            by what they answer.
 
     Returns:
         ``weights``, the sum of its parameters and buffers, those that it does not save among them; and
@@ -136,17 +115,13 @@ def described(
     from torch import Tensor
 
     lines, seen = [], Seen() if seen is None else seen
-    if lasting:
-        seen.lasting, (seen.assigned, seen.named) = True, _written(model)
     for module in model.modules():
         seen.setdefault(id(module), (module, f"module {len(seen)}"))
     for path, module in model.named_modules():
         plain = {
             key: digest({key: value}) if isinstance(value, Tensor) else repr(value)
             for key, value in sorted(vars(module).items())
-            if not key.startswith("_")
-            and isinstance(value, bool | int | float | str | tuple | Tensor | None)
-            and seen.counts(key, value)
+            if not key.startswith("_") and isinstance(value, bool | int | float | str | tuple | Tensor | None)
         }
         lines.append(f"{path} {type(module).__qualname__} {plain} {code(type(module))}\n")
         lines += _beyond(module, code, seen)
@@ -169,12 +144,9 @@ def _beyond(module: nn.Module, code: Callable[[type], str], seen: Seen) -> list[
         if isinstance(module, fx.GraphModule) and key not in ordinary and not isinstance(value, Tensor):
             continue
         if key in ordinary:
-            if _holds_hooks(key) and value:  # by number of registration, which means nothing
-                outside, seen.hooked = seen.hooked, seen.lasting
+            hooks = "hooks" in key and "state_dict" not in key and key != "_is_full_backward_hook" and value
+            if hooks:  # by number of registration, which means nothing
                 lines.append(f"{key} {[contents(hook, seen) for hook in value.values()]}\n")
-                seen.hooked = outside
-            continue
-        if not seen.counts(key, value):
             continue
         simple = isinstance(value, bool | int | float | str | Tensor | None)
         flat = isinstance(value, tuple) and all(isinstance(entry, bool | int | float | str | None) for entry in value)
@@ -185,50 +157,6 @@ def _beyond(module: nn.Module, code: Callable[[type], str], seen: Seen) -> list[
             break
         lines += [f"{kind.__qualname__} {text}\n" for text in (code(kind),) if text]
     return lines
-
-
-def _holds_hooks(key: str) -> bool:
-    """Whether a layer's attribute of this name holds hooks that its calls run."""
-    return "hooks" in key and "state_dict" not in key and key != "_is_full_backward_hook"
-
-
-def _written(model: nn.Module) -> tuple[frozenset[str], frozenset[str]]:
-    """The names of attributes that forward passes and hooks assign, and all names that hooks speak of."""
-    layers = list(model.modules())
-    kinds = [kind for kind in {type(layer) for layer in layers} if not _installed(kind)]
-    hooks = [
-        hook
-        for layer in layers
-        for key, held in vars(layer).items()
-        if _holds_hooks(key) and held
-        for hook in held.values()
-    ]
-    spoken = _codes(hooks, kinds)
-    both = [*_codes([kind.forward for kind in kinds], kinds), *spoken]
-    assigned = {step.argval for code in both for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"}
-    return frozenset(assigned), frozenset(
-        name for code in spoken for name in (*code.co_names, *code.co_consts) if isinstance(name, str)
-    )
-
-
-def _codes(functions: list[Callable], kinds: list[type]) -> list[CodeType]:
-    """The code of functions, of what is defined in them, and of the methods of some classes that they name."""
-    found: dict[CodeType, None] = {}
-    pending: list[Any] = list(functions)
-    while pending:
-        thing = pending.pop()
-        thing = getattr(thing, "func", thing)  # of a partial function
-        thing = getattr(thing, "__func__", thing)  # of a method
-        if callable(thing) and not isinstance(thing, FunctionType):
-            thing = type(thing).__call__
-        code = getattr(thing, "__code__", thing)
-        if not isinstance(code, CodeType) or code in found:
-            continue
-        found[code] = None
-        pending += [part for part in code.co_consts if isinstance(part, CodeType)]
-        methods = [inspect.getattr_static(kind, name, None) for name in code.co_names for kind in kinds]
-        pending += [method for method in methods if isinstance(method, FunctionType) and not _installed(method)]
-    return list(found)
 
 
 def _repeated(model: nn.Module) -> list[str]:
@@ -279,12 +207,9 @@ def _text(value: Any, seen: Seen) -> str:
     import types
 
     import numpy as np
-    import torch
     from torch import Tensor, nn
 
     inner = functools.partial(contents, seen=seen)
-    # What holds the parts of a function is none of them: of a hook they count by their numbers where these are fixed.
-    fixed = _fixed if seen.hooked else lambda part: part
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, Tensor):
         return f"{name} {digest({'': value})}"
@@ -293,10 +218,6 @@ def _text(value: Any, seen: Seen) -> str:
             return f"{name} {inner(value.tolist())}"
         data = np.ascontiguousarray(value)
         return f"{name} {value.dtype} {np.shape(value)} {hashlib.sha256(data.tobytes()).hexdigest()}"
-    if isinstance(value, torch.Generator | np.random.Generator | random.Random):  # no function of an image draws
-        return name
-    if seen.hooked and isinstance(value, Mapping | list | set):
-        return name
     if isinstance(value, Mapping):
         return f"{name} {[(inner(key), inner(entry)) for key, entry in value.items()]}"
     if isinstance(value, set | frozenset):
@@ -308,20 +229,16 @@ def _text(value: Any, seen: Seen) -> str:
     if isinstance(value, types.MethodType):
         return f"{name} {inner(value.__func__)} {inner(value.__self__)}"
     if isinstance(value, functools.partial):
-        return f"{name} {inner(value.func)} {inner(value.args)} {inner(fixed(value.keywords))}"
+        return f"{name} {inner(value.func)} {inner(value.args)} {inner(value.keywords)}"
     if isinstance(value, types.FunctionType):
-        code, bound = value.__code__, zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-        rebound = {step.argval for step in dis.get_instructions(code) if step.opname in REBINDS and seen.hooked}
-        cells = [cell.cell_contents for key, cell in bound if _full(cell) and key not in rebound]
-        named = {key: value.__globals__[key] for key in code.co_names if key in value.__globals__.keys() - rebound}
+        cells = [cell.cell_contents for cell in value.__closure__ or () if _full(cell)]
+        named = {key: value.__globals__[key] for key in value.__code__.co_names if key in value.__globals__}
         parts = (cells, value.__defaults__, value.__kwdefaults__, {} if _installed(value) else named)
-        return f"{name} {value.__qualname__} {inner(code)} {[inner(fixed(part)) for part in parts]}"
+        return f"{name} {value.__qualname__} {inner(value.__code__)} {list(map(inner, parts))}"
     if isinstance(value, types.CodeType):
         return f"{value.co_code.hex()} {value.co_names} {list(map(inner, value.co_consts))}"
     if isinstance(value, nn.Module):
         return f"{name} {described(value, seen=seen)}"
-    if seen.hooked and hasattr(value, "__dict__"):
-        return f"{name} {source(type(value))}"
     made_from = _parts(value)
     if made_from is not None:
         return f"{name} {inner(made_from)}"
@@ -332,11 +249,6 @@ def _text(value: Any, seen: Seen) -> str:
         attributes |= {key: getattr(value, key) for key in names if not key.startswith("__") and hasattr(value, key)}
     text = "" if attributes else _shown(value)
     return f"{name} {source(type(value))} {text} {[(key, inner(entry)) for key, entry in sorted(attributes.items())]}"
-
-
-def _fixed(part: Any) -> Any:
-    """A list or a dict as a tuple."""
-    return tuple(part.items() if isinstance(part, dict) else part) if isinstance(part, list | dict) else part
 
 
 def _full(cell: Any) -> bool:

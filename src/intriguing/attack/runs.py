@@ -377,9 +377,7 @@ class Run:
     def _described(self, model: Callable, name: str | None) -> dict[str, str]:
         """What determines a model's numbers: for a module its weights, its plain attributes and its own code."""
         if isinstance(model, nn.Module):
-            return files.described(
-                model, self.code, lasting=True
-            )  # not the name: weights that are the same are the same model
+            return files.described(model, self.code)  # not the name: weights that are the same are the same model
         if not isinstance(name, str | None):
             raise TypeError(f"got a name of type {type(name).__name__}; expected a str; give str(name).")
         if name is None:
