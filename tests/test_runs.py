@@ -745,6 +745,40 @@ def test_what_was_kept_for_another_model_is_not_returned(how, kept):
     assert len(list((kept / "runs").iterdir())) == 2  # and neither overwrites the other
 
 
+@pytest.mark.parametrize("how", ["hook", "forward"])
+def test_what_a_forward_pass_writes_does_not_end_a_run(how, kept):
+    """Features that hooks keep, in a dict that copies of the model share, and what the model keeps on itself."""
+    feats = {}
+
+    class Keeps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.Flatten(), nn.Linear(6, 3, bias=False))
+            self.calls = 0
+
+        def forward(self, x):
+            h = self.inner(x)
+            if how == "forward":
+                self.calls, self.last = self.calls + 1, h
+            return h
+
+    torch.manual_seed(3)
+    model, images = Keeps().eval(), torch.rand(4, 6, generator=torch.Generator().manual_seed(1))
+    if how == "hook":
+        model.inner[1].register_forward_hook(lambda module, given, out: feats.__setitem__("a", out.detach()))
+    targets = (model(images).argmax(1) + 1) % 3
+    run = runs.Run(model, images, targets, chunk=2)
+    model(images[1:])
+    assert run.finish() == [0, 1]
+    model(images)
+    assert run.finish() == []
+    same(run.collect(), minimum_distortion(model, images, targets, chunk=2))
+    with torch.no_grad():
+        model.inner[1].weight.mul_(1.5)
+    with pytest.raises(ValueError, match="got a model that has changed"):
+        run.finish()
+
+
 def test_a_kept_chunk_is_tried_on_the_model(problem, kept):
     model, images, targets = problem
     runs.attack(lambda x: model(x), images, targets, name="f")

@@ -297,8 +297,13 @@ class Run:
             )
 
     def _check_model(self) -> None:
-        """Raises an error if the model is no longer that of the key."""
-        if self._described(self.model, self._name) != self.key["model"]:
+        """Raises an error if the model's weights are no longer those of the key.
+
+        What else belongs to a model a forward pass may write, as hooks do that keep features; what a chunk is kept for
+        is asked about when it is read.
+        """
+        now = self._described(self.model, self._name)
+        if any(now.get(part) != self.key["model"].get(part) for part in ("weights", "name")):
             raise ValueError("got a model that has changed since the run was made; expected the same; make a new Run.")
 
     def _read(self, index: int) -> Distortion | None:
