@@ -109,7 +109,7 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.epochs < 0 or self.batch < 1 or not 0 < self.rate < math.inf:
             raise ValueError(
-                f"got {self}; expected no negative epochs, a batch of at least 1 and a finite rate above 0; change them."
+                f"got {self}; expected no negative epochs, a batch of at least 1 and a finite rate above 0; change it."
             )
 
 

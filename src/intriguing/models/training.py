@@ -179,8 +179,8 @@ def _finite(name: str, made: dict[str, Tensor]) -> dict[str, Tensor]:
     broken = [part for part, tensor in made.items() if not bool(tensor.isfinite().all())]
     if broken:
         raise FloatingPointError(
-            f"got {', '.join(broken)} of {name} with infinite entries or NaN; expected a training that ends with finite "
-            "ones; lower the weight decay."
+            f"got {', '.join(broken)} of {name} with infinite entries or NaN; expected finite ones at the end of a "
+            "training; lower the weight decay."
         )
     return made
 
