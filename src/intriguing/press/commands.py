@@ -314,6 +314,7 @@ def _welcome(root: Path, figure: bool) -> int:
 
 
 def _execute(root: Path, options: argparse.Namespace) -> int:
+    from intriguing.book.results import ResultError
     from intriguing.press import running
 
     profile = "paper" if options.command == "paper" else options.profile
@@ -322,8 +323,6 @@ def _execute(root: Path, options: argparse.Namespace) -> int:
         raise ValueError(f"got {jobs} jobs; expected at least 1; leave --jobs out to use every core.")
     folder = root / "_build" / f"{options.command}-{profile}"
     paths = publishing.chapters(root, options.chapters)
-    if not paths:
-        raise FileNotFoundError(f"_toc.yml of {root} lists no chapter: give it an entry notebooks/topic.")
     if min(jobs, len(paths)) > 1:
         console.print(f"Up to {min(jobs, len(paths))} chapters at a time, each with one thread of arithmetic.")
     keeper = running.Keeper(root, folder / "executed", profile, record=options.command != "run")
@@ -331,7 +330,10 @@ def _execute(root: Path, options: argparse.Namespace) -> int:
     with _Display(profile, root / "notebooks" if options.command == "paper" else None) as display:
         outcome = running.run(paths, keeper, display, jobs=jobs, again=options.again)
     if options.command != "run" and outcome.executed:
-        running.store_seconds(profile, outcome.executed)
+        try:
+            running.store_seconds(profile, outcome.executed)
+        except ResultError as error:  # what has been executed counts all the same
+            console.print(f"[red]{escape(str(error))}[/red]")
     _account(outcome, paths, keeper.folder.relative_to(root), time.monotonic() - started)
     if outcome.stopped:
         return 1 if outcome.signal is None else 128 + outcome.signal
