@@ -141,7 +141,7 @@ class Run:
             )
         chunk = _chunk_size(images, self.device) if chunk is None else int(chunk)
         self.ranges = [(start, min(start + chunk, len(images))) for start in range(0, max(len(images), 1), chunk)]
-        self.key = {
+        self.key: dict[str, Any] = {
             "model": self._described(model, name),
             "images": files.digest({"images": images}),
             "targets": files.digest({"targets": targets}),
