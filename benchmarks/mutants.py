@@ -51,6 +51,7 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     "attack/perturbations.py": ("amplification", "distortion", "transfer", "density_noise", "bad_inputs"),
     "attack/checks.py": ("distortion", "boundary", "certificates", "bad_inputs"),
     "attack/models.py": ("models", "distortion", "refinement"),
+    "attack/readiness.py": ("models", "runs"),
     "attack/files.py": ("cache", "runs"),
     "lipschitz/network.py": ("network", "modules"),
     "data/digits.py": ("data", "bad_inputs"),

@@ -22,7 +22,8 @@ from torchvision import transforms
 
 from intriguing.attack import models
 from intriguing.attack.distortion import minimum_distortion
-from intriguing.attack.models import Classifier, apart, check_model, duplicate
+from intriguing.attack.models import Classifier, apart, duplicate
+from intriguing.attack.readiness import check_model
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_classes, check_count, check_images, check_numbers, check_targets, check_vectors
-from .models import Classifier, Judge, check_model, no_trace, on_the_cpu
+from .models import Classifier, Judge, no_trace, on_the_cpu
 from .perturbations import value_and_gradient
 from .polyhedron import project_polyhedron
+from .readiness import check_model
 
 MARGIN = 1e-4  # how far beyond the plane a step aims, as a fraction of the lead of the clean image
 FLAT = 1e-7  # a gradient whose allowed part is this much smaller than itself has no allowed part

@@ -44,7 +44,8 @@ from .checks import (
     checked_title,
 )
 from .distortion import Distortion, minimum_distortion
-from .models import Classifier, apart, check_model, no_trace, out_of_memory
+from .models import Classifier, apart, no_trace, out_of_memory
+from .readiness import check_model
 
 try:
     import fcntl

@@ -21,7 +21,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
-from intriguing.attack.models import check_model
+from intriguing.attack.readiness import check_model
 from intriguing.book import settings
 
 UNITS = ("position", "maximum", "mean")

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from intriguing.attack.checks import check_numbers, check_targets
-from intriguing.attack.models import check_model
+from intriguing.attack.readiness import check_model
 from intriguing.book import cache, fingerprint, settings
 from intriguing.data import Images
 from intriguing.models.recipes import build, recipe, weight_layers

@@ -17,7 +17,7 @@ from scipy import special
 from torch import Tensor, nn
 
 from intriguing.attack.checks import check_targets
-from intriguing.attack.models import check_model
+from intriguing.attack.readiness import check_model
 
 BLOCK = 1000  # draws that share a seed: how many blocks are evaluated at a time does not change a draw
 DEFENSIVE, SPREAD = 0.1, 0.1  # parts of the tilted mixture: noise that is not tilted, and tilts in equal shares

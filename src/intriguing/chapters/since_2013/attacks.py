@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from intriguing.attack.checks import check_targets
-from intriguing.attack.models import check_model
 from intriguing.attack.perturbations import value_and_gradient
+from intriguing.attack.readiness import check_model
 
 STEPS = 20  # of projected gradient ascent, when a network is tested
 STRIDE = 2.5  # a step is this many times size / steps, so that the ball can be crossed
