@@ -53,6 +53,7 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     "attack/models.py": ("models", "distortion", "refinement"),
     "attack/readiness.py": ("models", "runs"),
     "attack/files.py": ("cache", "runs"),
+    "attack/description.py": ("runs", "cache"),
     "lipschitz/network.py": ("network", "modules"),
     "data/digits.py": ("data", "bad_inputs"),
     "data/manifest.py": ("data",),

@@ -25,7 +25,7 @@ from torch import distributed, nn
 
 import forked
 from intriguing import data
-from intriguing.attack import files, models, runs
+from intriguing.attack import description, files, models, runs
 from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.book import cache, fingerprint, settings
 from intriguing.book import runs as kept_runs
@@ -622,7 +622,7 @@ def variants(how):
 def with_attribute(value):
     module = nn.Flatten()
     module.kept = value
-    return files.described(module)
+    return description.described(module)
 
 
 def test_where_an_object_lies_in_memory_does_not_describe_a_model():
@@ -690,7 +690,7 @@ def test_a_model_that_leads_back_to_itself_is_described(way, kept):
     images = torch.rand(4, 2, 3, generator=torch.Generator().manual_seed(1))
     targets = (images.flatten(1)[:, :3].argmax(1) + 1) % 3
     model, again, other = (Watching(way, sign).eval() for sign in (1.0, 1.0, -1.0))
-    assert files.described(model) == files.described(again) != files.described(other)
+    assert description.described(model) == description.described(again) != description.described(other)
     found = runs.attack(model, images, targets)
     assert torch.equal(model(found.images).argmax(1), targets) and bool(found.success.all())
     same(runs.attack(again, images, targets), found)
@@ -705,8 +705,8 @@ def test_deep_and_shared_values_are_described_at_once():
         return value
 
     assert with_attribute(tower(1)) == with_attribute(tower(1)) != with_attribute(tower(2))
-    assert len(files.contents(tower(1))) <= files.LONGEST
-    assert files.contents("x" * 10**6) != files.contents("x" * 10**6 + "y")
+    assert len(description.contents(tower(1))) <= description.LONGEST
+    assert description.contents("x" * 10**6) != description.contents("x" * 10**6 + "y")
 
 
 def test_functions_of_other_packages_are_not_followed_to_their_ends():
@@ -908,7 +908,7 @@ def test_graphs_of_layers_are_described_by_their_code():
         return torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3), last).eval()
 
     def traced(seed: int, last: torch.nn.Module) -> dict[str, str]:
-        return files.described(torch.fx.symbolic_trace(network(seed, last)))
+        return description.described(torch.fx.symbolic_trace(network(seed, last)))
 
     assert traced(0, torch.nn.ReLU()) == traced(0, torch.nn.ReLU())
     assert traced(0, torch.nn.ReLU()) != traced(1, torch.nn.ReLU())
@@ -922,11 +922,11 @@ def test_graphs_of_layers_are_described_by_their_code():
         def forward(self, x):
             return self.factor * x
 
-    one, other = (files.described(torch.fx.symbolic_trace(Doubled(factor).eval())) for factor in (2.0, 3.0))
+    one, other = (description.described(torch.fx.symbolic_trace(Doubled(factor).eval())) for factor in (2.0, 3.0))
     assert one != other
     plain, compiled = network(0, torch.nn.ReLU()), network(0, torch.nn.ReLU())
     compiled.compile(backend="eager")
-    assert files.described(plain) == files.described(compiled)
+    assert description.described(plain) == description.described(compiled)
 
 
 class Link:

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
 
-from . import files
+from . import description, files
 from .checks import (
     check_callable,
     check_chunk,
@@ -166,7 +166,7 @@ class Run:
             thing: ``minimum_distortion``, or the class of a layer of the model.
         """
         if thing is not minimum_distortion:
-            return files.source(thing)
+            return description.source(thing)
         rooms = sorted(Path(__file__).parent.glob("*.py"))
         return hashlib.sha256(b"".join(room.read_bytes() for room in rooms)).hexdigest()
 
@@ -383,7 +383,7 @@ class Run:
     def _described(self, model: Callable, name: str | None) -> dict[str, str]:
         """What determines a model's numbers: for a module its weights, its plain attributes and its own code."""
         if isinstance(model, nn.Module):
-            return files.described(model, self.code)  # not the name: weights that are the same are the same model
+            return description.described(model, self.code)  # not the name: weights that are the same are the same model
         if not isinstance(name, str | None):
             raise TypeError(f"got a name of type {type(name).__name__}; expected a str; give str(name).")
         if name is None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intriguing.attack import files
+from intriguing.attack import description, files
 from intriguing.attack.files import canonical
 from intriguing.book import fingerprint, settings
 
@@ -107,9 +107,9 @@ def described(model: nn.Module) -> dict[str, str]:
     """Returns what determines a network's numbers, for use in a key; code counts by its meaning.
 
     Args:
-        model: As for :func:`intriguing.attack.files.described`.
+        model: As for :func:`intriguing.attack.description.described`.
     """
-    return files.described(model, own_code)
+    return description.described(model, own_code)
 
 
 def own_code(kind: type) -> str:
