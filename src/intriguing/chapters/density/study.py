@@ -793,11 +793,11 @@ def trust_words(checks: Mapping[str, Trust]) -> str:
     if counted:
         number = sum(one.compared for one in counted.values())
         lines.append(
-            f"Luck alone would keep all {number} differences between count and estimate below {luck(number):.1f} "
+            f"Luck alone would keep all {number} differences between count and estimate below {luck(number):.2f} "
             f"standard errors in nineteen cases of twenty. "
             + " ".join(
-                f"{name}: at most {one.off:.1f} in {one.compared} comparisons, "
-                f"{'they agree' if one.off <= luck(number) else 'a disagreement, and more than luck explains'}."
+                f"{name}: at most {one.off:.2f} in {one.compared} comparisons, "
+                f"{'they agree' if one.off <= luck(number) else 'a disagreement, or the one case in twenty'}."
                 for name, one in counted.items()
             )
         )
