@@ -23,6 +23,7 @@ import intriguing
 from intriguing import data
 from intriguing.attack import boundary, perturbations
 from intriguing.data import photographs
+from intriguing.lipschitz.network import lipschitz_bound
 
 SENTENCE = re.compile(r"\b(got|holds|is)\b.+\bexpected\b.+[;:] \w.+\.")
 DOCUMENTED = (TypeError, ValueError, IndexError, KeyError, data.DataError)
@@ -419,7 +420,7 @@ CASES: dict[str, Case] = {
         },
     ),
     "lipschitz_bound": (
-        boundary.lipschitz_bound,
+        lipschitz_bound,
         {"model": network()},
         {"model": bad_models.filter(lambda model: not (isinstance(model, nn.Sequential) and len(model) == 2))},
     ),

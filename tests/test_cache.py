@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -276,3 +277,46 @@ def test_what_it_took_stands_in_the_file(monkeypatch):
         seconds = {entry["name"].split("/")[1].split("-")[0]: entry["seconds"] for entry in settings._LEDGER.values()}
         assert seconds["outer"] >= 0.3 and seconds["inner"] >= 0.6
         assert total["devices"] == [settings.provenance()["device"]]
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name", "x" * 300])
+def test_a_cache_that_can_be_no_folder_is_refused_by_its_name(name, monkeypatch):
+    monkeypatch.setenv("INTRIGUING_CACHE", name)
+    with pytest.raises(ValueError, match="got INTRIGUING_CACHE .*, which is no path here; expected"):
+        files.cache_folder()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08", b"x" * 100, b"\xff" * 8 + b"{}"])
+def test_a_damaged_file_says_nothing_of_how_it_was_made(content):
+    cache.load_or_make("net", {"seed": 0}, Maker())
+    cache.location("net", {"seed": 0}).write_bytes(content)
+    assert cache.provenance("net", {"seed": 0}) == {}
+
+
+@pytest.mark.parametrize("about", ["[]", "null", "3", "{", "[" * 100_000])
+def test_nonsense_of_how_it_was_made_is_reported(about):
+    make, key = Maker(), {"seed": 0}
+    cache.load_or_make("net", key, make)
+    path = cache.location("net", key)
+    tensors = files.plain("net", make())
+    kept = {"key": files.canonical(key), "sha256": files.digest(tensors), "provenance": about}
+    path.write_bytes(safetensors.torch.save(tensors, metadata=kept))
+    assert cache.provenance("net", key) == {}
+    with pytest.warns(UserWarning, match=r"no JSON object\) and are made anew"):
+        cache.load_or_make("net", key, make)
+    assert cache.provenance("net", key) != {}
+
+
+def test_a_folder_in_place_of_a_file_is_said(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError, match="remove the folder that stands in its place"):
+        files.write_atomically(tmp_path / "file", b"content")
+
+
+def test_meta_and_nested_tensors_have_sums():
+    meta = [files.digest({"a": torch.empty(size, device="meta")}) for size in (2, 3)]
+    nested = [
+        files.digest({"a": torch.nested.nested_tensor([torch.ones(2), torch.full((3,), value)], layout=torch.jagged)})
+        for value in (1.0, 2.0)
+    ]
+    assert len({*meta, *nested}) == 4

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from torch import nn
 from intriguing.attack.distortion import minimum_distortion
 from intriguing.lipschitz import certificates
 from intriguing.lipschitz.certificates import global_certificate, local_certificate, runners_up, smallest
-from intriguing.lipschitz.norms import linear_norm
+from intriguing.lipschitz.norms import layer_norm, linear_norm
 
 
 def network(*widths: int, scale: float = 1.0, seed: int = 0) -> nn.Sequential:
@@ -313,6 +315,237 @@ def test_what_rounding_may_have_given_a_margin_certifies_nothing():
     margin = float(found.margins)
     assert margin == pytest.approx(2 * unsure, rel=0.01)
     assert float(found.radius) <= (margin - unsure) / slope * (1 + 1e-6)
+
+
+def chain(*layers: nn.Module | tuple[list, list]) -> nn.Sequential:
+    """A network in float64 of layers, or of weights and biases of linear ones."""
+    made: list[nn.Module] = [nn.Flatten()]
+    for layer in layers:
+        if isinstance(layer, tuple):
+            weight, bias = (torch.tensor(value, dtype=torch.float64) for value in layer)
+            layer = nn.Linear(*weight.T.shape, dtype=torch.float64)
+            layer.load_state_dict({"weight": weight, "bias": bias})
+        made.append(layer)
+    return nn.Sequential(*made).eval().requires_grad_(False)
+
+
+HEAD = [[1.0], [0.0]]
+CANCELLING = {
+    "a bias": chain(([[1.0]], [1e17]), ([[1.0]], [-1e17]), (HEAD, [-0.1, 0.0])),
+    "a bias before a rectifier": chain(([[1.0]], [1e6]), nn.ReLU(), ([[1.0]], [-1e6]), (HEAD, [-0.3 + 3e-11, 0.0])),
+    "large weights": chain(([[1e9], [1e9]], [1e9, 0.0]), ([[1.0, -1.0]], [-1e9]), (HEAD, [0.0, 1e-9])),
+    "sigmoids": chain(([[1.0]], [0.0]), nn.Sigmoid(), ([[1e9], [1e9]], [0.0, 0.0]), nn.Sigmoid(),
+                      ([[1.0, -1.0]], [0.0]), (HEAD, [0.0, 1e-14])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("where", CANCELLING)
+def test_what_rounding_may_have_taken_in_a_hidden_layer_certifies_nothing(where):
+    """What cancels between two hidden layers has lost its last digits, whatever the logits look like."""
+    pictures = torch.full((1, 1), 0.3, dtype=torch.float64)
+    for target in (0, 1):
+        assert float(global_certificate(CANCELLING[where], pictures, torch.tensor([target])).radius) == 0
+
+
+def test_pre_activations_are_known_up_to_what_rounding_may_have_done():
+    """Against numbers with eleven more bits."""
+    model = network(9, 7, 6, 4, scale=4.0).double()
+    weights = certificates._sigmoid_layers(model, images(40).double())
+    exact = images(40).flatten(1).double().numpy().astype(np.longdouble)
+    found, _ = certificates._at_the_images(weights, images(40).flatten(1).double(), torch.ones(40, 6).double())
+    for layer, (weight, bias) in zip(found, weights[:-1], strict=True):
+        z = (exact @ weight.numpy().astype(np.longdouble).T) + bias.numpy()
+        away = np.abs(layer.z.numpy() - z)
+        assert (away <= layer.unsure.numpy()).all() and away.max() > 1e-4 * float(layer.unsure.max())
+        exact = 1 / (1 + np.exp(-z))
+
+
+def test_statistics_that_cancel_certify_nothing():
+    # Exactly, class 0 leads where a pixel is above 1/8; in float64 a bias of 2^55 takes the pixel away.
+    norm = nn.BatchNorm1d(1, eps=0.0, affine=False)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1, 1), norm, nn.ReLU(), nn.Linear(1, 2)).eval().requires_grad_(False)
+    for tensor, value in zip(model.parameters(), ([[1.0]], [2.0**55], HEAD, [0.0, 0.125]), strict=True):
+        tensor.copy_(torch.tensor(value))
+    norm.running_mean.fill_(2.0**55)
+    for target in (0, 1):
+        assert float(global_certificate(model, torch.tensor([[0.45]]), torch.tensor([target])).radius) == 0
+
+
+class Normalised(nn.Module):
+    """Of every image, so that a black one is none."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)
+
+
+def test_a_layer_that_is_not_defined_on_a_black_image_is_certified_on_others():
+    torch.manual_seed(0)
+    model, pictures = nn.Sequential(nn.Flatten(), Normalised(), nn.Linear(9, 4)).eval(), images(6)
+    known = {Normalised: lambda layer, size: 5.0}
+    targets = runners_up(model, pictures)
+    found = global_certificate(model, pictures, targets, known=known)
+    rows = model[2].weight.detach().double()
+    apart = (rows[found.predictions] - rows[targets]).norm(dim=1)
+    assert float(found.radius.min()) > 0 and torch.allclose(found.radius, found.margins / 5 / apart, rtol=1e-9)
+    with pytest.raises(ValueError, match="^got NaN from Normalised at '1'; expected finite outputs .*; leave out"):
+        global_certificate(model, torch.zeros_like(pictures), targets, known=known)
+
+
+def test_a_known_bound_that_is_infinite_certifies_nothing_and_one_of_zero_everything():
+    model, pictures = nn.Sequential(nn.Flatten(), nn.Tanh(), nn.Linear(9, 4)).eval(), torch.zeros(3, 1, 1, 9)
+    targets = runners_up(model, pictures)
+    for norm, radius in ((math.inf, 0.0), (0.0, math.inf)):
+        found = global_certificate(model, pictures, targets, known={nn.Tanh: lambda layer, size, norm=norm: norm})
+        assert found.radius.tolist() == [radius] * 3
+
+
+def test_statistics_of_the_images_themselves_are_a_matter_of_what_is_known():
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(2, track_running_stats=False)
+    model = nn.Sequential(nn.Conv2d(1, 2, (1, 3)), norm, nn.ReLU(), nn.Flatten(), nn.Linear(14, 3)).eval()
+    targets = runners_up(model, images(5))
+    with pytest.raises(TypeError, match="got BatchNorm2d.* at '1'; expected layers with a known bound"):
+        global_certificate(model, images(5), targets)
+    found = global_certificate(model, images(5), targets, known={nn.BatchNorm2d: lambda layer, size: 3.0})
+    rows = model[4].weight.detach().double()
+    slope = 3 * layer_norm(model[0], (1, 1, 9)) * (rows[found.predictions] - rows[targets]).norm(dim=1)
+    assert torch.allclose(found.radius, found.margins / slope, rtol=1e-9)
+
+
+def test_the_radii_of_deep_networks_keep_their_digits():
+    torch.manual_seed(0)
+    widths = [9, *[64] * 20]
+    layers = [[nn.Linear(*pair), nn.ReLU()] for pair in zip(widths, widths[1:], strict=False)]
+    for layer, _ in layers:
+        nn.init.kaiming_normal_(layer.weight)
+    model = nn.Sequential(nn.Flatten(), *(part for pair in layers for part in pair), nn.Linear(64, 10)).eval()
+    pictures = images(6)
+    found = global_certificate(model, pictures, runners_up(model, pictures))
+    norms = math.prod(linear_norm(layer.weight) for layer, _ in layers)
+    rows = model[-1].weight.detach().double()
+    exact = found.margins / norms / (rows[found.predictions] - rows[runners_up(model, pictures)]).norm(dim=1)
+    assert bool((found.radius <= exact).all()) and float((found.radius / exact).median()) > 1 - 2e-3
+
+
+def test_what_hidden_layers_put_out_is_known_up_to_what_rounding_may_have_done():
+    """Against fractions, layer by layer."""
+
+    def exact(values: torch.Tensor) -> np.ndarray:
+        return np.vectorize(Fraction, otypes=[object])(values.numpy())
+
+    def away(outputs: torch.Tensor, truth: np.ndarray) -> torch.Tensor:
+        off = (exact(outputs).reshape(len(outputs), -1) - truth.reshape(len(truth), -1)).astype(float)
+        return torch.from_numpy(off).norm(dim=1)
+
+    chance = torch.Generator().manual_seed(3)
+    inputs = torch.randn(4, 3, 2, 2, generator=chance, dtype=torch.float64)
+    wide = {"dtype": torch.float64}
+    for scale in (1.0, 1e6):
+        linear, convolution, norm = nn.Linear(12, 5, **wide), nn.Conv2d(3, 5, 2, **wide), nn.BatchNorm2d(3, 0, **wide)
+        linear.bias.data *= scale
+        convolution.bias.data.copy_(linear.bias)
+        convolution.weight.data.copy_(linear.weight.view(5, 3, 2, 2))
+        norm.running_mean.fill_(scale)
+        norm.running_var.fill_(2.25)
+        pixels = exact(inputs)
+        products = pixels.reshape(4, 12) @ exact(linear.weight.detach()).T + exact(linear.bias.detach())
+        truths = {linear: products, convolution: products, norm: (pixels - Fraction(scale)) / Fraction(1.5)}
+        for layer, truth in truths.items():
+            given = inputs.flatten(1) if layer is linear else inputs
+            outputs = layer.eval()(given).detach()
+            allowed = certificates._rounded(layer, layer_norm(layer, given.shape[1:]), given, outputs)
+            off = away(outputs, truth)
+            assert bool((off <= allowed).all()) and bool((allowed <= 1e-13 * (scale + 10) * 5).all())
+            assert float((off / allowed).max()) > 1e-3
+
+
+def test_hidden_layers_that_hold_their_digits_cost_nothing():
+    """Where nothing cancels, the radius is the exact one but for its last digits."""
+    model = chain(
+        ([[2.0]], [0.25]),
+        nn.ReLU(),
+        ([[3.0]], [0.5]),
+        nn.BatchNorm1d(1, eps=0.0, dtype=torch.float64),
+        (HEAD, [0.0, 1.0]),
+    )
+    found = global_certificate(model, torch.tensor([[0.5]]), torch.tensor([1]))  # 3 (2 x + 0.25) + 0.5 against 1
+    assert float(found.radius) == pytest.approx((3 * 1.25 + 0.5 - 1) / 6, rel=1e-9)
+    assert float(found.radius) <= (3 * 1.25 + 0.5 - 1) / 6
+
+
+@pytest.mark.parametrize("tiny", [1e-100, 1e-158, 1e-162, 1e-170, 1e-300])
+def test_rows_far_below_the_others_are_certified_by_their_own_size(tiny):
+    # Of three classes the first two are tiny copies of two units, and the third never leads.
+    units, biases = [[4.0, 0.0], [0.0, 4.0]], [-2.0, -2.0]
+    last = [[tiny, 0.0], [0.0, tiny], [0.0, 1.0]], [0.3 * tiny, 0.0, -10.0]
+    usual = [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], [0.3, 0.0, -10.0]
+    pictures = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+    found, expected = (
+        local_certificate(chain((units, biases), nn.Sigmoid(), head), pictures, torch.tensor([1])).radius
+        for head in (last, usual)
+    )
+    assert float(found) == pytest.approx(float(expected), rel=1e-9)
+    other = torch.tensor([[0.2, 0.8]], dtype=torch.float64)
+    assert int(chain((units, biases), nn.Sigmoid(), last)(other).argmax()) == 1
+    assert float(found) < float((other - pictures).norm())
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10, 17, 40])
+def test_the_runner_up_is_another_class_than_the_prediction(count):
+    pictures = images(3)
+    for leading in range(1, count + 1):
+        bias = torch.zeros(count).index_fill(0, torch.randperm(count)[:leading], 1.0)
+        for rest in (0.0, -torch.inf):
+            model = network(9, count)
+            model[1].weight.zero_()
+            model[1].bias.copy_(torch.where(bias > 0, bias, rest))
+            second, first = runners_up(model, pictures), model(pictures).argmax(1)
+            assert bool((second != first).all())
+            assert leading == 1 or bool((model[1].bias[second] == 1).all())
+
+
+def test_logits_that_cannot_be_ranked_are_refused():
+    calls = [
+        runners_up,
+        smallest,
+        *(lambda model, x, make=make: make(model, x, torch.zeros(2).long()) for make in MAKE),
+    ]
+    for bias in ([-torch.inf] * 3, [0.0, torch.inf, 0.0], [0.0, torch.nan, 0.0]):
+        model = network(9, 3)
+        model[1].bias.copy_(torch.tensor(bias))
+        for call in calls:
+            with pytest.raises(ValueError, match="got NaN or infinite logits; expected finite ones; look for"):
+                call(model, images(2))
+
+
+def test_layers_without_units_are_certified_by_their_biases():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of torch, that it draws no weights
+        model = network(9, 0, 3)
+    model[3].bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
+    for make in MAKE:
+        found = make(model, images(2), torch.tensor([0, 1]))
+        assert found.predictions.tolist() == [1, 1] and found.radius.tolist() == [math.inf, 0]
+
+
+def test_a_bias_of_minus_infinity_puts_a_hidden_unit_to_sleep():
+    pictures = images(4)
+    for activation in (nn.ReLU, nn.Sigmoid):
+        asleep, without = (
+            nn.Sequential(nn.Flatten(), nn.Linear(9, 3), activation(), nn.Linear(3, 3)).eval() for _ in "ab"
+        )
+        asleep[1].bias.detach()[0] = -torch.inf
+        without.load_state_dict(asleep.state_dict() | {"1.bias": asleep[1].bias.detach().clamp(min=-1e3)})
+        targets = runners_up(asleep, pictures)
+        found, expected = (global_certificate(model, pictures, targets).radius for model in (asleep, without))
+        assert torch.allclose(found, expected, rtol=1e-8) and float(found.min()) > 0
+
+
+@pytest.mark.parametrize("pixels", [0, -1, "a", None, math.nan, 9.0, True])
+def test_a_root_mean_square_is_over_a_whole_number_of_pixels(pixels):
+    found = global_certificate(network(9, 4), images(2), torch.zeros(2).long())
+    with pytest.raises(ValueError, match="^got .* pixels; expected a whole number of at least 1; take"):
+        found.rms(pixels)
 
 
 MAKE = [global_certificate, local_certificate]

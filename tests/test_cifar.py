@@ -64,6 +64,22 @@ def test_arrays_of_this_numpy_are_read_too(protocol):
         assert cifar.unpickled(batch([1], protocol))[b"labels"] == [1]
 
 
+def test_labels_may_be_whole_numbers_of_any_kind(tmp_path):
+    content = pickle.dumps({b"labels": np.array([3, 9], np.uint8), b"data": np.ones((2, 3072), np.uint8)}, 3)
+    (tmp_path / "batch").write_bytes(content)
+    pixels, labels = cifar.read(tmp_path / "batch", hashlib.md5(content).hexdigest())
+    assert labels.tolist() == [3, 9] and labels.dtype == torch.int64 and (pixels == 1).all()
+
+
+def test_a_pickle_changes_nothing_of_what_it_is_given():
+    state = pickle.dumps((None, {"__name__": "evil", "__defaults__": (1, 2, 3), "__doc__": "evil"}), 2)[2:-1]
+    before = cifar.unpickled(batch([1]))
+    for asked in (b"numpy.core.multiarray\n_reconstruct\n", b"numpy\nndarray\n", b"numpy\ndtype\n"):
+        with pytest.raises((AttributeError, TypeError)):
+            cifar.unpickled(b"\x80\x02c" + asked + state + b"b.")
+    assert np.array_equal(cifar.unpickled(batch([1]))[b"data"], before[b"data"])
+
+
 class Mischief:
     """What a pickle of strangers may hold."""
 
@@ -98,6 +114,22 @@ def test_a_changed_file_is_named_and_not_opened(made, monkeypatch):
         pickle.dumps({b"labels": [1, 2], b"data": np.zeros((1, 3072), np.uint8)}, 2),
         pickle.dumps({b"labels": [1], b"data": np.zeros((1, 3071), np.uint8)}, 2),
         pickle.dumps({b"labels": [b"car"], b"data": np.zeros((1, 3072), np.uint8)}, 2),
+        *(
+            pickle.dumps({b"labels": [1], b"data": pixels}, 3)
+            for pixels in (
+                np.full((1, 3072), 0.5),
+                np.zeros((1, 3072), complex),
+                np.full((1, 3072), -1),
+                np.zeros((1, 32, 32, 3), np.uint8),
+                np.zeros((3072, 1), np.uint8),
+                [[300] * 3072],
+            )
+        ),
+        *(
+            pickle.dumps({b"labels": [label], b"data": np.zeros((1, 3072), np.uint8)}, 3)
+            for label in (-1, 10, 77, 1.7, float("inf"), 2**70, "3")
+        ),
+        b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b"abc.",  # a text of so many bytes
     ],
 )
 def test_a_file_of_something_else_is_named(content, tmp_path):
@@ -108,8 +140,16 @@ def test_a_file_of_something_else_is_named(content, tmp_path):
 
 
 def test_without_the_files_there_is_nothing_and_a_sentence(made, monkeypatch, tmp_path):
-    (made / "test_batch").unlink()
+    (made / "test_batch").rename(tmp_path / "elsewhere")
     assert cifar.cifar() is None
+    assert "got 2 of 3 files in" in cifar.absence()
+    assert "expected cifar-10-batches-py/test_batch as well; everything" in cifar.absence()
+    (made / "test_batch.gz").touch()
+    assert f"which is there, but packed: unpack {made / 'test_batch.gz'} with gunzip" in cifar.absence()
+    (made.parent / cifar.ARCHIVE).touch()
+    assert f"{made.parent / cifar.ARCHIVE} is there, but packed: unpack it with tar" in cifar.absence()
+    (made.parent / cifar.ARCHIVE).unlink()
+    made.rename(tmp_path / "nowhere")
     assert "cifar-10-batches-py is neither in INTRIGUING_DATA nor" in cifar.absence()
     monkeypatch.delenv("INTRIGUING_DATA")
     assert "(INTRIGUING_DATA is not set)" in cifar.absence()
@@ -150,6 +190,19 @@ def test_pictures_of_another_kind_are_refused():
         cifar.Pictures(torch.zeros(1, 3, 32, 32), torch.zeros(1, dtype=torch.long), "made")
     with pytest.raises(ValueError, match="expected one torch.int64 for each"):
         cifar.Pictures(torch.zeros(1, 3, 32, 32, dtype=torch.uint8), torch.zeros(2, dtype=torch.long), "made")
+
+
+def test_rows_and_kinds_of_numbers_that_are_none_are_named():
+    pixels, labels = torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.tensor([1, 2])
+    found = cifar.Pictures(pixels, labels, "made")
+    assert found.images([]).shape == (0, 3, 32, 32) and found.images([-1]).shape == (1, 3, 32, 32)
+    for rows in ([2], "a", None, torch.tensor([0.5])):
+        with pytest.raises(IndexError, match="^got rows .*; expected a slice or whole numbers below 2; count rows"):
+            found.images(rows)
+    with pytest.raises(TypeError, match="pixels of 'made' are ndarray; expected a tensor; convert them with torch"):
+        cifar.Pictures(pixels.numpy(), labels, "made")
+    with pytest.raises(TypeError, match="labels of 'made' are list; expected a tensor"):
+        cifar.Pictures(pixels, [1, 2], "made")
 
 
 @needs_files

@@ -65,6 +65,10 @@ def test_features_leave_no_hook_and_refuse_what_they_cannot_do():
         coherence.features(model, images[:0], 1)
     with pytest.raises(ValueError, match="training mode"):
         coherence.features(model.train(), images, 1)
+    dropping = nn.Sequential(model.eval(), nn.Dropout())
+    dropping.training = False
+    with pytest.raises(ValueError, match="'1' .*training mode"):
+        coherence.features(dropping, images, 0)
 
 
 class _Idle(nn.Module):

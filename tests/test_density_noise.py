@@ -217,3 +217,60 @@ def test_sharing_the_first_layer_changes_nothing():
     ways = 0.3 * torch.randn(3, 2, 12, generator=generator)
     shared, apart = (noise.tilted(one, images, labels, radii, ways, 3000) for one in (model, plain))
     assert torch.allclose(shared.log10, apart.log10, atol=1e-3)
+
+
+class Doubled(nn.Sequential):
+    """A chain of layers that does something else with them."""
+
+    def forward(self, images):
+        return super().forward(2 * images)
+
+
+def _layers(*, bias: bool = True) -> list[nn.Module]:
+    generator = torch.Generator().manual_seed(5)
+    layers = [nn.Flatten(), nn.Linear(12, 6, bias=bias), nn.Sigmoid(), nn.Linear(6, 3)]
+    with torch.no_grad():
+        for layer in layers[1::2]:
+            for parameter in layer.parameters():
+                parameter.copy_(2 * torch.randn(parameter.shape, generator=generator))
+    return layers
+
+
+def _hooked() -> nn.Module:
+    model = nn.Sequential(*_layers())
+    model[1].register_forward_hook(lambda _, __, output: output - 1)
+    return model
+
+
+def _replaced() -> nn.Module:
+    model = nn.Sequential(*_layers())
+    model[1].forward = lambda flat: flat[:, 6:] - flat[:, :6]
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Doubled(*_layers()), _hooked, _replaced, lambda: nn.Sequential(*_layers(bias=False))],
+    ids=["class of its own", "hook", "forward replaced", "no bias"],
+)
+def test_what_the_weights_alone_do_not_say_is_asked_of_the_model(make):
+    model = make().eval().requires_grad_(False)
+    images = torch.rand(2, 1, 3, 4, generator=torch.Generator().manual_seed(1))
+    labels, radii = model(images).argmax(1), torch.tensor([0.1, 1.5])
+    found, wanted = (noise.error_counts(one, images, labels, radii, 2000) for one in (model, lambda x: model(x)))
+    assert bool(((found - wanted).abs() <= 1).all()) and int(wanted.sum()) > 0
+    ways = torch.randn(2, 2, 12, generator=torch.Generator().manual_seed(2))
+    found, wanted = (noise.tilted(one, images, labels, radii, ways, 2000) for one in (model, lambda x: model(x)))
+    assert torch.allclose(found.log10, wanted.log10, atol=1e-2)
+
+
+def test_there_is_one_label_for_each_image_and_no_dropout():
+    model, image = plane(20, 0.3)
+    for count in (noise.error_counts, noise.tilted):
+        ways = (torch.zeros(1, 1, 20),) if count is noise.tilted else ()
+        with pytest.raises(ValueError, match=r"got labels of shape \(2,\); expected one per image"):
+            count(model, image, LABEL.expand(2), torch.tensor([0.1]), *ways, 10)
+        dropping = nn.Sequential(*model, nn.Dropout()).eval()
+        dropping[2].train()
+        with pytest.raises(ValueError, match="'2' .*training mode"):
+            count(dropping, image, LABEL, torch.tensor([0.1]), *ways, 10)

@@ -506,9 +506,10 @@ def test_what_is_said_of_counts_and_estimates():
         "AE400-10": study.Trust(None, 0, None, 0, 40.0),
     }
     said = study.trust_words(checks)
-    assert said.startswith("Luck alone would keep all 24 differences between count and estimate below 3.1 standard")
-    assert "FC10(1e-4): at most 2.0 in 12 comparisons, they agree." in said
-    assert said.count("they agree") == 1 and "ConvNet: at most 3.9 in 12 comparisons, a disagreement" in said
+    assert said.startswith("Luck alone would keep all 24 differences between count and estimate below 3.07 standard")
+    assert "FC10(1e-4): at most 2.00 in 12 comparisons, they agree." in said
+    assert said.count("they agree") == 1
+    assert "ConvNet: at most 3.90 in 12 comparisons, a disagreement, or the one case in twenty." in said
     assert "the 300 estimates on linear networks is 3.8 standard errors outside of the bracket, and it is kept" in said
     assert "estimates of ConvNet rest" in said
     assert "**not** kept: 3.9 at most" in study.trust_words({"FC10(1)": study.Trust(3.9, 300, None, 0, 9.0)})

@@ -19,6 +19,7 @@ class Sees(nn.Module):
 
     def __init__(self, pixel: int) -> None:
         super().__init__()
+        self.eval()
         self.pixel, self.nothing = pixel, nn.Parameter(torch.zeros(1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

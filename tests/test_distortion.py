@@ -17,6 +17,7 @@ from intriguing.attack.distortion import MARGIN, distortion_to_all, minimum_dist
 from intriguing.attack.oracles import exact_linear_distortion, scipy_distortion
 from intriguing.attack.penalty import penalty_path, spread_that_matters
 from intriguing.attack.perturbations import random_targets, wrong_classes
+from intriguing.attack.runs import Run
 
 DOZEN = slice(3, 1000, 84)  # twelve of the 1,000 test images
 
@@ -408,14 +409,57 @@ BAD_OPTIONS = [
     ({"bounds": (1.0, 0.0)}, "got bounds 1.0 and 0.0; expected finite ones, the lower one first"),
     ({"bounds": (0.0, float("inf"))}, "got bounds 0.0 and inf; expected finite ones"),
     ({"bounds": (0.25, 0.75)}, "got pixels from 0.*; expected every pixel in .0.25, 0.75."),
+    ({"bounds": (0.0, 10**400)}, "got bounds .*; expected two numbers"),
+    ({"bounds": (0.0, 1e155)}, r"got bounds 0.0 and 1e\+155, 1e\+155 apart in torch.float64; expected .* between them"),
+    ({"bounds": (0.0, 1e-160)}, "got bounds 0.0 and 1e-160, 1e-160 apart in torch.float64; expected"),
+    ({"bounds": (0.5, 0.5 + 1e-12)}, "got bounds .*, 0 apart in torch.float32; expected"),
+    ({"bounds": (-3e38, 3e38)}, r"got bounds .*, 6e\+38 apart in torch.float32; expected"),
 ]
 
 
 @pytest.mark.parametrize(("options", "message"), BAD_OPTIONS)
 def test_bad_options(options, message):
     model, images, targets = small()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         minimum_distortion(model, images, targets, **options)
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1e155), (0.0, 1e-160), (0.0, 1e-310), (-1e308, 1e308), (1.0, 1.0 + 1e-16)])
+def test_a_box_whose_width_has_no_square_is_refused_in_float64_too(bounds):
+    model, images, targets = small()
+    with pytest.raises(ValueError, match="got bounds .*; expected"):
+        minimum_distortion(model, images.double(), targets, bounds=bounds)
+
+
+@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("bounds", [(-0.485 / 0.229, 0.515 / 0.229), (0, 0.3), (-0.3, 0.3), (0.5, 0.500001)])
+def test_images_on_a_bound_that_their_type_rounds_are_inside(bounds, refine, tmp_path):
+    model, images, _ = small()
+    low, high = bounds
+    pixels = (low + (high - low) * images.round()).clamp(low, high)  # each on a bound
+
+    def units(x):
+        return model((x.double() - low) / (high - low))
+
+    targets = (units(pixels).argmax(1) + 1) % 5
+    found = minimum_distortion(units, pixels, targets, refine=refine, bounds=bounds)
+    box = torch.tensor(bounds)
+    assert (found.images >= box[0]).all() and (found.images <= box[1]).all()
+    assert torch.equal(found.success, units(found.images).argmax(1) == targets)
+    if high - low > 1e-3:  # else the pixels are few numbers
+        expected = minimum_distortion(model, images.round().double(), targets, refine=refine).rms
+        torch.testing.assert_close(found.rms, (high - low) * expected, rtol=1e-3, atol=1e-7)
+    run = Run(units, pixels, targets, folder=tmp_path, name="units", refine=refine, bounds=bounds)
+    assert torch.equal(run.collect().images, found.images)
+
+
+def test_a_pixel_outside_a_rounded_bound_is_told_from_it():
+    model, images, targets = small()
+    beyond = torch.tensor(0.3).nextafter(torch.tensor(1.0))
+    with pytest.raises(ValueError, match=r"got pixels from .* to 0\.300000042; expected .* 0\.300000012\]"):
+        minimum_distortion(
+            model, images.clamp(max=0.2).index_fill(1, torch.tensor(0), beyond), targets, bounds=(0, 0.3)
+        )
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 255.0), (-1.0, 1.0), (3.0, 3.5)])
@@ -575,3 +619,20 @@ def test_projections_are_made_for_more_images_at_once(refine, expected):
     assert choose(torch.zeros(1, 1, 10, 100), torch.device("cpu"), refine) == expected
     assert choose(torch.zeros(1, 1, 10, 100), torch.device("cuda"), refine) == 50_000
     assert choose(torch.zeros(1, 3, 1000, 1000), torch.device("cpu"), refine) == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (lambda images, labels: (images.numpy(), labels), TypeError, "from_numpy"),
+        (lambda images, labels: (None, labels), TypeError, "got NoneType"),
+        (lambda images, labels: (torch.tensor(0.5), labels), ValueError, "batch first"),
+        (lambda images, labels: (images, labels[:2]), ValueError, "one per image"),
+        (lambda images, labels: (images, labels[:, None]), ValueError, "one per image"),
+        (lambda images, labels: (images, labels[0]), ValueError, "one per image"),
+    ],
+)
+def test_all_classes_of_bad_inputs_are_refused(spoil, error, message):
+    images, labels = spoil(torch.rand(3, 4), torch.tensor([0, 1, 2]))
+    with pytest.raises(error, match=message):
+        distortion_to_all(nn.Linear(4, 3).eval(), images, labels, 3)

@@ -6,7 +6,9 @@ import ast
 import re
 
 import nbformat
+import numpy as np
 import pytest
+import torch
 
 from intriguing.book import exercises, results
 from intriguing.press import publishing, trying
@@ -56,12 +58,26 @@ def test_without_a_stored_run_it_says_so(stored, monkeypatch):
     assert "cannot be checked in profile" in repr(found) and found.others == {}
 
 
+@pytest.mark.parametrize("rows", [{"a": [None]}, {"renamed": [0.45]}])
+def test_a_stored_run_without_the_number_is_none(stored, monkeypatch, rows):
+    monkeypatch.setattr(exercises.results, "load", lambda name: results.Table("made_up", ["b"], rows))
+    found = exercises.answer("one", 0.42)
+    assert "cannot be checked in profile" in repr(found) and found.others == {}
+
+
+@pytest.mark.parametrize("guess", [np.float32(0.45), np.float64(0.45), torch.tensor(0.45), np.array([0.45])])
+def test_a_number_of_any_kind_is_an_answer(stored, guess):
+    assert repr(exercises.answer("one", guess)) == "Right, it is 45%: halves are common."
+    assert repr(exercises.answer("one", np.int64(1))) == "Not yet, it is less than 100%: count again."
+
+
 @pytest.mark.parametrize(
     ("chapter", "guess", "kind", "words"),
     [
         ("two", 0.5, ValueError, "got 'two'; expected one of one"),
         ("one", "a half", TypeError, "expected a number"),
         ("one", True, TypeError, "expected a number"),
+        ("one", torch.tensor([0.1, 0.2]), TypeError, "expected a number"),
         ("one", float("nan"), ValueError, "expected a finite number"),
     ],
 )

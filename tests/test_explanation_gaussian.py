@@ -155,3 +155,10 @@ def test_corners_are_where_the_sides_of_the_triangle_meet() -> None:
 
 def test_lattice_goes_row_by_row_from_below() -> None:
     assert gaussian.lattice(2, 0.25, 0.75).tolist() == [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
+
+
+def test_there_is_one_class_for_each_image() -> None:
+    probability = gaussian.class_probability(lambda x: x, torch.tensor([0]))
+    assert float(probability(torch.zeros(1, 2))) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match=r"got classes of shape \(1,\); expected one per image, \(2,\)"):
+        probability(torch.zeros(2, 2))

@@ -12,7 +12,6 @@ from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.book import results, two_classes
 from intriguing.book.results import Table
 from intriguing.chapters.explanation import gaussian, study
-from intriguing.chapters.scorecard.claims import Stored
 from intriguing.data import Digits, Images
 
 
@@ -277,8 +276,8 @@ def test_what_is_left_of_the_angle_is_about_what_the_vector_turns_by() -> None:
 
 def test_both_data_sets_were_recorded_with_the_same_claims_and_rows() -> None:
     """With USPS at hand only its results are written, so those of MNIST can be left behind by a new wording."""
-    outcomes = Stored("quick").outcomes
-    assert list(outcomes("explanation_claims_mnist")) == list(outcomes("explanation_claims_usps"))
+    mnist, usps = (results.load_claims(f"explanation_claims_{source}", "quick") for source in ("mnist", "usps"))
+    assert list(mnist) == list(usps)
     for kind in ("explanation", "explanation_curved"):
         with_and_without = [results.load(f"{kind}_{source}", "quick").to_frame() for source in ("usps", "mnist")]
         assert with_and_without[0].columns.equals(with_and_without[1].columns)

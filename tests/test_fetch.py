@@ -6,6 +6,7 @@ import bz2
 import dataclasses
 import gzip
 import hashlib
+import http.client
 import io
 import tarfile
 import urllib.error
@@ -100,7 +101,11 @@ def test_an_altered_download_is_not_kept(tmp_path) -> None:
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_files_come_out_of_an_archive_and_stay_when_they_are_there(tmp_path, recipe) -> None:
+def never(address: str) -> bytes:
+    raise AssertionError(address)
+
+
+def test_files_come_out_of_an_archive_and_stay_when_they_are_there(tmp_path, recipe, monkeypatch) -> None:
     buffer = io.BytesIO()
     names = [f"cifar-10-batches-py/{name}" for name in ("data_batch_1", "data_batch_2", "test_batch")]
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
@@ -109,14 +114,20 @@ def test_files_come_out_of_an_archive_and_stay_when_they_are_there(tmp_path, rec
             info.size = len(name)
             archive.addfile(info, io.BytesIO(name.encode()))
     get = recipe("cifar10", [buffer.getvalue()])
+    with pytest.raises(DataError, match=r"data_batch_1: got md5 .*; expected c99c.*; the public copy differs"):
+        fetch.fetch("cifar10", tmp_path / "data", get=get)
+    monkeypatch.setattr(cifar, "SUMS", {n[20:]: hashlib.md5(n.encode()).hexdigest() for n in names})
     made = fetch.fetch("cifar10", tmp_path / "data", get=get)
     assert [path.read_text() for path in made] == names
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == sorted(n[20:] for n in names)
-
-    def never(address: str) -> bytes:
-        raise AssertionError(address)
-
     assert fetch.fetch("cifar10", tmp_path / "data", get=never) == made
+    made[2].write_bytes(b"test_batcH")
+    assert fetch.fetch("cifar10", tmp_path / "data", get=get) == made
+    assert [path.read_text() for path in made] == names
+    made[2].write_bytes(b"test_batcH")
+    (tmp_path / "data" / "cifar-10-python.tar.gz").write_bytes(buffer.getvalue())
+    assert fetch.fetch("cifar10", tmp_path / "data", get=never) == made
+    assert [path.read_text() for path in made] == names
 
 
 def test_mnist_is_unpacked_and_compared_with_the_manifest(tmp_path, recipe, monkeypatch) -> None:
@@ -129,7 +140,32 @@ def test_mnist_is_unpacked_and_compared_with_the_manifest(tmp_path, recipe, monk
         for file, content in zip(MANIFEST["mnist"].files, contents, strict=True)
     )
     monkeypatch.setitem(MANIFEST, "mnist", dataclasses.replace(MANIFEST["mnist"], files=entries))
-    assert [path.read_bytes() for path in fetch.fetch("mnist", tmp_path, get=get)] == contents
+    made = fetch.fetch("mnist", tmp_path, get=get)
+    assert [path.read_bytes() for path in made] == contents
+    made[1].write_bytes(b"file 7")
+    assert fetch.fetch("mnist", tmp_path, get=get) == made
+    assert [path.read_bytes() for path in made] == contents
+
+
+def test_files_that_somebody_put_there_are_not_asked_for(tmp_path, recipe, monkeypatch) -> None:
+    """Packed as they are in their public place, in the folder itself or where torchvision leaves them."""
+    contents = [f"file {i}".encode() for i in range(4)]
+    recipe("mnist", [gzip.compress(content, mtime=0) for content in contents])
+    entries = tuple(
+        dataclasses.replace(file, sha256=hashlib.sha256(content).hexdigest())
+        for file, content in zip(MANIFEST["mnist"].files, contents, strict=True)
+    )
+    monkeypatch.setitem(MANIFEST, "mnist", dataclasses.replace(MANIFEST["mnist"], files=entries))
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    for i, (file, content) in enumerate(zip(entries, contents, strict=True)):
+        path = tmp_path / f"{file.path}.gz"
+        (path if i % 2 else tmp_path / path.name).write_bytes(gzip.compress(content, mtime=0))
+    path.write_bytes(b"<html>")
+    said = rf"^{path}: got md5 [0-9a-f]{{32}} \(6 bytes\); expected [0-9a-f]{{32}}; delete it\.$"
+    with pytest.raises(DataError, match=said):
+        fetch.fetch("mnist", tmp_path, get=never)
+    path.write_bytes(gzip.compress(contents[3], mtime=0))
+    assert [path.read_bytes() for path in fetch.fetch("mnist", tmp_path, get=never)] == contents
 
 
 def test_networks_lie_where_torchvision_says() -> None:
@@ -164,6 +200,12 @@ def test_a_squeezenet_that_was_fetched_is_found_and_loaded(tmp_path, monkeypatch
     assert fetch.fetch("squeezenet", tmp_path, get={source.address: buffer.getvalue()}.__getitem__) == [
         tmp_path / "imagenet" / file
     ]
+    damaged = bytearray(buffer.getvalue())
+    damaged[-1] ^= 1
+    (tmp_path / "imagenet" / file).write_bytes(damaged)
+    with pytest.raises(DataError, match="is corrupt: .*; delete it and fetch it anew"):
+        imagenet.torchvision_squeezenet()
+    fetch.fetch("squeezenet", tmp_path, get={source.address: buffer.getvalue()}.__getitem__)
     images = torch.rand(1, 3, 64, 64)
     assert torch.equal(imagenet.torchvision_squeezenet()(images), network(images))
 
@@ -178,7 +220,9 @@ def test_without_a_network_the_command_says_so_in_a_sentence(tmp_path, monkeypat
     assert said.startswith(
         "torchvision's SqueezeNet 1.0: https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth"
     )
-    assert "Name or service not known" in said and said.endswith("put it into INTRIGUING_DATA.")
+    assert "Name or service not known" in said and said.endswith(
+        "into INTRIGUING_DATA or what --folder names, and run this again."
+    )
     assert list(tmp_path.rglob("*")) == []
 
 
@@ -199,6 +243,51 @@ def test_only_https_is_asked_and_followed(monkeypatch) -> None:
     monkeypatch.setattr(fetch, "LIMIT", 8)
     with pytest.raises(DataError, match="more than 8 bytes"):
         fetch.download("https://example.org/usps.bz2")
+
+
+def test_addresses_that_are_none_are_named() -> None:
+    for address in ("https://[::1", "https://a b/x", "https://localhost:abc/"):
+        with pytest.raises(DataError, match=r"cannot be read \(.*\); connect to the network, or fetch"):
+            fetch.download(address)
+    with pytest.raises(DataError, match="got the address None; expected one that begins with https"):
+        fetch.download(None)
+
+
+def test_a_connection_that_breaks_off_is_named(monkeypatch) -> None:
+    def broken(address, timeout):
+        raise http.client.IncompleteRead(b"x", 9)
+
+    monkeypatch.setattr(urllib.request, "urlopen", broken)
+    with pytest.raises(DataError, match=r"usps\.bz2 cannot be read \(IncompleteRead"):
+        fetch.download("https://example.org/usps.bz2")
+
+
+def test_a_folder_that_is_none_is_said_before_the_network_is_asked(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("file", "file/within", "loop/within"):
+        with pytest.raises(DataError, match=rf"^got {tmp_path}/{name}, .*nothing can be kept.*; expected a folder"):
+            fetch.fetch("usps", tmp_path / name, get=never)
+    with pytest.raises(DataError, match=r"^got x{300}/usps\.npz, which cannot be read \(File name too long\)"):
+        fetch.fetch("usps", "x" * 300, get=never)
+    with pytest.raises(TypeError, match="got NoneType for a folder; expected a Path"):
+        fetch.fetch("usps", None, get=never)
+    for name in (None, ["usps"], "USPS"):
+        with pytest.raises(ValueError, match=r"expected one of mnist, usps, .*; choose among these"):
+            fetch.fetch(name, tmp_path, get=never)
+
+
+@pytest.mark.parametrize("answer", ["text", None])
+def test_what_comes_from_an_address_is_bytes(answer, tmp_path) -> None:
+    with pytest.raises(TypeError, match=rf"got {type(answer).__name__} from https://.*usps.bz2; expected bytes"):
+        fetch.fetch("usps", str(tmp_path), get=lambda address: answer)
+
+
+def test_the_command_asks_for_no_device(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("INTRIGUING_DEVICE", "abacus")
+    monkeypatch.setattr(fetch, "fetch", lambda name, folder: [folder / name])
+    assert commands.main(["fetch", "usps", "--folder", str(tmp_path)]) == 0
+    assert "INTRIGUING_DEVICE" not in capsys.readouterr().out
 
 
 def test_the_command_says_what_failed_and_how_to_lay_out_imagenet(tmp_path, monkeypatch, capsys) -> None:

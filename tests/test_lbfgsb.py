@@ -252,6 +252,15 @@ def good(x, rows):
         (good, torch.full((2, 3), torch.nan), (0, 1), ValueError, "NaN"),
         (good, torch.rand(2, 3), (1, 0), ValueError, "lower <= upper"),
         (good, torch.rand(2, 3), (torch.zeros(5), 1), ValueError, "broadcast"),
+        (good, torch.rand(2, 3), (torch.tensor(0.1j), 1), TypeError, "got lower of torch.complex64; expected real"),
+        (
+            lambda x, rows: (x.sum(1), x.to_sparse()),
+            torch.rand(2, 3),
+            (0, 1),
+            TypeError,
+            "gradients from the objective",
+        ),
+        (lambda x, rows: (x.sum(1), x.to("meta")), torch.rand(2, 3), (0, 1), TypeError, "gradients from the objective"),
     ],
 )
 def test_bad_input_is_named(objective, x0, bounds, error, message):
@@ -310,6 +319,25 @@ def test_the_width_of_the_box_does_not_matter(width):
     coarse = minimize_box(objective, x0, 0, width, tolerance=1e-4)
     assert coarse.converged.all()
     torch.testing.assert_close(coarse.value.double(), least, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("width", [10.0, 100.0, 1e6, 1e10, inf])
+def test_a_box_that_stands_for_none_does_not_hide_the_minimum(width, dtype, tolerance):
+    """Where rounding ends the descent, the gradient is asked for in the unit of the plane, and not over such a box."""
+    generator = torch.Generator().manual_seed(0)
+    root = torch.randn(20, 20, generator=generator).to(dtype)
+    bend = root @ root.T / 20 + 0.1 * torch.eye(20, dtype=dtype)
+    linear = torch.randn(20, generator=generator).to(dtype)
+    best = torch.linalg.solve(bend.double(), -linear.double())
+    assert best.abs().max() < 10  # no bound is active
+
+    def objective(x, rows):
+        return 0.5 * ((x @ bend) * x).sum(1) + x @ linear, x @ bend + linear
+
+    found = minimize_box(objective, torch.zeros(1, 20, dtype=dtype), -width, width, tolerance=tolerance)
+    assert found.converged.all()
+    torch.testing.assert_close(found.x[0].double(), best, rtol=0, atol=1e2 * tolerance)
 
 
 @pytest.mark.parametrize(
@@ -396,3 +424,28 @@ def test_no_variables_and_wrong_types():
     for bound in ("a", None):
         with pytest.raises(TypeError, match="got lower of type .*; expected a number or a tensor"):
             minimize_box(lambda x, rows: (x.sum(1), x), torch.zeros(3, 2), bound)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "unit"),
+    [(torch.float32, 1e20), (torch.float32, 1e30), (torch.float32, 1e-30)]
+    + [(torch.float64, unit) for unit in (1e155, 1e200, 1e300, 1e-160, 1e-250)],
+)
+def test_gradients_whose_squares_overflow_or_vanish_are_those_of_another_unit(dtype, unit):
+    best = torch.tensor([0.1, 0.4, 0.6, 0.9], dtype=dtype)
+    bend = torch.tensor([1.0, 5.0, 20.0, 300.0], dtype=dtype)
+
+    def objective(x, rows):
+        steep = torch.tensor([1.0, unit], dtype=dtype)[rows, None]
+        return (steep * bend * (x - best).square()).sum(1), 2 * steep * bend * (x - best)
+
+    x0 = torch.zeros(2, 4, dtype=dtype)
+    tolerance = torch.tensor([1e-4, min(1e-4 * unit, 1e-4)], dtype=dtype)
+    found = minimize_box(objective, x0, tolerance=tolerance)
+    assert found.converged.all() and (found.iterations < 60).all()
+    torch.testing.assert_close(found.x[1], best, rtol=0, atol=1e-4)
+    alone = minimize_box(lambda x, rows: objective(x, 0 * rows), x0[:1], tolerance=1e-4)
+    assert torch.equal(alone.x, found.x[:1])
+    curvature = torch.tensor([1.0, 1 / unit], dtype=dtype)
+    guessed = minimize_box(objective, x0, tolerance=tolerance, inverse_curvature=curvature)
+    torch.testing.assert_close(guessed.x[1], best, rtol=0, atol=1e-4)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import copy
+import importlib
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +15,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 
 from intriguing.lipschitz.certificates import global_certificate, local_certificate, runners_up, smallest
 from intriguing.lipschitz.modules import applied, layers, run, step, twin
-from intriguing.lipschitz.network import NetworkBound, network_bound, product
+from intriguing.lipschitz.network import NetworkBound, lipschitz_bound, network_bound, product
 from intriguing.lipschitz.norms import avg_pool_norm, conv_norm, formula_one, layer_norm, linear_norm
 
 
@@ -219,6 +222,291 @@ def test_hooks_on_all_modules_and_forward_passes_on_an_instance_are_refused(call
         call(model)
 
 
+SHADOWS = {
+    "_conv_forward": (lambda: nn.Conv2d(1, 4, 3, padding=1), 100.0),
+    "_call_impl": (lambda: nn.Conv2d(1, 4, 3, padding=1), 100.0),
+    "_check_input_dim": (lambda: nn.BatchNorm2d(1), None),
+}
+
+
+@pytest.mark.parametrize("name", SHADOWS)
+def test_methods_on_an_instance_are_refused_by_name(name):
+    """Circular padding, say, put into a convolution that says that it pads with zeros."""
+    make, answer = SHADOWS[name]
+    layer = make().eval()
+    setattr(layer, name, lambda *given: answer)
+    expected = f"(Conv2d|BatchNorm2d).* with a method '{name}' of its own; expected that of its class; remove it"
+    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(9 * (4 if name != "_check_input_dim" else 1), 2)).eval()
+    for call in (
+        lambda: network_bound(model, (1, 3, 3)),
+        lambda: lipschitz_bound(model),
+        lambda: runners_up(model, torch.rand(2, 1, 3, 3)),
+        lambda: global_certificate(model, torch.rand(2, 1, 3, 3), torch.zeros(2).long()),
+        lambda: layer_norm(layer, (1, 3, 3)),
+    ):
+        with pytest.raises(TypeError, match=expected):
+            call()
+
+
+class Scale(nn.Module):
+    """Has attributes of any name."""
+
+    def __init__(self, **given: object) -> None:
+        super().__init__()
+        for name, value in given.items():
+            setattr(self, name, value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 0.5
+
+
+@pytest.mark.parametrize("given", [{"half": 4}, {"type": "mean"}, {"double": True}, {"apply": None}])
+def test_data_under_the_name_of_a_method_is_no_method(given):
+    model = nn.Sequential(Scale(**given), nn.Linear(9, 4)).eval()
+    linear = linear_norm(model[1].weight)
+    found = network_bound(model, (9,), known={Scale: lambda layer, size: 0.5})
+    assert found.norms == (0.5, linear)
+
+
+def test_what_no_forward_pass_calls_may_be_replaced():
+    """A frozen model that stays in evaluation mode, say."""
+    model = sigmoids()
+    expected = network_bound(model, (1, 3, 3))
+    for module in (model, model[1], model[2]):
+        module.train = lambda mode=True, module=module: module
+        module.to = lambda *where, module=module, **how: module
+    assert network_bound(model.train(), (1, 3, 3)) == expected
+    for name in ("parameters", "modules"):  # by which layers are looked at
+        model = sigmoids()
+        setattr(model[1], name, lambda *given, **options: iter(()))
+        with pytest.raises(TypeError, match=f"got Linear at '1' with a method '{name}' of its own"):
+            network_bound(model, (1, 3, 3))
+
+
+class Own(nn.Module):
+    """Calls a method of its own under a name that torch has, too."""
+
+    def apply(self, x: Tensor) -> Tensor:
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.apply(x)
+
+
+def test_a_method_that_a_class_writes_anew_is_looked_for():
+    model = nn.Sequential(Own()).eval()
+    model[0].apply = lambda x: 100 * x
+    with pytest.raises(TypeError, match="got Own at '0' with a method 'apply' of its own"):
+        network_bound(model, (9,), known={Own: lambda layer, size: 1.0})
+
+
+class Net(nn.Sequential):
+    """A chain that only says which layers it has."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(9, 5), nn.Sigmoid(), nn.Linear(5, 3))
+
+    def train(self, mode: bool = True) -> Net:
+        return super().train(mode)
+
+
+class Residual(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return 9 * super().forward(x)
+
+
+class Loud(Net):
+    def __call__(self, x: Tensor) -> Tensor:
+        return 9 * super().__call__(x)
+
+
+class Backwards(Net):
+    def __iter__(self):
+        return iter(list(self._modules.values())[:2])
+
+
+def test_a_class_of_chains_counts_by_its_layers():
+    model, plain = Net().eval(), sigmoids()
+    plain.load_state_dict(model.state_dict())
+    images = torch.rand(5, 1, 3, 3)
+    assert network_bound(model, (1, 3, 3)) == network_bound(plain, (1, 3, 3))
+    assert lipschitz_bound(model) == lipschitz_bound(plain)
+    assert torch.equal(runners_up(model, images), runners_up(plain, images))
+    targets = runners_up(plain, images)
+    for certify in (global_certificate, local_certificate):
+        assert torch.equal(certify(model, images, targets).radius, certify(plain, images, targets).radius)
+    nested = network_bound(nn.Sequential(model).eval(), (1, 3, 3))
+    assert nested.layers == ("0.0 Flatten", "0.1 Linear", "0.2 Sigmoid", "0.3 Linear")
+    assert network_bound(model, (1, 3, 3), known={Net: lambda layer, size: 7.0}).norms == (7.0,)
+
+
+@pytest.mark.parametrize("which", [Residual, Loud, Backwards])
+def test_a_class_of_chains_that_is_called_otherwise_is_a_layer(which):
+    with pytest.raises(TypeError, match=f"^got {which.__name__}"):
+        network_bound(which().eval(), (1, 3, 3))
+    with pytest.raises(TypeError, match=f"^got {which.__name__}"):
+        lipschitz_bound(which().eval())
+
+
+class Louder(prune.BasePruningMethod):
+    PRUNING_TYPE = "unstructured"
+
+    def compute_mask(self, weight, default_mask):
+        return default_mask
+
+    def __call__(self, layer, inputs):
+        super().__call__(layer, inputs)
+        return (100 * inputs[0],)
+
+
+class Halving(prune.BasePruningMethod):
+    """Another mask, applied as all are."""
+
+    PRUNING_TYPE = "unstructured"
+
+    def compute_mask(self, weight, default_mask):
+        return default_mask / 2
+
+
+def test_pruning_counts_by_its_mask_and_not_by_what_else_it_does():
+    plain, halved, louder = (nn.Sequential(nn.Linear(9, 4)).eval() for _ in range(3))
+    for model in (halved, louder):
+        model.load_state_dict(plain.state_dict())
+    Halving.apply(halved[0], "weight")
+    assert network_bound(halved, (9,)).product == pytest.approx(network_bound(plain, (9,)).product / 2)
+    Louder.apply(louder[0], "weight")
+    with pytest.raises(TypeError, match="Linear at '0' with a forward hook"):
+        network_bound(louder, (9,))
+
+
+@pytest.mark.parametrize(
+    "old", [importlib.import_module(f"torch.nn.utils.{name}_norm") for name in ("weight", "spectral")]
+)
+def test_normalisations_of_other_classes_are_refused(old):
+    known = next(value for name, value in vars(old).items() if name in ("WeightNorm", "SpectralNorm"))
+
+    class Other(known):
+        def __call__(self, layer, inputs):
+            setattr(layer, self.name, 50 * layer.weight)
+
+    model = nn.Sequential(nn.Linear(9, 4)).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        getattr(torch.nn.utils, old.__name__.rsplit(".", 1)[1])(model[0])
+    (hook,) = model[0]._forward_pre_hooks.values()
+    hook.__class__ = Other
+    with pytest.raises(TypeError, match="Linear at '0' with a forward hook"):
+        network_bound(model, (9,))
+
+
+class Hundredfold(Tensor):
+    """Numbers that a layer multiplies in a way of their own."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, given=(), options=None):
+        if function is nn.functional.linear:
+            given = (given[0], 100 * given[1].as_subclass(Tensor), *given[2:])
+            return function(*given, **(options or {}))
+        return super().__torch_function__(function, types, given, options or {})
+
+
+class Returning(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight.as_subclass(Hundredfold)
+
+
+@calls
+@pytest.mark.parametrize("where", ["an attribute", "a parametrization"])
+def test_weights_of_a_class_of_their_own_are_refused(call, where):
+    model = sigmoids()
+    if where == "an attribute":
+        weight = model[1].weight.detach().as_subclass(Hundredfold)
+        del model[1].weight
+        model[1].weight = weight
+    else:
+        parametrize.register_parametrization(model[1], "weight", Returning(), unsafe=True)
+    with pytest.raises(
+        TypeError, match="got weights of Hundredfold in Linear.*; expected torch's own tensors; convert"
+    ):
+        call(model.eval())
+
+
+@calls
+def test_weights_without_numbers_are_refused_by_name(call):
+    for name in ("weight", "bias"):
+        model = sigmoids()
+        setattr(model[1], name, nn.Parameter(getattr(model[1], name).to("meta")))
+        with pytest.raises(
+            ValueError, match=r"got Linear at '1' without weights \(meta\); expected a network that can"
+        ):
+            call(model)
+
+
+@pytest.mark.parametrize("sparse", [Tensor.to_sparse, Tensor.to_sparse_csr])
+def test_sparse_weights_count_as_dense_ones(sparse):
+    dense, images = nn.Sequential(nn.Flatten(), nn.Linear(9, 4, bias=False)).eval(), torch.rand(5, 1, 3, 3)
+    packed = copy.deepcopy(dense)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of torch, that its sparse tensors are new
+        packed[1].weight = nn.Parameter(sparse(packed[1].weight.detach()), requires_grad=False)
+    targets = runners_up(dense, images)
+    assert torch.equal(runners_up(packed, images), targets)
+    found, expected = (global_certificate(model, images, targets).radius for model in (packed, dense))
+    assert torch.allclose(found, expected, rtol=1e-9)
+    assert lipschitz_bound(packed) == lipschitz_bound(dense)
+
+
+def test_what_is_computed_within_a_cache_leaves_nothing_in_it():
+    model, images = (
+        nn.Sequential(Standing(), nn.Flatten(), nn.Linear(9, 9), nn.Linear(9, 4)).eval(),
+        torch.rand(3, 1, 3, 3),
+    )
+    known = {Standing: lambda layer, size: 2.0}
+    for layer in model[2:]:
+        parametrized(layer)
+    model.eval()
+    targets, expected = runners_up(model, images), model(images)
+    found = global_certificate(model, images, targets, known=known)
+    with parametrize.cached():
+        within = global_certificate(model, images, targets, known=known)
+        logits = model(images)
+    assert torch.equal(logits, expected) and torch.equal(within.radius, found.radius)
+    logits.sum().backward()  # the user's own weights, with their gradients, and no detached copies
+    assert all(weight.grad is not None for weight in model[2:].parameters())
+
+
+@pytest.mark.parametrize("around", [lambda x: collections.deque([x]), lambda x: {x}, lambda x: SimpleNamespace(of=x)])
+def test_layers_that_keep_what_they_saw_can_be_copied(around):
+    class Keeping(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            self.kept = around(x)
+            return x
+
+    model = nn.Sequential(nn.Linear(3, 3), Keeping()).eval()
+    model(torch.rand(2, 3))
+    network_bound(model, (3,), known={Keeping: lambda layer, size: 1.0})
+
+
+def test_a_layer_of_another_precision_is_named():
+    class Cast(nn.Module):
+        def __init__(self, how) -> None:
+            super().__init__()
+            self.how, self.w = how, nn.Parameter(torch.eye(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.how(self, x)
+
+    for how in (
+        lambda self, x: x.float() @ self.w,
+        lambda self, x: nn.functional.linear(x.float(), self.w),
+        lambda self, x: nn.functional.conv1d(x[:, None], torch.ones(1, 1, 1)),
+    ):
+        with pytest.raises(
+            TypeError, match="got Cast at '0', which does not compute in float64 .*; expected .*; leave"
+        ):
+            network_bound(nn.Sequential(Cast(how)).eval(), (3,), known={Cast: lambda layer, size: 1.0})
+
+
 TANGLED = {
     "a pruned length": lambda layer: (weight_normalised(layer), prune.l1_unstructured(layer, "weight_g", 0.5)),
     "a pruned direction": lambda layer: (weight_normalised(layer), prune.l1_unstructured(layer, "weight_v", 0.5)),
@@ -292,9 +580,13 @@ def test_a_known_layer_with_complex_weights_keeps_them():
         (nn.Linear(3, 3), (0,), ValueError, "got input_size (0,)"),
         (nn.Linear(3, 3), 3, ValueError, "got input_size 3"),
         (nn.Linear(3, 3), (3.0,), ValueError, "got input_size (3.0,)"),
-        (nn.LazyLinear(3), (3,), TypeError, "got LazyLinear at '0'"),
+        (nn.LazyLinear(3), (3,), ValueError, "got LazyLinear at '0' without weights (lazy)"),
         (nn.AdaptiveAvgPool2d((None, 2)), (1, 4, 4), TypeError, "known bound"),
-        (nn.AdaptiveAvgPool2d(2), (1, 4), TypeError, "known bound"),
+        (nn.AdaptiveAvgPool2d(2), (4,), TypeError, "known bound"),
+        (nn.AdaptiveAvgPool2d((1,)), (1, 4, 4), TypeError, "known bound"),
+        (nn.Linear(3, 3), (10**30,), ValueError, "got input_size (1000000"),
+        (nn.Linear(3, 3), (2**62, 2**62), ValueError, "got input_size (4611"),
+        (nn.Linear(3, 3), "abc", ValueError, "got input_size 'abc'"),
     ],
 )
 def test_what_cannot_be_walked_is_named(layer, size, error, words):

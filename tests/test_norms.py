@@ -164,6 +164,47 @@ def test_average_pooling_against_dense_matrices():
     assert norms.avg_pool_norm(2) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(("have", "want"), [((8, 8), (3, 3)), ((7, 5), (2, 4)), ((6, 4), (3, 4)), ((1, 2), (3, 5))])
+def test_adaptive_average_pooling_against_dense_matrices(have, want):
+    """Windows that overlap, and more windows than pixels, too."""
+    layer = nn.AdaptiveAvgPool2d(want)
+    basis = torch.eye(math.prod(have), dtype=torch.float64).view(-1, 1, *have)
+    truth = float(torch.linalg.matrix_norm(layer(basis).flatten(1), ord=2))
+    assert truth <= layer_norm(layer.eval(), (1, *have)) <= truth * (1 + 1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")  # of torch, that even windows may cost it a copy
+@pytest.mark.parametrize("dilation", [1, 2, (1, 3)])
+@pytest.mark.parametrize("window", [(3, 3), (2, 4), (1, 2), (4, 3)])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_padding_by_a_word_against_dense_matrices(padding, window, dilation):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(4, 6, window, padding=padding, dilation=dilation, groups=2, bias=False).eval()
+    truth = dense(layer.weight, (9, 10), padding=padding, dilation=dilation, groups=2)
+    assert layer_norm(layer, (4, 9, 10), bound="zero-padded") == pytest.approx(truth, rel=1e-3)
+    assert truth <= layer_norm(layer, (4, 9, 10)) <= 1.7 * truth
+    assert truth <= layer_norm(layer, None) <= 1.9 * truth
+
+
+@pytest.mark.parametrize("power", [-1000, -500, -150, 0, 150, 500, 1000])
+def test_rows_are_as_far_apart_as_their_largest_difference(power):
+    torch.manual_seed(1)
+    rows = torch.randn(300, 7, dtype=torch.float64)
+    truth = float(torch.linalg.vector_norm(rows[:, None] - rows, dim=2).max()) * 2.0**power
+    for common in (0.0, 1.0, 2.0**40):  # what all have in common does not count, however large it is
+        moved = torch.cat([rows * 2.0**power, torch.full((300, 1), common)], 1)
+        assert truth <= norms.spread(moved) <= truth * (1 + 1e-9)
+
+
+def test_the_ends_of_how_far_rows_are_apart():
+    def two(*pair: float) -> Tensor:
+        return torch.tensor(pair, dtype=torch.float64)[:, None]
+
+    assert norms.spread(two(1.7e308, -1.7e308)) == math.inf
+    assert norms.spread(two(0.0, 5e-324)) >= 5e-324
+    assert norms.spread(two(1.0, 1.0)) == norms.spread(two(1.0)) == norms.spread(torch.zeros(0, 3).double()) == 0
+
+
 def test_batch_normalisation_by_hand():
     assert norms.batch_norm_norm(torch.tensor([1.0, -6.0]), torch.tensor([0.0, 3.0]), 1.0) == pytest.approx(3)
     assert norms.batch_norm_norm(None, torch.tensor([3.0]), 1.0) == pytest.approx(0.5)
@@ -198,14 +239,24 @@ def test_local_response_normalisation_stays_below_its_bound(size, beta, k):
         (nn.Sigmoid(), (3,), 0.25),
         (nn.MaxPool2d(3, 2), (1, 7, 7), 2),
         (nn.AvgPool2d(2), (1, 8, 8), 0.5),
+        (nn.MaxPool2d((2,), stride=[]), (1, 8, 8), 1),
+        (nn.AvgPool2d((2,)), (8, 8), 0.5),
+        (nn.AvgPool2d(2), None, 0.5),
+        (nn.Conv2d(1, 1, 1, stride=(2,), bias=False), (1, 8, 8), 1),
+        (nn.AdaptiveAvgPool2d([2, 4]), (1, 8, 8), 8**-0.5),
+        (nn.AdaptiveAvgPool2d((2,)), (1, 8, 8), None),
+        (nn.AdaptiveAvgPool2d(2), None, None),
+        (nn.AdaptiveAvgPool2d(1), None, 1),  # of one pixel
+        (nn.AdaptiveAvgPool2d([1, 1]), None, 1),
         (nn.AdaptiveAvgPool2d(2), (1, 8, 8), 0.25),  # means of sixteen, over the root of their number
-        (nn.AdaptiveAvgPool2d(3), (1, 8, 8), None),  # windows that overlap
         (nn.AvgPool2d(2, ceil_mode=True), (1, 7, 7), None),
         (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), (1, 7, 7), None),
         (nn.Softmax(1), (3,), None),
     ],
 )
 def test_the_bound_of_one_layer_by_hand(layer, size, norm):
+    if isinstance(layer, nn.Conv2d):
+        nn.init.ones_(layer.weight)
     found = layer_norm(layer.eval(), size)
     assert found is None if norm is None else found == pytest.approx(norm)
 
@@ -298,6 +349,33 @@ def test_taps_that_meet_no_pixel_do_not_hide_those_that_do():
     assert norms.largest_over_grid(cancelled, points=(1, 3)) == pytest.approx(2e-12, rel=1e-6)
 
 
+@pytest.mark.parametrize("tiny", [1e-12, 1e-30, 1e-170, 1e-200, 0.0])
+def test_the_norm_itself_is_that_of_the_taps_that_meet_a_pixel(tiny):
+    weight = torch.tensor([1.0, tiny, -1.0], dtype=torch.float64).view(1, 1, 1, 3)
+    assert conv_norm(weight, padding=(0, 1), input_size=(1, 1), bound="zero-padded") == tiny
+    around = torch.ones(1, 1, 9, 9, dtype=torch.float64)
+    around[..., 3:6, 3:6] = tiny
+    assert conv_norm(around, padding=4, input_size=1, bound="zero-padded") == tiny
+    # Of a stride of two only every other tap of the border is used: rows 0 and 2 of three on two pixels.
+    skipped = torch.full((1, 1, 3, 3), tiny, dtype=torch.float64)
+    skipped[..., 0, :] = skipped[..., :, 0] = 1
+    found = conv_norm(skipped, padding=1, stride=2, input_size=2, bound="zero-padded")
+    assert found == pytest.approx(2 * tiny, rel=1e-9, abs=0)
+
+
+def test_many_channels_that_meet_no_pixel_have_no_norm():
+    weight = torch.zeros(70, 70, 3, 3)
+    weight[:, :, 0, 0] = torch.eye(70)
+    assert conv_norm(weight, padding=1, input_size=1, bound="zero-padded") == 0
+
+
+def test_sums_bound_a_convolution_of_any_size():
+    weight = torch.tensor([[1.0, -2.0], [3.0, 4.0], [-5.0, 6.0]]).view(3, 2, 1, 1)
+    for power in (-1000, -600, 0, 600):
+        found = norms.conv_norm_by_sums(weight.double() * 2.0**power)
+        assert math.sqrt(12 * 11) * 2.0**power <= found <= math.sqrt(12 * 11) * (1 + 1e-9) * 2.0**power
+
+
 def test_pooling_and_batch_normalisation_are_rounded_upward():
     assert norms.max_pool_norm((3, 1), stride=(1, 1)) ** 2 >= 3
     root = norms.max_pool_norm((3, 1), stride=(1, 1))
@@ -312,11 +390,26 @@ def test_pooling_and_batch_normalisation_are_rounded_upward():
 @pytest.mark.parametrize(
     ("gamma", "variance", "eps"),
     [([1.0, 2.0, 3.0], [1.0], 1e-5), ([1.0], [-1.0], 1e-5), ([1.0], [0.0], 0.0), ([math.nan], [1.0], 1e-5),
-     ([1.0], [math.inf], 1e-5), ([1.0], [1.0], -2.0)],
+     ([1.0], [math.inf], 1e-5), ([1.0], [1.0], -2.0), ([1.0], [1.0], "a"), ([1.0], [1.0], math.inf),
+     ([1.0], [1.0], None), ([1.0], [1.0], 10**400)],
 )  # fmt: skip
 def test_statistics_that_give_no_bound_are_refused(gamma, variance, eps):
     with pytest.raises(ValueError, match="^got .*; expected .*; "):
         norms.batch_norm_norm(torch.tensor(gamma), torch.tensor(variance), eps)
+
+
+@pytest.mark.parametrize(
+    ("size", "beta", "k"), [("a", 1, 1), (None, 1, 1), (2.5, 1, 1), (0, 1, 1), (5, "a", 1), (5, math.nan, 1), (5, 1, 0)]
+)
+def test_options_that_no_local_response_normalisation_has_are_refused(size, beta, k):
+    with pytest.raises(ValueError, match="^got size .*; expected a whole size >= 1, beta >= 0 and k > 0.*; take those"):
+        norms.local_response_norm(size, beta, k)
+
+
+@pytest.mark.parametrize("size", [8, "8", (1, 8.0, 8), (1, -8, 8), object()])
+def test_what_is_no_shape_is_refused(size):
+    with pytest.raises(ValueError, match="^got input_size .*; expected the shape of one input.*; write it"):
+        layer_norm(nn.Conv2d(1, 1, 3).eval(), size)
 
 
 def test_whole_numbers_of_other_libraries_are_whole_numbers():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +45,17 @@ def test_classes_by_name_and_number():
         own.class_of("")
 
 
+def test_capital_letters_tell_apart_what_nothing_else_does():
+    """The dog comes before what one wears, and their names differ in one letter."""
+    assert (own.names()[264], own.names()[474]) == ("Cardigan", "cardigan")
+    assert all(own.class_of(name) == number for number, name in enumerate(own.names()))
+    assert (own.class_of(" Cardigan"), own.class_of("cardigan")) == (264, 474)
+    with pytest.raises(
+        ValueError, match=r"got 'CARDIGAN', which may be Cardigan \(264\) and cardigan \(474\); expected"
+    ):
+        own.class_of("CARDIGAN")
+
+
 def test_a_picture_is_changed_written_and_read_back(small, tmp_path):
     found = own.fool("cat.png", "ostrich", sure=0.8, steps=40)
     assert found.after[0] == 9 and found.after[1] >= 0.8 and found.before[0] != 9
@@ -70,9 +83,14 @@ def test_what_cannot_be_is_said(small, tmp_path, monkeypatch):
         own.fool("cat.png", 9, network_name="vgg")
     with pytest.raises(DataError, match="no such file"):
         own.fool("dog.png", 9)
-    monkeypatch.setattr(recognition, "alexnet", lambda: None)
-    with pytest.raises(ValueError, match="alexnet, whose weights are not on this computer"):
-        own.fool("cat.png", 9, network_name="alexnet")
+    for name in ("alexnet", "squeezenet", "torchvision_squeezenet"):
+        monkeypatch.setattr(recognition, name, lambda: None)
+    for name, file in (("alexnet", "alexnet-owt-7be5be79.pth"), ("squeezenet", "squeezenet1_0-b66bff10.pth")):
+        said = (
+            rf"{name}, whose weights are not on this computer; expected imagenet/{file} in .* intriguing fetch {name},"
+        )
+        with pytest.raises(ValueError, match=said):
+            own.fool("cat.png", 9, network_name=name)
     small.network[2].bias[9] = -1e5
     with pytest.raises(ValueError, match="got no picture that EfficientNet-Lite0 takes for ostrich"):
         own.fool("cat.png", 9, steps=3)
@@ -90,6 +108,63 @@ def test_the_command(small, tmp_path, capsys):
     with pytest.raises(SystemExit):
         commands.main(["attack"])
     assert "one of the arguments --image --model is required" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_is_not_asked_for(small, monkeypatch, capsys):
+    """A photograph is changed on the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("INTRIGUING_DEVICE", "cuda")
+    assert commands.main(["attack", "--image", "cat.png", "--target", "ostrich", "--confidence", "0.5"]) == 0
+    assert "became ostrich" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("photograph", "output", "message"),
+    [
+        ("cat.png", "cat.png", "got cat.png, for which cat.png would be written, the photograph itself"),
+        ("cat.png", "link.png", "for which link.png would be written, the photograph itself"),
+        ("cat-difference.png", "cat.png", "got cat.png, for which cat-difference.png would be written, the photograph"),
+        ("cat.png", "out.jpg", "got out.jpg; expected a name that ends in .png"),
+        ("cat.png", "folder.png", "got folder.png to write to, a folder"),
+        (
+            "cat.png",
+            "cat.png/x.png",
+            "got cat.png/x.png, which cannot be written because of cat.png; expected a folder",
+        ),
+        ("cat.png", "locked/new/x.png", "got locked/new/x.png, which cannot be written because of locked; expected a"),
+    ],
+)
+def test_what_may_not_be_written_is_said_before_the_search(
+    small, tmp_path, monkeypatch, capsys, photograph, output, message
+):
+    (tmp_path / "cat-difference.png").write_bytes((tmp_path / "cat.png").read_bytes())
+    (tmp_path / "link.png").symlink_to("cat.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "locked").mkdir()
+    # Whoever is root may write everywhere, whatever a folder says.
+    monkeypatch.setattr(os, "access", lambda place, mode: Path(place).name != "locked")
+    before = {path: path.read_bytes() for path in tmp_path.glob("cat*")}
+    monkeypatch.setattr(own, "walk", lambda *_, **__: pytest.fail("the search was begun"))
+    words = ["attack", "--image", photograph, "--target", "ostrich", "--output", output]
+    assert commands.main(words) == 1
+    assert message in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in tmp_path.glob("cat*")} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--image", "cat.png", "--model", "FC10"], "argument --model: not allowed with argument --image"),
+        (["--image", "cat.png", "--chunk", "0"], "argument --chunk: not allowed with argument --image"),
+        (["--image", "cat.png", "--norm", "squared"], "argument --norm: not allowed with argument --image"),
+        (["--image", "cat.png", "--refine"], "argument --refine: not allowed with argument --image"),
+        (["--model", "ConvNet", "--target", "ostrich"], "argument --target: not allowed with argument --model"),
+    ],
+)
+def test_what_belongs_to_the_other_kind_of_attack_is_refused(words, message, capsys):
+    with pytest.raises(SystemExit):
+        commands.main(["attack", *words])
+    assert message in capsys.readouterr().err
 
 
 def phone(path, orientation=6):

@@ -209,3 +209,44 @@ def test_what_no_point_satisfies_is_given_up_soon(monkeypatch):
     x, a, b = problem(5)
     project_polyhedron(x, a, b + 1e3)
     assert len(steps) < 20
+
+
+@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_a_wide_box_loosens_neither_its_own_row_nor_another(dtype, rounding):
+    x, a, b = (part.to(dtype) for part in problem(12, batch=3))
+    ends = torch.tensor([[1.0], [1e12], [1e20]], dtype=dtype)
+    z, _ = project_polyhedron(x, a, b + 1, 1 - ends, ends)  # the first row in the unit box, the others in none
+    alone, _ = project_polyhedron(x[:1], a[:1], b[:1] + 1)
+    torch.testing.assert_close(z[:1], alone, atol=rounding, rtol=0)
+    free, _ = project_polyhedron(x, a, b + 1, -torch.inf, torch.inf)
+    torch.testing.assert_close(z[1:], free[1:], atol=rounding, rtol=0)
+    assert ((a @ z[:, :, None])[1:, :, 0] > b[1:] + 1 - rounding).all()
+    # sum z >= 1.5, from the origin: a half of it each
+    z, _ = project_polyhedron(
+        0 * x[:, :3], torch.ones(3, 1, 3, dtype=dtype), torch.full((3, 1), 1.5, dtype=dtype), *(-1e20, 1e20)
+    )
+    torch.testing.assert_close(z, torch.full_like(z, 0.5), atol=rounding, rtol=0)
+
+
+@pytest.mark.parametrize("guess", [None, 0.0, 1.0, 1e30])
+@pytest.mark.parametrize("end", [1.0, torch.inf])
+def test_a_bound_of_minus_infinity_asks_for_nothing(end, guess):
+    x, a, b = problem(13)
+    expected, prices = project_polyhedron(x, a[:, 1:], b[:, 1:], -end, end)
+    b[:, 0] = -torch.inf
+    multipliers = None if guess is None else torch.full_like(b, guess)
+    z, y = project_polyhedron(x, a, b, -end, end, multipliers=multipliers)
+    torch.testing.assert_close(z, expected, atol=1e-9, rtol=0)
+    torch.testing.assert_close(y[:, 1:], prices, atol=1e-7, rtol=0)
+    assert (y[:, 0] == 0).all()
+
+
+@pytest.mark.parametrize("end", [1.0, 1e20, torch.inf])
+@pytest.mark.parametrize("guess", [torch.nan, torch.inf, 1e300, 1e30, 1e12, -1.0])
+def test_a_bad_guess_is_as_good_as_none(guess, end):
+    x, a, b = problem(14)
+    expected, _ = project_polyhedron(x, a, b, -end, end)
+    multipliers = torch.zeros_like(b).index_fill(0, torch.tensor([1, 2]), guess)
+    z, y = project_polyhedron(x, a, b, -end, end, multipliers=multipliers)
+    torch.testing.assert_close(z, expected, atol=1e-9, rtol=0)
+    assert y.isfinite().all()

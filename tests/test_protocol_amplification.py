@@ -19,6 +19,7 @@ class Above(nn.Module):
     def __init__(self, threshold: float) -> None:
         super().__init__()
         self.threshold = nn.Parameter(torch.tensor(threshold), requires_grad=False)
+        self.eval()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         pixel = images.flatten(1)

@@ -236,3 +236,25 @@ def test_the_grid_refuses():
     ):
         with pytest.raises(ValueError, match=message):
             grid_distortion(model, images, labels, penalties, norm=norm)
+
+
+def test_grids_name_bad_input():
+    model, (images, labels) = network(), pictures(3)
+    targets, c, edges = random_targets(labels), torch.tensor([0.1, 0.2]), torch.full((3,), 0.1)
+    with pytest.raises(ValueError, match="got target .*; expected targets below 10"):
+        grid_distortion(model, images, targets + 10, c)
+    broken = network()
+    broken[1].weight[0] = math.nan
+    with pytest.raises(ValueError, match="got NaN or infinity; expected finite logits"):
+        grid_distortion(broken, images, targets, c)
+    for wrong in (c[:0], c.expand(3, 2), c.flip(0)):
+        with pytest.raises(ValueError, match=r"got penalties of shape .*; expected \(P,\) in increasing order"):
+            grid_search(model, images, targets, wrong)
+    for ratio in (1.0, 0.5, -2.0, math.nan):
+        with pytest.raises(ValueError, match="got ratio .*; expected"):
+            coarse_search(model, images, targets, edges, ratio)
+    for wrong in (edges[:2], edges[:1], -edges, 0 * edges):
+        with pytest.raises(ValueError, match="got edges of shape .*; expected"):
+            coarse_search(model, images, targets, wrong, 2.0)
+    with pytest.raises(TypeError, match="got edges of type list; expected a tensor"):
+        coarse_search(model, images, targets, [0.1] * 3, 2.0)

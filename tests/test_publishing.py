@@ -83,7 +83,7 @@ def test_failing_cell_names_the_place_and_keeps_the_old_file(
     path = _chapter(checkout / "notebooks", "x = 1", "x / 0")
     stored = path.with_suffix(".ipynb")
     stored.write_text("the old file", encoding="utf-8")
-    with pytest.raises(nbformat.reader.NotJSONError):
+    with pytest.raises(ValueError, match="small.ipynb cannot be read .NotJSONError"):
         publishing.read(path)
     publishing.write(new_notebook(), stored)
     before = stored.read_bytes()
@@ -145,9 +145,9 @@ def test_status_tells_new_changed_and_current_pages(checkout: Path) -> None:
     for name in ("current", "code", "cell"):
         path = _chapter(checkout / "notebooks", SEEDED, "x = 1", name=name)
         notebook = publishing.read(path)
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.metadata[publishing.STAMP] = {"source": publishing.source_hash(cell)}
+        for i, cell in enumerate([cell for cell in notebook.cells if cell.cell_type == "code"], 1):
+            cell.execution_count = i
+            cell.metadata[publishing.STAMP] = {"source": publishing.source_hash(cell)}
         definitions = publishing.stamp_definitions([SEEDED], "paper")
         assert list(definitions) == ["SEED"]
         if name == "code":
@@ -194,6 +194,42 @@ def test_cells_that_were_moved_or_taken_out_make_a_page_old(checkout: Path) -> N
     assert changed("a = 1", "b = 2", "c = 3") == ()  # nothing that is shown ran after it
     path = run("a = 1", "a = 1", "c = 3")
     assert publishing.status(checkout)[0].current and path.exists()
+
+
+def test_a_page_whose_outputs_were_cleared_is_old(checkout: Path) -> None:
+    path = _chapter(checkout / "notebooks", "a = 1", "b = 2", name="page")
+    notebook = publishing.read(path)
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        cell.metadata[publishing.STAMP] = {"source": publishing.source_hash(cell)}
+    notebook.metadata[publishing.STAMP] = {"profile": "paper", "commit": "0123abc", "definitions": {}}
+    publishing.write(notebook, path.with_suffix(".ipynb"))
+    assert publishing.status(checkout)[0].changed_cells == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"cells": [', "[]", '{"metadata": {"intriguing": {"commit": "0123abc"}}, "cells": []}']
+)
+def test_a_damaged_notebook_is_named(checkout: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    path = _chapter(checkout / "notebooks", "a = 1", name="page").with_suffix(".ipynb")
+    path.write_text(text, encoding="utf-8")
+    assert command.main(["status"]) == 1
+    assert "page.ipynb cannot be read" in capsys.readouterr().out
+    if "metadata" not in text:
+        assert command.main(["sync"]) == 1
+        assert "page.ipynb cannot be read" in capsys.readouterr().out
+    assert path.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("", "lists no chapter"), ("<<<<<<< HEAD\n- a: [", "_toc.yml cannot be read")]
+)
+def test_a_table_of_contents_without_chapters_is_an_error(
+    checkout: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    (checkout / "_toc.yml").write_text(text, encoding="utf-8")
+    for name in ("status", "sync", "run"):
+        assert command.main([name]) == 1
+        assert words in capsys.readouterr().out
 
 
 def test_no_stored_output_is_stale() -> None:

@@ -159,8 +159,28 @@ def test_the_state_of_another_training_is_passed_over(images, tmp_path):
     quocnet.learn_stage(images, SMALL, Schedule(2), seed=5, checkpoint=path)
     found = quocnet.learn_stage(images, SMALL, Schedule(2), checkpoint=path)
     assert torch.equal(found.weight, quocnet.learn_stage(images, SMALL, Schedule(2)).weight)
+    others = quocnet.learn_stage(1 - images, SMALL, Schedule(2), checkpoint=path)
+    assert torch.equal(others.weight, quocnet.learn_stage(1 - images, SMALL, Schedule(2)).weight)
     path.write_bytes(b"half a file")
     assert len(quocnet.learn_stage(images, SMALL, Schedule(2), checkpoint=path).history) == 2
+
+
+def test_what_lies_beside_the_checkpoints_stays(images, tmp_path):
+    own = tmp_path / "diary.txt"
+    own.write_text("mine")
+    for _ in range(2):
+        quocnet.learn(images, [SMALL], [Schedule(1)], whitening=3, folder=tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"] and own.read_text() == "mine"
+
+
+def test_checkpoints_of_another_whitening_are_passed_over(images, tmp_path, monkeypatch):
+    wanted, _ = quocnet.learn(images, [SMALL, NEXT], [Schedule(1)] * 2, whitening=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        quocnet.learn(images, [SMALL, NEXT], [Schedule(1)] * 2, whitening=5, folder=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stage-1.safetensors", "stage-2.safetensors"]
+    found, _ = quocnet.learn(images, [SMALL, NEXT], [Schedule(1)] * 2, whitening=3, folder=tmp_path)
+    assert all(torch.equal(one, other) for one, other in zip(found.weights, wanted.weights, strict=True))
 
 
 SCRIPT = """
@@ -280,6 +300,18 @@ def test_the_closest_picture_is_found_through_the_whole_network(images):
 def test_what_cannot_be_is_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize("rate", [float("inf"), float("nan"), 0.0])
+def test_a_rate_is_a_number_above_zero(rate):
+    with pytest.raises(ValueError, match="finite rate above 0"):
+        Schedule(1, rate=rate)
+
+
+def test_weights_without_end_are_noticed(images):
+    net = quocnet.random_network(quocnet.learn(images, [SMALL], [Schedule(0)], whitening=3)[0])
+    with pytest.raises(FloatingPointError, match="lower the rate"):
+        quocnet.supervise(net, images, torch.arange(6) % 2, Schedule(3, batch=2, rate=1e37))
 
 
 def test_a_cost_without_end_is_noticed(images):

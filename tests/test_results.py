@@ -40,9 +40,10 @@ def table(rows=None, columns=("error", "distortion"), name="table1", **meta):
 
 
 @limits(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
-@given(st.dictionaries(st.text(), st.lists(NUMBER, min_size=2, max_size=2), max_size=4))
+@given(st.dictionaries(st.text(), st.lists(NUMBER, min_size=2, max_size=2), min_size=1, max_size=4))
 def test_a_recorded_table_agrees_with_itself_exactly(rows):
     made = table(rows)
+    results.location(made.name).unlink(missing_ok=True)
     results.record(made)
     stored = results.load("table1", "quick")
     assert list(stored.rows) == list(made.rows) and stored.columns == made.columns
@@ -196,12 +197,51 @@ def test_an_interrupted_write_leaves_the_stored_run(folder, monkeypatch):
     assert [path.name for path in (folder / "quick").iterdir()] == ["table1.json"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"rows": {}}', '{"columns": ["a"], "rows": {"b": []}, "meta": {}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"rows": {}}',
+        '{"columns": ["a"], "rows": {"b": []}, "meta": {}}',
+        '{"columns": "a", "rows": {"b": [1]}, "meta": {}}',
+        '{"columns": ["a"], "rows": {"b": "1"}, "meta": {}}',
+        '{"columns": ["a"], "rows": [["b", [1]]], "meta": {}}',
+        '{"columns": ["a"], "rows": {"b": [1], "b": [2]}, "meta": {}}',
+        '{"columns": ["a"], "rows": {"b": [1]}, "meta": {}, "meta": {}}',
+        '{"columns": ["a"], "rows": {"b": [1]}, "meta": {"profile": "paper"}}',
+    ],
+)
 def test_a_damaged_stored_run_is_named(text):
     path = results.record(table())
     path.write_text(text, encoding="utf-8")
     with pytest.raises(results.ResultError, match="The stored run .*table1.json cannot be read .*restore it from git"):
         results.compare(table(), 0)
+
+
+@pytest.mark.parametrize("holds", ["1", "0", '"false"', '"undecided"', "[]"])
+def test_a_stored_claim_is_true_false_or_undecided(holds, recording):
+    results.check_claims("claims", {"It holds.": True})
+    path = results.location("claims")
+    path.write_text(path.read_text(encoding="utf-8").replace("true", holds), encoding="utf-8")
+    with pytest.raises(results.ResultError, match="'It holds.' is .*, neither true, false nor null.*restore it from"):
+        results.compare_claims("claims", {"It holds.": True})
+
+
+def test_nothing_is_not_recorded(folder, recording):
+    for rows, columns in (({}, ["a"]), ({"b": []}, [])):
+        with pytest.raises(ValueError, match="has no entries; expected at least one row and one column"):
+            results.check(table(rows, columns), 0)
+    with pytest.raises(ValueError, match="are none; expected at least one sentence"):
+        results.check_claims("claims", {})
+    assert not folder.exists()
+
+
+def test_numbers_that_are_lost_in_recording_are_named(recording):
+    results.check(table(), 0)
+    with pytest.warns(UserWarning, match="no number any more where the stored run had one: 'FC10.1.' / 'error'"):
+        results.check(table({"FC10(1)": [math.nan, 0.14], "AE400-10": [None, 0.086]}), 0)
 
 
 def test_claims_are_recorded_and_compared(folder, recording, monkeypatch):
@@ -332,6 +372,13 @@ def test_a_measurement_is_read_from_its_own_folder(folder, monkeypatch):
     (folder / "benchmarks" / "peers.json").write_text('{"rows": [1')
     with pytest.raises(results.ResultError, match="peers.json cannot be read"):
         results.measured("peers")
+    for text in ("[]", '{"meta": null}', '{"meta": 3}', '{"a": 1, "a": 2}'):
+        (folder / "benchmarks" / "peers.json").write_text(text)
+        with pytest.raises(results.ResultError, match="peers.json cannot be read"):
+            results.measured("peers")
+    (folder / "benchmarks" / "folder.json").mkdir()
+    with pytest.raises(results.ResultError, match="folder.json cannot be read"):
+        results.measured("folder")
     with pytest.raises(ValueError):
         results.measured("../secret")
 

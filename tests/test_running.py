@@ -16,7 +16,7 @@ import nbformat
 import pytest
 from rich.console import Console
 
-from intriguing.book import cache, settings
+from intriguing.book import cache, results, settings
 from intriguing.press import commands as command
 from intriguing.press import publishing, running
 
@@ -167,6 +167,19 @@ def test_the_longest_chapter_starts_first(book: Path) -> None:
     running.store_seconds("quick", stamped)
     assert command.main(["run", "--jobs", "1"]) == 0
     assert trace(book) == ["unknown", "long", "short"]
+
+
+def test_durations_that_cannot_be_read_are_kept_as_they_are(book: Path) -> None:
+    write_chapter(book, "one", note("one"))
+    path = results.location(running.DURATIONS, "quick")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('{"columns": ["seconds"], "rows": {"two": [7.0], "one": [', encoding="utf-8")
+    before = path.read_bytes()
+    assert command.main(["record"]) == 0 and path.read_bytes() == before
+    path.write_text('{"columns": ["seconds"], "rows": {"two": [7.0], "one": [null]}, "meta": {}}', encoding="utf-8")
+    assert running.stored_seconds("quick") == {"two": 7}
+    assert command.main(["record", "--again"]) == 0
+    assert set(running.stored_seconds("quick")) == {"one", "two"}
 
 
 def test_recording_stores_how_long_the_chapters_took_and_keeps_what_is_known_of_others(book: Path) -> None:

@@ -7,21 +7,25 @@ import errno
 import functools
 import importlib.util
 import os
+import re
 import signal
 import sys
 import threading
 import time
+import types
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import distributed, nn
 
 import forked
 from intriguing import data
-from intriguing.attack import files, runs
+from intriguing.attack import description, files, models, runs
 from intriguing.attack.distortion import Distortion, minimum_distortion
 from intriguing.book import cache, fingerprint, settings
 from intriguing.book import runs as kept_runs
@@ -154,6 +158,26 @@ def test_the_result_is_that_of_one_call(problem, kept):
     assert sorted(state(folder)) == [
         f"chunk-{start:07d}-{stop:07d}.safetensors" for start, stop in ((0, 5), (5, 10), (10, 12))
     ]
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0)])
+def test_all_images_say_of_what_kind_the_outputs_are(bounds):
+    """Scores that look like chances but at one image, which is not in every chunk."""
+    drawn = torch.Generator().manual_seed(3)
+    lowest, highest = bounds
+    images = lowest + (highest - lowest) * torch.rand(6, 6, generator=drawn)
+    weight = 9 * torch.randn(6, 3, generator=drawn) / (highest - lowest)
+
+    def model(x):
+        far = (x - images[5].to(x)).square().sum(1, keepdim=True) / (highest - lowest) ** 2
+        return (x @ weight.to(x)).sigmoid() * (1 + 3 * (-50 * far).exp())
+
+    targets = (model(images).argmax(1) + 1) % 3
+    assert [models.Classifier(model, part, bounds)._scores for part in images.split(2)] == ["chances"] * 2 + ["logits"]
+    same(
+        runs.attack(model, images, targets, chunk=2, bounds=bounds, name="f"),
+        minimum_distortion(model, images, targets, chunk=2, bounds=bounds),
+    )
 
 
 @pytest.mark.parametrize("settings", [{"refine": True}, {"norm": "plain", "margin": 1e-3}])
@@ -598,7 +622,7 @@ def variants(how):
 def with_attribute(value):
     module = nn.Flatten()
     module.kept = value
-    return files.described(module)
+    return description.described(module)
 
 
 def test_where_an_object_lies_in_memory_does_not_describe_a_model():
@@ -636,6 +660,79 @@ def test_an_array_inside_of_a_tuple_counts_by_all_its_numbers():
     assert with_attribute((1, array)) == with_attribute((1, array.copy())) != with_attribute((1, other))
 
 
+class Watching(nn.Module):
+    """Leads back to itself in the ways in which users' models do."""
+
+    def __init__(self, way: str, sign: float = 1.0) -> None:
+        super().__init__()
+        self.first, self.sign = nn.Flatten(), [sign]
+        if way == "method":
+            self.first.register_forward_hook(self.watch)
+        elif way == "closure":
+            self.first.register_forward_hook(lambda module, given, out: self.watch(module, given, out))
+        elif way == "list":
+            self.all = [self]
+        elif way == "owner":
+            self.first.register_forward_hook(types.SimpleNamespace(network=self, hook=lambda *_: None).hook)
+            self.first.owner = types.SimpleNamespace(network=self)
+        elif way == "forward":
+            self.forward = types.MethodType(type(self).forward, self)
+
+    def watch(self, module, given, out) -> None:
+        self.seen = out.detach()
+
+    def forward(self, x):
+        return self.sign[0] * self.first(x)[:, :3]
+
+
+@pytest.mark.parametrize("way", ["method", "closure", "list", "owner", "forward"])
+def test_a_model_that_leads_back_to_itself_is_described(way, kept):
+    images = torch.rand(4, 2, 3, generator=torch.Generator().manual_seed(1))
+    targets = (images.flatten(1)[:, :3].argmax(1) + 1) % 3
+    model, again, other = (Watching(way, sign).eval() for sign in (1.0, 1.0, -1.0))
+    assert description.described(model) == description.described(again) != description.described(other)
+    found = runs.attack(model, images, targets)
+    assert torch.equal(model(found.images).argmax(1), targets) and bool(found.success.all())
+    same(runs.attack(again, images, targets), found)
+    assert len(list((kept / "runs").iterdir())) == 1
+
+
+def test_deep_and_shared_values_are_described_at_once():
+    def tower(last: int) -> list:
+        value = [last]
+        for _ in range(60):  # two ways at each of 60 forks; quotes in quotes would double at each
+            value = [value, value]
+        return value
+
+    assert with_attribute(tower(1)) == with_attribute(tower(1)) != with_attribute(tower(2))
+    assert len(description.contents(tower(1))) <= description.LONGEST
+    assert description.contents("x" * 10**6) != description.contents("x" * 10**6 + "y")
+
+
+def test_functions_of_other_packages_are_not_followed_to_their_ends():
+    from sklearn.metrics import accuracy_score, f1_score
+
+    ours = lambda x: accuracy_score(x, x)  # noqa: E731 - what it names is looked up when it is described
+    assert with_attribute(ours) == with_attribute(ours)
+    assert with_attribute(accuracy_score) == with_attribute(accuracy_score) != with_attribute(f1_score)
+
+
+class Unwilling:
+    """Cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("not today")
+
+
+def test_objects_of_other_packages_count_by_what_they_are_made_from():
+    long, other = pd.Series(range(2000)), pd.Series([*range(1000), 0, *range(1001, 2000)])
+    assert repr(long) == repr(other)
+    for one, two in ((long, other), (Fraction(1, 3), Fraction(2, 3)), (re.compile("a"), re.compile("b"))):
+        first = with_attribute(one)
+        assert first == with_attribute(one) == with_attribute(copy.deepcopy(one)) != with_attribute(two)
+    assert with_attribute(Unwilling()) == with_attribute(Unwilling())
+
+
 @pytest.mark.parametrize("how", ["list", "dict", "array", "private", "closure", "partial", "deep", "hook", "buffer"])
 def test_what_was_kept_for_another_model_is_not_returned(how, kept):
     one, other = variants(how)
@@ -646,6 +743,40 @@ def test_what_was_kept_for_another_model_is_not_returned(how, kept):
     assert torch.equal(other(found.images).argmax(1) == targets, found.success)
     same(found, minimum_distortion(other, images, targets, chunk=66_666))
     assert len(list((kept / "runs").iterdir())) == 2  # and neither overwrites the other
+
+
+@pytest.mark.parametrize("how", ["hook", "forward"])
+def test_what_a_forward_pass_writes_does_not_end_a_run(how, kept):
+    """Features that hooks keep, in a dict that copies of the model share, and what the model keeps on itself."""
+    feats = {}
+
+    class Keeps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.Flatten(), nn.Linear(6, 3, bias=False))
+            self.calls = 0
+
+        def forward(self, x):
+            h = self.inner(x)
+            if how == "forward":
+                self.calls, self.last = self.calls + 1, h
+            return h
+
+    torch.manual_seed(3)
+    model, images = Keeps().eval(), torch.rand(4, 6, generator=torch.Generator().manual_seed(1))
+    if how == "hook":
+        model.inner[1].register_forward_hook(lambda module, given, out: feats.__setitem__("a", out.detach()))
+    targets = (model(images).argmax(1) + 1) % 3
+    run = runs.Run(model, images, targets, chunk=2)
+    model(images[1:])
+    assert run.finish() == [0, 1]
+    model(images)
+    assert run.finish() == []
+    same(run.collect(), minimum_distortion(model, images, targets, chunk=2))
+    with torch.no_grad():
+        model.inner[1].weight.mul_(1.5)
+    with pytest.raises(ValueError, match="got a model that has changed"):
+        run.finish()
 
 
 def test_a_kept_chunk_is_tried_on_the_model(problem, kept):
@@ -668,3 +799,145 @@ def test_a_model_or_images_that_change_under_a_run_are_noticed(problem):
     images.mul_(0.5)
     with pytest.raises(ValueError, match="got images or targets that were changed in place"):
         run.finish()
+
+
+def test_images_that_change_before_they_are_collected_are_noticed(problem):
+    run = runs.Run(*problem, chunk=4)
+    problem[1].mul_(0.5)
+    with pytest.raises(ValueError, match="changed in place"):
+        run.collect()
+
+
+def test_a_model_that_changes_before_its_chunks_are_collected_is_noticed(problem):
+    run = runs.Run(*problem, chunk=4)
+    with torch.no_grad():
+        problem[0].first.mul_(1.5)
+    with pytest.raises(ValueError, match="got a model that has changed"):
+        run.collect()
+
+
+def test_another_precision_is_another_model(kept):
+    torch.manual_seed(0)
+    model, images = torch.nn.Linear(6, 3).eval(), torch.rand(4, 6)
+    targets = (model(images).argmax(1) + 1) % 3
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        runs.attack(model, images, targets)
+    same(runs.attack(model, images, targets), minimum_distortion(model, images, targets, chunk=66_666))
+    assert len(list((kept / "runs").iterdir())) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_coarse_model_that_is_another_one_is_told_by_its_answers(dtype):
+    torch.manual_seed(0)
+    model, images = torch.nn.Linear(6, 3).to(dtype).eval(), torch.rand(4, 6)
+    shift = torch.tensor([0.05, 0.0, 0.0], dtype=dtype)  # a twentieth of the spread of the logits
+    one, other = (lambda x: model(x.to(dtype)), lambda x: model(x.to(dtype)) + shift)
+    targets = (one(images).argmax(1) + 1) % 3
+    runs.attack(one, images, targets, name="f")
+    with pytest.warns(UserWarning, match="made anew"):
+        found = runs.attack(other, images, targets, name="f")
+    same(found, minimum_distortion(other, images, targets, chunk=66_666))
+
+
+def test_settings_that_stand_for_the_same_numbers_make_the_same_key(problem):
+    usual = runs.Run(*problem, chunk=4, refine=True, margin=2.0**-14, max_iterations=50)
+    same_settings = {
+        "refine": np.bool_(True),
+        "margin": np.float32(2.0**-14),
+        "max_iterations": np.int64(50),
+        "chunk": np.int64(4),
+    }
+    for bounds in (np.array([0.0, 1.0]), torch.tensor([0.0, 1.0]), range(2)):
+        assert runs.Run(*problem, bounds=bounds, **same_settings).key == usual.key
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"device": "gpu"}, ValueError, "got device 'gpu' .*; expected"),
+        ({"device": ""}, ValueError, "got device '' .*; expected"),
+        ({"refine": "yes"}, TypeError, "got refine 'yes'; expected True or False"),
+        ({"progress": 3}, TypeError, "got progress 3; expected the title"),
+        ({"folder": 123}, TypeError, "got folder of type int; expected a path"),
+        ({"folder": "a\0b"}, ValueError, "which is no path here"),
+        ({"folder": __file__}, ValueError, "which is a file; expected a folder"),
+    ],
+)
+def test_options_that_are_none_are_refused_in_a_sentence(problem, options, error, message):
+    with pytest.raises(error, match=message):
+        runs.attack(*problem, **options)
+
+
+def test_a_bar_needs_no_title(problem):
+    same(runs.attack(*problem, progress=True), minimum_distortion(*problem, chunk=66_666, progress=True))
+
+
+def test_a_folder_in_place_of_the_key_is_said(problem, tmp_path):
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(OSError, match=r"run.json cannot be read .*; expected the key of a run; delete it"):
+        runs.Run(*problem, folder=tmp_path)
+
+
+def test_a_run_under_inference_mode(problem):
+    right = minimum_distortion(*problem, chunk=4)
+    with torch.inference_mode():
+        same(runs.attack(*problem, chunk=4), right)
+        same(runs.attack(*problem, chunk=4), right)
+
+
+@pytest.mark.parametrize("how", ["rows", "field", "distortion"])
+def test_a_chunk_that_is_no_result_for_its_images_is_made_anew(problem, how):
+    run = runs.Run(*problem, chunk=4)
+    run.finish()
+    whole, path, text = run.collect(), run.path(1), run._text(1)
+    tensors, about = files.read(path, text)
+    if how == "rows":
+        tensors = {name: value[:3] for name, value in tensors.items()}
+    elif how == "field":
+        tensors["evaluations"] = tensors["evaluations"][:1]
+    else:
+        tensors["rms"] = tensors["rms"] / 2
+    files.keep(path, text, tensors, about)
+    with pytest.warns(UserWarning, match="made anew"):
+        same(runs.Run(*problem, chunk=4).collect(), whole)
+
+
+def test_graphs_of_layers_are_described_by_their_code():
+    def network(seed: int, last: torch.nn.Module) -> torch.nn.Module:
+        torch.manual_seed(seed)
+        return torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3), last).eval()
+
+    def traced(seed: int, last: torch.nn.Module) -> dict[str, str]:
+        return description.described(torch.fx.symbolic_trace(network(seed, last)))
+
+    assert traced(0, torch.nn.ReLU()) == traced(0, torch.nn.ReLU())
+    assert traced(0, torch.nn.ReLU()) != traced(1, torch.nn.ReLU())
+    assert traced(0, torch.nn.ReLU()) != traced(0, torch.nn.Tanh())
+
+    class Doubled(torch.nn.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, x):
+            return self.factor * x
+
+    one, other = (description.described(torch.fx.symbolic_trace(Doubled(factor).eval())) for factor in (2.0, 3.0))
+    assert one != other
+    plain, compiled = network(0, torch.nn.ReLU()), network(0, torch.nn.ReLU())
+    compiled.compile(backend="eager")
+    assert description.described(plain) == description.described(compiled)
+
+
+class Link:
+    """One of a chain."""
+
+
+def test_values_deep_within_each_other_end():
+    first = deep = Link()
+    for _ in range(2000):
+        deep.next = Link()
+        deep = deep.next
+    nested = functools.reduce(lambda inner, _: [inner], range(1500), 1)
+    for value in (first, nested):
+        assert with_attribute(value) == with_attribute(value) != with_attribute(None)

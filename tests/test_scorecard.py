@@ -174,10 +174,9 @@ def test_bins_are_disjoint_and_the_worst_table_comes_first(store):
     # One, three and ten points, exactly, and a little more than ten.
     shifts = dict(zip(paper.MODELS, (0.01, -0.01, 0.03, 0.1, 0.1001, 0.0), strict=True))
     rows = {
-        name: [train + shifts[name], None, size * (1 + shifts[name])]
-        for name, (train, _, size) in paper.TABLE1.rows.items()
+        name: [train + shifts[name], size * (1 + shifts[name])] for name, (train, _, size) in paper.TABLE1.rows.items()
     }
-    store("table1", columns=list(paper.TABLE1.columns), rows=rows)
+    store("table1", columns=["training error", "distortion"], rows=rows)
     counted = numbers.counts(scores.entries())
     assert counted.loc["table1, error"].tolist() == [12, 6, 3, 1, 1, 1]
     assert counted.loc["table1, distortion"].tolist() == [6, 6, 4, 1, 1, 0]
@@ -231,7 +230,7 @@ def test_statements_and_checks_are_counted_apart(store):
     assert ours.by_page(statements).splitlines()[2].endswith("| 0 of 2 | It does (undecided); It does not |")
     assert "* **Undecided**: It does." in ours.listed(statements)
     store("broken_claims")
-    with pytest.raises(results.ResultError, match="broken_claims.json holds no claims"):
+    with pytest.raises(results.ResultError, match="broken_claims.json cannot be read .it holds no claims"):
         ours.statements()
 
 
@@ -259,9 +258,8 @@ def test_claims_have_names_of_their_own_and_a_chapter():
 
 
 def decided(name):
-    return next(
-        finding for claim, finding in claims.judged(claims.OF_THE_PAPER + claims.COMPANIONS) if claim.name == name
-    )
+    asked = [claim for claim in claims.OF_THE_PAPER + claims.COMPANIONS if claim.name == name]
+    return claims.judged(asked)[0][1]
 
 
 def test_a_single_number_is_reproduced_up_to_a_tenth(store):
@@ -573,7 +571,7 @@ def test_what_is_said_of_the_own_amplified_examples():
 def test_the_page_names_the_measure_by_which_the_change_of_a_car_is_hard_to_see():
     hard = "The change is hard to see: a mean distortion below 4 of 255 levels"
     page = (settings.checkout() / "notebooks" / "scorecard.md").read_text(encoding="utf-8")
-    assert hard in claims.Stored("paper").outcomes("quocnet_claims") and "below 4 of 255 levels" in page
+    assert hard in results.load_claims("quocnet_claims", "paper") and "below 4 of 255 levels" in page
 
 
 def test_purity_by_chance_is_that_of_random_draws():
@@ -586,7 +584,7 @@ def test_purity_by_chance_is_that_of_random_draws():
 
 def test_claims_are_shown_with_number_verdict_and_link(store):
     store("imagenet_ostriches", columns=["images", "success", "mean distortion"], rows={"to the ostrich": [4, 0.5, 1]})
-    shown = claims.table(claims.judged(claims.OF_THE_PAPER))
+    shown = claims.table(claims.judged([claim for claim in claims.OF_THE_PAPER if claim.name == "Ostriches"]))
     assert (
         "| **Ostriches.** Sixty-four photographs drawn at random all become an ostrich (Figure 5) | 2 of 4 photographs "
         "(SqueezeNet) | **differs**, some photograph does not | [photographs](./photographs.ipynb) |"
@@ -606,6 +604,47 @@ def test_the_stored_runs_decide_what_the_summary_says():
     assert sum(counted) == len(found)
     five = summary.findings("paper")
     assert [line.split(".")[0] for line in five.splitlines()] == list("12345") and "Not run" not in five
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "change"),
+    [
+        ("Regularisation", "tilting_levels", lambda c: emptied(c)),
+        ("Table 2", "table2", lambda c: c["rows"].pop("AE400-10")),
+        ("Guarantee", "sandwich", lambda c: emptied(c)),
+        ("Dense", "density_claims", lambda c: c.update(claims={"Another sentence": True})),
+        ("Linear twins", "tilting_claims", lambda c: c.update(claims=dict.fromkeys(c["claims"], "false"))),
+    ],
+)
+def test_a_damaged_run_is_no_other_finding(monkeypatch, tmp_path, name, file, change):
+    """The stored run decides the claim; with an entry taken out it does not decide it otherwise."""
+    content = json.loads(results.location(file, "paper").read_text(encoding="utf-8"))
+    assert decided_at_paper_scale(name).verdict in (claims.REPRODUCED, claims.DIFFERS)
+    change(content)
+    damaged, location = tmp_path / "results" / "paper" / f"{file}.json", results.location
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setattr(
+        results, "location", lambda one, profile=None: damaged if one == file else location(one, profile)
+    )
+    with pytest.raises(results.ResultError, match=f"{file}.json .*restore it from git"):
+        decided_at_paper_scale(name)
+
+
+def emptied(content):
+    """Takes the numbers out of the first row."""
+    content["rows"][next(iter(content["rows"]))] = [None] * len(content["columns"])
+
+
+def decided_at_paper_scale(name):
+    asked = [claim for claim in claims.OF_THE_PAPER + claims.COMPANIONS if claim.name == name]
+    return claims.judged(asked, "paper")[0][1]
+
+
+def test_a_printed_number_that_was_lost_is_not_left_out_of_the_count(store):
+    store("table1", columns=["distortion"], rows={"FC10(1)": [None]})
+    with pytest.raises(results.ResultError, match="table1.json has no number for 'FC10.1.' / 'distortion'"):
+        scores.entries()
 
 
 def test_findings_without_a_run_say_so(store):

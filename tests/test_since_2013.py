@@ -39,6 +39,16 @@ def test_many_signs_reach_the_corner_of_the_ball_that_one_sign_reaches(points):
     assert (few - points.images).abs().max() <= 0.1 + 1e-6 and few.min() >= 0 and few.max() <= 1
 
 
+@pytest.mark.parametrize("attack", [attacks.gradient_sign, attacks.projected_ascent])
+def test_dropout_and_labels_that_do_not_fit_are_refused(points, attack):
+    with pytest.raises(ValueError, match=r"labels of shape \(3, 1\)"):
+        attack(linear(), points.images, points.labels[:, None], 0.1)
+    dropping = nn.Sequential(linear(), nn.Dropout()).eval()
+    dropping[1].train()
+    with pytest.raises(ValueError, match="'1' .*training mode"):
+        attack(dropping, points.images, points.labels, 0.1)
+
+
 def test_random_signs_move_every_pixel_by_the_size():
     images = torch.full((50, 1, 4, 4), 0.5)
     moved = attacks.random_signs(images, 0.1)

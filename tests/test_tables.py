@@ -140,6 +140,18 @@ def test_one_error_rate_exceeds_another_beyond_two_standard_errors():
     assert tables.more_errors(0.05, 0.05, 1000, margin=-0.01) is None
 
 
+def test_no_error_rate_exceeds_none():
+    assert tables.more_errors(float("nan"), 0.1, 100) is None and tables.more_errors(0.1, float("nan"), 100) is None
+
+
+def test_a_set_is_counted_for_functions_and_for_one_label_each():
+    images = torch.eye(3).view(3, 1, 1, 3)
+    function = lambda x: x.flatten(1)  # noqa: E731 - no module
+    assert tables.error_matrix({"a": function}, {"all": images}, torch.tensor([0, 1, 0])) == {"all": [1 / 3]}
+    with pytest.raises(ValueError, match="expected one per image"):
+        tables.error_matrix({"a": function}, {"all": images}, torch.arange(3)[:, None])
+
+
 def test_a_median_lies_halfway_between_the_middle_two():
     assert float(tables.median(torch.tensor([4.0, 1.0, 3.0, 2.0]))) == 2.5
     assert float(tables.median(torch.tensor([5.0, torch.inf, 1.0]))) == 5

@@ -238,3 +238,15 @@ def test_alignment_counts_pairs_within_groups() -> None:
     gradients = torch.tensor([[1.0, 0], [0, 2.0], [3.0, 0], [5.0, 0]], dtype=torch.float64)
     assert geometry.alignment(gradients, torch.tensor([0, 0, 1, 1])) == pytest.approx(0.5)
     assert np.isnan(geometry.alignment(gradients[:1], torch.tensor([0])))
+
+
+@pytest.mark.parametrize("measure", [geometry.error, geometry.bisecting_law])
+def test_points_of_a_column_are_not_set_against_each_other(measure) -> None:
+    points, second = torch.eye(2, dtype=torch.float64), torch.tensor([True, False])
+    boundary = geometry.Boundary(torch.tensor([1.0, -1.0], dtype=torch.float64), 0.0)
+    assert geometry.error(boundary, points, second) == 0
+    for wrong in (second[:1], second[:, None]):
+        with pytest.raises(ValueError, match="one truth value for each point"):
+            measure(boundary, points, wrong)
+    with pytest.raises(TypeError, match="expected bool"):
+        measure(boundary, points, second.long())

@@ -7,7 +7,6 @@ import torch
 from scipy import stats
 
 from intriguing.book import results
-from intriguing.chapters.scorecard.claims import Stored
 from intriguing.chapters.tilting import geometry, splits
 from intriguing.chapters.tilting.geometry import Boundary
 from intriguing.chapters.tilting.study import Task
@@ -122,5 +121,5 @@ def test_with_the_largest_training_sets_learning_saves_more_than_half_of_the_err
     """So says the page, and that the gain of angle from the smallest sets to the largest is not decided."""
     upright = results.load("tilting_splits", "paper").to_frame()["held-out error"].iloc[0]
     assert results.load("tilting_parts", "paper").to_frame()["error saved by learning"].iloc[-1] > upright / 2
-    claims = Stored("paper").outcomes("tilting_claims")
+    claims = results.load_claims("tilting_claims", "paper")
     assert claims["With the most training images the chosen boundary leans further than with the fewest"] is None

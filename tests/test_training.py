@@ -49,7 +49,7 @@ def test_weight_decay_by_hand_in_both_readings():
 
 def classifier() -> nn.Module:
     """The brightest of three pixels."""
-    model = nn.Linear(3, 3, bias=False)
+    model = nn.Linear(3, 3, bias=False).eval()
     with torch.no_grad():
         model.weight.copy_(torch.eye(3))
     return model
@@ -62,6 +62,42 @@ def test_predictions_and_errors_by_hand(monkeypatch, chunk):
     assert training.predict(classifier(), images).tolist() == [0, 2, 1, 1, 2, 0, 0]
     assert training.error_rate(classifier(), images, torch.tensor([0, 2, 1, 0, 2, 0, 1])) == pytest.approx(2 / 7)
     assert training.predict(classifier(), images[:0]).shape == (0,)
+    assert training.error_rate(lambda x: x, images, torch.tensor([0, 2, 1, 0, 2, 0, 1])) == pytest.approx(2 / 7)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "kind", "words"),
+    [
+        (torch.eye(3), torch.arange(3)[:, None], ValueError, r"labels of shape \(3, 1\); expected one per image"),
+        (torch.eye(3), torch.arange(1), ValueError, r"labels of shape \(1,\); expected one per image"),
+        (torch.eye(3), torch.arange(3.0), TypeError, "expected int64"),
+        (torch.eye(3)[:0], torch.arange(0), ValueError, "got no images"),
+        (torch.full((3, 3), torch.nan), torch.zeros(3).long(), ValueError, "got NaN among the logits"),
+    ],
+)
+def test_what_has_no_error_rate_is_refused(images, labels, kind, words):
+    with pytest.raises(kind, match=words):
+        training.error_rate(classifier(), images, labels)
+
+
+def test_a_layer_left_in_training_mode_is_refused_before_it_changes():
+    model = nn.Sequential(nn.BatchNorm1d(3), classifier()).eval()
+    model[0].train()
+    with pytest.raises(ValueError, match="'0' .*training mode"):
+        training.error_rate(model, torch.eye(3), torch.arange(3))
+    assert torch.equal(model[0].running_mean, torch.zeros(3))
+
+
+@pytest.mark.parametrize("strength", [-1e-3, float("nan"), float("inf")])
+def test_a_decay_that_is_none_is_refused(digits, strength):
+    with pytest.raises(ValueError, match="decay.* expected a finite number of at least 0"):
+        training.trained("FC10(1)", subset(digits.train, 100), decay=(strength,), max_iterations=2)
+
+
+def test_a_training_that_diverges_is_not_kept(digits):
+    with pytest.raises(FloatingPointError, match=r"loss.* of FC10\(1\).*lower the weight decay"):
+        training.trained("FC10(1)", subset(digits.train, 100), decay=(1e38,), max_iterations=2)
+    assert not list((files.cache_folder() / "weights").glob("FC10*"))
 
 
 def test_a_second_call_trains_nothing(monkeypatch, digits):

@@ -55,3 +55,16 @@ def test_angles_are_those_of_the_rows() -> None:
     found = two_classes.angles(one, other).tolist()
     assert found[:2] == pytest.approx([90, 180])
     assert found[2] == pytest.approx(torch.rad2deg(torch.tensor(5e-10)).item(), rel=1e-6)  # the cosine would say 0
+
+
+@pytest.mark.parametrize(
+    ("second", "kind"),
+    [
+        (torch.tensor([0, 1]), TypeError),
+        (torch.tensor([True]), ValueError),
+        (torch.tensor([[True], [False]]), ValueError),
+    ],
+)
+def test_there_is_one_truth_value_for_each_point(second: torch.Tensor, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="truth value|expected bool"):
+        two_classes.half_distance(torch.eye(2, dtype=torch.float64), second)

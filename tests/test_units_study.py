@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from intriguing.book import coherence, results, tables
-from intriguing.chapters.scorecard.claims import Stored
 from intriguing.chapters.units import study
 from intriguing.data import Images, mnist
 from intriguing.models.recipes import build
@@ -316,7 +315,7 @@ def test_what_is_said_of_leads_that_are_left():
 
 def test_the_verdict_is_that_of_the_stored_run():
     """What the page says of its paper-scale outcome in sentences without numbers."""
-    claims = Stored("paper").outcomes("units_claims")
+    claims = results.load_claims("units_claims", "paper")
     ahead = "Against directions read towards their longer tail, units of that layer are ahead"
     assert claims[f"{ahead} in rows of eight"] is False and claims[f"{ahead} on sets of a tenth"] is None
     for claim in (

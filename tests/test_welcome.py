@@ -40,6 +40,15 @@ def test_only_what_stands_between_markers_is_written_anew(monkeypatch, tmp_path)
     assert welcome.refresh(tmp_path) == [] == list(tmp_path.glob("*.tmp"))
 
 
+@pytest.mark.parametrize("page", ["<!-- summary -->\nold\n", "old\n<!-- /summary -->\n"])
+def test_a_marker_that_stands_alone_is_told(monkeypatch, tmp_path, page):
+    monkeypatch.setattr(welcome, "_PARTS", {"summary": lambda folder: "new"})
+    (tmp_path / "README.md").write_text(page)
+    with pytest.raises(ValueError, match="got a page with the markers .*; put back what is missing"):
+        welcome.refresh(tmp_path)
+    assert (tmp_path / "README.md").read_text() == page
+
+
 def pair(label, read, others):
     image = torch.zeros(784)
     image[label] = 1

@@ -9,26 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as machinery
-from torch.nn.utils import parametrize
 
 from .checks import check_classes, check_count, check_images, check_numbers, check_targets, check_vectors
-from .models import duplicate, refuse_training_mode
+from .models import Classifier, Judge, no_trace, on_the_cpu
 from .perturbations import value_and_gradient
 from .polyhedron import project_polyhedron
+from .readiness import check_model
 
 MARGIN = 1e-4  # how far beyond the plane a step aims, as a fraction of the lead of the clean image
 FLAT = 1e-7  # a gradient whose allowed part is this much smaller than itself has no allowed part
 LEAP = 3.0  # longest step of the search, as a Euclidean length: beyond it no linearisation means anything
 SETTLED = 2e-4  # a way that a step shortens by less than this part is as short as it gets
 HALVINGS = 20
-ROUNDING = Fraction(1, 10**10)  # bounds are raised by this part, far more than rounding in float64 takes from them
-SQUARABLE = (1e-100, 1e100)
-EVERYWHERE = (machinery._global_forward_hooks, machinery._global_forward_pre_hooks)  # noqa: SLF001 - of all modules
+UNIT = 1e-3  # by which the length of a unit vector may be off
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,8 @@ class Exits:
     """Ways out of the class, one entry per image.
 
     Attributes:
-        ways: (B, n) float64, the shortest perturbation found that leaves the class; NaN where none was found.
+        ways: (B, n) float64, the shortest perturbation found that leaves the class, as a copy of the network in float64
+            sees it; NaN where none was found.
         rms: (B,) float64, its root mean square per pixel; infinite where none was found.
         normals: (B, n) float64, unit normals of the boundary there, pointing out, from the lead over the rival that
             the way was found for, also where another one overtakes a little before; NaN where none was found.
@@ -50,6 +47,7 @@ class Exits:
     each: Tensor
 
 
+@torch.inference_mode(False)
 def nearest_exit(
     model: nn.Module,
     images: Tensor,
@@ -68,10 +66,12 @@ def nearest_exit(
     by itself: linearise the lead over the rival and step to that plane until the rival has overtaken; from then on go
     to the point of the plane that is closest to the *clean* image, and repeat with shortened steps where they swing.
     For a linear network the first step is exact. The result is a verified exit, hence an upper bound on the distance
-    to the boundary.
+    to the boundary: of the function that the network computes in float64. A way ends within rounding of the boundary,
+    so that the network in a coarser precision may still give the label there.
 
     Args:
-        model: images (b, *shape) -> logits (b, k), in evaluation mode; computed with in float64.
+        model: images (b, *shape) -> logits (b, k), in evaluation mode; a copy in float64 says what leaves, or the
+            module in its own precision where it has no such copy. A logit of -inf is a class that cannot win.
         images: (B, *shape) in [0, 1].
         labels: (B,) long; an image that the network reads otherwise comes back with a way of length zero.
         box: True keeps the perturbed image in [0, 1].
@@ -85,9 +85,10 @@ def nearest_exit(
         ``Exits``.
 
     Raises:
-        TypeError: the images are not floating, the model is no module, or a number is none.
+        TypeError: the images are not floating, the model is no module or returns no tensor, or a number is none.
         ValueError: no images, pixels outside [0, 1], a model in training mode, a box together with a subspace, bases
-            that do not fit the images, a count below 1, a label that is no class, or logits that are not finite.
+            that do not fit the images, a count below 1, a label that is no class, or logits that are not finite, have
+            no gradient, change from call to call or with the rest of the batch.
 
     Source:
         Rackwitz and Fiessler 1978, the same iteration in structural reliability; Moosavi-Dezfooli et al. 2016.
@@ -96,7 +97,7 @@ def nearest_exit(
     check_targets(images, labels, "labels")
     if not isinstance(model, nn.Module):
         raise TypeError(f"got a model of type {type(model).__name__}; expected a module; wrap the function in one.")
-    refuse_training_mode(model)
+    check_model(model)
     if len(images) == 0:
         raise ValueError("got no images; expected at least one; look where they were chosen.")
     for name, space in (("avoid", avoid), ("within", within)):
@@ -107,12 +108,14 @@ def nearest_exit(
     for name, number in (("rivals", rivals), ("steps", steps), ("chunk", chunk)):
         if number is not None or name != "rivals":
             check_count(name, number, 1)
-    double = duplicate(model, torch.float64, "cpu")
+    classify = Classifier(on_the_cpu(model), images.cpu())
+    double = lambda x: classify(x.to(classify.device)).cpu().double()  # noqa: E731
     parts = []
-    for start in range(0, len(images), chunk):
-        rows = slice(start, start + chunk)
-        spaces = [None if space is None else _basis(space[rows]) for space in (avoid, within)]
-        parts.append(_exits(double, images[rows].cpu().double(), labels[rows].cpu(), box, *spaces, rivals, steps))
+    with no_trace(classify.device):
+        for start in range(0, len(images), chunk):
+            rows = slice(start, start + chunk)
+            spaces = [None if space is None else _basis(space[rows]) for space in (avoid, within)]
+            parts.append(_exits(double, images[rows].cpu().double(), labels[rows].cpu(), box, *spaces, rivals, steps))
     return Exits(*(torch.cat(pieces) for pieces in zip(*parts, strict=True)))
 
 
@@ -228,7 +231,7 @@ def exit_along(
     another class that lies wholly between two radii is stepped over, so that the distance is an upper bound.
 
     Args:
-        model: images (b, *shape) -> logits (b, k).
+        model: images (b, *shape) -> logits (b, k); in evaluation mode, in its own precision, without a gradient.
         images: (B, *shape), read rightly by the network.
         labels: (B,) long.
         directions: (B, D, n), unit vectors.
@@ -241,9 +244,11 @@ def exit_along(
         (B, D) float64, root mean square per pixel; infinite where the class holds all the way.
 
     Raises:
-        TypeError: images, directions or distances are not floating, the labels no int64, or a setting no number.
-        ValueError: their shapes do not fit each other, a pixel lies outside [0, 1], a direction or a distance is not
-            finite, a distance not above 0, a label no class, the growth not above 1, or the chunk below 1.
+        TypeError: images, directions or distances are not floating, the labels no int64, a setting no number, or the
+            model cannot be called or returns something else than a tensor of logits.
+        ValueError: their shapes do not fit each other, a pixel lies outside [0, 1], a direction is no unit vector, a
+            distance not finite or not above 0, a label no class, the growth not above 1, or the chunk below 1; or the
+            model is in training mode, or its logits change from call to call or with the rest of the batch.
     """
     check_images(images)
     check_targets(images, labels, "labels")
@@ -251,20 +256,27 @@ def exit_along(
     check_vectors(nearest, (len(images),), "nearest")
     check_numbers(farthest=farthest, growth=growth)
     check_count("chunk", chunk, 1)
+    if not bool(((directions.norm(dim=2) - 1).abs() < UNIT).all()):
+        raise ValueError(
+            f"got directions of lengths from {float(directions.norm(dim=2).min()):g} to "
+            f"{float(directions.norm(dim=2).max()):g}; expected unit vectors; divide each by its norm."
+        )
+    judge = Judge(model, images)
     if len(images):
-        check_classes(labels, model(images[:1]).shape[1], "labels")
+        check_classes(labels.to(judge.device), judge.answers(images[:1]).shape[1], "labels")
     if not bool((nearest > 0).all()):
         raise ValueError(f"got a nearest exit at {float(nearest.min()):g}; expected distances above 0; leave it out.")
     if growth <= 1:
         raise ValueError(f"got a growth of {growth:g}; expected a factor above 1; the radii have to grow.")
-    count, pixels = directions.shape[1], images[0].numel()
+    count, pixels = directions.shape[1:]
     rays = directions.flatten(0, 1).to(images) * pixels**0.5  # root mean square 1
     clean, labels = images.repeat_interleave(count, 0).flatten(1), labels.to(images.device).repeat_interleave(count)
     unit = nearest.to(images).repeat_interleave(count)
 
     def left(rows: Tensor, radius: Tensor) -> Tensor:
         parts = [
-            model((clean[r] + t[:, None] * rays[r]).view(-1, *images.shape[1:])).argmax(1) != labels[r]
+            judge.answers((clean[r] + t[:, None] * rays[r]).view(-1, *images.shape[1:])).argmax(1).to(labels)
+            != labels[r]
             for r, t in zip(rows.split(chunk), radius.split(chunk), strict=True)
         ]
         return torch.cat(parts) if parts else torch.zeros_like(radius, dtype=torch.bool)
@@ -283,55 +295,7 @@ def exit_along(
         out = left(found, middle)
         outside[found] = torch.where(out, middle, outside[found])
         inside[found] = torch.where(out, inside[found], middle)
-    return outside.double().unflatten(0, (len(images), count))
-
-
-def lipschitz_bound(model: nn.Sequential) -> float:
-    """An upper bound on how fast the lead of one class over another can change, per unit of Euclidean distance.
-
-    The product over the layers of what each can stretch: the largest singular value of a linear layer; for a
-    convolution without groups sqrt(|W|_1 |W|_inf), from its largest sums of absolute weights; 1/4 for the logistic
-    function; 1 for rectifiers and for max-pooling without overlap; 1/std for a layer that takes a mean from the pixels
-    and divides them by std. The last layer counts by its differences of rows. What a layer applies has to stand in its
-    weight: hooks, pruning and normalisations that work by them are refused.
-
-    Args:
-        model: a ``Sequential`` in evaluation mode that ends in a linear layer.
-
-    Returns:
-        L with abs(lead(x) - lead(x')) <= L |x - x'|, rounded upward; infinity where it is beyond float64.
-
-    Raises:
-        TypeError: a layer of another kind, with a hook, with a forward pass of its own or with complex weights.
-        ValueError: a module in training mode, or weights that are not finite or too large or small to be squared.
-
-    Source:
-        Szegedy et al. 2013, section 4.3, for the product; Horn and Johnson, Matrix Analysis, for the bound.
-    """
-    if type(model) is not nn.Sequential or len(model) == 0 or _kind(model[-1]) is not nn.Linear:
-        named = type(model).__name__
-        if type(model) is nn.Sequential:
-            named = f"one that ends in {_kind(model[-1]).__name__}" if len(model) else "one without layers"
-        raise TypeError(
-            f"got {named}; expected a Sequential of layers that ends in a Linear one; take the network apart."
-        )
-    refuse_training_mode(model)
-    for name, module in model.named_modules():
-        hooks = module._forward_hooks or module._forward_pre_hooks or EVERYWHERE[0] or EVERYWHERE[1]  # noqa: SLF001
-        if hooks or "forward" in vars(module):
-            raise TypeError(
-                f"got {_kind(module).__name__} at {name!r} with a hook or a forward pass of its own, which may change "
-                "what it returns; expected layers without; remove it, and make permanent what prunes or normalises."
-            )
-    *layers, last = model
-    with torch.no_grad():
-        weight = _weight(last)
-        lead = torch.cdist(weight, weight, compute_mode="donot_use_mm_for_euclid_dist").max()
-        exact = math.prod(Fraction(_stretch(layer)) for layer in layers) * Fraction(float(lead))
-    try:
-        return math.nextafter(float(exact * (1 + ROUNDING)), math.inf) if exact else 0.0
-    except OverflowError:
-        return math.inf
+    return outside.double().view(len(images), count)
 
 
 def _basis(space: Tensor) -> Tensor:
@@ -343,57 +307,8 @@ def _basis(space: Tensor) -> Tensor:
     return space
 
 
-def _stretch(layer: nn.Module) -> float:
-    kind = _kind(layer)
-    if kind is nn.Linear:
-        return float(torch.linalg.matrix_norm(_weight(layer), 2))
-    if kind is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros":
-        weight = _weight(layer).abs()
-        return float((weight.sum((0, 2, 3)).max() * weight.sum((1, 2, 3)).max()).sqrt())
-    if kind is nn.Sigmoid:
-        return 0.25
-    if kind in (nn.ReLU, nn.Flatten):
-        return 1.0
-    if kind is nn.MaxPool2d and layer.kernel_size == layer.stride and layer.dilation in (1, (1, 1)):
-        return 1.0
-    if _shifts_and_scales(layer):
-        return 1 / layer.std
-    raise TypeError(f"got {layer}; expected a layer with a known bound; add its bound here.")
-
-
-def _shifts_and_scales(layer: nn.Module) -> bool:
-    """Whether a layer says that it shifts and scales pixels, and does so on two of them."""
-    mean, std = getattr(layer, "mean", None), getattr(layer, "std", None)
-    if not isinstance(mean, float) or not isinstance(std, float) or list(layer.parameters()):
-        return False
-    if not SQUARABLE[0] <= std <= SQUARABLE[1]:
-        return False
-    pixels = torch.tensor([0.0, 1.0], dtype=torch.float64).view(1, 1, 1, 2)
-    return torch.allclose(layer(pixels), (pixels - mean) / std)
-
-
-def _kind(layer: nn.Module) -> type[nn.Module]:
-    """The class of a layer, before a parametrisation gave it one of its own."""
-    return parametrize.type_before_parametrizations(layer)
-
-
-def _weight(layer: nn.Module) -> Tensor:
-    """The weight that a layer applies, in float64 on the CPU."""
-    weight = layer.weight.detach().cpu()
-    if weight.is_complex():
-        raise TypeError(f"got complex weights in {layer}; expected real ones; there is no bound for others here.")
-    weight = weight.double()
-    sizes = weight.abs()[weight != 0]  # NaN is not 0
-    if len(sizes) and not SQUARABLE[0] <= float(sizes.amax()) <= SQUARABLE[1]:
-        raise ValueError(
-            f"got weights of up to {float(sizes.amax()):.3g} in {layer}; expected finite ones whose squares float64 "
-            "holds; rescale them."
-        )
-    return weight
-
-
 def _exits(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     images: Tensor,
     labels: Tensor,
     box: bool,
@@ -408,10 +323,11 @@ def _exits(
     classify = lambda x: model(x.view(-1, *shape[1:]))  # noqa: E731
     with torch.no_grad():
         logits = classify(clean)
-    if not bool(logits.isfinite().all()):
+    able = logits.isfinite()  # to win
+    check_classes(labels, logits.shape[1], "labels")
+    if not bool((able | logits.isneginf()).all() & able.gather(1, labels[:, None]).all()):
         raise ValueError("got logits with infinite entries or NaN; expected finite ones; look at the model's weights.")
     classes = logits.shape[1]
-    check_classes(labels, classes, "labels")
     ladder = torch.arange(classes - 1).expand(batch, -1)
     targets = ladder + (ladder >= labels[:, None])  # (B, J)
     owner = torch.arange(batch).repeat_interleave(classes - 1)
@@ -453,7 +369,8 @@ def _exits(
     damping = torch.ones(count, dtype=clean.dtype)
     corrected = torch.zeros(count, dtype=torch.bool)  # whether the point on trial has been moved onto its own plane
     margin = MARGIN * (logits.gather(1, labels[:, None]) - logits.gather(1, targets)).abs().flatten()
-    rows, x = torch.arange(count), clean[owner]
+    rows = able.gather(1, targets).flatten().nonzero()[:, 0]
+    x = clean[owner[rows]]
     for step in range(steps):
         if len(rows) == 0:
             break
@@ -483,8 +400,10 @@ def _exits(
         settled = crossed & ~correct & ((damping[rows] < 0.05) | (better & had & (gained < SETTLED * away)) | ~moves)
         going = ~flat & ~settled
         if step == 0 and rivals is not None and rivals < classes - 1:
-            estimate = torch.where(flat, torch.inf, (z - start).norm(dim=1)).view(batch, -1)
-            going &= (estimate <= estimate.kthvalue(rivals, dim=1, keepdim=True).values).flatten()
+            estimate = torch.full((count,), torch.inf, dtype=clean.dtype)
+            estimate[rows] = torch.where(flat, torch.inf, (z - start).norm(dim=1))
+            nearest = estimate.view(batch, -1).kthvalue(rivals, dim=1).values
+            going &= (estimate <= nearest[owner])[rows]
         rows, x = rows[going], goal[going]
     best = torch.where(length.isfinite()[:, None], best - clean[owner], torch.nan)
 

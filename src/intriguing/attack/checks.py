@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+NARROWEST, WIDEST = 1e-150, 1e150  # boxes whose widths can be squared
+
 
 def check_plain(tensor: Tensor, name: str) -> None:
     """Raises an error unless a tensor holds all of its numbers, row by row.
@@ -35,11 +37,12 @@ def check_images(
         images: (B, ``*shape``), floating, every entry in [0, 1].
         shape: What one image has to be, without the batch; None accepts any shape of one dimension or more.
         name: What the error calls the tensor.
-        bounds: The lowest and the highest pixel.
+        bounds: The lowest and the highest pixel, which count as what they are in the type of the images.
 
     Raises:
         TypeError: It is no tensor, or its type is not floating.
-        ValueError: Its shape is another one, it has images without pixels, or an entry is NaN or outside the bounds.
+        ValueError: Its shape is another one, it has images without pixels, or an entry is NaN or outside the bounds; or
+            there is no box between these.
     """
     lower, upper = bounds
     box = f"[{lower:g}, {upper:g}]"
@@ -63,23 +66,24 @@ def check_images(
                 "how they were cut."
             )
         return
+    lower, upper = checked_bounds(bounds, images.dtype)
     lowest, highest = (bound.item() for bound in torch.aminmax(images.detach()))
     if lowest != lowest:
         raise ValueError(
             f"{name}: got NaN; expected every pixel in {box}; look for a division by zero before this call."
         )
     if lowest < lower or highest > upper:
+        (least, lower_end), (most, upper_end) = _told_apart(lowest, lower), _told_apart(highest, upper)
         raise ValueError(
-            f"{name}: got pixels from {_digits(lowest, lower)} to {_digits(highest, upper)}; expected every pixel in "
-            f"{box}; rescale or clip them."
+            f"{name}: got pixels from {least} to {most}; expected every pixel in [{lower_end}, {upper_end}]; rescale "
+            "or clip them."
         )
 
 
-def _digits(pixel: float, bound: float) -> str:
-    """A pixel with as many digits as it takes to tell it from a bound that it exceeds."""
-    return next(
-        (text for text in (f"{pixel:.6g}", f"{pixel:.9g}") if pixel == bound or float(text) != bound), repr(pixel)
-    )
+def _told_apart(pixel: float, bound: float) -> tuple[str, str]:
+    """A pixel and a bound with as many digits as it takes to tell the one from the other."""
+    texts = [(f"{pixel:.{digits}g}", f"{bound:.{digits}g}") for digits in (6, 9, 17)]
+    return next((pair for pair in texts if pixel == bound or pair[0] != pair[1]), texts[-1])
 
 
 def _conversion(thing: object) -> str:
@@ -162,6 +166,29 @@ def check_classes(targets: Tensor, classes: int, name: str = "targets") -> None:
         )
 
 
+def checked_class(target: int | Tensor, classes: int | None = None) -> int:
+    """A class as a number.
+
+    Args:
+        target: the class.
+        classes: k; None for any number of classes.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is below 0, or at least the number of classes.
+    """
+    try:
+        found = None if isinstance(target, bool) else operator.index(target)
+    except TypeError:
+        found = None
+    if found is None:
+        raise TypeError(f"got target {target!r}; expected a whole number, the class; convert it with int().")
+    if found < 0 or (classes is not None and found >= classes):
+        last = "k - 1" if classes is None else classes - 1
+        raise ValueError(f"got target {found}; expected one from 0 to {last}; number the classes from 0.")
+    return found
+
+
 def check_labels(labels: Tensor, classes: int) -> None:
     """Raises an error unless each label is one of at least two classes.
 
@@ -226,6 +253,43 @@ def check_numbers(least: float = -math.inf, **settings: float) -> None:
         if not math.isfinite(number) or number < least:
             wanted = "a finite number" if least == -math.inf else f"a finite number of at least {least:g}"
             raise ValueError(f"got {name} {number}; expected {wanted}; leave it out for the usual one.")
+
+
+def checked_flag(name: str, value: bool) -> bool:
+    """A switch as a bool.
+
+    Args:
+        name: of the setting.
+        value: True or False, of Python, NumPy or PyTorch, or 1 or 0.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    try:
+        known = not isinstance(value, str | bytes) and value in (0, 1)
+    except (TypeError, ValueError, RuntimeError):  # arrays of several
+        known = False
+    if not known:
+        raise TypeError(f"got {name} {value!r}; expected True or False; leave it out for False.")
+    return bool(value)
+
+
+def checked_title(progress: str | bool | None) -> str | None:
+    """The title of a progress bar, empty for a bar without one; None for no bar.
+
+    Args:
+        progress: a title, None for no bar, or True or False for one without a title or none.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if progress is None or isinstance(progress, str):
+        return progress
+    if not isinstance(progress, bool):
+        raise TypeError(
+            f"got progress {progress!r}; expected the title of a progress bar, or None; leave it out for no bar."
+        )
+    return "" if progress else None
 
 
 def check_per_row(name: str, value: float | Tensor, rows: int, least: float = 0.0) -> None:
@@ -319,19 +383,20 @@ def check_search(
     check_count("history", history, 1)
 
 
-def checked_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
-    """The lowest and the highest pixel as two numbers.
+def checked_bounds(bounds: tuple[float, float], dtype: torch.dtype = torch.float64) -> tuple[float, float]:
+    """The lowest and the highest pixel as two numbers, rounded to the type of the images.
 
     Args:
         bounds: two numbers, the lower one first.
+        dtype: of the images.
 
     Raises:
         TypeError: they are no two numbers.
-        ValueError: they are not finite, or not in order.
+        ValueError: they are not finite, not in order, or so near or far that the square of their distance is lost.
     """
     try:
         lowest, highest = (float(bound) for bound in (() if isinstance(bounds, str | bytes) else bounds))
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TypeError(
             f"got bounds {bounds!r}; expected two numbers, the lowest and the highest pixel; give (0, 1) for the "
             "paper's box."
@@ -341,7 +406,15 @@ def checked_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
             f"got bounds {lowest} and {highest}; expected finite ones, the lower one first; give (0, 1) for the "
             "paper's box."
         )
-    return lowest, highest
+    # What a pixel of that type can be: clamped to a bound, it lies at the rounded one, on whichever side.
+    least, most = (torch.tensor(bound, dtype=dtype, device="cpu").item() for bound in (lowest, highest))
+    narrowest, widest = max(NARROWEST, torch.finfo(dtype).tiny), min(WIDEST, torch.finfo(dtype).max)
+    if not narrowest <= most - least <= widest:
+        raise ValueError(
+            f"got bounds {lowest} and {highest}, {most - least:g} apart in {dtype}; expected {narrowest:.2g} to "
+            f"{widest:.2g} between them; give pixels in another unit."
+        )
+    return least, most
 
 
 def checked_box(x: Tensor, lower: float | Tensor, upper: float | Tensor, name: str = "x") -> tuple[Tensor, Tensor]:
@@ -369,6 +442,8 @@ def checked_box(x: Tensor, lower: float | Tensor, upper: float | Tensor, name: s
     for side, given in (("lower", lower), ("upper", upper)):
         if isinstance(given, Tensor):
             check_plain(given, side)
+            if given.is_complex():
+                raise TypeError(f"got {side} of {given.dtype}; expected real numbers; convert it with .real.")
         try:
             bound = torch.as_tensor(given, dtype=x.dtype, device=x.device).detach().clone()
         except (TypeError, ValueError, RuntimeError):

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .checks import check_chunk, check_images, check_search, check_targets, checked_bounds
-from .models import Classifier, out_of_memory
+from .checks import check_chunk, check_images, check_search, check_targets, checked_bounds, checked_flag, checked_title
+from .models import Classifier, no_trace, out_of_memory, to_unit_box
 from .penalty import COARSE, Search
 from .perturbations import wrong_classes
 
@@ -66,7 +66,7 @@ def minimum_distortion(
     max_iterations: int = 100,
     history: int = 5,
     chunk: int | None = None,
-    progress: str | None = None,
+    progress: str | bool | None = None,
 ) -> Distortion:
     """Approximate D(x, l) by the paper's penalty method, batched, with one c per image.
 
@@ -74,7 +74,8 @@ def minimum_distortion(
         model: images (B, *shape) -> logits (B, k); an ``nn.Module`` in evaluation mode, or any function that torch
             can differentiate. A module is evaluated where its weights are, in float64 where that device has it (a copy;
             yours is untouched), a function likewise; where they take their own precision only, in that. A logit of
-            -inf is a class that cannot win; probabilities count by their logarithms.
+            -inf is a class that cannot win; probabilities count by their logarithms, chances of each class by itself
+            by their log odds.
         images: (B, *shape) float32 or float64, inside the bounds.
         targets: (B,) long, the class l that each image shall be taken for.
         refine: False is the paper's method: the minimiser of the penalised loss at the edge in c. True looks for a
@@ -85,8 +86,8 @@ def minimum_distortion(
         norm: ``"squared"`` penalises c |r|^2, ``"plain"`` c |r|, the printed form; the stationary points are the same
             with c' = c / (2 |r|). Where the loss is nearly straight along the way (quiet logits, an image close to the
             boundary) c |r| has no sharp minimum, and the plain form returns a longer r than the squared one.
-        bounds: (lowest, highest) value of a pixel; the paper's box is [0, 1]. A problem on another box is the same
-            problem, with ``rms`` in the units of its pixels.
+        bounds: (lowest, highest) value of a pixel, rounded to the dtype of the images; the paper's box is [0, 1]. A
+            problem on another box is the same problem, with ``rms`` in the units of its pixels.
         margin: what the target's logit must exceed every other by, as a fraction of the spread (largest minus
             smallest) of the clean image's logits, greater than 0; classes too far below to win anywhere in the box do
             not count. Images of which your own model is not sure, because it rounds more, are solved again with more.
@@ -99,7 +100,7 @@ def minimum_distortion(
         history: pairs kept by L-BFGS.
         chunk: images solved at a time, at least 1; bounds memory, and the result does not depend on it beyond rounding.
             Halved, with a warning, as often as it takes when memory runs out.
-        progress: title of a progress bar; None for none.
+        progress: title of a progress bar, or True for one without; None for none.
 
     Returns:
         A ``Distortion``. An image already classified as its target comes back unchanged, with r = 0, success and no
@@ -120,22 +121,28 @@ def minimum_distortion(
     check_search(norm, margin, margin_tolerance, tolerance, max_iterations, history)
     check_chunk(chunk)
     check_targets(images, targets)
+    refine, title = checked_flag("refine", refine), checked_title(progress)
     options = (margin, margin_tolerance, tolerance, max_iterations, history)
     parts, start = [], 0
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        tqdm(
-            total=len(images), desc=progress, unit="image", disable=progress is None, leave=False, mininterval=1
-        ) as bar,
+        tqdm(total=len(images), desc=title, unit="image", disable=title is None, leave=False, mininterval=1) as bar,
     ):
-        classify = Classifier(model, images, bounds)
+        classify = model if isinstance(model, Classifier) else Classifier(model, given, bounds)
+        if classify.rounded:
+            warnings.warn(
+                "The model rounds probabilities of some images to 0 or 1, where they have no gradient and a search may "
+                "fail; return the logits, without the softmax or sigmoid.",
+                stacklevel=2,
+            )
         fast = classify.coarser(images.dtype) if refine else classify
         chunk = chunk or _chunk_size(images, classify.device, refine)
         while start < max(len(images), 1):
             part = slice(start, start + chunk)
             try:
-                found = _judged(classify, fast, images[part], given[part], targets[part], refine, norm, options)
+                with no_trace(classify.device):
+                    found = _judged(classify, fast, images[part], given[part], targets[part], refine, norm, options)
             except (MemoryError, RuntimeError) as problem:
                 if not out_of_memory(problem):
                     raise
@@ -261,7 +268,13 @@ def distortion_to_all(
         A ``Distortion`` whose fields have one more dimension, (B, k - 1, ...): the wrong classes in increasing order.
         Where all of them succeed, its ``rms.amin(1)`` is the distortion to the nearest class and its ``rms.mean(1)``
         the mean over the targets.
+
+    Raises:
+        TypeError: as for ``minimum_distortion``, or the number of classes is no whole number.
+        ValueError: as for ``minimum_distortion``, or a label is no class.
     """
+    check_images(images, bounds=checked_bounds(options.get("bounds", (0.0, 1.0))))
+    check_targets(images, labels, "labels")
     others = wrong_classes(labels, classes)  # (B, k - 1)
     repeated = images.repeat_interleave(classes - 1, 0)
     found = minimum_distortion(model, repeated, others.flatten(), **options)
@@ -274,12 +287,10 @@ def distortion_to_all(
 
 
 def _to_unit_box(images: Tensor, bounds: tuple[float, float]) -> tuple[Tensor, tuple[float, float]]:
-    """The images with their pixels moved to [0, 1], and the bounds as two numbers."""
-    lowest, highest = checked_bounds(bounds)
-    check_images(images, bounds=(lowest, highest))
-    if (lowest, highest) == (0, 1):
-        return images, (0.0, 1.0)
-    return ((images - lowest) / (highest - lowest)).clamp(0, 1), (lowest, highest)
+    """The images with their pixels moved to [0, 1], and the bounds as two numbers of their type."""
+    check_images(images, bounds=checked_bounds(bounds))
+    lowest, highest = checked_bounds(bounds, images.dtype)
+    return to_unit_box(images, (lowest, highest)), (lowest, highest)
 
 
 def _chunk_size(images: Tensor, device: torch.device, refine: bool) -> int:

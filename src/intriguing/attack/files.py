@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import inspect
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # PyTorch is imported where it is used: who writes a file need not wait for it
-    from torch import Tensor, nn
+    from torch import Tensor
 
 BLOCK = 4_000_000  # entries hashed at a time, so that images on another device are never copied whole
 
@@ -51,161 +50,20 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
     total = hashlib.sha256()
     for name in sorted(tensors):
-        value = tensors[name].detach().resolve_conj().resolve_neg()
+        value = tensors[name].detach()
+        if value.is_nested or value.is_meta:
+            parts = value.unbind() if value.is_nested else ()  # without numbers there is only the shape
+            shape = () if value.is_nested else tuple(value.shape)
+            inner = digest({str(place): part for place, part in enumerate(parts)})
+            total.update(f"{name} {value.dtype} {value.device.type} {shape} {inner}\n".encode())
+            continue
+        value = value.resolve_conj().resolve_neg()
         value = value if value.layout == torch.strided else value.to_dense()
         total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         for block in value.reshape(-1).split(BLOCK):
             # Bytes, not numbers: NumPy has no bfloat16, and a NaN has to match itself.
             total.update(block.cpu().contiguous().view(torch.uint8).numpy())
     return total.hexdigest()
-
-
-def source(thing: type | Callable) -> str:
-    """Returns the SHA-256 sum of the source text of a class or a function.
-
-    Args:
-        thing: The class or function. PyTorch's own count as known, and so does what has no source.
-
-    Returns:
-        64 hexadecimal digits, or nothing.
-    """
-    if (thing.__module__ or "").partition(".")[0] == "torch":
-        return ""
-    try:
-        return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()
-    except (OSError, TypeError):
-        return ""
-
-
-def described(model: nn.Module, code: Callable[[type], str] = source) -> dict[str, str]:
-    """Returns what determines a network's numbers, for use in a key.
-
-    Args:
-        model: The network. Its name plays no part: networks with the same entries here are the same.
-        code: Gives a text for the class of a layer, which changes with its code.
-
-    Returns:
-        ``weights``, the sum of its parameters and buffers, those that it does not save among them; and
-        ``architecture``, that of the layers in their order, of their attributes (lists, arrays, functions with what
-        they close over, hooks and what is private included), and of the code of those that are not PyTorch's own. Of
-        an object without Python attributes only the type and its ``repr`` count, and the latter only where it names no
-        place in memory.
-    """
-    from torch import Tensor
-
-    lines = []
-    for path, module in model.named_modules():
-        plain = {
-            key: digest({key: value}) if isinstance(value, Tensor) else repr(value)
-            for key, value in sorted(vars(module).items())
-            if not key.startswith("_") and isinstance(value, bool | int | float | str | tuple | Tensor | None)
-        }
-        lines.append(f"{path} {type(module).__qualname__} {plain} {code(type(module))}\n")
-        lines += _beyond(module, code)
-    lines += _repeated(model)
-    weights = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
-    return {
-        "weights": digest(weights | dict(model.named_buffers())),
-        "architecture": hashlib.sha256("".join(lines).encode()).hexdigest(),
-    }
-
-
-def _beyond(module: nn.Module, code: Callable[[type], str]) -> list[str]:
-    """What determines a layer's numbers beside its plain attributes; nothing for a layer that has only those."""
-    from torch import Tensor, nn
-
-    lines, ordinary = [], vars(nn.Module())
-    for key, value in sorted(vars(module).items()):
-        if key in ordinary:
-            hooks = "hooks" in key and "state_dict" not in key and key != "_is_full_backward_hook" and value
-            if hooks:  # by number of registration, which means nothing
-                lines.append(f"{key} {[contents(hook) for hook in value.values()]}\n")
-            continue
-        simple = isinstance(value, bool | int | float | str | Tensor | None)
-        flat = isinstance(value, tuple) and all(isinstance(entry, bool | int | float | str | None) for entry in value)
-        if key.startswith("_") or not (simple or flat):
-            lines.append(f"{key} {contents(value)}\n")
-    for kind in type(module).__mro__[1:]:  # what a class inherits from the user's other classes
-        if kind is nn.Module:
-            break
-        lines += [f"{kind.__qualname__} {text}\n" for text in (code(kind),) if text]
-    return lines
-
-
-def _repeated(model: nn.Module) -> list[str]:
-    """Where a layer stands a second time."""
-    first: dict[int, str] = {}
-    again = [(path, first.setdefault(id(module), path)) for path, module in model.named_modules(remove_duplicate=False)]
-    return [f"{path} is {other}\n" for path, other in again if path != other]
-
-
-def contents(value: Any, seen: tuple[int, ...] = ()) -> str:
-    """Returns a text for a value of any kind that is another one where the value is, as far as Python can see.
-
-    Args:
-        value: Tensors and arrays count by their numbers, functions by their code and what they close over, objects by
-            their type and attributes.
-        seen: Ids of the values that this one lies in, so that circles end.
-    """
-    import functools
-    import types
-
-    import numpy as np
-    from torch import Tensor, nn
-
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
-        return repr(value)
-    if id(value) in seen:
-        return f"circle {len(seen) - seen.index(id(value))}"
-    inner = functools.partial(contents, seen=(*seen, id(value)))
-    name = f"{type(value).__module__}.{type(value).__qualname__}"
-    if isinstance(value, Tensor):
-        return f"{name} {digest({'': value})}"
-    if isinstance(value, np.ndarray | np.generic):
-        if value.dtype.hasobject:
-            return f"{name} {inner(value.tolist())}"
-        data = np.ascontiguousarray(value)
-        return f"{name} {value.dtype} {np.shape(value)} {hashlib.sha256(data.tobytes()).hexdigest()}"
-    if isinstance(value, Mapping):
-        return f"{name} {[(inner(key), inner(entry)) for key, entry in value.items()]}"
-    if isinstance(value, set | frozenset):
-        return f"{name} {sorted(map(inner, value))}"
-    if isinstance(value, list | tuple):
-        return f"{name} {list(map(inner, value))}"
-    if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType):
-        return f"{getattr(value, '__module__', '')}.{value.__name__} {source(value) if isinstance(value, type) else ''}"
-    if isinstance(value, types.MethodType):
-        return f"{name} {inner(value.__func__)} {inner(value.__self__)}"
-    if isinstance(value, functools.partial):
-        return f"{name} {inner(value.func)} {inner(value.args)} {inner(value.keywords)}"
-    if isinstance(value, types.FunctionType):
-        cells = [cell.cell_contents for cell in value.__closure__ or () if _full(cell)]
-        named = {key: value.__globals__[key] for key in value.__code__.co_names if key in value.__globals__}
-        parts = (cells, value.__defaults__, value.__kwdefaults__, {} if _torchs(value) else named)
-        return f"{name} {value.__qualname__} {inner(value.__code__)} {list(map(inner, parts))}"
-    if isinstance(value, types.CodeType):
-        return f"{value.co_code.hex()} {value.co_names} {list(map(inner, value.co_consts))}"
-    if isinstance(value, nn.Module):
-        return f"{name} {described(value)}"
-    attributes = dict(getattr(value, "__dict__", {}))
-    for kind in type(value).__mro__:
-        slots = kind.__dict__.get("__slots__", ())
-        names = (slots,) if isinstance(slots, str) else slots
-        attributes |= {key: getattr(value, key) for key in names if not key.startswith("__") and hasattr(value, key)}
-    text = "" if attributes or type(value).__repr__ is object.__repr__ else repr(value)
-    text = "" if " at 0x" in text else text
-    return f"{name} {source(type(value))} {text} {[(key, inner(entry)) for key, entry in sorted(attributes.items())]}"
-
-
-def _full(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is not cell
-    except ValueError:
-        return False
-
-
-def _torchs(thing: Any) -> bool:
-    return (thing.__module__ or "").partition(".")[0] == "torch"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -236,6 +94,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
         cause = "the disk is full" if full else problem.strerror or str(problem)
         advice = "free some space" if full else "check that the folder can be written to"
+        if isinstance(problem, IsADirectoryError):
+            advice = "remove the folder that stands in its place"
         size = len(content)
         message = f"Cannot write {path} ({size} bytes): {cause}; {advice}, or choose another folder."
         raise OSError(problem.errno, message) from problem
@@ -252,7 +112,8 @@ def read(path: Path, text: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         The tensors by name, and what the file says about how they were made: ``seconds``, ``device`` and more.
 
     Raises:
-        ValueError: The file's key is another one, or its content does not match its sum.
+        ValueError: The file's key is another one, its content does not match its sum, or it says nonsense of how it was
+            made.
         OSError: The file is missing or cannot be read.
         safetensors.SafetensorError: It is no such file.
     """
@@ -265,7 +126,25 @@ def read(path: Path, text: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError("its key is another one")
     if kept.get("sha256") != digest(tensors):
         raise ValueError("its content does not match its checksum")
-    return tensors, json.loads(kept.get("provenance") or "{}")
+    return tensors, account(kept)
+
+
+def account(kept: Mapping[str, str]) -> dict[str, Any]:
+    """Returns what a file's metadata say of how its tensors were made; empty where they say nothing.
+
+    Args:
+        kept: The metadata, as safetensors gives them.
+
+    Raises:
+        ValueError: It is not a JSON object.
+    """
+    try:
+        about = json.loads(kept.get("provenance") or "{}")
+    except (ValueError, RecursionError):
+        about = None
+    if not isinstance(about, dict):
+        raise ValueError("what it says of how it was made is no JSON object")
+    return about
 
 
 def keep(path: Path, text: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -309,11 +188,49 @@ def plain(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def cache_folder() -> Path:
-    """Returns the folder where weights and downloads are kept; whoever writes there creates it."""
+    """Returns the folder where weights and downloads are kept; whoever writes there creates it.
+
+    Raises:
+        ValueError: ``INTRIGUING_CACHE`` is set and is no path. Where something else than a folder is there, whoever
+            writes is told.
+    """
     import platformdirs
 
     name = environment("INTRIGUING_CACHE")
-    return Path(name).expanduser() if name is not None else platformdirs.user_cache_path("intriguing")
+    return platformdirs.user_cache_path("intriguing") if name is None else _possible("INTRIGUING_CACHE", name)
+
+
+def checked_folder(name: str, given: Path | str) -> Path:
+    """Returns a path where a folder is or can be made, as far as that shows without making it.
+
+    Args:
+        name: What the error calls it.
+        given: The path; a tilde in front stands for the home.
+
+    Raises:
+        TypeError: It is no path.
+        ValueError: Something else than a folder is there, or nothing can be.
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise TypeError(f"got {name} of type {type(given).__name__}; expected a path; leave it out for the cache.")
+    folder = _possible(name, given)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"got {name} {str(given)!r}, which is a file; expected a folder; choose another.")
+    return folder
+
+
+def _possible(name: str, given: Path | str) -> Path:
+    """A path under which something is or could be."""
+    try:
+        path = Path(given).expanduser()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(path)
+    except (RuntimeError, OSError, ValueError) as problem:  # the home of somebody unknown, or no path at all
+        raise ValueError(
+            f"got {name} {str(given)!r}, which is no path here; expected one where a folder is or can be made; choose "
+            "another."
+        ) from problem
+    return path
 
 
 def environment(name: str) -> str | None:

@@ -23,6 +23,7 @@ coefficients into a direction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -30,7 +31,7 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from .checks import check_callable, check_count, check_numbers, check_per_row, checked_box
+from .checks import check_callable, check_count, check_numbers, check_per_row, check_plain, checked_box
 
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 SUFFICIENT_DECREASE = 1e-4
@@ -103,8 +104,8 @@ def minimize_box(
         history: pairs (s, y) kept per row, at least 1.
         tolerance: a row has converged when its projected gradient is at most this, in units of the gradient, and also
             as measured in the unit of each box, where a gradient counts as the change over its width and a distance as
-            a part of it (the same on the unit box); a number or one per row, (B,). Where rounding ends the descent on a
-            narrow box, the second is enough.
+            a part of it (the same on the unit box); a number or one per row, (B,). Where rounding ends the descent, the
+            second is enough, and a width above 1 counts as 1.
         decrease_tolerance: a row stops with ``SMALL_DECREASE`` when a step improves its value by less than this
             fraction of max(abs(value), 1); 0 asks for no such stop.
         inverse_curvature: (B,) a guess of one over the curvature for the first step of each row; by default the first
@@ -191,7 +192,17 @@ def _minimize(
         scale = unit.square() / (unit * gradient.norm(dim=1)).clamp(min=1)
     else:
         scale = inverse_curvature.to(device, dtype).expand(total).clone()
-    state = {
+    peak, norm = _largest(gradient.abs()), gradient.norm(dim=1)
+    # Squares that vanish or overflow
+    lost = finite & (peak > 0) & ((norm < torch.finfo(dtype).tiny ** 0.5) | (norm == torch.inf))
+    in_unit = {}
+    if bool(lost.any()):  # then the metric is that of the function over the largest entry, and the first step is long
+        in_unit["unit"] = torch.where(lost, peak, 1.0)
+        first = (
+            scale * in_unit["unit"] if inverse_curvature is not None else unit / (gradient / peak[:, None]).norm(dim=1)
+        )
+        scale = torch.where(lost, first, scale)
+    state = in_unit | {
         "rows": rows,
         "x": x,
         "value": value,
@@ -240,11 +251,11 @@ def projected_gradient(x: Tensor, gradient: Tensor, lower: Tensor, upper: Tensor
     return _largest(torch.minimum(gradient.abs(), room))
 
 
-def _in_box(state: dict[str, Tensor]) -> Tensor:
+def _in_box(state: dict[str, Tensor], widest: float = math.inf) -> Tensor:
     """The projected gradient in the unit of the box; a coordinate without one of its bounds has its own unit."""
     if "width" not in state:
         return state["residual"]
-    x, gradient, width = state["x"], state["gradient"], state["width"]
+    x, gradient, width = state["x"], state["gradient"], state["width"].clamp(max=widest)
     room = torch.where(gradient > 0, x - state["lower"], state["upper"] - x)
     part = torch.where(width > 0, room / width, 0.0)
     return _largest(torch.minimum(gradient.abs() * width, part))
@@ -294,7 +305,8 @@ def _advance(
     state["had"] = torch.where(forget, state["kept"], state["had"])
     state["kept"] = torch.where(forget, 0, state["kept"])  # start again from the gradient
 
-    _remember(state, s, new_gradient - gradient, accepted, history)
+    y = new_gradient - gradient
+    _remember(state, s, y / state["unit"][:, None] if "unit" in state else y, accepted, history)
     move = accepted[:, None]
     state["x"] = torch.where(move, trial, x)
     state["gradient"] = torch.where(move, new_gradient, gradient)
@@ -310,7 +322,7 @@ def _advance(
     stuck &= ~_take_bounds_exactly(state, (status < 0) & stuck)
     failure = torch.where(state["broken"], int(Status.NOT_FINITE), int(Status.LINE_SEARCH_FAILED))
     if bool(((status < 0) & stuck).any()):
-        at_rest = ~state["broken"] & (_in_box(state) <= state["tolerance"])
+        at_rest = ~state["broken"] & (_in_box(state, widest=1) <= state["tolerance"])
         failure = torch.where(at_rest, int(Status.CONVERGED), failure)
     state["status"] = torch.where((status < 0) & stuck, failure, status)
 
@@ -345,6 +357,8 @@ def _direction(state: dict[str, Tensor], room: Tensor, history: int) -> tuple[Te
     near = state["residual"][:, None].minimum(state["near"])
     near = near.masked_fill(state["exact"][:, None], 0)
     binding = ((x <= lower + near) & (gradient > 0)) | ((x >= upper - near) & (gradient < 0))
+    if "unit" in state:
+        gradient = gradient / state["unit"][:, None]
     free_gradient = gradient.masked_fill(binding, 0)
     if bool((kept == 0).all()):
         return -scale[:, None] * gradient, kept == 0
@@ -440,6 +454,8 @@ def _evaluate(objective: Objective, x: Tensor, rows: Tensor) -> tuple[Tensor, Te
             f"got {', '.join(type(part).__name__ for part in parts) or 'nothing'} from the objective; expected two "
             "tensors, values (B',) and gradients (B', n); return both (x.grad is None until backward() is called)."
         )
+    for name, part in zip(("values", "gradients"), answer, strict=True):
+        check_plain(part, f"{name} from the objective")
     value, gradient = answer[0].detach(), answer[1].detach()
     if value.shape != x.shape[:1] or gradient.shape != x.shape:
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable
 
 import torch
@@ -11,7 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import lbfgsb
-from .checks import check_classes, check_count, check_images, check_norm, check_plain, check_targets
+from .checks import (
+    check_classes,
+    check_count,
+    check_images,
+    check_norm,
+    check_numbers,
+    check_per_row,
+    check_plain,
+    check_targets,
+    checked_class,
+)
 from .models import Classifier
 from .perturbations import logit_margin, value_and_gradient
 from .refinement import refine as closest
@@ -62,7 +71,7 @@ def penalty_path(
     check_plain(image, "image")
     images = image[None].expand(len(penalties), *image.shape)
     check_images(images, name="image")
-    target = _class(target)
+    target = checked_class(target)
     with torch.inference_mode(False), torch.enable_grad():
         return _path(model, image, images.double().contiguous(), target, penalties, norm, max_iterations)
 
@@ -101,17 +110,6 @@ def _penalties(penalties: Tensor) -> Tensor:
         wrong = penalties[~((penalties > 0) & penalties.isfinite())]
         raise ValueError(f"got c = {float(wrong[0])}; expected values above 0, finite ones; leave this one out.")
     return penalties
-
-
-def _class(target: int | Tensor) -> int:
-    """A class as a number."""
-    try:
-        found = operator.index(target)
-    except TypeError:
-        raise TypeError(f"got target {target!r}; expected a whole number, the class; convert it with int().") from None
-    if found < 0:
-        raise ValueError(f"got target {found}; expected one from 0 to k - 1; number the classes from 0.")
-    return found
 
 
 class Search:
@@ -396,7 +394,7 @@ def grid_distortion(
 
     Raises:
         TypeError: images, targets or model of another type, or targets that are not int64.
-        ValueError: a c that is not above 0, shapes that do not fit, or an unknown norm.
+        ValueError: as for ``minimum_distortion``, a c that is not above 0, or shapes that do not fit.
 
     Source:
         Szegedy et al. 2013, section 4.1.
@@ -420,6 +418,7 @@ def grid_distortion(
         classify = Classifier(model, images)
         for part, aims, c in zip(*rows, strict=True):
             search = Search(classify, part.to(classify.device), aims.to(classify.device), norm)
+            check_classes(aims, search.clean_logits().shape[1])
             c = c.to(search.clean)
             every = torch.arange(len(c), device=classify.device)
             best = lbfgsb.minimize_box(
@@ -459,7 +458,28 @@ def coarse_search(
     Returns:
         images (B, *shape) and reached (B,) bool, whether the target is reached there; where neither value of c reaches
         it, the image is the minimiser of the larger one.
+
+    Raises:
+        TypeError: as for ``grid_distortion``, or edges that are no floating tensor.
+        ValueError: as for ``grid_distortion``, not one edge for each image, one that is not above 0, or a ratio that is
+            neither above 1 nor ``ONE_FOR_ALL``.
     """
+    check_images(images)
+    check_targets(images, targets)
+    if not isinstance(edges, Tensor):
+        raise TypeError(
+            f"got edges of type {type(edges).__name__}; expected a tensor, ({len(images)},); convert them with "
+            "torch.tensor."
+        )
+    check_per_row("edges", edges, len(images))
+    if edges.shape != images.shape[:1] or bool((edges <= 0).any()):
+        raise ValueError(
+            f"got edges of shape {tuple(edges.shape)}, the least of them {float(edges.nan_to_num(1.0).min()):g}; "
+            f"expected one above 0 for each image, ({len(images)},); give Distortion.penalty."
+        )
+    check_numbers(ratio=ratio)
+    if not (ratio == ONE_FOR_ALL or ratio > 1):
+        raise ValueError(f"got ratio {ratio}; expected one above 1; give ONE_FOR_ALL for one c for all images.")
     searched = edges.isfinite().nonzero()[:, 0]
     found, reached = images.clone(), edges == torch.inf
     if len(searched) == 0:
@@ -487,7 +507,7 @@ def grid_search(
         model: as for ``grid_distortion``.
         images: (B, *shape) in [0, 1].
         targets: (B,) long.
-        penalties: (P,) values of c, increasing.
+        penalties: (P,) values of c, at least one, increasing.
         norm: as for ``grid_distortion``.
 
     Returns:
@@ -496,6 +516,12 @@ def grid_search(
     Raises:
         TypeError, ValueError: as for ``grid_distortion``.
     """
+    penalties = _penalties(penalties)
+    if penalties.ndim != 1 or len(penalties) == 0 or bool((penalties.diff() <= 0).any()):
+        raise ValueError(
+            f"got penalties of shape {tuple(penalties.shape)}, {penalties.flatten()[:3].tolist()}...; expected (P,) in "
+            "increasing order, at least one; sort them with torch.unique."
+        )
     moved, gaps = grid_distortion(model, images, targets, penalties, norm=norm)
     reached = (gaps > 0).any(1)
     last = len(penalties) - 1 - (gaps > 0).flip(1).int().argmax(1)

@@ -28,7 +28,7 @@ def amplify(images: Tensor, distorted: Tensor, size: float = AMPLIFIED, *, form:
         (N, *shape) of the dtype of ``images``.
 
     Raises:
-        TypeError: no tensors, or a size that is no number.
+        TypeError: no floating tensors, or a size that is no number.
         ValueError: an unknown form, a size that is not above 0, or two shapes.
 
     Source:
@@ -43,10 +43,15 @@ def amplify(images: Tensor, distorted: Tensor, size: float = AMPLIFIED, *, form:
     if not size > 0:
         raise ValueError(f"got size {size}; expected one above 0; leave it out for the paper's.")
     before = rms(images, distorted)  # raises where the shapes differ
+    if not images.is_floating_point():
+        raise TypeError(f"got images of {images.dtype}; expected floating pixels; divide 8-bit pixels by 255.")
     clean = images.double().flatten(1)
     step = distorted.double().flatten(1) - clean
     moved = before > 0
     factor = torch.where(moved, size / before.where(moved, torch.ones_like(before)), 1.0)
+    beyond = factor.isinf()  # of steps so short: take the unit of their lengths
+    step = torch.where(beyond[:, None], step / before[:, None], step)
+    factor = torch.where(beyond, size, factor)
     if form == "boxed":
         factor = _reaching(clean, step, factor, size)
     further = clean + factor[:, None] * step
@@ -162,8 +167,9 @@ def logit_margin(logits: Tensor, targets: Tensor) -> Tensor:
         )
     check_targets(logits, targets)
     check_classes(targets, logits.shape[1])
+    own = logits.gather(1, targets[:, None])[:, 0]
     others = logits.scatter(1, targets[:, None], -torch.inf)
-    return logits.gather(1, targets[:, None])[:, 0] - others.amax(1)
+    return torch.where(own == -torch.inf, own, own - others.amax(1))  # what cannot win trails what cannot either
 
 
 def value_and_gradient(function: Callable[[Tensor], Tensor], points: Tensor) -> tuple[Tensor, Tensor]:
@@ -175,11 +181,20 @@ def value_and_gradient(function: Callable[[Tensor], Tensor], points: Tensor) -> 
 
     Returns:
         values (B,) and gradients (B, *shape).
+
+    Raises:
+        ValueError: torch sees no way from the values to the points.
     """
     with torch.enable_grad():
         leaf = points.detach().clone().requires_grad_()
-        values = function(leaf)
-        (gradient,) = torch.autograd.grad(values.sum(), leaf)
+        values, gradient = function(leaf), None
+        if values.requires_grad:
+            (gradient,) = torch.autograd.grad(values.sum(), leaf, allow_unused=True)
+        if gradient is None:
+            raise ValueError(
+                "got values without a gradient with respect to the points; expected ones that torch can differentiate; "
+                "look for no_grad, detach() or a constant in the function."
+            )
     return values.detach(), gradient
 
 
@@ -242,8 +257,8 @@ def rms(images: Tensor, others: Tensor) -> Tensor:
         (N,) float64.
 
     Raises:
-        TypeError: one is no tensor.
-        ValueError: the shapes differ, or are not those of batches.
+        TypeError: one is no tensor, or complex.
+        ValueError: the shapes differ, or are not those of batches of images with pixels.
 
     Source:
         Szegedy et al. 2013, section 4.2: sqrt(sum (x'_i - x_i)^2 / n).
@@ -255,12 +270,28 @@ def rms(images: Tensor, others: Tensor) -> Tensor:
         )
     for given in (images, others):
         check_plain(given, "images")
+        if given.is_complex():
+            raise TypeError(f"got images of {given.dtype}; expected real pixels; convert them with .real.")
     if images.shape != others.shape or images.ndim < 2:
         raise ValueError(
             f"got {tuple(images.shape)} and {tuple(others.shape)}; expected two sets of one shape, (N, *shape); put "
             "the batch first, even for one image."
         )
-    return (images.double() - others.double()).flatten(1).square().mean(1).sqrt()
+    if images.numel() == 0 and len(images):
+        raise ValueError(
+            f"got shape {tuple(images.shape)}, images without pixels; expected at least one pixel; check how they were "
+            "cut."
+        )
+    difference = (images.double() - others.double()).flatten(1)
+    square = difference.square().mean(1)
+    found = square.sqrt()
+    lost = ~((square >= torch.finfo(torch.float64).tiny) & square.isfinite())
+    if bool(lost.any()):  # squares that overflow or vanish: scale those by the largest
+        peak = difference.abs().amax(1)
+        lost &= (peak > 0) & peak.isfinite()
+        scaled = difference / torch.where(lost, peak, 1.0)[:, None]
+        found = torch.where(lost, peak * scaled.square().mean(1).sqrt(), found)
+    return found
 
 
 def _check_sizes(images: Tensor, sizes: Tensor) -> None:

@@ -105,7 +105,7 @@ def project_polyhedron(
     Args:
         x: (B, n) float32 or float64, the points to project.
         matrix: (B, k, n), A of each row; k is small.
-        bound: (B, k), b of each row.
+        bound: (B, k), b of each row; -inf asks for nothing.
         lower: number or tensor that broadcasts to (B, n).
         upper: likewise.
         multipliers: (B, k), a guess of y, for instance from a problem nearby; zero by default.
@@ -174,12 +174,12 @@ def project_polyhedron(
     size = size.clamp(min=torch.finfo(x.dtype).tiny)
     lower, upper = (torch.as_tensor(number, dtype=x.dtype, device=x.device) for number in (lower, upper))
     if tolerance is None:
-        tolerance = 16 * x.shape[1] ** 0.5 * torch.finfo(x.dtype).eps * _unit(lower, upper)
+        tolerance = 16 * x.shape[1] ** 0.5 * torch.finfo(x.dtype).eps * _unit(x, bound / size, lower, upper)
     tolerance = torch.as_tensor(tolerance, dtype=x.dtype, device=x.device)
     problem = Problem(
         a=matrix,
         unit=1 / size,
-        b=bound / size,
+        b=(bound / size).clamp(min=-torch.finfo(x.dtype).max / 4),  # -inf asks for nothing, but times zero it is NaN
         x=x,
         lower=lower.expand(x.shape),
         upper=upper.expand(x.shape),
@@ -188,6 +188,11 @@ def project_polyhedron(
     )
     y = torch.zeros_like(bound) if multipliers is None else (multipliers * size).clamp(min=0)
     point = _dual(problem, y, torch.ones_like(x[:, 0]))
+    if multipliers is not None:  # a guess so bad that Newton's steps would not lead back from it is none
+        sound = point.value <= problem.most.clamp(max=torch.finfo(x.dtype).max ** 0.5)
+        if not bool(sound.all()):
+            y = torch.where(sound[:, None], y, 0.0)
+            point = _dual(problem, y, point.damping)
     found, prices = point.z.clone(), y.clone()
     rows, room = torch.arange(len(x), device=x.device), torch.empty_like(matrix)
     running = point.residual() > problem.tolerance
@@ -207,11 +212,15 @@ def project_polyhedron(
     return found, prices / size
 
 
-def _unit(lower: Tensor, upper: Tensor) -> Tensor:
-    """The width of the box that lengths are measured by: the largest finite one, 1 where there is none."""
+def _unit(x: Tensor, b: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """What the lengths of each row are measured by, (B,): the width of its box, where its numbers fill that.
+
+    A box much wider than the largest number of its row, as stands for none, says nothing of the rounding there.
+    """
     width = upper - lower
-    widest = torch.where(width.isfinite(), width, 0).amax()
-    return torch.where(widest > 0, widest, 1.0)
+    widest = torch.where(width > 0, width, 0.0).amax(1)
+    largest = torch.cat([x, b], 1).abs().nan_to_num(posinf=0.0).amax(1)
+    return torch.where(widest > 0, widest, 1.0).minimum(largest.clamp(min=1))
 
 
 def _dual(problem: Problem, y: Tensor, damping: Tensor) -> Point:

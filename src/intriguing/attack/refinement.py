@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -165,7 +166,8 @@ def refine(
             state = state.take(~ended)
     if bool(crowded.any()):
         row = crowded.nonzero()[:, 0]
-        about = {"dtype": dtype, "spread": None if spread is None else spread[row], "rivals": 2 * rivals}
+        wide = None if spread is None else spread[row]
+        about: dict[str, Any] = {"dtype": dtype, "spread": wide, "rivals": 2 * rivals}
         again, found, asked = refine(classify, clean[row], targets[row], margin[row], start=there[row], **about)
         evaluations[row] += asked
         distance = torch.where(found, (again - clean[row]).norm(dim=1), torch.inf)

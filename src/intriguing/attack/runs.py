@@ -14,6 +14,7 @@ results, and nothing else is lost.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import json
@@ -31,10 +32,20 @@ import torch
 from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
 
-from . import files
-from .checks import check_callable, check_chunk, check_images, check_search, check_targets, checked_bounds
+from . import description, files
+from .checks import (
+    check_callable,
+    check_chunk,
+    check_images,
+    check_search,
+    check_targets,
+    checked_bounds,
+    checked_flag,
+    checked_title,
+)
 from .distortion import Distortion, minimum_distortion
-from .models import ALIKE, Classifier, apart, out_of_memory, refuse_training_mode
+from .models import Classifier, apart, no_trace, out_of_memory
+from .readiness import check_model
 
 try:
     import fcntl
@@ -45,6 +56,7 @@ _Made = TypeVar("_Made")
 
 ANSWERS = "answers"  # under which a chunk keeps what the model said of its images
 POLL = 0.5  # seconds between two looks at chunks that others are solving
+REPEATED = 1e-3  # of their spread, by which two answers of one model to the same batch may differ
 PATIENCE = 5.0  # seconds in which a file written on another host has to be seen here
 SETTINGS = {
     name: setting.default
@@ -82,9 +94,11 @@ class Run:
         ranges: (start, stop) of each chunk.
 
     Raises:
-        TypeError: images or targets of a wrong dtype, or a setting that ``minimum_distortion`` does not have.
+        TypeError: images or targets of a wrong dtype, a setting that ``minimum_distortion`` does not have or does not
+            take, or a folder or name that is none.
         ValueError: pixels outside the bounds, shapes that do not fit, a chunk below 1, a model in training mode or
-            on another device, a function without a name, or a folder that holds another run.
+            on another device, a device that is not there, a function without a name, or a folder that is none or holds
+            another run.
         OSError: the folder cannot be written, for instance because the disk is full.
     """
 
@@ -104,27 +118,31 @@ class Run:
             raise TypeError(
                 f"got the unknown setting {unknown[0]!r}; expected some of {', '.join(SETTINGS)}; leave it out."
             )
-        self.settings = SETTINGS | settings
-        check_images(images, bounds=checked_bounds(self.settings["bounds"]))
+        settings = SETTINGS | settings
+        settings["bounds"] = checked_bounds(settings["bounds"])
+        settings["refine"] = checked_flag("refine", settings["refine"])
+        check_images(images, bounds=settings["bounds"])
         check_targets(images, targets)
-        check_search(**{name: value for name, value in self.settings.items() if name not in ("refine", "bounds")})
+        check_search(**{name: value for name, value in settings.items() if name not in ("refine", "bounds")})
         check_chunk(chunk)
+        # What stands for the same number, NumPy's for instance, makes the same key.
+        self.settings = {name: type(SETTINGS[name])(value) for name, value in settings.items()}
         check_callable(model, "a model", "a module or a function from images to logits")
-        refuse_training_mode(model)
+        check_model(model)
         self.model, self.images, self.targets, self._name = model, images, targets, name
         self._versions = _version(images), _version(targets)
         self._checked: set[int] = set()  # chunks of which the model has been asked
         home = _home(model, images)
-        self.device = torch.device(device) if device is not None else home
+        self.device = home if device is None else _checked_device(device)
         weighted = isinstance(model, nn.Module) and next(model.parameters(), None) is not None
         if weighted and self.device.type != home.type:
             raise ValueError(
                 f"got device {str(self.device)!r} for a model on {str(home)!r}; expected the same one; move the model "
                 f"there first, with model.to({str(self.device)!r}), or leave the device out."
             )
-        chunk = chunk or _chunk_size(images, self.device)
+        chunk = _chunk_size(images, self.device) if chunk is None else int(chunk)
         self.ranges = [(start, min(start + chunk, len(images))) for start in range(0, max(len(images), 1), chunk)]
-        self.key = {
+        self.key: dict[str, Any] = {
             "model": self._described(model, name),
             "images": files.digest({"images": images}),
             "targets": files.digest({"targets": targets}),
@@ -132,9 +150,12 @@ class Run:
             "chunk": chunk,
             "device": self.device.type,  # part of the last digits
             "code": self.code(minimum_distortion),
-        }
+        } | _casts(self.device)
         self.digest = hashlib.sha256(files.canonical(self.key).encode()).hexdigest()[:16]
-        self.folder = Path(folder) if folder is not None else files.cache_folder() / "runs" / self.digest
+        if folder is None:
+            self.folder = files.cache_folder() / "runs" / self.digest
+        else:
+            self.folder = files.checked_folder("folder", folder)
         self._chunk = chunk
         self._label_folder()
 
@@ -145,7 +166,7 @@ class Run:
             thing: ``minimum_distortion``, or the class of a layer of the model.
         """
         if thing is not minimum_distortion:
-            return files.source(thing)
+            return description.source(thing)
         rooms = sorted(Path(__file__).parent.glob("*.py"))
         return hashlib.sha256(b"".join(room.read_bytes() for room in rooms)).hexdigest()
 
@@ -175,14 +196,14 @@ class Run:
         start, stop = self.ranges[index]
         return self.folder / f"chunk-{start:07d}-{stop:07d}.safetensors"
 
-    def finish(self, *, worker: tuple[int, int] = (0, 1), progress: str | None = None) -> list[int]:
+    def finish(self, *, worker: tuple[int, int] = (0, 1), progress: str | bool | None = None) -> list[int]:
         """Solve the chunks that are missing, side by side with other processes, and return when none is.
 
         A chunk that another process is solving is left to it, and taken over if that process dies.
 
         Args:
             worker: rank and number of the processes that share the run; says with which chunk this one begins.
-            progress: title of a progress bar over all images; None for none.
+            progress: title of a progress bar over all images, or True for one without; None for none.
 
         Returns:
             The indices of the chunks that were solved here, in order of time.
@@ -195,17 +216,14 @@ class Run:
         rank, size = worker
         if not 0 <= rank < size:
             raise ValueError(f"got rank {rank}; expected one from 0 to {size - 1} for {size} processes.")
-        if (_version(self.images), _version(self.targets)) != self._versions:
-            raise ValueError(
-                "got images or targets that were changed in place; expected those of the run; make a new Run."
-            )
-        if self._described(self.model, self._name) != self.key["model"]:
-            raise ValueError("got a model that has changed since the run was made; expected the same; make a new Run.")
+        title = checked_title(progress)
+        self._check_images()
+        self._check_model()
         first = rank * len(self.ranges) // size
         pending = [*range(first, len(self.ranges)), *range(first)]
         made = []
-        quiet = {"disable": True} if progress is None else {}  # else TQDM_DISABLE decides
-        bar = tqdm(total=len(self.images), desc=progress, unit="image", leave=False, mininterval=1, **quiet)
+        quiet = {"disable": True} if title is None else {}  # else TQDM_DISABLE decides
+        bar = tqdm(total=len(self.images), desc=title, unit="image", leave=False, mininterval=1, **quiet)
         with bar, _Claims(self.folder / "claims") as claims:
             while pending:
                 left = []
@@ -230,16 +248,26 @@ class Run:
 
         Yields:
             One ``Distortion`` per entry of ``ranges``, in order.
+
+        Raises:
+            ValueError: images, targets or, where a chunk is missing, a model that have changed since the run was made.
         """
         for index in range(len(self.ranges)):
+            self._check_images()
             piece = self._read(index)
-            yield self._make(index) if piece is None else piece
+            if piece is None:
+                self._check_model()
+                piece = self._make(index)
+            yield piece
 
     def collect(self) -> Distortion:
         """The whole result, filled in chunk by chunk, so that it is in memory once.
 
         Returns:
             A ``Distortion`` on the device of ``images``.
+
+        Raises:
+            ValueError: as for :meth:`pieces`.
         """
         whole: dict[str, Tensor] = {}
         for (start, stop), piece in zip(self.ranges, self.pieces(), strict=True):
@@ -261,6 +289,23 @@ class Run:
         if not bool(success.any()):
             return f"{found}; {effort}."
         return f"{found}, at a mean distortion of {float(rms[success].mean()):.5f}; {effort}."
+
+    def _check_images(self) -> None:
+        """Raises an error if images or targets are no longer those of the key."""
+        if (_version(self.images), _version(self.targets)) != self._versions:
+            raise ValueError(
+                "got images or targets that were changed in place; expected those of the run; make a new Run."
+            )
+
+    def _check_model(self) -> None:
+        """Raises an error if the model's weights are no longer those of the key.
+
+        What else belongs to a model a forward pass may write, as hooks do that keep features; what a chunk is kept for
+        is asked about when it is read.
+        """
+        now = self._described(self.model, self._name)
+        if any(now.get(part) != self.key["model"].get(part) for part in ("weights", "name")):
+            raise ValueError("got a model that has changed since the run was made; expected the same; make a new Run.")
 
     def _read(self, index: int) -> Distortion | None:
         """A chunk from disk; None where there is none, or none that can be trusted, which is reported."""
@@ -284,7 +329,7 @@ class Run:
         started = time.monotonic()
         start, stop = self.ranges[index]
         images, targets = self.images[start:stop].to(self.device), self.targets[start:stop].to(self.device)
-        solved = minimum_distortion(self.model, images, targets, chunk=self._chunk, **self.settings)
+        solved = minimum_distortion(self._classify, images, targets, chunk=self._chunk, **self.settings)
         answers = self._answers(images, solved)
         self._checked.add(index)
         found = files.plain("chunk", vars(solved))
@@ -293,26 +338,42 @@ class Run:
         self.note(index, about, made=True)
         return Distortion(**found)
 
+    @functools.cached_property
+    def _classify(self) -> Classifier:
+        """The model as the search asks it: of what kind its outputs are is a matter of all images, not of a chunk."""
+        bounds = checked_bounds(self.settings["bounds"], self.images.dtype)
+        with torch.inference_mode(False), torch.enable_grad():
+            return Classifier(self.model, self.images, bounds, self.device)
+
     def _answers(self, images: Tensor, found: Distortion) -> Tensor:
         """What the user's own model says of the images of a chunk before and after, (2, B, k)."""
-        lowest, highest = self.settings["bounds"]
-        unit = ((images[:1] - lowest) / (highest - lowest)).clamp(0, 1)
-        classify = Classifier(self.model, unit, (float(lowest), float(highest)))
+        classify = Classifier(self.model, images[:1], checked_bounds(self.settings["bounds"], images.dtype))
         if len(images) == 0:
             return torch.zeros(2, 0, 0)
-        return torch.stack([_answers(classify, images), _answers(classify, found.images.to(images.device))])
+        with torch.inference_mode(False), no_trace(classify.device):
+            return torch.stack([_answers(classify, images), _answers(classify, found.images.to(images.device))])
 
     def _compare(self, index: int, piece: Distortion, kept: Tensor) -> None:
         """Ask the model about a kept chunk, the first time that it is read: no key can tell all models apart.
 
         Raises:
-            ValueError: it says something else than what was kept with the chunk.
+            ValueError: it says something else than what was kept with the chunk, or that is no result for the images.
         """
-        if index in self._checked or len(piece.success) == 0:
-            return
         start, stop = self.ranges[index]
-        now = self._answers(self.images[start:stop].to(self.device), piece).to(kept.device)
-        if now.shape != kept.shape or not bool((apart(now, kept) <= ALIKE.get(kept.dtype, 1e-3)).all()):
+        images = self.images[start:stop]
+        fields = {name: value for name, value in vars(piece).items() if name != "images"}
+        whole = piece.images.shape == images.shape and piece.images.dtype == images.dtype
+        if not whole or any(value.shape != images.shape[:1] for value in fields.values()):
+            raise ValueError("its tensors are none for its images")
+        if index in self._checked or len(images) == 0:
+            return
+        step = (piece.images.double() - images.cpu().double()).flatten(1).square().mean(1).sqrt()
+        rounding = 4 * torch.finfo(images.dtype).eps * max(map(abs, self.settings["bounds"]))
+        if not torch.allclose(step, piece.rms, rtol=1e-3, atol=rounding):
+            raise ValueError("its distortions are not those of its images")
+        now = self._answers(images.to(self.device), piece).to(kept.device)
+        # One model on one kind of device repeats itself, and another precision is another model.
+        if (now.shape, now.dtype) != (kept.shape, kept.dtype) or not bool((apart(now, kept) <= REPEATED).all()):
             raise ValueError("the model gives other logits for its images than the model that it was made for")
         wins = now[1].argmax(1) == self.targets[start:stop].to(kept.device)
         if not torch.equal(wins, piece.success):
@@ -322,7 +383,9 @@ class Run:
     def _described(self, model: Callable, name: str | None) -> dict[str, str]:
         """What determines a model's numbers: for a module its weights, its plain attributes and its own code."""
         if isinstance(model, nn.Module):
-            return files.described(model, self.code)  # not the name: weights that are the same are the same model
+            return description.described(model, self.code)  # not the name: weights that are the same are the same model
+        if not isinstance(name, str | None):
+            raise TypeError(f"got a name of type {type(name).__name__}; expected a str; give str(name).")
         if name is None:
             raise ValueError(
                 "got a function without a name as the model; expected one with it; give name=, and another one "
@@ -343,7 +406,13 @@ class Run:
             text = json.dumps(self.key, indent=1, sort_keys=True, allow_nan=False)
             files.write_atomically(path, f"{text}\n".encode())
             return
-        except ValueError:
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            message = (
+                f"{path} cannot be read ({reason}); expected the key of a run; delete it or choose another folder."
+            )
+            raise OSError(problem.errno, message) from problem
+        except (ValueError, RecursionError):
             raise ValueError(
                 f"{path} is not JSON; expected the key of a run; delete it or choose another folder."
             ) from None
@@ -363,7 +432,12 @@ class Run:
 
 
 def attack(
-    model: Callable[[Tensor], Tensor], images: Tensor, targets: Tensor, *, progress: str | None = None, **options: Any
+    model: Callable[[Tensor], Tensor],
+    images: Tensor,
+    targets: Tensor,
+    *,
+    progress: str | bool | None = None,
+    **options: Any,
 ) -> Distortion:
     """``minimum_distortion`` for a long run: finished chunks are kept on disk and never solved again.
 
@@ -371,7 +445,7 @@ def attack(
         model: as for ``minimum_distortion``.
         images: (N, *shape) float32 or float64, inside the bounds, on any device.
         targets: (N,) long, the class that each image shall be taken for.
-        progress: title of a progress bar; None for none.
+        progress: title of a progress bar, or True for one without; None for none.
         **options: those of :class:`Run`, the settings of ``minimum_distortion`` among them.
 
     Returns:
@@ -519,6 +593,26 @@ def _answers(classify: Classifier, images: Tensor) -> Tensor:
             raise
     half = (len(images) + 1) // 2  # out here the error is gone, and with it the tensors that its traceback held
     return torch.cat([_answers(classify, part) for part in images.split(half)])
+
+
+def _checked_device(device: torch.device | str) -> torch.device:
+    """The device of that name, if it is there."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, TypeError, AssertionError) as problem:
+        reason = " ".join(str(problem).split())[:100]
+        raise ValueError(
+            f"got device {device!r} ({reason}); expected one that is there; leave it out for where the model is."
+        ) from problem
+    return found
+
+
+def _casts(device: torch.device) -> dict[str, str]:
+    """The precision to which PyTorch casts of itself here, for the key; nothing where it does not."""
+    if not torch.amp.is_autocast_available(device.type) or not torch.is_autocast_enabled(device.type):
+        return {}
+    return {"autocast": str(torch.get_autocast_dtype(device.type))}
 
 
 def _home(model: Callable, images: Tensor) -> torch.device:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import tempfile
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intriguing.attack import files
+from intriguing.attack import description, files
 from intriguing.attack.files import canonical
 from intriguing.book import fingerprint, settings
 
@@ -97,17 +96,20 @@ def provenance(name: str, key: Mapping[str, Any]) -> dict[str, Any]:
     path = location(name, key)
     if not path.exists():
         return {}
-    with safetensors.safe_open(path, framework="pt") as file:
-        return json.loads((file.metadata() or {}).get("provenance") or "{}")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return files.account(file.metadata() or {})
+    except (safetensors.SafetensorError, OSError, ValueError):
+        return {}  # who loads the tensors is told
 
 
 def described(model: nn.Module) -> dict[str, str]:
     """Returns what determines a network's numbers, for use in a key; code counts by its meaning.
 
     Args:
-        model: As for :func:`intriguing.attack.files.described`.
+        model: As for :func:`intriguing.attack.description.described`.
     """
-    return files.described(model, own_code)
+    return description.described(model, own_code)
 
 
 def own_code(kind: type) -> str:

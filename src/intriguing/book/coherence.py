@@ -21,6 +21,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
+from intriguing.attack.readiness import check_model
 from intriguing.book import settings
 
 UNITS = ("position", "maximum", "mean")
@@ -102,8 +103,7 @@ def features(
     """
     if unit not in UNITS:
         raise ValueError(f"got unit {unit!r}; expected one of {', '.join(UNITS)}.")
-    if model.training:
-        raise ValueError("got a model in training mode; call its eval() first, so that features are those in use.")
+    check_model(model)
     if not len(images):
         raise ValueError("got no images; expected at least one.")
     module = _submodule(model, layer)

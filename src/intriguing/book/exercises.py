@@ -6,10 +6,13 @@ of the page is needed, so that such a cell can be run by itself.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -76,10 +79,11 @@ def answer(chapter: str, guess: float) -> Answer:
 
     Args:
         chapter: Whose exercise it is.
-        guess: The reader's answer, a finite number; shares are fractions, so that one half is 0.5.
+        guess: The reader's answer, a finite number, also in a tensor or array; shares are fractions, so that one half
+            is 0.5.
 
     Returns:
-        What a notebook shows. Where the profile has no stored run it says so.
+        What a notebook shows. Where the profile has no stored run, or that lacks what is asked, it says so.
 
     Raises:
         ValueError: There is no such chapter, or the guess is not finite.
@@ -87,23 +91,35 @@ def answer(chapter: str, guess: float) -> Answer:
     """
     if chapter not in EXERCISES:
         raise ValueError(f"got {chapter!r}; expected one of {', '.join(EXERCISES)}; name the chapter of the page.")
-    if isinstance(guess, bool) or not isinstance(guess, int | float):
+    plain: Any = guess
+    with contextlib.suppress(AttributeError, ValueError, RuntimeError):  # a tensor or array with one element
+        plain = plain.item()
+    if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
         raise TypeError(f"got {guess!r} of {type(guess).__name__}; expected a number; write one half as 0.5.")
+    guess = float(plain)
     if not math.isfinite(guess):
         raise ValueError(f"got {guess}; expected a finite number; guess again.")
     exercise = EXERCISES[chapter]
     try:
         truth = exercise.truth(lambda name: results.load(name).to_frame())
+        if not math.isfinite(truth):
+            raise results.MissingResult("the stored run has no number there.")
+    except KeyError as problem:
+        return _unchecked(f"the stored run has no {problem}.")
     except results.MissingResult as problem:
-        return Answer(f"This cannot be checked in profile {settings.profile().name}: {problem}", {})
+        return _unchecked(str(problem))
     others = {exercise.form.format(option): exercise.verdict(option, truth) for option in exercise.options}
     others.pop(exercise.form.format(guess), None)
     return Answer(exercise.verdict(guess, truth), others)
 
 
+def _unchecked(reason: str) -> Answer:
+    return Answer(f"This cannot be checked in profile {settings.profile().name}: {reason}", {})
+
+
 def _outcome(load: Callable[[str], pd.DataFrame]) -> float:
     """The share of the printed numbers that came out close."""
-    counts = load("scorecard").sum()
+    counts = load("scorecard").sum(skipna=False)
     return float(counts["close"] / counts["computed"])
 
 

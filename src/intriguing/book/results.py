@@ -10,6 +10,7 @@ import json
 import math
 import numbers
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -63,12 +64,14 @@ class Table:
 
     def __post_init__(self) -> None:
         _check_name(self.name)
+        if isinstance(self.columns, str) or not isinstance(self.rows, Mapping):
+            raise ValueError(f"Table {self.name!r} has columns or rows of another kind; expected a list and a dict.")
         columns = list(self.columns)
         if not all(isinstance(column, str) for column in columns) or len(set(columns)) < len(columns):
             raise ValueError(f"Table {self.name!r} has the columns {columns}; expected different strings.")
         rows = {}
         for row, entries in self.rows.items():
-            entries = list(entries)
+            entries = [] if isinstance(entries, str) else list(entries)
             if not isinstance(row, str) or len(entries) != len(columns):
                 raise ValueError(
                     f"Table {self.name!r} has {len(entries)} entries in row {row!r}; "
@@ -117,8 +120,11 @@ def record(table: Table) -> Path:
     Returns:
         The file.
 
+    Warns:
+        UserWarning: Entries that were numbers in the stored run are none in this one.
+
     Raises:
-        ValueError: ``data`` is missing from the meta data, or the profile in it is unknown.
+        ValueError: ``data`` is missing from the meta data, the profile in it is unknown, or the table is empty.
         ResultError: This is no checkout of the source.
         OSError: The file cannot be written; a stored run that was there is left as it was.
     """
@@ -126,6 +132,12 @@ def record(table: Table) -> Path:
     meta = settings.provenance() | table.meta
     rows = {row: [_rounded(value) for value in entries] for row, entries in table.rows.items()}
     content = {"meta": meta, "columns": table.columns, "rows": rows}
+    lost = _lost(table, meta["profile"])
+    if lost:
+        warnings.warn(
+            f"Table {table.name!r} has no number any more where the stored run had one: {'; '.join(lost)}.",
+            stacklevel=2,
+        )
     return _write(table.name, meta["profile"], content)
 
 
@@ -139,7 +151,7 @@ def load(name: str, profile: str | None = None) -> Table:
     Raises:
         ValueError: There is no such profile.
         MissingResult: No such run is stored.
-        ResultError: This is no checkout of the source, or the file holds no table.
+        ResultError: This is no checkout of the source, or the file holds no table of that profile.
     """
     content = _stored(name, profile)
     try:
@@ -170,13 +182,14 @@ def measured(name: str, took: Callable[[dict[str, Any]], float | None] = last_ru
     """
     path = location(name).parents[1] / "benchmarks" / f"{name}.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = _read(path)
+        seconds = took(content)
     except FileNotFoundError:
         found = f"no measurement in results/benchmarks/{name}.json"
         raise MissingResult(f"{found}; the programs of the folder benchmarks make it.") from None
-    except ValueError as problem:
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as problem:
         raise _unreadable(path, problem) from problem
-    settings.measured(name, took(content))
+    settings.measured(name, seconds)
     return content
 
 
@@ -254,7 +267,7 @@ def check_claims(name: str, claims: Mapping[str, bool | None], meta: Mapping[str
 
     Raises:
         TypeError: A claim came out as something else than true, false or undecided.
-        ValueError: The name or the meta data cannot be stored.
+        ValueError: The name or the meta data cannot be stored, or there are no claims.
         ResultError: This is no checkout of the source, or the stored file holds no claims.
         OSError: The file cannot be written.
     """
@@ -265,6 +278,8 @@ def check_claims(name: str, claims: Mapping[str, bool | None], meta: Mapping[str
     claims = {claim: None if holds is None else bool(holds) for claim, holds in claims.items()}
     meta = dict(meta or {})
     _check_meta(name, meta)
+    if not claims:
+        raise ValueError(f"Claims {name!r} are none; expected at least one sentence.")
     if settings.recording():
         whole = settings.provenance() | meta
         _write(name, whole["profile"], {"meta": whole, "claims": claims})
@@ -284,11 +299,9 @@ def compare_claims(name: str, claims: Mapping[str, bool | None], profile: str | 
     """
     subject = f"Claims {name!r}"
     try:
-        stored = _stored(name, profile).get("claims")
+        stored = load_claims(name, profile)
     except MissingResult as problem:
         return Verdict(subject, False, 0, [], f"{subject} cannot be compared: {problem}")
-    if not isinstance(stored, dict):
-        raise _unreadable(location(name, profile), "it holds no claims")
     differences = list(_unmatched(claims, stored, lambda claim: (claim, None)))
     for claim in claims:
         if claim in stored and claims[claim] != stored[claim]:
@@ -296,6 +309,27 @@ def compare_claims(name: str, claims: Mapping[str, bool | None], profile: str | 
             differences.append(Difference(claim, None, got, kept, None))
     agreeing = f"All {len(claims)} claims come out as in the stored run."
     return _verdict(subject, len(claims), differences, agreeing)
+
+
+def load_claims(name: str, profile: str | None = None) -> dict[str, bool | None]:
+    """Returns stored claims: sentence -> whether it holds, None where the run has not decided it.
+
+    Args:
+        name: The name of the file.
+        profile: ``quick`` or ``paper``; None takes the profile of this run.
+
+    Raises:
+        ValueError: There is no such profile.
+        MissingResult: No such run is stored.
+        ResultError: This is no checkout of the source, or the file holds no claims of that profile.
+    """
+    claims = _stored(name, profile).get("claims")
+    if not isinstance(claims, dict):
+        raise _unreadable(location(name, profile), "it holds no claims")
+    for claim, holds in claims.items():
+        if not isinstance(holds, bool | None):
+            raise _unreadable(location(name, profile), f"{claim!r} is {holds!r}, neither true, false nor null")
+    return claims
 
 
 def frame_against(table: _Tabular, reference: _Tabular) -> pd.DataFrame:
@@ -383,15 +417,48 @@ def _json(value: Any) -> str:
 def _stored(name: str, profile: str | None) -> dict[str, Any]:
     path = location(name, profile)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = _read(path)
     except FileNotFoundError:
         relative = path.relative_to(path.parents[2])
         raise MissingResult(f"no stored run in {relative.as_posix()}; {_REFRESH}.") from None
-    except ValueError as problem:
+    except (OSError, ValueError) as problem:
         raise _unreadable(path, problem) from problem
-    if not isinstance(content, dict):
-        raise _unreadable(path, "it holds no JSON object")
+    meta, wanted = content.get("meta"), path.parent.name
+    if isinstance(meta, dict) and meta.get("profile", wanted) != wanted:
+        raise _unreadable(path, f"it is of profile {meta['profile']}")
     return content
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Returns the JSON object in a file; one that has a name twice is none, for one of the two would be lost."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands in it twice")
+        return found
+
+    content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
+    if not isinstance(content, dict):
+        raise ValueError("it holds no JSON object")
+    return content
+
+
+def _lost(table: Table, profile: str) -> list[str]:
+    """The entries of a table that are none and are numbers in the stored run, if there is one."""
+    try:
+        stored = load(table.name, profile)
+    except ResultError:
+        return []
+    return [
+        f"{row!r} / {column!r}"
+        for row, column, value in _entries(table)
+        if value is None
+        and row in stored.rows
+        and column in stored.columns
+        and stored.rows[row][stored.columns.index(column)] is not None
+    ]
 
 
 def _unreadable(path: Path, problem: object) -> ResultError:
@@ -406,6 +473,8 @@ def _check_name(name: str) -> None:
 def _check_data(table: Table) -> None:
     if not table.meta.get("data"):
         raise ValueError(f"Table {table.name!r} has no meta['data']; expected the data set it rests on.")
+    if not table.rows or not table.columns:
+        raise ValueError(f"Table {table.name!r} has no entries; expected at least one row and one column.")
 
 
 def _check_meta(name: str, meta: Mapping[str, Any]) -> None:

@@ -53,7 +53,7 @@ def entries(profile: str | None = None) -> pd.DataFrame:
             for column, value in zip(table.columns, values, strict=True):
                 if value is not None:
                     kind = _kind(table.name, row, column)
-                    lines.append([table.name, row, column, kind, value, _entry(ours, row, column)])
+                    lines.append([table.name, row, column, kind, value, entry(ours, row, column)])
     return pd.DataFrame(lines, columns=["table", "row", "column", "kind", "paper", "ours"])
 
 
@@ -102,11 +102,29 @@ def _ours(name: str, profile: str | None) -> results.Table | None:
     return None
 
 
-def _entry(table: results.Table | None, row: str, column: str) -> float:
+def entry(table: results.Table | None, row: str, column: str) -> float:
+    """Returns a number of a stored table.
+
+    Args:
+        table: None stands for one that is not stored.
+        row: Of the number.
+        column: Of the number.
+
+    Returns:
+        The number; NaN where the table is not stored or has no such row or column.
+
+    Raises:
+        ResultError: It has the row and the column, but no number there.
+    """
     if table is None or row not in table.rows or column not in table.columns:
         return math.nan
     value = table.rows[row][table.columns.index(column)]
-    return math.nan if value is None else value
+    if value is None:
+        raise results.ResultError(
+            f"The stored run {table.name}.json has no number for {row!r} / {column!r}; restore it from git or record "
+            "it again."
+        )
+    return value
 
 
 def _kind(table: str, row: str, column: str) -> str:

@@ -61,7 +61,7 @@ def more_errors(one: float, other: float, images: int, margin: float = 0.0) -> b
     rates = [(images * rate + 1) / (images + 2) for rate in (one, other)]
     error = sum(rate * (1 - rate) / images for rate in rates) ** 0.5
     excess = one - other - margin
-    return None if abs(excess) < 2 * error else excess > 0
+    return excess > 0 if abs(excess) >= 2 * error else None  # None also of NaN
 
 
 def table1(models: Mapping[str, nn.Module], digits: Digits, sets: Mapping[str, Distortion]) -> Table:

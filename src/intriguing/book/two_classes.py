@@ -55,8 +55,29 @@ def middle(points: Tensor, second: Tensor) -> Tensor:
 
 def half_distance(points: Tensor, second: Tensor) -> float:
     """Half the Euclidean distance between the two means: how far each lies from the bisector."""
+    check_second(second, points)
     first_mean, second_mean = means(points, second)
     return float((second_mean - first_mean).norm()) / 2
+
+
+def check_second(second: Tensor, points: Tensor) -> None:
+    """Raises an error unless there is one truth value for each point.
+
+    Args:
+        second: (N,) bool.
+        points: (N, n).
+
+    Raises:
+        TypeError: they are no truth values, but for instance positions.
+        ValueError: there are not as many as points.
+    """
+    if second.dtype != torch.bool:
+        raise TypeError(f"got the second class as {second.dtype}; expected bool; compare the labels with a class.")
+    if points.ndim != 2 or second.shape != points.shape[:1]:
+        raise ValueError(
+            f"got points of shape {tuple(points.shape)} and a second class of {tuple(second.shape)}; expected (N, n) "
+            "and (N,); give one truth value for each point."
+        )
 
 
 def check_both(second: Tensor) -> None:

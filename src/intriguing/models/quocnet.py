@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import copy
 import math
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +99,7 @@ class Schedule:
     Attributes:
         epochs: passes over the images.
         batch: images in a step.
-        rate: of Adam; it falls to zero along half a cosine.
+        rate: of Adam, finite; it falls to zero along half a cosine.
     """
 
     epochs: int
@@ -108,8 +107,10 @@ class Schedule:
     rate: float = 2e-3
 
     def __post_init__(self) -> None:
-        if self.epochs < 0 or self.batch < 1 or not self.rate > 0:
-            raise ValueError(f"got {self}; expected no negative epochs, a batch of at least 1 and a rate above 0.")
+        if self.epochs < 0 or self.batch < 1 or not 0 < self.rate < math.inf:
+            raise ValueError(
+                f"got {self}; expected no negative epochs, a batch of at least 1 and a finite rate above 0; change it."
+            )
 
 
 def fields(images: Tensor, field: int, stride: int) -> Tensor:
@@ -373,6 +374,7 @@ def learn_stage(
     *,
     seed: int = settings.SEED,
     checkpoint: Path | None = None,
+    origin: str | None = None,
     progress: str | None = None,
 ) -> Learned:
     """Train the filters of one stage by reconstruction ICA, from images alone.
@@ -386,8 +388,10 @@ def learn_stage(
         schedule: how long.
         seed: of the first weights and of the order of the images.
         checkpoint: a file in which the state after each epoch is kept, and from which an interrupted training goes on,
-            to the same end. It knows the sizes, the schedule and the seed of its training, but not the images: these
-            have to be the same. Whoever asked for it removes it; None keeps nothing.
+            to the same end; that of other images, sizes, schedules or seeds is begun anew. Whoever asked for it removes
+            it; None keeps nothing.
+        origin: a text that changes with all that the images were made from, by which the checkpoint knows them where
+            they are not the same to the last digit each time; None takes the images themselves.
         progress: title of a progress bar; None for none.
 
     Returns:
@@ -412,8 +416,10 @@ def learn_stage(
     steps = -(-len(images) // schedule.batch) * schedule.epochs
     optimiser = torch.optim.Adam([weight], lr=schedule.rate)
     state = {"history": torch.zeros(0, 2, dtype=torch.float64)}
-    text = files.canonical({"stage": vars(stage), "schedule": vars(schedule), "seed": seed, "shape": list(shape)})
+    text = ""
     if checkpoint is not None:
+        training = {"stage": vars(stage), "schedule": vars(schedule), "seed": seed, "shape": list(shape)}
+        text = files.canonical(training | {"images": files.digest({"images": images}) if origin is None else origin})
         state |= _resumed(checkpoint, text, weight, optimiser)
     quiet = {"disable": True} if progress is None or rank else {}  # else TQDM_DISABLE decides
     done = len(state["history"])
@@ -458,8 +464,9 @@ def learn(
         schedules: one for each stage.
         whitening: height and width of the patches that the whitening is computed from, an odd number.
         seed: of all stages; each has its own stream.
-        folder: where the state is kept until all stages are finished, to go on with for the same images; then it is
-            removed with all that is in it. None keeps nothing.
+        folder: where the state is kept until all stages are finished, to go on with for the same images; then the files
+            ``stage-1.safetensors`` and so on are removed, and the folder where nothing else is in it. None keeps
+            nothing.
         progress: title of the progress bars; None for none.
 
     Returns:
@@ -477,21 +484,29 @@ def learn(
         raise ValueError(f"got {len(schedules)} schedules for {len(stages)} stages; expected one for each stage.")
     kernel = whitening_kernel(images, whitening)
     values = in_chunks(lambda some: whitened(some, kernel), images)
-    weights, histories = [], []
+    weights, histories, checkpoints, below = [], [], [], []
+    # Lower stages may differ in the last digit from process to process; what they are made from does not.
+    source = None if folder is None else files.digest({"images": images})
     for number, (stage, schedule) in enumerate(zip(stages, schedules, strict=True), 1):
+        checkpoints += [] if folder is None else [folder / f"stage-{number}.safetensors"]
         found = learn_stage(
             values,
             stage,
             schedule,
             seed=seed + 7919 * number,
-            checkpoint=None if folder is None else folder / f"stage-{number}.safetensors",
+            checkpoint=checkpoints[-1] if checkpoints else None,
+            origin=files.canonical({"images": source, "whitening": whitening, "below": below}),
             progress=None if progress is None else f"{progress}, stage {number}",
         )
         weights.append(found.weight.to(images.device))
         histories.append(found.history)
+        below.append([vars(stage), vars(schedule)])
         values = in_chunks(lambda some, stage=stage, last=weights[-1]: advanced(some, last, stage), values)
     if folder is not None and standing()[0] == 0:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # what cannot be removed, or lies beside them, stays
+            for path in checkpoints:
+                path.unlink(missing_ok=True)
+            folder.rmdir()
     net = QuocNet(stages, tuple(images.shape[1:]), kernel, weights)
     return net.eval().requires_grad_(False), histories
 
@@ -521,6 +536,7 @@ def supervise(
     Raises:
         TypeError: as for :func:`intriguing.attack.checks.check_targets`.
         ValueError: images outside [0, 1], or not one label for each.
+        FloatingPointError: the weights are no longer finite; the rate is too high.
     """
     check_images(images)
     check_targets(images, labels, "labels")
@@ -545,6 +561,8 @@ def supervise(
                 F.cross_entropy(last(net(images[rows])), labels[rows]).backward()
                 optimiser.step()
                 bar.update()
+            if not all(bool(weight.isfinite().all()) for weight in parameters):
+                raise FloatingPointError("got weights that are not finite; expected finite ones; lower the rate.")
     return net.eval().requires_grad_(False)
 
 
@@ -647,7 +665,7 @@ def _keep(path: Path, text: str, weight: Tensor, optimiser: torch.optim.Adam, hi
 
 
 def _resumed(path: Path, text: str, weight: Tensor, optimiser: torch.optim.Adam) -> dict[str, Tensor]:
-    """Put the kept state back, where there is one of the same sizes, schedule and seed, and return its history."""
+    """Put the kept state back, where there is one of the same training, and return its history."""
     try:
         kept, _ = files.read(path, text)
     except (OSError, ValueError, safetensors.SafetensorError):

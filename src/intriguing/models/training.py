@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from intriguing.attack.checks import check_numbers, check_targets
+from intriguing.attack.readiness import check_model
 from intriguing.book import cache, fingerprint, settings
 from intriguing.data import Images
 from intriguing.models.recipes import build, recipe, weight_layers
@@ -67,33 +69,50 @@ def weight_decay(layers: Iterable[nn.Module], decay: Iterable[float], *, per_uni
     )
 
 
-def error_rate(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+def error_rate(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> float:
     """Fraction of images that a model misclassifies.
 
     Args:
         model: images -> logits (B, k).
-        images: (N, *shape) in [0, 1].
+        images: (N, *shape), N at least 1, mostly in [0, 1].
         labels: (N,) long.
 
     Returns:
         A fraction in [0, 1].
+
+    Raises:
+        TypeError: the labels are no tensor of int64.
+        ValueError: there is no image, or not one label for each; or as for :func:`predict`.
     """
+    check_targets(images, labels, "labels")
+    if not len(images):
+        raise ValueError("got no images; expected at least one; there is no error rate without.")
     return float((predict(model, images) != labels.to(images.device)).double().mean())
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: Tensor) -> Tensor:
+def predict(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """The class with the largest logit, computed in chunks.
 
     Args:
-        model: images -> logits (B, k), on any device.
-        images: (N, *shape) in [0, 1].
+        model: images -> logits (B, k): a module in evaluation mode, on any device, or a function.
+        images: (N, *shape), mostly in [0, 1].
 
     Returns:
         (N,) long, on the device of ``images``.
+
+    Raises:
+        ValueError: a module is in training mode, or a logit is NaN.
     """
-    device = next(model.parameters()).device
-    parts = [model(chunk.to(device)).argmax(1).to(images.device) for chunk in images.split(CHUNK)]
+    check_model(model)
+    weights = model.parameters() if isinstance(model, nn.Module) else ()
+    device = next((weight.device for weight in weights), images.device)
+    parts = []
+    for chunk in images.split(CHUNK) if len(images) else ():
+        logits = model(chunk.to(device))
+        if bool(logits.isnan().any()):  # the largest of them would be the one that is NaN
+            raise ValueError("got NaN among the logits of the model; expected numbers; look at its weights and images.")
+        parts.append(logits.argmax(1).to(images.device))
     return torch.cat(parts) if parts else torch.empty(0, dtype=torch.long, device=images.device)
 
 
@@ -115,19 +134,23 @@ def trained(
         per_unit: the reading of the weight decay, see ``weight_decay``.
         max_iterations: cap on the L-BFGS iterations of a classifier; by default that of the profile. For the features
             of an autoencoder the profile's cap always holds, and for Adam its number of epochs.
-        decay: lambda per layer instead of the recipe's.
+        decay: lambda per layer, at least 0, instead of the recipe's.
 
     Returns:
         A ``Trained``.
 
     Raises:
         KeyError: no network of that name.
+        ValueError: a lambda is negative or not finite.
+        FloatingPointError: the loss or a weight is not finite at the end of the training.
 
     Source:
         Szegedy et al. 2013, section 4.2: "each of our models were trained with L-BFGS until convergence".
     """
     profile = settings.profile()
     plan = recipe(name)
+    for strength in decay or ():
+        check_numbers(0.0, decay=strength)
     key = {
         "model": name,
         "hidden": list(plan.hidden),
@@ -144,11 +167,22 @@ def trained(
         key |= {"epochs": profile.epochs}
     device = settings.device()
     model = build(name, seed=seed).to(device)
-    weights = cache.load_or_make(name, key, lambda: _train(model, key, images))
+    weights = cache.load_or_make(name, key, lambda: _finite(name, _train(model, key, images)))
     loss, iterations, gradient, seconds = (weights.pop(field).item() for field in SUMMARY)
     model.load_state_dict(weights)
     model.eval().requires_grad_(False)
     return Trained(model, loss, int(iterations), gradient, seconds)
+
+
+def _finite(name: str, made: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a training has made, if it has not diverged."""
+    broken = [part for part, tensor in made.items() if not bool(tensor.isfinite().all())]
+    if broken:
+        raise FloatingPointError(
+            f"got {', '.join(broken)} of {name} with infinite entries or NaN; expected finite ones at the end of a "
+            "training; lower the weight decay."
+        )
+    return made
 
 
 def _train(model: nn.Sequential, key: dict, images: Images) -> dict[str, Tensor]:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 SLOW = 10.0
 """A cell that takes longer than this many seconds gets a line of its own where there is no live display."""
 
+OF_IMAGE = ("target", "network", "confidence", "output")
+OF_MODEL = ("images", "part", "profile", "refine", "norm", "chunk")
+"""What ``attack`` takes beside ``--image`` alone, and beside ``--model`` alone."""
+
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -81,20 +85,22 @@ def main(arguments: list[str] | None = None) -> int:
     kinds.add_argument(
         "--image", type=Path, metavar="FILE", help="a JPEG or PNG of any size; its middle square is used"
     )
-    kinds.add_argument("--model", choices=_recipes(arguments), metavar="NAME", help="%(choices)s")
+    recipes = _recipes(arguments)
+    kinds.add_argument("--model", choices=recipes or None, metavar="NAME", help=", ".join(recipes) or "a network")
     command.add_argument("--target", metavar="CLASS", help="of the photograph: a name such as ostrich, or 0 to 999")
     command.add_argument(
-        "--network", default="efficientnet-lite0", metavar="NAME",
-        help="that shall take the photograph for it: efficientnet-lite0, -lite1, -lite2, squeezenet or alexnet",
+        "--network", metavar="NAME",
+        help="that shall take the photograph for it: efficientnet-lite0 (default), -lite1, -lite2, squeezenet, alexnet",
     )  # fmt: skip
     command.add_argument("--confidence", type=float, metavar="P", help="probability of the class (default: 0.9)")
     command.add_argument("--output", type=Path, metavar="FILE", help="a PNG (default: FILE-CLASS.png in this folder)")
     command.add_argument("--images", type=int, help="how many, from the first (default: as the profile says)")
-    command.add_argument("--part", choices=("train", "test"), default="train")
+    command.add_argument("--part", choices=("train", "test"), help="(default: train)")
     command.add_argument("--profile", choices=tuple(settings.PROFILES), help="(default: INTRIGUING_PROFILE, or quick)")
-    command.add_argument("--refine", action="store_true", help="go on to a local minimum of |r|")
-    command.add_argument("--norm", choices=("squared", "plain"), default="squared", help="of the penalty")
+    command.add_argument("--refine", action="store_true", default=None, help="go on to a local minimum of |r|")
+    command.add_argument("--norm", choices=("squared", "plain"), help="of the penalty (default: squared)")
     command.add_argument("--chunk", type=int, help="images per file and solved at a time")
+    attacking = command
     text = "write the networks and digits of the page on which a reader draws, from the weights that are kept"
     command = commands.add_parser("laboratory", help=text, description=text)
     command.add_argument("--profile", choices=tuple(settings.PROFILES), help="(default: INTRIGUING_PROFILE, or quick)")
@@ -102,13 +108,17 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("touch", help=text, description=text)
     command.add_argument("--profile", choices=tuple(settings.PROFILES), help="(default: INTRIGUING_PROFILE, or quick)")
     options = parser.parse_args(arguments)
-    if options.command not in ("sync", "status") and settings.environment("INTRIGUING_DEVICE"):
+    if _computes(options) and settings.environment("INTRIGUING_DEVICE"):
         try:
             settings.device()
         except (ValueError, RuntimeError) as error:  # no such device here: said before anything is computed
             console.print(f"[red]{escape(str(error))}[/red]")
             return 1
     if options.command == "attack":
+        kind, others = ("model", OF_IMAGE) if options.image is None else ("image", OF_MODEL)
+        idle = [name for name in others if getattr(options, name) is not None]
+        if idle:
+            attacking.error(f"argument --{idle[0]}: not allowed with argument --{kind}")
         return _attack(options) if options.image is None else _picture(options)
     if options.command == "fetch":
         return _fetch(options)
@@ -137,6 +147,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 128 + int(interruption.args[0] if interruption.args else signal.SIGINT)
 
 
+def _computes(options: argparse.Namespace) -> bool:
+    """Whether a command asks for a device; a photograph is changed on the CPU."""
+    if options.command == "attack":
+        return options.image is None
+    if options.command == "welcome":
+        return options.figure
+    return options.command not in ("fetch", "sync", "status")
+
+
 def _recipes(arguments: list[str]) -> tuple[str, ...]:
     """Returns the names of the networks, for the one command that asks: they are slow to load."""
     if arguments[:1] != ["attack"] or any(word.split("=")[0] == "--image" for word in arguments):
@@ -153,11 +172,11 @@ def _attack(options: argparse.Namespace) -> int:
     started = time.monotonic()
     if options.profile is not None:
         os.environ["INTRIGUING_PROFILE"] = options.profile
-    choices = {"refine": options.refine, "norm": options.norm, "chunk": options.chunk}
+    choices = {"refine": bool(options.refine), "norm": options.norm or "squared", "chunk": options.chunk}
     try:
         settings.seed_everything()
         team = runs.Team()
-        run = runs.digits(options.model, options.images, part=options.part, team=team, **choices)
+        run = runs.digits(options.model, options.images, part=options.part or "train", team=team, **choices)
         team.agree(run)
         made = run.finish(
             worker=(team.rank, team.size), progress=f"attacking {options.model}" if team.rank == 0 else None
@@ -181,9 +200,12 @@ def _picture(options: argparse.Namespace) -> int:
         if options.target is None:
             raise ValueError("got no --target; expected the class that the photograph shall be taken for; name one.")
         sure = own.SURE if options.confidence is None else options.confidence
-        found = own.fool(options.image, options.target, network_name=options.network, sure=sure)
-        name = f"{options.image.stem}-{own.names()[found.after[0]].replace(' ', '-').replace('/', '-')}.png"
-        written = own.save(found, options.output or Path(name), network_name=options.network)
+        network = options.network or "efficientnet-lite0"
+        name = own.names()[own.class_of(options.target)].replace(" ", "-").replace("/", "-")
+        output = options.output or Path(f"{options.image.stem}-{name}.png")
+        own.outputs(output, options.image)  # what cannot be written is said before anything is computed
+        found = own.fool(options.image, options.target, network_name=network, sure=sure)
+        written = own.save(found, output, network_name=network)
     except (ValueError, OSError, MemoryError, data.DataError) as error:
         console.print(f"[red]{escape(str(error))}[/red]")
         return 1
@@ -292,6 +314,7 @@ def _welcome(root: Path, figure: bool) -> int:
 
 
 def _execute(root: Path, options: argparse.Namespace) -> int:
+    from intriguing.book.results import ResultError
     from intriguing.press import running
 
     profile = "paper" if options.command == "paper" else options.profile
@@ -300,8 +323,6 @@ def _execute(root: Path, options: argparse.Namespace) -> int:
         raise ValueError(f"got {jobs} jobs; expected at least 1; leave --jobs out to use every core.")
     folder = root / "_build" / f"{options.command}-{profile}"
     paths = publishing.chapters(root, options.chapters)
-    if not paths:
-        raise FileNotFoundError(f"_toc.yml of {root} lists no chapter: give it an entry notebooks/topic.")
     if min(jobs, len(paths)) > 1:
         console.print(f"Up to {min(jobs, len(paths))} chapters at a time, each with one thread of arithmetic.")
     keeper = running.Keeper(root, folder / "executed", profile, record=options.command != "run")
@@ -309,7 +330,10 @@ def _execute(root: Path, options: argparse.Namespace) -> int:
     with _Display(profile, root / "notebooks" if options.command == "paper" else None) as display:
         outcome = running.run(paths, keeper, display, jobs=jobs, again=options.again)
     if options.command != "run" and outcome.executed:
-        running.store_seconds(profile, outcome.executed)
+        try:
+            running.store_seconds(profile, outcome.executed)
+        except ResultError as error:  # what has been executed counts all the same
+            console.print(f"[red]{escape(str(error))}[/red]")
     _account(outcome, paths, keeper.folder.relative_to(root), time.monotonic() - started)
     if outcome.stopped:
         return 1 if outcome.signal is None else 128 + outcome.signal

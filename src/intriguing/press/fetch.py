@@ -1,8 +1,8 @@
 """Data that anybody can fetch: each file from its public place over https, checked before it is used.
 
 A file is compared with its sum in memory and then written in one step, so nothing half-written is ever read. A data set
-whose files are all there is left alone: MNIST and USPS are checked here, CIFAR-10, AlexNet and SqueezeNet by those who
-read them. Where one is missing, all of them are fetched and written anew.
+whose files are all there, with the sums that they should have, is left alone. Where one is missing or damaged, all of
+them are fetched and written anew, out of what lies in the folder, packed as it is in its public place, or from there.
 ImageNet's photographs may not be passed on; :func:`own_imagenet` says how to lay out one's own.
 """
 
@@ -11,7 +11,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import http.client
 import io
+import os
 import tarfile
 import tempfile
 import urllib.error
@@ -24,7 +26,7 @@ from types import MappingProxyType
 import numpy as np
 
 from intriguing.attack import files
-from intriguing.data import MANIFEST, DataError, manifest
+from intriguing.data import MANIFEST, DataError, cifar, manifest
 from intriguing.models.imagenet import SQUEEZENET_FILE, TORCHVISION_FILE
 
 LIMIT = 400_000_000
@@ -102,7 +104,7 @@ def _batches(packed: list[bytes]) -> list[bytes]:
         return found
 
 
-_CIFAR = tuple(f"cifar-10-batches-py/{name}" for name in ("data_batch_1", "data_batch_2", "test_batch"))
+_CIFAR = tuple(f"{cifar.FOLDER}/{name}" for name in cifar.SUMS)
 _MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist"
 _USPS = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass"
 _TORCHVISION = "https://download.pytorch.org/models"
@@ -171,37 +173,54 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 """What can be fetched, by name."""
 
 
-def fetch(name: str, folder: Path, *, get: Callable[[str], bytes] | None = None) -> list[Path]:
-    """Fetches one data set into a folder, unless all its files are there already.
+def fetch(name: str, folder: Path | str, *, get: Callable[[str], bytes] | None = None) -> list[Path]:
+    """Fetches one data set into a folder, unless all its files are there already and whole.
 
     Args:
         name: A name in :data:`RECIPES`.
         folder: The folder with the data sets.
-        get: Returns what lies at an address; None downloads it.
+        get: Returns what lies at an address; None downloads it. It is not asked for what lies in the folder, or beside
+            the files that are made, under the name that it has at its address.
 
     Returns:
-        The files. What is downloaded is checked; of what is there already, MNIST and USPS are.
+        The files, all of them compared with their sums.
 
     Raises:
         ValueError: There is no such data set.
+        TypeError: The folder is no path, or what ``get`` returns is not bytes.
         DataError: It cannot be fetched or kept, or it is not the file that was expected.
     """
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise ValueError(f"got {name!r}; expected one of {', '.join(RECIPES)}; choose among these.")
-    recipe = RECIPES[name]
-    made = [folder / path for path in recipe.made]
-    if not all(path.is_file() for path in made):
-        contents = [_checked(source, (get or download)(source.address)) for source in recipe.sources]
-        for path, content in zip(made, recipe.unpack(contents), strict=True):
-            _expected(name, path.relative_to(folder).as_posix(), content)
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                files.write_atomically(path, content)
-            except OSError as problem:
-                raise DataError(f"{path} cannot be written ({problem.strerror}); choose another folder.") from problem
-    for file in MANIFEST[name].files if name in ("mnist", "usps") else ():
-        manifest.verify(folder, file)
-    return made
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"got {type(folder).__name__} for a folder; expected a Path; name the folder with the data.")
+    recipe, folder = RECIPES[name], Path(folder)
+    made = {folder / path: known for path, known in zip(recipe.made, _sums(name), strict=True)}
+    with manifest.reading():
+        if all(path.is_file() and not _unlike(path.read_bytes(), *known) for path, known in made.items()):
+            return list(made)
+        obstacle = manifest.obstacle(folder)
+    if obstacle is not None:
+        raise DataError(
+            f"got {folder}, in which nothing can be kept, because of {obstacle}; expected a folder; choose another."
+        )
+    contents = []
+    for source in recipe.sources:
+        beside = [place / Path(source.address).name for place in (folder, *(path.parent for path in made))]
+        contents.append(_content(source, [path for path in beside if path not in made], get or download))
+    contents = recipe.unpack(contents)
+    for (path, (algorithm, wanted)), content in zip(made.items(), contents, strict=True):
+        if got := _unlike(content, algorithm, wanted):
+            raise DataError(
+                f"{path.relative_to(folder).as_posix()}: got {algorithm} {got}; expected {wanted}; the public copy "
+                "differs from the one that the book used, so it was not kept."
+            )
+    for path, content in zip(made, contents, strict=True):
+        try:
+            files.write_atomically(path, content)
+        except OSError as problem:
+            raise DataError(f"{path} cannot be written ({problem.strerror}); choose another folder.") from problem
+    return list(made)
 
 
 def download(address: str) -> bytes:
@@ -220,10 +239,10 @@ def download(address: str) -> bytes:
                     raise DataError(f"{address} holds more than {LIMIT} bytes; expected less; it is another file.")
             kept.seek(0)
             return kept.read()
-    except (urllib.error.URLError, OSError) as problem:
+    except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as problem:
         raise DataError(
-            f"{address} cannot be read ({problem}); connect to the network, or fetch the file by other means and put "
-            "it into INTRIGUING_DATA."
+            f"{address} cannot be read ({problem}); connect to the network, or fetch the file by other means, put it, "
+            "as it is, into INTRIGUING_DATA or what --folder names, and run this again."
         ) from problem
 
 
@@ -239,25 +258,38 @@ def own_imagenet() -> str:
 
 
 def _require_https(address: str) -> None:
-    if not address.startswith("https://"):
+    if not isinstance(address, str) or not address.startswith("https://"):
         raise DataError(f"got the address {address}; expected one that begins with https://; nothing was fetched.")
 
 
-def _checked(source: Source, content: bytes) -> bytes:
-    got = hashlib.new(source.algorithm, content, usedforsecurity=False).hexdigest()
-    if not got.startswith(source.sum):
+def _sums(name: str) -> list[tuple[str, str]]:
+    """The algorithm and the sum, or its beginning, of each file that is made."""
+    if name in ("mnist", "usps"):
+        return [("sha256", file.sha256) for file in MANIFEST[name].files]
+    if name == "cifar10":
+        return [("md5", digits) for digits in cifar.SUMS.values()]
+    return [(source.algorithm, source.sum) for source in RECIPES[name].sources]  # which are kept as they are
+
+
+def _content(source: Source, beside: list[Path], get: Callable[[str], bytes]) -> bytes:
+    """The content of a source: of the first of these files that is there, or else from its address."""
+    with manifest.reading():
+        path = next((path for path in beside if path.is_file()), None)
+        content = None if path is None else path.read_bytes()
+    if path is None:
+        content = get(source.address)
+    if not isinstance(content, bytes):
+        raise TypeError(f"got {type(content).__name__} from {source.address}; expected bytes; let get return them.")
+    if got := _unlike(content, source.algorithm, source.sum):
+        advice = "nothing was kept: try again later, or fetch the file by other means" if path is None else "delete it"
         raise DataError(
-            f"{source.address}: got {source.algorithm} {got} ({len(content)} bytes); expected {source.sum}; "
-            "nothing was kept: try again later, or fetch the file by other means."
+            f"{path or source.address}: got {source.algorithm} {got} ({len(content)} bytes); expected {source.sum}; "
+            f"{advice}."
         )
     return content
 
 
-def _expected(name: str, path: str, content: bytes) -> None:
-    """Compares what was made of a download with the manifest, before it is written."""
-    known = {file.path: file for file in MANIFEST[name].files} if name in ("mnist", "usps") else {}
-    if path in known and hashlib.sha256(content).hexdigest() != known[path].sha256:
-        raise DataError(
-            f"{path}: got SHA-256 {hashlib.sha256(content).hexdigest()}; expected {known[path].sha256}; the public "
-            "copy differs from the one that the book used, so it was not kept."
-        )
+def _unlike(content: bytes, algorithm: str, wanted: str) -> str:
+    """The sum of a content where it does not begin as wanted; empty where it does."""
+    got = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+    return "" if got.startswith(wanted) else got

@@ -13,6 +13,7 @@ What reads and executes notebooks is imported where it is used: the answer to :f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -133,11 +134,16 @@ def names(root: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: There is no ``_toc.yml``.
+        ValueError: It is no YAML.
     """
     path = root / "_toc.yml"
     if not path.is_file():
         raise FileNotFoundError(f"There is no {path}: it lists the chapters, as notebooks/topic, in their order.")
-    files = (Path(entry) for entry in _entries(yaml.safe_load(path.read_text(encoding="utf-8"))))
+    try:
+        listed_files = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise ValueError(f"{path} cannot be read ({problem}); mend it, or restore it from git.") from problem
+    files = (Path(entry) for entry in _entries(listed_files))
     listed = dict.fromkeys(file.stem for file in files if file.parent.name == "notebooks")
     return sorted(listed, key=lambda name: name == LAST)
 
@@ -150,10 +156,12 @@ def chapters(root: Path, chosen: Sequence[str] = ()) -> list[Path]:
         chosen: Names, or beginnings that only one name has, for instance ``units``; none means every chapter.
 
     Raises:
-        FileNotFoundError: There is no ``_toc.yml``, or it lists a chapter that has no text.
-        ValueError: A name fits no chapter, or several.
+        FileNotFoundError: There is no ``_toc.yml``, or it lists no chapter, or one that has no text.
+        ValueError: A name fits no chapter, or several, or ``_toc.yml`` is no YAML.
     """
     known = names(root)
+    if not known:
+        raise FileNotFoundError(f"_toc.yml of {root} lists no chapter: give it an entry notebooks/topic.")
     found = [root / "notebooks" / f"{name}.md" for name in known]
     for path in found:
         if not path.is_file():
@@ -194,6 +202,9 @@ def read(path: Path, stored: Path | None = None) -> NotebookNode:
 
     Returns:
         The notebook, in nbformat 4.5.
+
+    Raises:
+        ValueError: The notebook that knows them cannot be read.
     """
     import jupytext
     import nbformat
@@ -203,7 +214,8 @@ def read(path: Path, stored: Path | None = None) -> NotebookNode:
     fresh.nbformat, fresh.nbformat_minor = 4, 5
     fresh.metadata = NotebookNode(kernelspec=fresh.metadata.get("kernelspec", NotebookNode(name="python3")))
     stored = path.with_suffix(".ipynb") if stored is None else stored
-    old = nbformat.read(stored, as_version=4) if stored.is_file() else nbformat.v4.new_notebook()
+    with _named(stored):
+        old = nbformat.read(stored, as_version=4) if stored.is_file() else nbformat.v4.new_notebook()
     fresh.metadata = NotebookNode({**old.metadata, **fresh.metadata})
     fresh.metadata.pop("jupytext", None)
 
@@ -518,6 +530,9 @@ def status(root: Path) -> list[PageStatus]:
 
     Returns:
         One entry for each chapter, in order.
+
+    Raises:
+        ValueError: A stored notebook cannot be read.
     """
     return [_page_status(path) for path in chapters(root)]
 
@@ -526,27 +541,44 @@ def _page_status(path: Path) -> PageStatus:
     """The standing of one page, from the plain text of its two files."""
     code = [SimpleNamespace(source=s, apart=apart) for s, apart in code_cells(path.read_text(encoding="utf-8"))]
     stored = path.with_suffix(".ipynb")
-    notebook = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else {}
-    stamp = notebook.get("metadata", {}).get(STAMP, {})
-    if not stamp:
-        return PageStatus(path.stem, {}, (), ())
-    old = [
-        SimpleNamespace(
-            source="".join(cell["source"]), stamp=cell["metadata"].get(STAMP, {}), count=cell["execution_count"]
-        )
-        for cell in notebook["cells"]
-        if cell["cell_type"] == "code"
-    ]
+    with _named(stored):
+        notebook = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else {}
+        stamp = notebook.get("metadata", {}).get(STAMP, {})
+        if not stamp:
+            return PageStatus(path.stem, {}, (), ())
+        profile = settings.profile(stamp["profile"]).name
+        old = [
+            SimpleNamespace(
+                source="".join(cell["source"]), stamp=cell["metadata"].get(STAMP, {}), count=cell["execution_count"]
+            )
+            for cell in notebook["cells"]
+            if cell["cell_type"] == "code"
+        ]
     partners = _partners(code, old)
-    made = [partners[id(cell)].stamp.get("source") if id(cell) in partners else None for cell in code]
+    # A cell without a count has no outputs: they were cleared.
+    run = {cell: partner for cell, partner in partners.items() if partner.count is not None}
+    made = [run[id(cell)].stamp.get("source") if id(cell) in run else None for cell in code]
     stale = [
         i
         for i, (cell, source) in enumerate(zip(code, made, strict=True), 1)
         if not cell.apart and source != source_hash(cell)
     ]
     stale = sorted({*stale, *_out_of_order([getattr(partners.get(id(cell)), "count", None) for cell in code])})
-    now = stamp_definitions((cell.source for cell in code if not cell.apart), stamp["profile"])
+    now = stamp_definitions((cell.source for cell in code if not cell.apart), profile)
     return PageStatus(path.stem, stamp, tuple(fingerprint.changed(stamp.get("definitions", {}), now)), tuple(stale))
+
+
+@contextlib.contextmanager
+def _named(stored: Path) -> Iterator[None]:
+    """Says which notebook cannot be read, whatever is wrong with it."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        reason = " ".join(str(problem).split())[:200]
+        raise ValueError(
+            f"The stored notebook {stored} cannot be read ({type(problem).__name__}: {reason}); restore it from git, "
+            "or remove it and run the chapter again."
+        ) from problem
 
 
 def _out_of_order(counts: Iterable[int | None]) -> list[int]:

@@ -194,7 +194,11 @@ def stored_seconds(profile: str) -> dict[str, float]:
         stored = results.load(DURATIONS, profile)
     except results.ResultError:
         return {}
-    return {name: row[0] for name, row in stored.rows.items()}
+    return _seconds(stored)
+
+
+def _seconds(stored: results.Table) -> dict[str, float]:
+    return {name: row[0] for name, row in stored.rows.items() if row and row[0] is not None}
 
 
 def store_seconds(profile: str, executed: Mapping[str, NotebookNode]) -> None:
@@ -205,10 +209,15 @@ def store_seconds(profile: str, executed: Mapping[str, NotebookNode]) -> None:
         executed: The notebooks of the chapters, by name, as executed.
 
     Raises:
+        ResultError: What is stored of the others cannot be read; it is left as it is.
         OSError: The file cannot be written.
     """
+    try:
+        others = _seconds(results.load(DURATIONS, profile))
+    except results.MissingResult:
+        others = {}
     took = {name: float(notebook.metadata[publishing.STAMP].wall_seconds) for name, notebook in executed.items()}
-    rows = {name: [seconds] for name, seconds in sorted((stored_seconds(profile) | took).items())}
+    rows = {name: [seconds] for name, seconds in sorted((others | took).items())}
     results.record(
         results.Table(DURATIONS, ["seconds"], rows, {"data": "the chapters of the book", "profile": profile})
     )

@@ -37,6 +37,7 @@ def refresh(root: Path) -> list[str]:
 
     Raises:
         ResultError: A stored file cannot be read.
+        ValueError: One of two markers stands alone.
         OSError: A file cannot be written; it is left as it was.
     """
     written = []
@@ -70,9 +71,16 @@ def filled(text: str, folder: str) -> str:
 
     Raises:
         ResultError: A stored file cannot be read.
+        ValueError: One of two markers stands alone.
     """
     for name, write in _PARTS.items():
         between = re.compile(rf"(?<=^<!-- {name} -->\n).*?(?=^<!-- /{name} -->$)", re.M | re.S)
+        markers = re.findall(rf"^<!-- /?{name} -->$", text, re.M)
+        if len(markers) != 2 * len(between.findall(text)):
+            raise ValueError(
+                f"got a page with the markers {', '.join(markers)}; expected <!-- {name} --> and then "
+                f"<!-- /{name} -->, each in a line; put back what is missing."
+            )
         if between.search(text):
             words = _wrapped(write(folder))
             text = between.sub(lambda _, words=words: f"\n{words}\n\n", text)

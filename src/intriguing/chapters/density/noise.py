@@ -16,6 +16,9 @@ import torch
 from scipy import special
 from torch import Tensor, nn
 
+from intriguing.attack.checks import check_targets
+from intriguing.attack.readiness import check_model
+
 BLOCK = 1000  # draws that share a seed: how many blocks are evaluated at a time does not change a draw
 DEFENSIVE, SPREAD = 0.1, 0.1  # parts of the tilted mixture: noise that is not tilted, and tilts in equal shares
 KINDS = ("gaussian", "sphere")
@@ -100,13 +103,16 @@ def error_counts(
         (B, R) long, counts from 0 to ``samples``.
 
     Raises:
-        ValueError: no such kind, or fewer than one sample.
+        TypeError: the labels are no tensor of int64.
+        ValueError: no such kind, fewer than one sample, a module in training mode, or not one label for each image.
 
     Source:
         Szegedy et al. 2013, section 5, which leaves the number open.
     """
     if kind not in KINDS or samples < 1:
         raise ValueError(f"got kind {kind!r} and {samples} samples; expected 'gaussian' or 'sphere' and at least 1.")
+    check_model(model)
+    check_targets(images, labels, "labels")
     radii = radii.expand(len(images), radii.shape[-1])
     counts = torch.zeros(radii.shape, dtype=torch.long)
     push, rest = _split(model, images.shape[1:], apart=not clip)
@@ -229,7 +235,8 @@ def tilted(
         A ``Tilted``.
 
     Raises:
-        ValueError: the ways do not fit the images.
+        TypeError: the labels are no tensor of int64.
+        ValueError: the ways or labels do not fit the images, or a module is in training mode.
 
     Source:
         The most likely point of failure is that of Hasofer and Lind 1974; Owen 2013, chapter 9, for mixtures.
@@ -237,6 +244,8 @@ def tilted(
     pixels = images[0].numel()
     if ways.ndim != 3 or len(ways) != len(images) or ways.shape[2] != pixels:
         raise ValueError(f"got ways of shape {tuple(ways.shape)}; expected ({len(images)}, J, {pixels}).")
+    check_model(model)
+    check_targets(images, labels, "labels")
     radii = radii.expand(len(images), radii.shape[-1])
     shape = radii.shape
     total, square = torch.zeros(shape).double(), torch.zeros(shape).double()
@@ -283,14 +292,26 @@ def _split(
     """The weights of the first layer, which noise of all radii and images can share, and what comes after them.
 
     W (x + s z) + b = W x + s W z + b, so that W z is computed once. Where the first layer is not linear, or the noise
-    is cut before it, the first part leaves pixels as they are.
+    is cut before it, the first part leaves pixels as they are; likewise where a hook, or a class of the user's own,
+    may compute something else than the layers say.
     """
-    if apart and isinstance(model, nn.Sequential) and len(model) > 1:
+    if apart and type(model) is nn.Sequential and len(model) > 1:
         flatten, first, *above = model
-        if isinstance(flatten, nn.Flatten) and isinstance(first, nn.Linear):
-            later = nn.Sequential(*above)
-            return lambda x: x @ first.weight.T.to(x), lambda h: later(h + first.bias.to(h))
+        plain = not any(_hooked(layer) for layer in (model, flatten, first))
+        if plain and _flattens(flatten) and type(first) is nn.Linear:
+            later, bias = nn.Sequential(*above), 0.0 if first.bias is None else first.bias
+            return lambda x: x @ first.weight.T.to(x), lambda h: later(h + torch.as_tensor(bias).to(h))
     return lambda x: x, lambda x: model(x.view(-1, *shape))
+
+
+def _flattens(layer: nn.Module) -> bool:
+    """Whether a layer makes one row of each image."""
+    return type(layer) is nn.Flatten and (layer.start_dim, layer.end_dim) == (1, -1)
+
+
+def _hooked(layer: nn.Module) -> bool:
+    """Whether somebody has a word in what a layer is given or puts out; what lies deeper is called as it is."""
+    return bool(layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer))  # noqa: SLF001
 
 
 def _shares(betas: Tensor) -> Tensor:

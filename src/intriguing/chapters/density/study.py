@@ -18,7 +18,6 @@ from intriguing.attack.boundary import (
     MARGIN,
     aligned_frames,
     exit_along,
-    lipschitz_bound,
     nearest_exit,
     random_frames,
 )
@@ -30,10 +29,13 @@ from intriguing.chapters.density.exits import TURNS, at_right_angles, linear, sh
 from intriguing.chapters.density.natural import Company
 from intriguing.chapters.density.noise import error_counts, half_space, interval, linear_bracket, tilted
 from intriguing.data import Images
+from intriguing.lipschitz.network import lipschitz_bound
+from intriguing.models.recipes import Standardize
 from intriguing.models.training import predict
 
 PIXELS = 784
 CONVOLUTIONAL_NETWORK = "ConvNet"
+KNOWN = {Standardize: lambda layer, size: 1 / layer.std}
 SLOW = {CONVOLUTIONAL_NETWORK: 5}  # networks that are so many times more expensive get a smaller sample and fewer draws
 MULTIPLES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)  # radii of the noise over the adversarial distance
 COUNTED = 4  # the first multiple at which it is worth counting
@@ -207,7 +209,7 @@ def surroundings(name: str, model: nn.Module, images: Images) -> dict[str, Tenso
             "free": free.rms,
             "normals": free.normals.float(),
             "lines": along.unflatten(1, (LINES, 2)),
-            "ball": lead / lipschitz_bound(model) / PIXELS**0.5,
+            "ball": lead / lipschitz_bound(model, known=KNOWN) / PIXELS**0.5,
         }
 
     return _kept(f"density-surroundings-{name}", model, images, make, surroundings)
@@ -791,11 +793,11 @@ def trust_words(checks: Mapping[str, Trust]) -> str:
     if counted:
         number = sum(one.compared for one in counted.values())
         lines.append(
-            f"Luck alone would keep all {number} differences between count and estimate below {luck(number):.1f} "
+            f"Luck alone would keep all {number} differences between count and estimate below {luck(number):.2f} "
             f"standard errors in nineteen cases of twenty. "
             + " ".join(
-                f"{name}: at most {one.off:.1f} in {one.compared} comparisons, "
-                f"{'they agree' if one.off <= luck(number) else 'a disagreement, and more than luck explains'}."
+                f"{name}: at most {one.off:.2f} in {one.compared} comparisons, "
+                f"{'they agree' if one.off <= luck(number) else 'a disagreement, or the one case in twenty'}."
                 for name, one in counted.items()
             )
         )

@@ -16,6 +16,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from torch import Tensor
 
 from intriguing import data
+from intriguing.attack.checks import check_targets
 from intriguing.attack.perturbations import value_and_gradient
 from intriguing.book import settings, two_classes
 
@@ -125,11 +126,13 @@ def gaussian_process(
         The process, and scikit-learn's object, whose own probabilities use an approximation of the average.
 
     Raises:
-        ValueError: a class is empty.
+        TypeError: as for :func:`intriguing.book.two_classes.check_second`.
+        ValueError: likewise, or a class is empty.
 
     Source:
         Rasmussen and Williams 2006, algorithms 3.1 and 3.2, as scikit-learn has them.
     """
+    two_classes.check_second(second, points)
     two_classes.check_both(second)
     kernel = ConstantKernel(amplitude, (1e-2, 1e4)) * RBF(length, (1e-2, 1e3))
     if not fixed:
@@ -174,8 +177,17 @@ def class_probability(model: Callable[[Tensor], Tensor], classes: Tensor) -> Cal
     Args:
         model: images (B, *shape) -> logits (B, k).
         classes: (B,) long.
+
+    Returns:
+        A function from images (B, *shape) to probabilities (B,), which raises an error where there is not one class
+        for each image.
     """
-    return lambda images: model(images).softmax(1).gather(1, classes[:, None])[:, 0]
+
+    def probability(images: Tensor) -> Tensor:
+        check_targets(images, classes, "classes")
+        return model(images).softmax(1).gather(1, classes[:, None])[:, 0]
+
+    return probability
 
 
 def finite_difference(function: Callable[[Tensor], Tensor], point: Tensor, step: float = 1e-5) -> Tensor:

@@ -20,7 +20,8 @@ from intriguing.attack.perturbations import rms
 from intriguing.chapters.photographs import recognition
 from intriguing.chapters.photographs.ostriches import LEVELS, rounded
 from intriguing.chapters.photographs.shortest import STEPS, walk
-from intriguing.data import DataError, photographs
+from intriguing.data import DataError, manifest, photographs
+from intriguing.models import imagenet
 
 SURE = 0.9  # probability that the target has in the file, unless another is asked for
 MAGNIFIED = 20  # what a difference is multiplied by to be seen
@@ -33,6 +34,9 @@ NETWORKS = {
     "alexnet": recognition.ALEXNET,
 }
 """The networks as a command line names them."""
+
+FETCHED = {"alexnet": imagenet.TORCHVISION_FILE, "squeezenet": imagenet.SQUEEZENET_FILE}
+"""The files of those that come with no package."""
 
 
 @cache
@@ -47,13 +51,13 @@ def class_of(asked: str | int) -> int:
     """The number of a class.
 
     Args:
-        asked: its name, in small letters or not, or its number.
+        asked: its name or its number; capital letters count only where names differ in nothing else.
 
     Returns:
         From 0 to 999.
 
     Raises:
-        ValueError: no such class, with the closest names.
+        ValueError: no such class, with the closest names, or several.
     """
     known, text = names(), str(asked).strip()
     if re.fullmatch(r"[+-]?\d+", text):
@@ -61,6 +65,8 @@ def class_of(asked: str | int) -> int:
         if not 0 <= number < len(known):
             raise ValueError(f"got class {number}; expected a number from 0 to {len(known) - 1}, or a name.")
         return number
+    if text in known:  # Cardigan is a dog, and cardigan what one wears
+        return known.index(text)
     lower = [name.lower() for name in known]
     found = [number for number, name in enumerate(lower) if name == text.lower()]
     if not found:
@@ -70,6 +76,9 @@ def class_of(asked: str | int) -> int:
         raise ValueError(
             f"got {text!r}, which is none of the {len(known)} classes; expected a name or a number; {advice}"
         )
+    if len(found) > 1:
+        meant = " and ".join(f"{known[number]} ({number})" for number in found)
+        raise ValueError(f"got {text!r}, which may be {meant}; expected one of them; give its number.")
     return found[0]
 
 
@@ -121,8 +130,9 @@ def network(name: str) -> recognition.Normalised:
     model = makers[known]() if known in makers else recognition.efficientnet(known)
     if model is None:
         raise ValueError(
-            f"got network {name}, whose weights are not on this computer; expected them in INTRIGUING_DATA; "
-            "take efficientnet-lite0, which comes with the book."
+            f"got network {name}, whose weights are not on this computer; expected imagenet/{FETCHED[name]} in "
+            f"INTRIGUING_DATA or the cache; run python -m intriguing fetch {name}, or take efficientnet-lite0, which "
+            "comes with the book."
         )
     return model
 
@@ -175,6 +185,36 @@ def fool(
     )
 
 
+def outputs(path: Path, photograph: Path | None = None) -> tuple[Path, Path]:
+    """The picture and its difference, as :func:`save` names them.
+
+    Args:
+        path: a file that ends in ``.png``.
+        photograph: that neither of the two may replace.
+
+    Raises:
+        ValueError: another ending, a folder, the photograph itself, or a place where nothing can be written.
+    """
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"got {path}; expected a name that ends in .png, a format that loses nothing; choose one.")
+    written = path, path.with_name(f"{path.stem}-difference.png")
+    for file in written:
+        if file.is_dir():
+            raise ValueError(f"got {file} to write to, a folder; expected the name of a file; choose another.")
+        if photograph is not None and file.exists() and photograph.exists() and file.samefile(photograph):
+            raise ValueError(
+                f"got {path}, for which {file} would be written, the photograph itself; expected to leave it as it is; "
+                "choose another output."
+            )
+    obstacle = manifest.obstacle(path.parent)
+    if obstacle is not None:
+        raise ValueError(
+            f"got {path}, which cannot be written because of {obstacle}; expected a folder that can be written to; "
+            "choose another."
+        )
+    return written
+
+
 def save(
     fooled: Fooled, path: Path, *, network_name: str = "efficientnet-lite0", magnified: int = MAGNIFIED
 ) -> tuple[Path, Path]:
@@ -190,13 +230,11 @@ def save(
         The two files.
 
     Raises:
-        ValueError: another ending.
+        ValueError: another ending, or a folder.
         DataError: what was read back is taken for something else.
         OSError: a file cannot be written.
     """
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"got {path}; expected a name that ends in .png, a format that loses nothing; choose one.")
-    beside = path.with_name(f"{path.stem}-difference.png")
+    path, beside = outputs(path)
     files.write_atomically(path, png(fooled.changed))
     files.write_atomically(beside, png((0.5 + magnified * (fooled.changed - fooled.clean)).clamp(0, 1)))
     # The size of a square is that of the file, so nothing is resampled here.

@@ -7,7 +7,6 @@ reproduced, differs, not decided, not run. A run that is not stored is no error:
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -65,43 +64,59 @@ class Stored:
             column: Of the entry.
 
         Raises:
-            MissingResult: The table is not stored, or has no such entry.
-            ResultError: The table cannot be read.
+            MissingResult: The table is not stored.
+            ResultError: The table cannot be read, or has no such entry.
         """
         return float(self.part(name, [row], [column]).iat[0, 0])
 
-    def part(self, name: str, rows: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+    def part(
+        self, name: str, rows: Sequence[str] | None, columns: Sequence[str], *, perhaps: bool = False
+    ) -> pd.DataFrame:
         """Returns some entries of a stored table, in the order asked for.
 
         Args:
             name: Of the table.
-            rows: Names of rows.
+            rows: Names of rows; None takes all that there are.
             columns: Names of columns.
+            perhaps: Whether a run may do without these rows and columns: where one of them is missing as a whole, they
+                count as not stored.
 
         Raises:
-            MissingResult: The table is not stored, or lacks an entry.
-            ResultError: The table cannot be read.
+            MissingResult: The table is not stored.
+            ResultError: The table cannot be read, or lacks an entry: it was damaged, or is of another version.
         """
         frame = self.frame(name)
-        found = frame.reindex(index=list(rows), columns=list(columns))
-        if found.isna().any(axis=None):
-            raise results.MissingResult(f"the stored table {name!r} has no entry for {list(rows)} and {list(columns)}")
+        rows, columns = list(frame.index if rows is None else rows), list(columns)
+        lacking = [entry for entry in rows if entry not in frame.index]
+        lacking += [column for column in columns if column not in frame.columns]
+        if lacking and perhaps:
+            raise results.MissingResult(f"the stored table {name!r} has no {lacking}")
+        found = frame.reindex(index=rows, columns=columns)
+        if found.empty or found.isna().any(axis=None):
+            raise results.ResultError(
+                f"The stored table {results.location(name, self.profile)} has no entry for some of {rows} and "
+                f"{columns}; restore it from git or record it again."
+            )
         return found
 
-    def outcomes(self, name: str) -> dict[str, bool | None]:
-        """Returns the stored claims of a chapter.
+    def outcome(self, name: str, sentence: str) -> bool | None:
+        """Returns whether a stored claim of a chapter holds, None where that is open.
 
         Args:
             name: Of the file, for instance ``transfer_claims``.
+            sentence: The claim.
 
         Raises:
             MissingResult: The file does not exist.
-            ResultError: The file holds no claims.
+            ResultError: The file holds no such claim.
         """
-        path = results.location(name, self.profile)
-        if not path.is_file():
-            raise results.MissingResult(f"there is no {path.name}")
-        return read_outcomes(path)
+        stored = results.load_claims(name, self.profile)
+        if sentence not in stored:
+            raise results.ResultError(
+                f"The stored run {results.location(name, self.profile)} says nothing of {sentence!r}; restore it from "
+                "git or record it again."
+            )
+        return stored[sentence]
 
 
 @dataclass(frozen=True)
@@ -139,23 +154,6 @@ class Claim:
     chapter: str
     decide: Callable[[Stored], Finding]
     needs: str = "the chapter's run"
-
-
-def read_outcomes(path) -> dict[str, bool | None]:
-    """Returns the claims in a file of ``results``: sentence -> whether it holds, None where that is open.
-
-    Args:
-        path: The file.
-
-    Raises:
-        ResultError: It holds no claims.
-    """
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["claims"].items())
-    except (AttributeError, KeyError, TypeError, ValueError) as problem:
-        raise results.ResultError(
-            f"The stored run {path} holds no claims ({problem!r}); restore it from git or record it again."
-        ) from problem
 
 
 def judged(claims: Sequence[Claim], profile: str | None = None) -> list[tuple[Claim, Finding]]:
@@ -262,7 +260,7 @@ def lead_of_units(stored: Stored) -> tuple[float, float, float, str]:
     """
     columns = ["matched", "matched, low", "matched, high"]
     try:
-        lead, low, high = stored.part("units_matched", ["dense, sets of 8"], columns).iloc[0]
+        lead, low, high = stored.part("units_matched", ["dense, sets of 8"], columns, perhaps=True).iloc[0]
     except results.MissingResult:
         lead, low, high = stored.part("units_purity", ["dense"], ["difference", "low", "high"]).iloc[0]
         return lead, low, high, "random directions"
@@ -286,7 +284,7 @@ def _units_of_digits(stored: Stored) -> Finding:
     found = _alike(*lead_of_units(stored))
     found = replace(found, number=f"last hidden layer of the convolutional network: {found.number}")
     try:
-        low = stored.value("units_matched", "dense, sets of a tenth", "matched, low")
+        low = stored.part("units_matched", ["dense, sets of a tenth"], ["matched, low"], perhaps=True).iat[0, 0]
     except results.MissingResult:
         return found
     if found.verdict == REPRODUCED and low > 0:  # the rule that the chapter has set: neither in rows nor on large sets
@@ -301,7 +299,10 @@ def _units_of_photographs(stored: Stored) -> Finding:
     number = f"{found.number} (SqueezeNet)"
     try:
         nearer, low, high = stored.part(
-            "imagenet_units", ["last features: distance in another network"], ["fair", "fair low", "fair high"]
+            "imagenet_units",
+            ["last features: distance in another network"],
+            ["fair", "fair low", "fair high"],
+            perhaps=True,
         ).iloc[0]
     except results.MissingResult:
         return Finding(found.verdict, number, found.because)
@@ -384,7 +385,7 @@ def _figure6(stored: Stored) -> Finding:
     number = f"{cars * unmade:.0f} of {cars:.0f} recognised cars, by a mean distortion of {size:.4f}"
     if unmade < 1:
         return Finding(DIFFERS, number, "not near every car")
-    close = stored.outcomes("quocnet_claims").get("The change is hard to see: a mean distortion below 4 of 255 levels")
+    close = stored.outcome("quocnet_claims", "The change is hard to see: a mean distortion below 4 of 255 levels")
     if not close:
         return Finding(UNDECIDED, number, "the change can be seen")
     return Finding(REPRODUCED, number, "on a small network of our own")
@@ -403,7 +404,7 @@ def _figure7_noise(stored: Stored) -> Finding:
     try:
         frame = stored.part("noise_accuracy", list(paper.MODELS), ["free", "clipped"])
     except results.MissingResult:
-        if not stored.outcomes("blind_spots_claims").get(f"{bound} of stddev 1"):
+        if not stored.outcome("blind_spots_claims", f"{bound} of stddev 1"):
             raise
         return Finding(UNDECIDED, f"a third or more for some network; {told}", "only this bound is stored")
     ours, cut = frame["free"], frame["clipped"]
@@ -574,8 +575,8 @@ def _autoencoder(stored: Stored) -> Finding:
 
 
 def _convolutional(stored: Stored) -> Finding:
-    sizes = stored.frame("table1_convolutional")["distortion"]
-    own, rest = stored.value("table1_convolutional", "ConvNet", "distortion"), sizes.drop("ConvNet")
+    own = stored.value("table1_convolutional", "ConvNet", "distortion")
+    rest = stored.part("table1_convolutional", None, ["distortion"])["distortion"].drop("ConvNet")
     others = f"{rest.min():.3f} to {rest.max():.3f}"
     number = f"distortion {own:.3f}; networks without convolutions on the same images {others}"
     if rest.min() <= own <= rest.max():
@@ -600,8 +601,8 @@ def _other_half(stored: Stored) -> Finding:
         _halves(stored.part("table4_noise", *[list(paper.HALF_MODELS)] * 2)),
     )
     number = f"{_span(ours['other'])} on networks of the other half; noise of equal length {_span(noisy['other'])}"
-    more = stored.outcomes("disjoint_claims").get(
-        "Networks of the other half misread more of every set than of noise of equal size"
+    more = stored.outcome(
+        "disjoint_claims", "Networks of the other half misread more of every set than of noise of equal size"
     )
     if more:
         return Finding(REPRODUCED, number)
@@ -659,7 +660,8 @@ def _table5(stored: Stored) -> Finding:
 def _table5_rest(stored: Stored) -> Finding:
     rows = ["FC. 1", "FC. 2"]
     return _sizes(
-        stored.part("table5", rows, ["upper bound"])["upper bound"], paper.TABLE5.to_frame()["upper bound"].loc[rows]
+        stored.part("table5", rows, ["upper bound"], perhaps=True)["upper bound"],
+        paper.TABLE5.to_frame()["upper bound"].loc[rows],
     )
 
 
@@ -678,7 +680,7 @@ def _formula(stored: Stored) -> Finding:
 
 
 def _guarantee(stored: Stored) -> Finding:
-    frame = stored.frame("sandwich")
+    frame = stored.part("sandwich", None, ["largest ratio", "images"])
     worst, images = frame["largest ratio"], int(frame["images"].sum())
     number = f"certified radius over distance found, to the runner-up: at most {worst.max():.3f}"
     number += f", {images:,} pairs of an image and a network"
@@ -688,14 +690,12 @@ def _guarantee(stored: Stored) -> Finding:
 def _penalty(stored: Stored) -> Finding:
     parts, better = [], []
     for kind in ("sigmoid", "ReLU"):
-        frame = stored.frame(f"bounded_{kind}")
+        frame = stored.part(f"bounded_{kind}", None, ["validation error", "test error"])
         chosen = frame.loc[[row for row in frame.index if row.startswith("penalty")], "validation error"].idxmin()
         gain = frame.at["none", "test error"] - frame.at[chosen, "test error"]
         parts.append(f"{kind} {100 * gain:+.2f}")
         better.append(
-            stored.outcomes("bounded_claims").get(
-                f"The penalty lowers the test error, beyond the wide interval: {kind}"
-            )
+            stored.outcome("bounded_claims", f"The penalty lowers the test error, beyond the wide interval: {kind}")
         )
     number = f"points of test error gained: {', '.join(parts)}"
     if all(better):
@@ -736,8 +736,8 @@ def _rare_data(stored: Stored) -> Finding:
 
 def _dense(stored: Stored) -> Finding:
     balls = stored.part("density_near", list(paper.MODELS), ["certain ball"])["certain ball"]
-    certain = stored.outcomes("density_claims").get(
-        "Every rightly read image has a ball that certainly holds no adversarial image"
+    certain = stored.outcome(
+        "density_claims", "Every rightly read image has a ball that certainly holds no adversarial image"
     )
     number = f"a ball that certainly holds none has a median RMS of {balls.min():.4f} to {balls.max():.3f}"
     number += ", by network of Table 1"
@@ -751,15 +751,15 @@ def _dense(stored: Stored) -> Finding:
 
 def _linear_twins(stored: Stored) -> Finding:
     size = stored.value("tilting_methods", "closed form, pixels in [0, 1]", "mean distortion")
-    twins = stored.outcomes("tilting_claims").get(
-        "Every test digit tried has a twin across the boundary of the linear machine"
+    twins = stored.outcome(
+        "tilting_claims", "Every test digit tried has a twin across the boundary of the linear machine"
     )
     number = f"mean distortion {size:.3f}, twos against threes"
     return Finding(REPRODUCED, number) if twins else Finding(DIFFERS, number, "not every digit has one")
 
 
 def _dimension(stored: Stored) -> Finding:
-    frame = stored.frame("tilting_toy")
+    frame = stored.part("tilting_toy", None, ["mean distance"])
     many = next((row.partition(", ")[0] for row in frame.index if not row.startswith("2 ")), "many dimensions")
     rows = ["2 dimensions, tilted", f"{many}, tilted", f"{many}, bisecting"]
     few, tilted, bisecting = stored.part("tilting_toy", rows, ["mean distance"])["mean distance"]
@@ -785,9 +785,14 @@ def _perceptible(stored: Stored) -> Finding:
     )
 
 
+PARTED = ("degrees learned", "degrees overfitted", "error saved by learning", "distance lost to learning",
+          "distance lost to overfitting")  # fmt: skip
+"""What is read of the parts of the tilt."""
+
+
 def _overfitting(stored: Stored) -> Finding:
     try:
-        parts = stored.frame("tilting_parts").iloc[-1]
+        parts = stored.part("tilting_parts", None, PARTED).iloc[-1]
     except results.MissingResult:
         return _overfitting_of_one_machine(stored)
     learned, overfitted = parts["degrees learned"], parts["degrees overfitted"]
@@ -796,13 +801,13 @@ def _overfitting(stored: Stored) -> Finding:
         f"points of error, overfitting by {overfitted:.0f} degrees more; of the distance they take "
         f"{100 * parts['distance lost to learning']:.0f} and {100 * parts['distance lost to overfitting']:.0f} %"
     )
-    most = stored.outcomes("tilting_claims").get("The level chosen leans by more than half of the way to the weakest")
+    most = stored.outcome("tilting_claims", "The level chosen leans by more than half of the way to the weakest")
     if most is None:
         return Finding(UNDECIDED, number, "which part of the tilt is larger lies within the interval")
     if not most:
         return Finding(REPRODUCED, number)
     tilt = "most of the tilt is learning"
-    nearer = stored.outcomes("tilting_claims").get("Learning brings the boundary nearer by more than overfitting does")
+    nearer = stored.outcome("tilting_claims", "Learning brings the boundary nearer by more than overfitting does")
     if nearer is None:
         tilt += ", though which of the two brings the boundary nearer by more is open"
     return Finding(DIFFERS, number, tilt)
@@ -1259,4 +1264,4 @@ def _next(means: pd.Series) -> str:
 
 
 def _levels(stored: Stored) -> pd.DataFrame:
-    return stored.frame("tilting_levels")
+    return stored.part("tilting_levels", None, ["angle (degrees)", "mean distortion", "test error"])

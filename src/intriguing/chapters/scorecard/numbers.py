@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from intriguing.book import markdown, paper, results
-from intriguing.book.scores import IN_TEXT, TRANSFERS, entries, multiples
+from intriguing.book.scores import IN_TEXT, TRANSFERS, entries, entry, multiples
 
 POINTS = (0.01, 0.03, 0.1)
 """Absolute differences of error rates that part the bins: 1, 3 and 10 percentage points."""
@@ -48,8 +48,8 @@ def everything(profile: str | None = None) -> pd.DataFrame:
     lines = []
     for key, (table, row, column, what) in IN_TEXT.items():
         try:
-            ours = results.load(table, profile).to_frame().at[row, column]
-        except (results.MissingResult, KeyError):
+            ours = entry(results.load(table, profile), row, column)
+        except results.MissingResult:
             ours = math.nan
         printed = paper.NUMBERS[key]
         kind = "error" if column.endswith("error") else "distortion"

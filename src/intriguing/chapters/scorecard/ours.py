@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from intriguing.book import markdown, results
-from intriguing.chapters.scorecard.claims import link, read_outcomes
+from intriguing.chapters.scorecard.claims import link
 
 SOFTWARE = re.compile(
     r"\bagrees? (?!to 1 %)|\bdiffer by less than 0|to 1e-\d+|share no image and together|that was timed|"
@@ -39,7 +39,7 @@ def statements(profile: str | None = None) -> dict[str, dict[str, bool | None]]:
     found: dict[str, dict[str, bool | None]] = {}
     for path in files:
         name = path.stem.partition("_claims")[0]
-        found.setdefault(CHAPTERS.get(name, name), {}).update(read_outcomes(path))
+        found.setdefault(CHAPTERS.get(name, name), {}).update(results.load_claims(path.stem, profile))
     return found
 
 

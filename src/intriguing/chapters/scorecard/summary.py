@@ -177,7 +177,8 @@ def _space(stored: Stored) -> str:
     try:
         columns = ["lead", "lead, low", "lead, high", "matched", "matched, low", "matched, high"]
         few, many = (
-            stored.part("units_matched", [f"dense, sets of {size}"], columns).iloc[0] for size in ("8", "a tenth")
+            stored.part("units_matched", [f"dense, sets of {size}"], columns, perhaps=True).iloc[0]
+            for size in ("8", "a tenth")
         )
     except MissingResult:
         return _unmatched(stored)

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from intriguing.attack.checks import check_targets
 from intriguing.attack.perturbations import value_and_gradient
+from intriguing.attack.readiness import check_model
 
 STEPS = 20  # of projected gradient ascent, when a network is tested
 STRIDE = 2.5  # a step is this many times size / steps, so that the ball can be crossed
@@ -37,9 +39,14 @@ def gradient_sign(model: nn.Module, images: Tensor, labels: Tensor, size: float)
     Returns:
         (N, *shape) in [0, 1].
 
+    Raises:
+        TypeError: the labels are no tensor of int64.
+        ValueError: a module is in training mode, or there is not one label for each image.
+
     Source:
         Goodfellow et al. 2015, section 4.
     """
+    _check(model, images, labels)
     return (images + size * _ascent(model, images, labels).sign()).clamp(0, 1)
 
 
@@ -59,9 +66,14 @@ def projected_ascent(
     Returns:
         (N, *shape) in [0, 1].
 
+    Raises:
+        TypeError: as for :func:`gradient_sign`.
+        ValueError: likewise.
+
     Source:
         Madry et al. 2018, section 2.1.
     """
+    _check(model, images, labels)
     generator = torch.Generator().manual_seed(seed)
     start = torch.rand(images.shape, generator=generator).to(images)
     low, high = (images - size).clamp(0, 1), (images + size).clamp(0, 1)
@@ -70,6 +82,12 @@ def projected_ascent(
         step = STRIDE * size / steps * _ascent(model, moved, labels).sign()
         moved = torch.minimum(torch.maximum(moved + step, low), high)
     return moved
+
+
+def _check(model: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """Raises an error unless the model is in evaluation mode and there is one label for each image."""
+    check_model(model)
+    check_targets(images, labels, "labels")
 
 
 def _ascent(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def trained_by_adam(images: Images, *, against: bool, seed: int = settings.SEED)
     Source:
         Madry et al. 2018, equation 2.1: the minimum over weights of the mean loss at its maximum over the ball.
     """
-    model = build(NETWORK, seed=seed).to(settings.device())
+    model = build(NETWORK, seed=seed).to(settings.device()).eval()  # the same in training: no layer draws or keeps
     pictures, labels = images.images.to(settings.device()), images.labels.to(settings.device())
     generator = torch.Generator().manual_seed(seed)
     steps = EPOCHS * -(-len(labels) // BATCH)

@@ -69,6 +69,7 @@ def nearest_centroid(points: Tensor, second: Tensor) -> Boundary:
     Source:
         Tanay and Griffin 2016, section 3; the text of 2018 calls its weight the vector through the centroids.
     """
+    two_classes.check_second(second, points)
     means = two_classes.means(points, second)
     step = means[1] - means[0]
     if not bool(step.norm() > 0):
@@ -195,7 +196,18 @@ def signed_distance(points: Tensor, boundary: Boundary) -> Tensor:
 
 
 def error(boundary: Boundary, points: Tensor, second: Tensor) -> float:
-    """Fraction of points on the wrong side."""
+    """Fraction of points on the wrong side.
+
+    Args:
+        boundary: the classifier.
+        points: (N, n).
+        second: (N,) bool.
+
+    Raises:
+        TypeError: as for :func:`intriguing.book.two_classes.check_second`.
+        ValueError: likewise.
+    """
+    two_classes.check_second(second, points)
     return float(((boundary.score(points) > 0) != second).double().mean())
 
 
@@ -213,6 +225,7 @@ def bisecting_law(boundary: Boundary, points: Tensor, second: Tensor) -> float:
     Returns:
         A Euclidean distance, negative where the boundary calls the classes by each other's names.
     """
+    two_classes.check_second(second, points)
     first_mean, second_mean = two_classes.means(points, second)
     return float((second_mean - first_mean) @ boundary.weight / boundary.weight.norm() / 2)
 
