@@ -309,7 +309,7 @@ def test_what_is_said_of_leads_that_are_left():
     assert study.likewise_words(frame) == (
         "In 2 trained hidden layers and two sizes of sets, units lead for certain over directions as they were drawn "
         "in 3 of 4 comparisons. With both read towards their longer tails they do in 1 (sigmoid 1, sets of a tenth: "
-        "+0.020 [+0.010, +0.030] of +0.020), and directions do in 2."
+        "+0.020 [+0.010, +0.030]), and directions do in 2."
     )
 
 

@@ -648,8 +648,7 @@ def likewise_words(frame: pd.DataFrame) -> str:
     before, after = frame["lead, low"] > 0, frame["low"] > 0
     kept = frame[after]
     named = "; ".join(
-        f"{row}: {one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}] of {one['lead']:+.3f}"
-        for row, one in kept.iterrows()
+        f"{row}: {one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]" for row, one in kept.iterrows()
     )
     return (
         f"In {frame.index.str.rsplit(', sets of', n=1).str[0].nunique()} trained hidden layers and two sizes of sets, "
