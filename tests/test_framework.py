@@ -217,7 +217,7 @@ def test_but_for_the_sigmoid_networks_the_order_by_error_is_the_paper_s():
         for frame in (ours, theirs):
             assert frame[column][sigmoid].max() < frame[column].drop(sigmoid).min()
             assert frame[column][sigmoid].diff().abs().max() < 0.002
-    assert ours["test error"].diff()["FC200-200-10"] == 0 > theirs["test error"].diff()["FC200-200-10"]
+    assert ours["test error"].diff()["FC200-200-10"] >= 0 > theirs["test error"].diff()["FC200-200-10"]
 
 
 def test_what_the_text_says_of_errors_and_of_both_readings_is_so_in_the_stored_runs():
