@@ -188,9 +188,8 @@ class Classifier:
     @torch.no_grad()
     def _interpret(self, answer: Tensor, images: Tensor) -> None:
         """Find out what the outputs are, given those of the first image and of black; all images where that is open."""
-        white = torch.ones_like(
-            images[:1], dtype=self.dtype, device=self.device
-        )  # where a model with positive weights says most
+        # Where a model with positive weights says most.
+        white = torch.ones_like(images[:1], dtype=self.dtype, device=self.device)
 
         def answers() -> Iterator[tuple[Tensor, bool]]:
             yield answer, False
