@@ -318,6 +318,8 @@ def test_the_verdict_is_that_of_the_stored_run():
     claims = results.load_claims("units_claims", "paper")
     ahead = "Against directions read towards their longer tail, units of that layer are ahead"
     assert claims[f"{ahead} in rows of eight"] is False and claims[f"{ahead} on sets of a tenth"] is not True
+    leads = results.load("units_matched", "paper").to_frame()
+    assert leads.at["dense, sets of 8", "matched, high"] < 0 > leads.at["dense, sets of a tenth", "matched"]
     for claim in (
         "With both read towards their longer tails, units of the first sigmoid layer are ahead on sets of a tenth",
         "Against directions read towards their longer tail, positions of the second convolution lead on such sets",
